@@ -1,0 +1,96 @@
+"""`Clip`: samples that never lose their rate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aural.errors import InputError
+
+Samples = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """A piece of audio.
+
+    The samples are held as a read-only view: what one stage was handed, no other stage can change.
+
+    Shape:
+        samples: (channels, time), float32, full scale is ±1; values beyond are kept, not clipped.
+
+    >>> Clip(np.zeros((2, 48_000), np.float32), 48_000).seconds
+    1.0
+    """
+
+    samples: Samples  # (channels, time)
+    rate: int  # Hz
+    layout: str | None = None  # FFmpeg's name ("5.1", "5.1(side)", "quad"); None: the usual one for the count
+
+    def __post_init__(self) -> None:
+        samples = np.asarray(self.samples)
+        if samples.ndim != 2:
+            raise InputError(
+                f"Samples must have the shape (channels, time), not {samples.shape}: "
+                "write a mono signal as samples[np.newaxis, :]."
+            )
+        if samples.shape[0] == 0:
+            raise InputError("The clip has no channel: hand in at least one.")
+        if int(self.rate) != self.rate or self.rate <= 0:
+            raise InputError(f"The sample rate must be a whole number of Hz above 0, not {self.rate}.")
+        view = samples.astype(np.float32, copy=False).view()
+        view.flags.writeable = False
+        object.__setattr__(self, "samples", view)
+        object.__setattr__(self, "rate", int(self.rate))
+
+    @property
+    def channels(self) -> int:
+        """Number of channels."""
+        return int(self.samples.shape[0])
+
+    @property
+    def frames(self) -> int:
+        """Length in samples per channel."""
+        return int(self.samples.shape[1])
+
+    @property
+    def seconds(self) -> float:
+        """Length in seconds."""
+        return self.frames / self.rate
+
+    def with_samples(self, samples: Samples, layout: str | None = None) -> Clip:
+        """The same rate with other samples; the layout is kept where the channel count is."""
+        if layout is None and samples.shape[0] == self.channels:
+            layout = self.layout
+        return Clip(samples, self.rate, layout)
+
+    def require_finite(self) -> Clip:
+        """The clip itself, or `InputError` where it is empty or holds a NaN or an infinite sample."""
+        if self.frames == 0:
+            raise InputError("The audio is empty: choose a file with at least one sample.")
+        # A minimum or maximum is NaN or infinite as soon as one sample is, and needs no temporary array.
+        if not (np.isfinite(self.samples.min()) and np.isfinite(self.samples.max())):
+            count = sum(int(np.count_nonzero(~np.isfinite(channel))) for channel in self.samples)
+            raise InputError(
+                f"{count} of the samples are not numbers (NaN or infinite): "
+                "export the file again from the program that made it."
+            )
+        return self
+
+
+def excerpt(samples: Samples, start: int, stop: int) -> Samples:
+    """Samples from `start` to `stop`, either of which may lie outside: silence fills what is missing.
+
+    Shape: (channels, time) -> (channels, stop - start).
+
+    >>> excerpt(np.ones((1, 2), np.float32), -1, 4).tolist()
+    [[0.0, 1.0, 1.0, 0.0, 0.0]]
+    """
+    first, last = min(max(start, 0), samples.shape[1]), min(max(stop, 0), samples.shape[1])
+    if (first, last) == (start, stop):
+        return samples[:, start:stop]
+    filled = np.zeros((samples.shape[0], stop - start), np.float32)
+    filled[:, first - start : last - start] = samples[:, first:last]
+    return filled
