@@ -1,0 +1,45 @@
+"""AURAL: four ways to make audio sound better.
+
+>>> import aural
+>>> from aural.audio import read, write
+>>> clip = read("memo.m4a")                              # doctest: +SKIP
+>>> aural.measure(clip).integrated_lufs                  # doctest: +SKIP
+-21.3
+>>> write(aural.master(clip, target="spotify").clip, "memo.wav")   # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from aural.audio import Clip
+    from aural.loudness.meter import Loudness
+    from aural.loudness.pipeline import Result as Mastered
+    from aural.loudness.round_trip import Result as Resynthesized
+
+__version__ = "0.1.0"
+__all__ = ["master", "measure", "resynthesize"]
+
+
+def measure(clip: Clip, layout: str | None = None) -> Loudness:
+    """Measure loudness, peaks and stereo image; see `aural.loudness.meter.measure`."""
+    from aural.loudness.meter import measure as run
+
+    return run(clip, layout)
+
+
+def master(clip: Clip, **options: Any) -> Mastered:
+    """Bring a clip to a loudness target; the keywords are the fields of `aural.loudness.pipeline.Options`."""
+    from aural.loudness.pipeline import Options
+    from aural.loudness.pipeline import master as run
+
+    return run(clip, Options(**options))
+
+
+def resynthesize(clip: Clip, **options: Any) -> Resynthesized:
+    """Take a clip through its spectrogram; the keywords are those of `aural.loudness.round_trip.Options`."""
+    from aural.loudness.round_trip import Options
+    from aural.loudness.round_trip import resynthesize as run
+
+    return run(clip, Options(**options))

@@ -1,0 +1,139 @@
+"""Channel layouts, their loudness weights (ITU-R BS.1770-5) and fold-down matrices (ITU-R BS.775-4).
+
+Channels carry FFmpeg's names and stand in FFmpeg's order, which is also that of WAV's channel mask.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aural.audio import Clip
+from aural.errors import OptionError
+
+Matrix = NDArray[np.float64]
+
+LAYOUTS: dict[str, tuple[str, ...]] = {
+    "mono": ("FC",),
+    "stereo": ("FL", "FR"),
+    "2.1": ("FL", "FR", "LFE"),
+    "3.0": ("FL", "FR", "FC"),
+    "3.0(back)": ("FL", "FR", "BC"),
+    "3.1": ("FL", "FR", "FC", "LFE"),
+    "4.0": ("FL", "FR", "FC", "BC"),
+    "quad": ("FL", "FR", "BL", "BR"),
+    "quad(side)": ("FL", "FR", "SL", "SR"),
+    "4.1": ("FL", "FR", "FC", "LFE", "BC"),
+    "5.0": ("FL", "FR", "FC", "BL", "BR"),
+    "5.0(side)": ("FL", "FR", "FC", "SL", "SR"),
+    "5.1": ("FL", "FR", "FC", "LFE", "BL", "BR"),
+    "5.1(side)": ("FL", "FR", "FC", "LFE", "SL", "SR"),
+    "6.0": ("FL", "FR", "FC", "BC", "SL", "SR"),
+    "6.1": ("FL", "FR", "FC", "LFE", "BC", "SL", "SR"),
+    "6.1(back)": ("FL", "FR", "FC", "LFE", "BL", "BR", "BC"),
+    "7.0": ("FL", "FR", "FC", "BL", "BR", "SL", "SR"),
+    "7.1": ("FL", "FR", "FC", "LFE", "BL", "BR", "SL", "SR"),
+    "octagonal": ("FL", "FR", "FC", "BL", "BR", "BC", "SL", "SR"),
+}
+
+USUAL_LAYOUTS = {
+    1: "mono",
+    2: "stereo",
+    3: "3.0",
+    4: "quad",
+    5: "5.0",
+    6: "5.1",
+    7: "6.1",
+    8: "7.1",
+}  # what a file of so many channels is taken for when it does not say
+
+SURROUND_WEIGHT = 1.41  # BS.1770-5 table 3: +1.5 dB
+HALF_POWER = math.sqrt(0.5)  # BS.775's 0.7071, -3 dB
+
+# The six roles that BS.775's matrices speak of.
+LEFT, RIGHT, CENTRE, LFE, LEFT_SURROUND, RIGHT_SURROUND = range(6)
+
+
+def layout_of(clip: Clip, layout: str | None = None) -> str:
+    """The name of a clip's layout: `layout` where given, else what its file says, else the usual one.
+
+    Raises `OptionError` for a layout that is unknown or has another number of channels, and for more
+    channels than any layout has.
+    """
+    if layout is not None:
+        if layout not in LAYOUTS:
+            raise OptionError(f"There is no channel layout {layout!r}: choose one of {', '.join(LAYOUTS)}.")
+        if len(LAYOUTS[layout]) != clip.channels:
+            raise OptionError(
+                f"The layout {layout} has {len(LAYOUTS[layout])} channels and the audio {clip.channels}: "
+                "choose a layout of that many, or let the file say."
+            )
+        return layout
+    if clip.layout in LAYOUTS and len(LAYOUTS[clip.layout]) == clip.channels:
+        return clip.layout
+    if clip.channels not in USUAL_LAYOUTS:
+        raise OptionError(f"The audio has {clip.channels} channels: AURAL takes 1 to {max(USUAL_LAYOUTS)}.")
+    return USUAL_LAYOUTS[clip.channels]
+
+
+def loudness_weights(layout: str) -> Matrix:
+    """The weight of each channel's power in the loudness sum. Shape: (channels,).
+
+    1.41 only where the loudspeaker stands at 60 to 120 degrees to the side. Back channels stand at 110
+    degrees where they are the only surrounds, and at 135 to 150, with the sides at 90, where there are both.
+
+    >>> loudness_weights("7.1").tolist()
+    [1.0, 1.0, 1.0, 0.0, 1.0, 1.0, 1.41, 1.41]
+    """
+    channels = LAYOUTS[layout]
+    beside = {"SL", "SR"} if "SL" in channels else {"BL", "BR"}
+    return np.array([0.0 if c == "LFE" else SURROUND_WEIGHT if c in beside else 1.0 for c in channels])
+
+
+def to_five_one(layout: str) -> Matrix:
+    """The matrix that folds any layout to the six roles of 5.1. Shape: (6, channels).
+
+    7.1 folds by back + 0.7071 side; a centre back is shared by both surrounds at -3 dB.
+    """
+    channels = LAYOUTS[layout]
+    both = "SL" in channels and "BL" in channels
+    side = HALF_POWER if both else 1.0
+    shares = {
+        "FL": {LEFT: 1.0},
+        "FR": {RIGHT: 1.0},
+        "FC": {CENTRE: 1.0},
+        "LFE": {LFE: 1.0},
+        "BL": {LEFT_SURROUND: 1.0},
+        "BR": {RIGHT_SURROUND: 1.0},
+        "SL": {LEFT_SURROUND: side},
+        "SR": {RIGHT_SURROUND: side},
+        "BC": {LEFT_SURROUND: HALF_POWER, RIGHT_SURROUND: HALF_POWER},
+    }
+    matrix = np.zeros((6, len(channels)))
+    for column, channel in enumerate(channels):
+        for row, share in shares[channel].items():
+            matrix[row, column] = share
+    return matrix
+
+
+# Rows: left, right. Columns: the six roles. The LFE is dropped, as BS.775 does.
+LO_RO = np.array(
+    [
+        [1.0, 0.0, HALF_POWER, 0.0, HALF_POWER, 0.0],
+        [0.0, 1.0, HALF_POWER, 0.0, 0.0, HALF_POWER],
+    ]
+)
+LT_RT = np.array(
+    [
+        [1.0, 0.0, HALF_POWER, 0.0, -0.5, -0.5],
+        [0.0, 1.0, HALF_POWER, 0.0, 0.5, 0.5],
+    ]
+)
+PRO_LOGIC_II = np.array(
+    [
+        [1.0, 0.0, HALF_POWER, 0.0, -math.sqrt(0.75), -0.5],
+        [0.0, 1.0, HALF_POWER, 0.0, 0.5, math.sqrt(0.75)],
+    ]
+)

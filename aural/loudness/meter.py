@@ -1,0 +1,269 @@
+"""Loudness, loudness range and true peak: ITU-R BS.1770-5, EBU R 128, EBU Tech 3341 and 3342.
+
+All loudness figures come from one sequence, the K-weighted power in steps of 10 ms: integrated loudness,
+range, momentary and short-term loudness are windows over it. Steps of 10 ms rather than the usual 100 catch
+the maximum momentary loudness of a burst wherever it falls (EBU Tech 3341, test 13).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.signal import lfilter
+
+from aural.audio import LIMITS, Clip
+from aural.audio.clip import Samples
+from aural.audio.steps import Steps, finish, part
+from aural.errors import InputError
+from aural.loudness.downmix import fold_matrix
+from aural.loudness.layouts import layout_of, loudness_weights
+from aural.loudness.true_peak import true_peak_steps
+from aural.loudness.weighting import k_weighting
+
+Powers = NDArray[np.float64]
+
+STEPS_PER_SECOND = 100
+MOMENTARY_STEPS = 40  # 400 ms
+SHORT_TERM_STEPS = 300  # 3 s
+BLOCK_STEPS = 10  # gating blocks of 400 ms overlap by 75 %; range windows of 3 s come ten a second
+OFFSET_DB = -0.691  # makes a 997 Hz full-scale sine in one front channel read -3.01 LUFS
+ABSOLUTE_GATE_LUFS = -70.0
+RELATIVE_GATE_LU = -10.0
+RANGE_GATE_LU = -20.0
+SILENCE_LUFS = -200.0  # stands for the logarithm of nothing inside the meter; never shown
+
+BLOCK_SECONDS = 4  # audio handled at a time; whole seconds hold whole steps at any rate
+SMALLEST_STATE = 1e-50  # a filter left to fade would end in denormal numbers, a hundred times slower
+FULL_SCALE = 1 - 2**-15  # the largest positive sample of a 16-bit file
+
+
+@dataclass(frozen=True)
+class Loudness:
+    """What a loudness meter reads; `None` is a figure that does not exist: silence has no loudness."""
+
+    integrated_lufs: float | None  # gated loudness of the whole
+    range_lu: float | None  # loudness range, LRA; needs 3 s
+    momentary_max_lufs: float | None  # loudest 400 ms
+    short_term_max_lufs: float | None  # loudest 3 s
+    true_peak_dbtp: float | None  # largest value between samples, any channel
+    sample_peak_dbfs: float | None  # largest sample, any channel
+    peak_to_loudness_lu: float | None  # true peak above integrated loudness, PLR
+    correlation: float | None  # of left and right (of Lo and Ro for surround), -1 to 1; None for mono
+    mono_loss_db: float | None  # level that (L + R) / 2 loses against the channels' own; None for mono
+    full_scale_samples: int  # samples at or beyond full scale: likely clipped
+    seconds: float  # duration
+    rate: int  # Hz
+    channels: int
+    layout: str  # FFmpeg's name
+    notes: tuple[str, ...] = ()  # what the reader should know about these figures
+    powers: Powers = field(
+        default_factory=lambda: np.zeros(0), repr=False, compare=False
+    )  # see `step_powers`
+
+    def history(self) -> tuple[Powers, Powers, Powers]:
+        """Times in s, momentary and short-term LUFS at those times, ten a second; NaN where there is none.
+
+        A window is entered at the time it ends, as a meter on a desk shows it. Shape: (points,) each.
+        """
+        momentary = lufs(window_powers(self.powers, MOMENTARY_STEPS))[::BLOCK_STEPS]
+        short_term = np.full(momentary.size, np.nan)
+        if self.powers.size >= SHORT_TERM_STEPS:
+            complete = lufs(window_powers(self.powers, SHORT_TERM_STEPS))[::BLOCK_STEPS]
+            short_term[momentary.size - complete.size :] = complete
+        times = (np.arange(momentary.size) * BLOCK_STEPS + MOMENTARY_STEPS) / STEPS_PER_SECOND
+        momentary[momentary <= SILENCE_LUFS] = np.nan
+        short_term[short_term <= SILENCE_LUFS] = np.nan
+        return times, momentary, short_term
+
+    def figures(self) -> dict[str, Any]:
+        """The figures for people and programs: rounded to a hundredth, `None` for what does not exist."""
+        names = (f.name for f in fields(self) if f.name not in ("notes", "powers"))
+        rounded = {n: round(v, 2) if isinstance(v := getattr(self, n), float) else v for n in names}
+        return {**rounded, "notes": list(self.notes)}
+
+
+def measure(clip: Clip, layout: str | None = None) -> Loudness:
+    """Measure a clip's loudness, peaks and stereo image.
+
+    Args:
+        clip: (channels, time), any rate from 4 kHz, up to eight channels.
+        layout: FFmpeg's name of the channel layout where the file does not say or says it wrongly.
+
+    Raises `InputError` for an empty clip or samples that are not finite, `OptionError` for a layout that
+    does not fit. Source: ITU-R BS.1770-5; EBU Tech 3341 and 3342.
+    """
+    return finish(measure_steps(clip, layout))
+
+
+def measure_steps(clip: Clip, layout: str | None = None) -> Steps[Loudness]:
+    """`measure` in steps: yields the share done, 0 to 1, and returns the figures."""
+    clip.require_finite()
+    if clip.rate < LIMITS.min_rate:
+        raise InputError(
+            f"K-weighting needs {LIMITS.min_rate} Hz or more, not {clip.rate}: resample the audio."
+        )
+    name = layout_of(clip, layout)
+    weights = loudness_weights(name)
+    to_stereo = fold_matrix(name, "stereo") if clip.channels > 1 else None
+
+    numerator, denominator = k_weighting(clip.rate)
+    states = np.zeros((clip.channels, denominator.size - 1))
+    powers: list[Powers] = []
+    gram = np.zeros((2, 2))
+    block = BLOCK_SECONDS * clip.rate
+    for start in range(0, clip.frames, block):
+        samples = clip.samples[:, start : start + block].astype(np.float64)
+        if to_stereo is not None:
+            stereo = to_stereo @ samples
+            gram += stereo @ stereo.T
+        weighted, states = lfilter(numerator, denominator, samples, zi=states)
+        states[np.abs(states) < SMALLEST_STATE] = 0.0
+        powers.append(weights @ step_powers(weighted, clip.rate))
+        yield 0.6 * min(1.0, (start + block) / clip.frames)
+    sequence = np.concatenate(powers)
+
+    true_peak = yield from part(true_peak_steps(clip.samples, clip.rate), 0.6, 1.0)
+    sample_peak = max(float(clip.samples.max()), -float(clip.samples.min()))
+    integrated = integrated_lufs(sequence, clip.seconds)
+    peak_dbtp = decibels(true_peak)
+    correlation, mono_loss = (None, None) if to_stereo is None else _image(gram)
+    return Loudness(
+        integrated_lufs=integrated,
+        range_lu=loudness_range(sequence),
+        momentary_max_lufs=maximum_lufs(sequence, MOMENTARY_STEPS),
+        short_term_max_lufs=maximum_lufs(sequence, SHORT_TERM_STEPS),
+        true_peak_dbtp=peak_dbtp,
+        sample_peak_dbfs=decibels(sample_peak),
+        peak_to_loudness_lu=None if integrated is None or peak_dbtp is None else peak_dbtp - integrated,
+        correlation=correlation,
+        mono_loss_db=mono_loss,
+        full_scale_samples=_count_full_scale(clip.samples) if sample_peak >= FULL_SCALE else 0,
+        seconds=clip.seconds,
+        rate=clip.rate,
+        channels=clip.channels,
+        layout=name,
+        notes=tuple(_notes(clip, integrated)),
+        powers=sequence,
+    )
+
+
+def step_powers(weighted: Powers, rate: int) -> Powers:
+    """Mean square in steps of 10 ms. Shape: (channels, time) -> (channels, steps).
+
+    At rates that 10 ms does not divide (22,050 Hz, 11,025 Hz) the borders are rounded to the nearest sample.
+    An incomplete last step counts as if silence followed, as a meter that runs on would read it.
+    """
+    steps = math.ceil(weighted.shape[1] * STEPS_PER_SECOND / rate)
+    borders = np.round(np.arange(steps) * rate / STEPS_PER_SECOND).astype(np.intp)
+    squares = np.square(weighted, out=weighted)
+    energies = np.add.reduceat(squares, borders[borders < weighted.shape[1]], axis=1)
+    return np.asarray(energies * (STEPS_PER_SECOND / rate))
+
+
+def window_powers(powers: Powers, steps: int) -> Powers:
+    """Mean power in every window of so many steps, one step apart. Shape: (time,) -> (time - steps + 1,).
+
+    A sequence shorter than the window gives one window that silence fills up, as on a meter just started.
+    """
+    if powers.size <= steps:
+        return np.array([powers.sum() / steps])
+    sums = np.cumsum(np.concatenate(([0.0], powers)))
+    return np.asarray(np.maximum(sums[steps:] - sums[:-steps], 0.0) / steps)
+
+
+def maximum_lufs(powers: Powers, steps: int) -> float | None:
+    """The loudest window of so many steps, `None` for silence."""
+    return _shown(float(lufs(window_powers(powers, steps).max())))
+
+
+def integrated_lufs(powers: Powers, seconds: float) -> float | None:
+    """Gated loudness, BS.1770-5 annex 1: blocks of 400 ms every 100 ms, above -70 LUFS, then above -10 LU.
+
+    Audio shorter than a block is one block of its own length. `None` where all lies below the first gate.
+    """
+    if seconds < MOMENTARY_STEPS / STEPS_PER_SECOND:
+        return gated_lufs([powers.sum(keepdims=True) / (seconds * STEPS_PER_SECOND)])
+    return gated_lufs([gating_blocks(powers)])
+
+
+def gating_blocks(powers: Powers) -> Powers:
+    """Power of each gating block of 400 ms. Shape: (steps,) -> (blocks,)."""
+    return window_powers(powers, MOMENTARY_STEPS)[::BLOCK_STEPS]
+
+
+def gated_lufs(blocks: Sequence[Powers]) -> float | None:
+    """Gated loudness over the blocks of one or of several files (the loudness of an album)."""
+    pooled = np.concatenate(blocks)
+    audible = pooled[lufs(pooled) > ABSOLUTE_GATE_LUFS]
+    if audible.size == 0:
+        return None
+    gate = lufs(audible.mean()) + RELATIVE_GATE_LU
+    return float(lufs(audible[lufs(audible) > gate].mean()))
+
+
+def loudness_range(powers: Powers) -> float | None:
+    """Loudness range, EBU Tech 3342: 10th to 95th percentile of the short-term loudness above both gates.
+
+    `None` for audio shorter than one window of 3 s, and for silence.
+    """
+    if powers.size < SHORT_TERM_STEPS:
+        return None
+    windows = window_powers(powers, SHORT_TERM_STEPS)[::BLOCK_STEPS]
+    audible = windows[lufs(windows) > ABSOLUTE_GATE_LUFS]
+    if audible.size == 0:
+        return None
+    levels = np.sort(lufs(audible))
+    levels = levels[levels > lufs(audible.mean()) + RANGE_GATE_LU]
+    low, high = (levels[round((levels.size - 1) * share)] for share in (0.10, 0.95))
+    return float(high - low)
+
+
+def lufs(power: Powers | np.float64) -> Powers:
+    """Loudness of a K-weighted power summed over the channels; `SILENCE_LUFS` at the least."""
+    floor = 10 ** ((SILENCE_LUFS - OFFSET_DB) / 10)
+    return np.asarray(OFFSET_DB + 10 * np.log10(np.maximum(power, floor)))
+
+
+def decibels(amplitude: float) -> float | None:
+    """20 log10 of an amplitude, `None` for zero."""
+    return 20 * math.log10(amplitude) if amplitude > 0 else None
+
+
+def _shown(level: float) -> float | None:
+    return level if level > SILENCE_LUFS else None
+
+
+def _image(gram: NDArray[np.float64]) -> tuple[float | None, float | None]:
+    """Correlation of left and right and the level lost in (L + R) / 2, from their 2 x 2 Gram matrix.
+
+    rho = sum(L R) / sqrt(sum L² sum R²); the loss is the power of (L + R) / 2 against the channels' mean.
+    """
+    (left, both), (_, right) = gram.tolist()
+    if left + right == 0:
+        return None, None
+    correlation = both / math.sqrt(left * right) if left * right > 0 else 0.0
+    kept = 0.5 + both / (left + right)
+    return min(1.0, max(-1.0, correlation)), min(0.0, 10 * math.log10(max(kept, 1e-10)))
+
+
+def _count_full_scale(samples: Samples) -> int:
+    """Samples at or beyond full scale, counted a second at a time."""
+    return sum(
+        int(np.count_nonzero(np.abs(channel[start : start + 2**16]) >= FULL_SCALE))
+        for channel in samples
+        for start in range(0, channel.size, 2**16)
+    )
+
+
+def _notes(clip: Clip, integrated: float | None) -> Iterator[str]:
+    if integrated is None:
+        yield "Nothing is louder than -70 LUFS: silence has no integrated loudness."
+    if clip.seconds < MOMENTARY_STEPS / STEPS_PER_SECOND:
+        yield "Shorter than the 400 ms of a gating block: the integrated loudness is that of the whole."
+    elif clip.seconds < SHORT_TERM_STEPS / STEPS_PER_SECOND:
+        yield "Shorter than 3 s: no loudness range, and the short-term loudness counts silence around it."

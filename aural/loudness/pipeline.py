@@ -1,0 +1,365 @@
+"""Down-mix -> measure -> shape -> gain -> limit -> measure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from aural.audio import Clip
+from aural.audio.steps import Steps, finish, part
+from aural.errors import InputError, OptionError
+from aural.loudness.downmix import METHODS, downmix_steps
+from aural.loudness.dynamics import apply_gains_steps, limit_steps, ride_gains
+from aural.loudness.equal_loudness import compensate
+from aural.loudness.layouts import layout_of
+from aural.loudness.meter import Loudness, gated_lufs, gating_blocks, measure_steps
+from aural.loudness.targets import TARGETS, Target
+
+TOLERANCE_LU = 0.02  # where the search for the gain ends; the promise is 0.1 LU
+MOST_ROUNDS = 12
+PEAK_MARGIN_DB = 0.05  # aimed below the ceiling, half of it kept: other meters interpolate otherwise
+FREE = "free"  # the target whose figures are all the caller's own
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to master. What is `None` comes from the target."""
+
+    target: str = "spotify"  # a key of TARGETS, or "free" with loudness_lufs given
+    loudness_lufs: float | None = None  # integrated loudness wanted
+    ceiling_dbtp: float | None = None  # largest true peak allowed
+    range_lu: float | None = None  # largest loudness range, where control_range is on
+    downmix: str = "keep"  # a key of METHODS
+    layout: str | None = None  # FFmpeg's name of the layout, where the file says none or a wrong one
+    normalise_downmix: bool = False  # divide the fold-down by the sum of its coefficients
+    limiter: bool = True  # False: one gain for the whole file and nothing else
+    control_range: bool = False  # draw loud and soft passages together until range_lu is met
+    playback_phon: float | None = None  # compensate for playing at this level, ISO 226; None: do not
+    reference_phon: float = 83.0  # the level the mix was made at
+    max_gain_db: float = 40.0  # a file so quiet that it needs more is mostly noise
+    max_limiting_db: float = 12.0  # largest reduction of a peak: more is heard as distortion
+
+
+@dataclass(frozen=True)
+class Result:
+    """A mastered clip, what it measured before and after, and what was done to it."""
+
+    clip: Clip  # rate and length of the input; its channels too unless folded down
+    before: Loudness  # the input as it came
+    after: Loudness  # the result
+    target_lufs: float  # integrated loudness that was wanted
+    ceiling_dbtp: float  # largest true peak that was allowed
+    gain_db: float  # gain in front of the limiter
+    limiting_db: float  # the limiter's largest reduction of a peak
+    limited_by: str | None  # what kept the target from being met, a key of REMEDIES; None: it is met
+    message: str  # the same in words
+
+    def figures(self) -> dict[str, Any]:
+        """The figures for people and programs, rounded to a hundredth."""
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "clip"}
+        return {
+            name: value.figures()
+            if isinstance(value, Loudness)
+            else round(value, 2)
+            if isinstance(value, float)
+            else value
+            for name, value in values.items()
+        }
+
+
+# What can stop the gain, and what to do about it.
+REMEDIES = {
+    "ceiling": "without the limiter the true peak stops the gain: switch the limiter on or lower the target",
+    "limiting": "it would take more limiting than allowed: allow more, raise the ceiling or lower the target",
+    "quiet": "the file is so quiet that it takes more gain than allowed: allow more, or record it louder",
+    "short_term": "the target's largest short-term loudness stops the gain: control the loudness range",
+    "down_only": "this platform turns loud files down and leaves quiet ones as they are",
+    "silence": "nothing in it is louder than -70 LUFS: silence has no loudness to set",
+}
+
+
+@dataclass(frozen=True)
+class _Track:
+    """A clip on its way: shaped, with no gain yet."""
+
+    before: Loudness  # of the input
+    shaped: Clip
+    measured: Loudness  # of the shaped clip
+
+
+def master(clip: Clip, options: Options | None = None) -> Result:
+    """Bring a clip to the loudness, true peak and range of a device or platform.
+
+    The result measures within 0.1 LU of the target and not above the ceiling, or `limited_by` and `message`
+    say what stopped it and by how much. Silence comes back as it is, and says so.
+
+    Raises `InputError` for audio that cannot be used and `OptionError` for settings that cannot.
+    """
+    return finish(master_steps(clip, options))
+
+
+def master_steps(clip: Clip, options: Options | None = None) -> Steps[Result]:
+    """`master` in steps: yields the share done, 0 to 1, and returns the result."""
+    return (yield from master_album_steps([clip], options))[0]
+
+
+def master_album(clips: Sequence[Clip], options: Options | None = None) -> list[Result]:
+    """Master several clips with one gain, so that what was softer than the rest stays so.
+
+    The gain brings the loudness of the album, gated over all its blocks together, to the target. Results
+    come in the order of the clips.
+    """
+    return finish(master_album_steps(clips, options))
+
+
+def master_album_steps(clips: Sequence[Clip], options: Options | None = None) -> Steps[list[Result]]:
+    """`master_album` in steps: yields the share done, 0 to 1, and returns the results."""
+    if not clips:
+        raise InputError("An album needs at least one file: add the tracks that belong together.")
+    options = options or Options()
+    target = resolve_target(options)
+    for clip in clips:  # refuse the album before working on its first half
+        clip.require_finite()
+        layout_of(clip, options.layout)
+    tracks = []
+    for number, clip in enumerate(clips):
+        shaping = _shape_steps(clip, options, target)
+        tracks.append((yield from part(shaping, 0.5 * number / len(clips), 0.5 * (number + 1) / len(clips))))
+    return (yield from part(_to_target_steps(tracks, options, target), 0.5, 1.0))
+
+
+def resolve_target(options: Options) -> Target:
+    """The target with the caller's own figures in place of its own. Raises `OptionError`."""
+    if options.target == FREE:
+        if options.loudness_lufs is None:
+            raise OptionError(
+                "The free target needs a loudness (loudness_lufs): set one, for example -16 LUFS."
+            )
+        target = Target("free values", "standard", options.loudness_lufs, -1.0, "the caller")
+    elif options.target in TARGETS:
+        target = TARGETS[options.target]
+    else:
+        raise OptionError(
+            f"There is no target {options.target!r}: choose one of {', '.join(TARGETS)} or {FREE}."
+        )
+    if options.downmix not in METHODS:
+        raise OptionError(f"There is no down-mix {options.downmix!r}: choose one of {', '.join(METHODS)}.")
+    if options.loudness_lufs is not None:
+        target = replace(target, loudness_lufs=options.loudness_lufs, mono_loudness_lufs=None)
+    if options.ceiling_dbtp is not None:
+        target = replace(target, ceiling_dbtp=options.ceiling_dbtp)
+    if options.range_lu is not None:
+        target = replace(target, range_max_lu=options.range_lu)
+    _require("loudness", target.loudness_lufs, -60, 0, "LUFS")
+    _require("true-peak ceiling", target.ceiling_dbtp, -40, 0, "dBTP")
+    _require("largest gain", options.max_gain_db, 0, 80, "dB")
+    _require("largest limiting", options.max_limiting_db, 0, 40, "dB")
+    if options.control_range:
+        if target.range_max_lu is None:
+            raise OptionError(f"{target.name} names no loudness range (range_lu): set one, for example 8 LU.")
+        _require("loudness range", target.range_max_lu, 1, 40, "LU")
+    return target
+
+
+def _require(name: str, value: float, low: float, high: float, unit: str) -> None:
+    if not (math.isfinite(value) and low <= value <= high):
+        raise OptionError(f"The {name} must be between {low} and {high} {unit}, not {value}.")
+
+
+def _shape_steps(clip: Clip, options: Options, target: Target) -> Steps[_Track]:
+    """All that comes before the gain: fold down, compensate for the listening level, control the range."""
+    before = measured = yield from part(measure_steps(clip, options.layout), 0.0, 0.3)
+    shaped = yield from part(
+        downmix_steps(clip, options.downmix, options.layout, options.normalise_downmix), 0.3, 0.5
+    )
+    if options.playback_phon is not None:
+        compensated = compensate(shaped.samples, shaped.rate, options.reference_phon, options.playback_phon)
+        shaped = shaped.with_samples(compensated)
+    if shaped is not clip:
+        measured = yield from part(measure_steps(shaped), 0.5, 0.7)
+    if options.control_range and target.range_max_lu is not None:
+        gains_db = ride_gains(measured.powers, measured.seconds, target.range_max_lu)
+        if gains_db.any():
+            ridden = yield from part(apply_gains_steps(shaped.samples, shaped.rate, gains_db), 0.7, 0.8)
+            shaped = shaped.with_samples(ridden)
+            measured = yield from part(measure_steps(shaped), 0.8, 1.0)
+    return _Track(before, shaped, measured)
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """What one gain made of the tracks."""
+
+    gain_db: float
+    clips: list[Clip]
+    limiting_db: list[float]
+    after: list[Loudness]
+    loudness_lufs: float  # of all tracks together
+
+    @property
+    def short_term_max_lufs(self) -> float:
+        return max(m.short_term_max_lufs for m in self.after if m.short_term_max_lufs is not None)
+
+    @property
+    def true_peak_dbtp(self) -> float:
+        return max(m.true_peak_dbtp for m in self.after if m.true_peak_dbtp is not None)
+
+
+def _to_target_steps(tracks: list[_Track], options: Options, target: Target) -> Steps[list[Result]]:
+    """Find the one gain that brings all tracks together to the target, through the limiter."""
+    wanted = target.loudness_for(max(track.shaped.channels for track in tracks))
+    loudness = _pooled_lufs([track.measured for track in tracks])
+    if loudness is None:
+        silent = _Attempt(
+            0.0, [t.shaped for t in tracks], [0.0] * len(tracks), [t.measured for t in tracks], -math.inf
+        )
+        return _results(tracks, silent, wanted, target, "silence", None)
+    largest_gain_db, stop = _largest_gain(tracks, options, target)
+    gain_db, ceiling_dbtp = min(wanted - loudness, largest_gain_db), target.ceiling_dbtp - PEAK_MARGIN_DB
+    slope, before, done = 1.0, (0.0, loudness), 0.0
+    for _ in range(MOST_ROUNDS):
+        halfway = (1 + done) / 2  # nobody knows how many rounds there will be
+        attempt = yield from part(_attempt_steps(tracks, gain_db, ceiling_dbtp), done, halfway)
+        done = halfway
+        missing, stopped_by = wanted - attempt.loudness_lufs, stop
+        if target.short_term_max_lufs is not None:
+            room = target.short_term_max_lufs - attempt.short_term_max_lufs
+            if room < missing:
+                missing, stopped_by = room, "short_term"
+        overshoot = attempt.true_peak_dbtp - (target.ceiling_dbtp - PEAK_MARGIN_DB / 2)
+        at_limit = gain_db >= largest_gain_db and missing > 0
+        if overshoot <= 0 and (at_limit or abs(missing) <= TOLERANCE_LU):
+            break
+        ceiling_dbtp -= max(0.0, overshoot)
+        if abs(gain_db - before[0]) > 0.01:  # a limiter gives back less than it is given
+            slope = min(1.0, max(0.2, (attempt.loudness_lufs - before[1]) / (gain_db - before[0])))
+        before = (gain_db, attempt.loudness_lufs)
+        gain_db = min(gain_db + missing / slope, largest_gain_db)
+    met = abs(wanted - attempt.loudness_lufs) <= 0.1
+    range_wanted_lu = target.range_max_lu if options.control_range else None
+    return _results(tracks, attempt, wanted, target, None if met else stopped_by, range_wanted_lu)
+
+
+def _largest_gain(tracks: list[_Track], options: Options, target: Target) -> tuple[float, str]:
+    """The largest gain that the options and the target allow, and which of them it is, a key of REMEDIES."""
+    peak = max(t.measured.true_peak_dbtp for t in tracks if t.measured.true_peak_dbtp is not None)
+    headroom = target.ceiling_dbtp - PEAK_MARGIN_DB - peak
+    limits = [(options.max_gain_db, "quiet")]
+    limits.append(
+        (headroom + options.max_limiting_db, "limiting") if options.limiter else (headroom, "ceiling")
+    )
+    if target.down_only:
+        limits.append((0.0, "down_only"))
+    return min(limits)
+
+
+def _attempt_steps(tracks: list[_Track], gain_db: float, ceiling_dbtp: float) -> Steps[_Attempt]:
+    clips, reductions, after = [], [], []
+    for number, track in enumerate(tracks):
+        steps = _gain_steps(track, gain_db, ceiling_dbtp)
+        clip, reduction, measured = yield from part(steps, number / len(tracks), (number + 1) / len(tracks))
+        clips.append(clip)
+        reductions.append(reduction)
+        after.append(measured)
+    loudness = _pooled_lufs(after)
+    assert loudness is not None, "no gain that the options allow silences an audible file"
+    return _Attempt(gain_db, clips, reductions, after, loudness)
+
+
+def _gain_steps(track: _Track, gain_db: float, ceiling_dbtp: float) -> Steps[tuple[Clip, float, Loudness]]:
+    """One track with the gain, held at the ceiling where it would pass it, and measured."""
+    peak = track.measured.true_peak_dbtp
+    if peak is None or (gain_db == 0 and peak <= ceiling_dbtp):
+        return track.shaped, 0.0, track.measured
+    limiting = limit_steps(track.shaped.samples, track.shaped.rate, gain_db, ceiling_dbtp)
+    samples, reduction = yield from part(limiting, 0.0, 0.5)
+    clip = track.shaped.with_samples(samples)
+    return clip, reduction, (yield from part(measure_steps(clip), 0.5, 1.0))
+
+
+def _pooled_lufs(measured: list[Loudness]) -> float | None:
+    """Integrated loudness over the blocks of all files; of one file it is that file's own."""
+    if len(measured) == 1:
+        return measured[0].integrated_lufs
+    return gated_lufs([gating_blocks(m.powers) for m in measured])
+
+
+def _results(
+    tracks: list[_Track],
+    attempt: _Attempt,
+    wanted: float,
+    target: Target,
+    limited_by: str | None,
+    range_wanted_lu: float | None,
+) -> list[Result]:
+    if limited_by is None:
+        message = f"Meets {wanted:.1f} LUFS, true peak at most {target.ceiling_dbtp:.1f} dBTP."
+    elif limited_by == "silence":
+        message = f"Left as it is: {REMEDIES[limited_by]}."
+    else:
+        short = wanted - attempt.loudness_lufs
+        message = f"{short:.1f} LU short of {wanted:.1f} LUFS: {REMEDIES[limited_by]}."
+    return [
+        Result(
+            clip=clip,
+            before=track.before,
+            after=after,
+            target_lufs=wanted,
+            ceiling_dbtp=target.ceiling_dbtp,
+            gain_db=attempt.gain_db,
+            limiting_db=limiting_db,
+            limited_by=limited_by,
+            message=message + _about_range(after, range_wanted_lu),
+        )
+        for track, clip, limiting_db, after in zip(
+            tracks, attempt.clips, attempt.limiting_db, attempt.after, strict=True
+        )
+    ]
+
+
+def _about_range(after: Loudness, wanted_lu: float | None) -> str:
+    if wanted_lu is None:
+        return ""
+    if after.range_lu is None:
+        return " Too short for a loudness range, which needs 3 s: it was left as it is."
+    if after.range_lu > wanted_lu + 0.5:
+        return f" The loudness range stays at {after.range_lu:.1f} LU: {wanted_lu:.1f} LU is out of reach."
+    return f" Loudness range {after.range_lu:.1f} LU, at most {wanted_lu:.1f} wanted."
+
+
+@dataclass(frozen=True)
+class Fold:
+    """What one way of folding down makes of a clip."""
+
+    method: str  # a key of METHODS
+    channels: int
+    integrated_lufs: float | None
+    change_lu: float | None  # against the file as it came
+    true_peak_dbtp: float | None
+
+
+def compare_downmixes_steps(clip: Clip, before: Loudness) -> Steps[list[Fold]]:
+    """Fold a measured clip down by every method and measure each: yields the share done, returns the rows."""
+    folds = []
+    for number, method in enumerate(METHODS):
+        start = number / len(METHODS)
+        folded = yield from part(
+            downmix_steps(clip, method, before.layout), start, start + 0.5 / len(METHODS)
+        )
+        measured = before
+        if folded is not clip:
+            measured = yield from part(
+                measure_steps(folded), start + 0.5 / len(METHODS), start + 1 / len(METHODS)
+            )
+        loudness, reference = measured.integrated_lufs, before.integrated_lufs
+        change = None if loudness is None or reference is None else round(loudness - reference, 2)
+        folds.append(
+            Fold(method, folded.channels, _rounded(loudness), change, _rounded(measured.true_peak_dbtp))
+        )
+    return folds
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 2)
