@@ -1,0 +1,308 @@
+"""What a spectrogram keeps of the sound: clip -> magnitudes, in mel bands or not -> clip.
+
+Also the figures for two pictures: what window and zero-padding do to leakage, and a clip's average spectrum.
+Importing this module does not import torch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.signal import get_window, welch
+
+from aural.audio.clip import Clip, excerpt
+from aural.audio.resample import resample
+from aural.audio.steps import Steps, finish, part
+from aural.errors import InputError, OptionError
+from aural.vocoding import PHASE_SETTINGS, PhaseSetting, reconstruct_steps
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from aural.audio.spectral import FrontEnd
+
+Values = NDArray[np.floating[Any]]
+
+# Bins times frames of one channel: 6 minutes at 48 kHz, 13 at 22.05 kHz. Griffin-Lim takes 2.5 GB for it.
+MOST_CELLS = 2**25
+# Where decibels of nothing end, in place of minus infinity.
+FLOOR_DB = -200.0
+# Frames of the average spectrum taken at once.
+PIECE_FRAMES = 512
+# Below this power a log-spectral distance would compare rounding errors.
+LEAST_POWER = 1e-8
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the spectrogram keeps, and how the sound is rebuilt from it.
+
+    Raises:
+        OptionError: a value out of range.
+    """
+
+    phase: PhaseSetting = "griffin_lim"  # where the phase comes from, one of PHASE_SETTINGS
+    mel_bands: int = 80  # 8 to 512 bands that the magnitudes are averaged in; 0: every bin is kept
+    window: int = 1024  # samples under the Hann window, 64 to 16384; the FFT is the next power of two
+    hop: int = 260  # samples from frame to frame, at most half the window
+    iterations: int = 32  # of Griffin-Lim, 1 to 1000
+    momentum: float = 0.99  # of Griffin-Lim, 0 to below 1
+    seed: int = 0  # of Griffin-Lim's first phase
+    rate: int | None = None  # Hz at which the spectrogram is made (the study: 22050); None: the clip's own
+
+    def __post_init__(self) -> None:
+        if self.phase not in PHASE_SETTINGS:
+            raise OptionError(
+                f'There is no phase setting "{self.phase}": choose {" or ".join(PHASE_SETTINGS)}.'
+            )
+        if self.mel_bands != 0:
+            _require_whole("number of mel bands (0 for none)", self.mel_bands, 8, 512)
+        _require_whole("window", self.window, 64, 16_384)
+        _require_whole("hop", self.hop, self.window // 64, self.window // 2)
+        _require_whole("number of iterations", self.iterations, 1, 1000)
+        _require_whole("seed", self.seed, 0, 2**32 - 1)
+        if self.rate is not None:
+            _require_whole("rate of the spectrogram", self.rate, 4000, 384_000)
+        if not 0 <= self.momentum < 1:
+            raise OptionError(f"The momentum must be 0 or more and below 1, not {self.momentum:g}.")
+
+
+@dataclass(frozen=True)
+class Result:
+    """The rebuilt clip and what the way through the spectrogram cost."""
+
+    clip: Clip  # channels, length, rate and level of the input
+    spectrogram_before: NDArray[np.float32]  # (bands or bins, frames), 0 to 1, mean over the channels
+    spectrogram_after: NDArray[np.float32]  # the same of the rebuilt clip
+    seconds: Values  # (frames,), the middle of each frame
+    frequency_hz: Values  # (bands or bins,), the middle of each row
+    floor_db: float  # what 0 in a spectrogram stands for, in dB of a full-scale sine; quieter is 0 too
+    top_db: float  # what 1 stands for; in between, dB are linear
+    spectral_convergence_db: float  # error of the magnitudes relative to the magnitudes; lower is better
+    log_spectral_distance_db: float  # mean distance in dB between the two spectra; lower is better
+
+
+def resynthesize(clip: Clip, options: Options | None = None) -> Result:
+    """Take a clip through its spectrogram and back.
+
+    With the original phase and without mel bands this is the identity, to 1e-6; each departure from that
+    shows what a setting loses. With `Options.rate` the clip is resampled for the spectrogram and resampled
+    back, so that what lies above half that rate is lost too.
+
+    Both figures compare |S|, the STFT's magnitudes of the clip, with |S'|, those of the rebuilt one, over
+    all channels, at the rate of the spectrogram and in all bins, with mel bands or without:
+
+    - spectral convergence: 20 lg(‖|S'| - |S|‖ / ‖|S|‖);
+    - log-spectral distance: the root mean square over frequency, then the mean over time, of
+      10 lg|S|² - 10 lg|S'|², powers below 1e-8 (of the STFT with a window that peaks at 1) taken as 1e-8.
+      Papers on super-resolution leave out the factor 10.
+
+    Silence comes back as silence, with figures of -200 dB and 0 dB.
+
+    Raises:
+        InputError: an empty or not finite clip, or one too long for the settings.
+        OptionError: more mel bands than the window can tell apart at this rate.
+    """
+    return finish(resynthesize_steps(clip, options))
+
+
+def resynthesize_steps(clip: Clip, options: Options | None = None) -> Steps[Result]:
+    """`resynthesize` as a generator that yields the share done and returns the result."""
+    import torch
+
+    from aural.audio.spectral import KNEE_DB, SPAN_DB, mel_filters, scale
+
+    options = options or Options()
+    clip.require_finite()
+    front_end = _front_end(options, clip)
+    bin_hz = np.arange(front_end.bins) * (front_end.rate / front_end.fft)
+    frequency_hz = bin_hz
+    if options.mel_bands:
+        filters = mel_filters(front_end).numpy()
+        frequency_hz = filters @ bin_hz / filters.sum(axis=1)
+    work = resample(clip, front_end.rate)
+
+    samples = np.empty_like(work.samples)
+    before = torch.zeros(len(frequency_hz), front_end.frames(work.frames))
+    after = torch.zeros_like(before)
+    error = energy = distance_db = 0.0
+    for number in range(work.channels):
+        yield number / work.channels
+        steps = _channel_steps(work.samples[number], front_end, options)
+        channel = yield from part(steps, number / work.channels, (number + 1) / work.channels)
+        samples[number] = channel.samples
+        before += channel.before / work.channels
+        after += channel.after / work.channels
+        error += channel.error
+        energy += channel.energy
+        distance_db += channel.distance_db / work.channels
+
+    # Resampling there and back may end a few samples early or late.
+    rebuilt = resample(work.with_samples(samples), clip.rate)
+    return Result(
+        clip=clip.with_samples(excerpt(rebuilt.samples, 0, clip.frames)),
+        spectrogram_before=scale(before).clamp(max=1).numpy(),
+        spectrogram_after=scale(after).clamp(max=1).numpy(),
+        seconds=np.arange(before.shape[1]) * (front_end.hop / front_end.rate),
+        frequency_hz=frequency_hz,
+        floor_db=KNEE_DB,
+        top_db=KNEE_DB + SPAN_DB,
+        spectral_convergence_db=float(_decibels(error / energy)) if energy else FLOOR_DB,
+        log_spectral_distance_db=distance_db,
+    )
+
+
+@dataclass(frozen=True)
+class _Channel:
+    """One channel after its round trip."""
+
+    samples: NDArray[np.float32]  # (time,)
+    before: Tensor  # (rows, frames), magnitude of the input in the rows of the picture
+    after: Tensor  # the same of the rebuilt samples
+    error: float  # sum of (|S'| - |S|)²
+    energy: float  # sum of |S|²
+    distance_db: float  # log-spectral distance
+
+
+def _channel_steps(samples: NDArray[np.float32], front_end: FrontEnd, options: Options) -> Steps[_Channel]:
+    import torch
+
+    from aural.audio.spectral import magnitude_from_mel, mel_from_magnitude, stft
+
+    def picture(magnitude: Tensor) -> Tensor:
+        return mel_from_magnitude(magnitude, front_end) if options.mel_bands else magnitude
+
+    spectrum = stft(torch.tensor(samples), front_end)
+    magnitude = spectrum.abs()
+    before = picture(magnitude)
+    kept = magnitude_from_mel(before, front_end) if options.mel_bands else magnitude
+    yield 0.1
+    rebuilt = yield from part(
+        reconstruct_steps(
+            kept,
+            options.phase,
+            len(samples),
+            front_end,
+            original=spectrum,
+            iterations=options.iterations,
+            momentum=options.momentum,
+            generator=torch.Generator().manual_seed(options.seed),
+        ),
+        0.1,
+        0.9,
+    )
+    rebuilt_magnitude = stft(rebuilt, front_end).abs()
+    return _Channel(
+        samples=rebuilt.numpy(),
+        before=before,
+        after=picture(rebuilt_magnitude),
+        error=float(torch.linalg.vector_norm(rebuilt_magnitude - magnitude, dtype=torch.float64)) ** 2,
+        energy=float(torch.linalg.vector_norm(magnitude, dtype=torch.float64)) ** 2,
+        distance_db=_log_spectral_distance_db(magnitude, rebuilt_magnitude, front_end),
+    )
+
+
+def _log_spectral_distance_db(magnitude: Tensor, other: Tensor, front_end: FrontEnd) -> float:
+    # Half the sum of a Hann window is a quarter of its length: it takes amplitudes back to a peak of 1.
+    levels_db = [
+        20 * (spectrum * (front_end.window / 4)).clamp_min(LEAST_POWER**0.5).log10()
+        for spectrum in (magnitude, other)
+    ]
+    return float((levels_db[0] - levels_db[1]).square().mean(dim=0).sqrt().mean())
+
+
+def _front_end(options: Options, clip: Clip) -> FrontEnd:
+    from aural.audio.spectral import FrontEnd
+
+    front_end = FrontEnd(
+        rate=options.rate or clip.rate,
+        window=options.window,
+        hop=options.hop,
+        fft=1 << (options.window - 1).bit_length(),
+        mel_bands=options.mel_bands or FrontEnd.mel_bands,
+    )
+    most_seconds = MOST_CELLS // front_end.bins * front_end.hop / front_end.rate
+    if clip.seconds > most_seconds:
+        raise InputError(
+            f"With these settings the round trip takes at most {most_seconds / 60:.1f} minutes of audio, and "
+            f"the clip has {clip.seconds / 60:.1f}: cut the clip, or choose a longer hop or a lower rate."
+        )
+    return front_end
+
+
+def _require_whole(name: str, value: int, low: int, high: int) -> None:
+    if not (isinstance(value, int) and low <= value <= high):
+        raise OptionError(f"The {name} must be a whole number from {low} to {high}, not {value}.")
+
+
+def _decibels(power: ArrayLike) -> Values:
+    """Of powers; never less than FLOOR_DB."""
+    return 10 * np.log10(np.maximum(power, 10 ** (FLOOR_DB / 10)))
+
+
+@dataclass(frozen=True)
+class Leakage:
+    """Spectrum of one sine, as two windows show it; 0 dB is the sine's true level."""
+
+    frequency_bins: Values  # (points,), 0 to window / 2, in bins of the transform without zero-padding
+    sine_bins: float  # where the sine lies
+    rectangular_db: Values  # (points,)
+    hann_db: Values  # (points,)
+
+
+def leakage(window: int = 1024, zero_padding: int = 8, sine_bins: float | None = None) -> Leakage:
+    """The spectrum of a sine between two bins, under the rectangular and under the Hann window.
+
+    Leakage comes from the window: the rectangular one spreads a sine over all frequencies, the Hann window
+    over a wider peak and hardly beyond. Zero-padding adds points to the same curve and takes no leakage
+    away; without it the curve is only seen at whole bins, where the sine may read up to 3.9 dB too low.
+
+    Args:
+        window: samples, 64 to 16384.
+        zero_padding: length of the transform in windows, 1 to 64.
+        sine_bins: the sine's frequency in bins; without it, halfway between two at an eighth of the rate.
+    """
+    _require_whole("window", window, 64, 16_384)
+    _require_whole("zero-padding factor", zero_padding, 1, 64)
+    if sine_bins is None:
+        sine_bins = window // 8 + 0.5
+    if not 0 < sine_bins < window / 2:
+        raise OptionError(f"The sine must lie between 0 and {window // 2} bins, not at {sine_bins:g}.")
+    sine = np.sin(2 * np.pi * sine_bins * np.arange(window) / window)
+
+    def level_db(taper: Values) -> Values:
+        return _decibels(np.abs(np.fft.rfft(sine * taper * (2 / taper.sum()), window * zero_padding)) ** 2)
+
+    return Leakage(
+        frequency_bins=np.arange(window * zero_padding // 2 + 1) / zero_padding,
+        sine_bins=sine_bins,
+        rectangular_db=level_db(np.ones(window)),
+        hann_db=level_db(get_window("hann", window)),
+    )
+
+
+@dataclass(frozen=True)
+class AverageSpectrum:
+    """A clip's mean power spectrum."""
+
+    frequency_hz: Values  # (bins,), 0 Hz to half the rate
+    level_db: Values  # (bins,), 0 dB is a full-scale sine; silence is -200 dB
+
+
+def average_spectrum(clip: Clip, window: int = 4096) -> AverageSpectrum:
+    """Power in each frequency bin, averaged over time and channels (Welch 1967, Hann, half overlapping)."""
+    _require_whole("window", window, 64, 16_384)
+    hop = window - window // 2
+    frames = 1 + max(0, clip.frames - window) // hop
+    power = np.zeros(window // 2 + 1)
+    # In pieces, so that hours of audio take no more memory than a minute does.
+    for first in range(0, frames, PIECE_FRAMES):
+        count = min(PIECE_FRAMES, frames - first)
+        piece = excerpt(clip.samples, first * hop, (first + count - 1) * hop + window)
+        mean_square = welch(piece, nperseg=window, detrend=False, scaling="spectrum")[1]
+        # A full-scale sine has a mean square of 1/2.
+        power += 2 * mean_square.mean(axis=0) * (count / frames)
+    return AverageSpectrum(np.fft.rfftfreq(window, 1 / clip.rate), _decibels(power))
