@@ -11,6 +11,8 @@ from aural.errors import InputError
 
 Samples = NDArray[np.float32]
 
+LARGEST_SAMPLE = 1e20  # full scale is 1; sums and squares of anything below stay finite
+
 
 @dataclass(frozen=True, eq=False)
 class Clip:
@@ -67,14 +69,14 @@ class Clip:
         return Clip(samples, self.rate, layout)
 
     def require_finite(self) -> Clip:
-        """The clip itself, or `InputError` where it is empty or holds a NaN or an infinite sample."""
+        """The clip itself, or `InputError` where it is empty or holds samples that are no sound."""
         if self.frames == 0:
             raise InputError("The audio is empty: choose a file with at least one sample.")
         # A minimum or maximum is NaN or infinite as soon as one sample is, and needs no temporary array.
-        if not (np.isfinite(self.samples.min()) and np.isfinite(self.samples.max())):
-            count = sum(int(np.count_nonzero(~np.isfinite(channel))) for channel in self.samples)
+        if not (self.samples.min() > -LARGEST_SAMPLE and self.samples.max() < LARGEST_SAMPLE):
+            count = sum(int(np.count_nonzero(~(np.abs(row) < LARGEST_SAMPLE))) for row in self.samples)
             raise InputError(
-                f"{count} of the samples are not numbers (NaN or infinite): "
+                f"{count} of the samples are not numbers (NaN or infinite) or far beyond any sound: "
                 "export the file again from the program that made it."
             )
         return self

@@ -1,0 +1,72 @@
+"""Long clips in chunks: split, run, cross-fade; as a generator, so that progress and cancelling work.
+
+    earlier chunk    ──────────────────────────┐
+    later chunk                     ┌──────────┼──────────────────────
+                                    │ overlap  │
+    weight of the later chunk       0  0 ╱╱ 1  1  1 ...
+
+The cross-fade takes up the middle half of the overlap. The quarter before it is a run-up for the later chunk,
+the quarter after it a look ahead for the earlier one: a function that looks no further than a quarter of the
+overlap to either side comes out as if it had been handed the whole clip.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from aural.audio.clip import Clip, Samples
+from aural.audio.steps import Steps
+from aural.errors import OptionError
+
+
+def process_in_chunks(
+    clip: Clip, function: Callable[[Samples], Samples], *, chunk_seconds: float, overlap_seconds: float
+) -> Steps[Clip]:
+    """Run `function` over a clip in chunks, yield the fraction done after each, return the joined result.
+
+    `aural.audio.steps` says how to run it. All chunks are equally long: the last one starts earlier rather
+    than being short, and only a clip shorter than a chunk makes a shorter one.
+
+    Shape:
+        function: (channels, time) -> (channels, time), both the same
+
+    Raises:
+        OptionError: the overlap is negative, or not shorter than the chunk.
+
+    >>> clip = Clip(np.ones((1, 10), np.float32), rate=1)
+    >>> list(process_in_chunks(clip, np.negative, chunk_seconds=4, overlap_seconds=1))
+    [0.4, 0.7, 1.0]
+    """
+    chunk, overlap = round(chunk_seconds * clip.rate), round(overlap_seconds * clip.rate)
+    if not 0 <= overlap < chunk:
+        raise OptionError(
+            f"An overlap of {overlap_seconds:g} s does not fit chunks of {chunk_seconds:g} s: "
+            "make it shorter than a chunk, and not negative."
+        )
+    chunk = min(chunk, clip.frames)
+    weights = _fade_in(overlap)
+    joined = np.empty_like(clip.samples)
+    end = 0
+    while end < clip.frames:
+        start = max(0, min(end - overlap, clip.frames - chunk))
+        source = clip.samples[:, start : start + chunk]
+        processed = function(source)
+        assert processed.shape == source.shape, "the function must keep (channels, time)"
+        if end > 0:
+            faded = joined[:, end - overlap : end]
+            # In this form equal chunks stay as they are, bit for bit.
+            faded += weights * (processed[:, end - overlap - start : end - start] - faded)
+        joined[:, end : start + chunk] = processed[:, end - start :]
+        end = start + chunk
+        yield end / clip.frames
+    return clip.with_samples(joined)
+
+
+def _fade_in(overlap: int) -> Samples:
+    """Raised cosine from 0 to 1 in the middle half of `overlap` samples."""
+    position = (np.arange(overlap) + 0.5) / max(overlap, 1)
+    phase = np.clip(2 * position - 0.5, 0, 1)
+    weights: Samples = (0.5 - 0.5 * np.cos(np.pi * phase)).astype(np.float32)
+    return weights
