@@ -1,0 +1,51 @@
+"""Short pieces to try the app with; README.md beside them has the full credits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+FOLDER = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Example:
+    """A file that comes with the app."""
+
+    path: Path
+    title: str  # what it is, for the visitor
+    credit: str  # author, work, licence, and what was changed
+
+
+EXAMPLES = [
+    Example(
+        FOLDER / "song.ogg",
+        "Pop song",
+        "“Let's Go Fishin'” by Karissa Hobbs, CC BY 3.0, excerpt, re-encoded",
+    ),
+    Example(
+        FOLDER / "celesta.ogg",
+        "Quiet celesta",
+        "“Dance of the Sugar Plum Fairy” by Kevin MacLeod, CC BY 3.0, excerpt, re-encoded",
+    ),
+    Example(
+        FOLDER / "orchestra.ogg",
+        "Orchestra",
+        "Hungarian Dance No. 5 by Johannes Brahms, public domain, excerpt, re-encoded",
+    ),
+    Example(
+        FOLDER / "speech.ogg",
+        "Speech, mono",
+        "“kathleen” voice of the Rhasspy project, CC0, re-encoded",
+    ),
+    Example(
+        FOLDER / "out_of_phase.flac",
+        "Out of phase",
+        "made for testing from “Vibe Ace” by Kevin MacLeod, CC BY 3.0, excerpt, right channel mirrored",
+    ),
+    Example(
+        FOLDER / "surround.flac",
+        "5.1 surround",
+        "made for testing from the Brahms recording and the speech, public domain and CC0",
+    ),
+]

@@ -1,0 +1,200 @@
+"""Listening: an A/B player at matched loudness, and an upload field that leaves the file as it is.
+
+Python measures and outlines the files; `players.js` plays them in the browser, `players.css` dresses it.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABCMeta
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeGuard
+
+import gradio as gr
+import numpy as np
+import soundfile
+from gradio.component_meta import ComponentMeta, updateable
+from gradio.data_classes import FileData, GradioModel, GradioRootModel
+from numpy.typing import NDArray
+
+from aural.audio import read
+from aural.ui.theme import ACCENT_ON_DARK
+
+WAVEFORM_COLUMNS = 800
+WAVEFORM_STEPS = 200  # of a waveform's height per full scale: two digits are all that a screen can show
+
+# Up to here a browser holds every version decoded in memory and switches to the sample; beyond it streams.
+DECODED_LIMIT_BYTES = 512 * 2**20
+
+JAVASCRIPT = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
+STYLE = Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class Version:
+    """One of the files to compare.
+
+    WAV and FLAC keep versions aligned to the sample; lossy files may start a few milliseconds late, and not
+    every browser decodes every kind.
+    """
+
+    label: str  # what the listener reads on the button
+    path: str | Path
+    loudness_lufs: float | None = None  # integrated; None or not finite: unknown, played as it is
+
+
+class PlayerVersion(GradioModel):
+    """What the browser gets for one `Version`."""
+
+    label: str
+    file: FileData
+    loudness_lufs: float | None
+    matched_gain_db: float
+    rate: int
+    channels: int
+    seconds: float
+    peaks: list[int]  # highest absolute sample in each column, in 1 / WAVEFORM_STEPS
+    levels: list[int]  # root mean square in each column, likewise
+
+
+class PlayerVersions(GradioRootModel):
+    """What the browser gets: Gradio copies the files inside to its cache and fills in their URLs."""
+
+    root: list[PlayerVersion]
+
+
+class _NoStubFile(ComponentMeta):
+    """Gradio's metaclass, except that it does not write a .pyi file beside this module at every import."""
+
+    def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> type:
+        namespace["__init__"] = updateable(namespace["__init__"])  # type: ignore[no-untyped-call]
+        return ABCMeta.__new__(mcs, name, bases, namespace)
+
+
+class ABPlayer(gr.HTML, metaclass=_NoStubFile):
+    """Two to four versions of a sound behind one transport: switching keeps the place and leaves no gap.
+
+    With "Matched loudness" on, as it is at first, the louder versions are turned down to the quietest one's
+    integrated loudness, because the louder of two otherwise equal sounds is always preferred.
+
+    Value: list of `Version`, or None for an empty player. Events return nothing; endpoints leave it out.
+    """
+
+    data_model = PlayerVersions
+
+    def __init__(
+        self,
+        value: Sequence[Version] | None = None,
+        *,
+        label: str = "Compare",
+        visible: bool | Literal["hidden"] = True,
+        elem_id: str | None = None,
+        render: bool = True,
+    ) -> None:
+        super().__init__(
+            value,
+            label=label,
+            html_template='<div class="ab-player"></div>',
+            css_template=STYLE,
+            js_on_load=JAVASCRIPT,
+            apply_default_css=False,
+            visible=visible,
+            elem_id=elem_id,
+            render=render,
+            decoded_limit_bytes=DECODED_LIMIT_BYTES,
+            waveform_steps=WAVEFORM_STEPS,
+        )
+
+    @property
+    def skip_api(self) -> bool:
+        """A program gets the files themselves from the endpoint; the player is for people."""
+        return True
+
+    def preprocess(self, payload: PlayerVersions | None) -> None:  # type: ignore[override]
+        """Nothing: the player is an output only."""
+
+    def postprocess(self, value: Sequence[Version] | None) -> PlayerVersions | None:  # type: ignore[override]
+        """Outline each version and hand its file to Gradio.
+
+        Errors: InputError where a file cannot be read.
+        """
+        if not value:
+            return None
+        gains_db = matched_gains_db([version.loudness_lufs for version in value])
+        return PlayerVersions(
+            root=[_player_version(version, gain_db) for version, gain_db in zip(value, gains_db, strict=True)]
+        )
+
+
+def matched_gains_db(loudness_lufs: Sequence[float | None]) -> list[float]:
+    """Gain in dB, never above 0, that brings each version to the quietest one's loudness.
+
+    A version of unknown loudness, or a silent one, stays as it is and is no measure for the others.
+
+    >>> matched_gains_db([-9.0, -14.0, None, -math.inf])
+    [-5.0, 0.0, 0.0, 0.0]
+    """
+    known = [loudness for loudness in loudness_lufs if _is_known(loudness)]
+    return [min(known) - loudness if _is_known(loudness) else 0.0 for loudness in loudness_lufs]
+
+
+def audio_input(label: str, *, elem_id: str | None = None) -> gr.Audio:
+    """An upload or microphone field whose event gets the path of the very file that the visitor chose.
+
+    As NumPy, Gradio would hand over 16 bits; its trimming tool would write 44.1 kHz.
+    """
+    return gr.Audio(
+        label=label,
+        sources=["upload", "microphone"],
+        type="filepath",
+        format=None,
+        editable=False,
+        buttons=["download"],
+        waveform_options=gr.WaveformOptions(waveform_color="#8b8b94", waveform_progress_color=ACCENT_ON_DARK),
+        elem_id=elem_id,
+    )
+
+
+def _is_known(loudness_lufs: float | None) -> TypeGuard[float]:
+    return loudness_lufs is not None and math.isfinite(loudness_lufs)
+
+
+def _player_version(version: Version, matched_gain_db: float) -> PlayerVersion:
+    try:
+        with soundfile.SoundFile(version.path) as sound:
+            rate, channels, frames = sound.samplerate, sound.channels, sound.frames
+            width = _frames_per_column(frames)
+            blocks = sound.blocks(width * max(1, 2**18 // width), dtype="float32", always_2d=True)
+            peaks, levels = _outline(blocks, width)
+    except soundfile.LibsndfileError:  # what only FFmpeg reads, such as M4A
+        clip = read(version.path)
+        rate, channels, frames = clip.rate, clip.channels, clip.frames
+        peaks, levels = _outline([clip.samples.T], _frames_per_column(frames))
+    return PlayerVersion(
+        label=version.label,
+        file=FileData(path=str(version.path)),
+        loudness_lufs=version.loudness_lufs if _is_known(version.loudness_lufs) else None,
+        matched_gain_db=matched_gain_db,
+        rate=rate,
+        channels=channels,
+        seconds=frames / rate,
+        peaks=peaks,
+        levels=levels,
+    )
+
+
+def _frames_per_column(frames: int) -> int:
+    return max(1, math.ceil(frames / WAVEFORM_COLUMNS))
+
+
+def _outline(blocks: Iterable[NDArray[np.float32]], width: int) -> tuple[list[int], list[int]]:
+    """Peak and root mean square of every `width` frames; blocks: (time, channels), cut at multiples of it."""
+    peaks: list[int] = []
+    levels: list[int] = []
+    for block in blocks:
+        columns = np.pad(block, ((0, -len(block) % width), (0, 0))).reshape(-1, width * block.shape[1])
+        for values, found in ((peaks, np.abs(columns).max(1)), (levels, np.sqrt(np.mean(columns**2, 1)))):
+            values.extend(np.rint(found * WAVEFORM_STEPS).astype(int).tolist())
+    return peaks, levels

@@ -1,0 +1,102 @@
+"""What every button's function needs: progress, cancel, clear errors, and a place for result files."""
+
+from __future__ import annotations
+
+import functools
+import html
+import tempfile
+import time
+from collections.abc import Callable, Generator, Iterable, Sequence
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import gradio as gr
+from gradio.utils import get_upload_folder
+
+from aural.audio import Clip, read
+from aural.audio.steps import Steps
+from aural.errors import AuralError, InputError
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+SECONDS_BETWEEN_UPDATES = 0.2
+NO_AUDIO = "There is no audio yet: upload a file, record one, or choose an example."
+
+
+def follow(steps: Steps[T], progress: gr.Progress, text: str) -> Generator[Any, None, T]:
+    """Run steps with a progress bar; every update is a place where the visitor's cancel takes effect."""
+    shown = 0.0
+    try:
+        while True:
+            share = next(steps)
+            if time.monotonic() - shown > SECONDS_BETWEEN_UPDATES:
+                progress(share, desc=text)
+                yield gr.skip()
+                shown = time.monotonic()
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+    finally:
+        steps.close()
+
+
+def answers(function: Callable[P, Generator[Any, None, None]]) -> Callable[P, Generator[Any, None, None]]:
+    """Let a failure that the user can mend reach page and client in its own words."""
+
+    @functools.wraps(function)
+    def answering(*args: P.args, **kwargs: P.kwargs) -> Generator[Any, None, None]:
+        try:
+            yield from function(*args, **kwargs)
+        except AuralError as error:
+            raise gr.Error(str(error), print_exception=False) from None
+        except MemoryError:
+            message = "The machine has no memory left for audio of this length: try a shorter piece."
+            raise gr.Error(message, print_exception=False) from None
+
+    return answering
+
+
+def load(path: str | None) -> Clip:
+    """The uploaded clip. Raises `InputError` where there is none."""
+    if not path:
+        raise InputError(NO_AUDIO)
+    return read(path)
+
+
+def result_path(source: str | Path, ending: str) -> str:
+    """A new path for a result, named after its source: "memo.m4a", "mastered.wav": "memo-mastered.wav".
+
+    It lies where Gradio keeps the files that it serves and deletes, so that nothing is copied.
+    """
+    root = Path(get_upload_folder())
+    root.mkdir(parents=True, exist_ok=True)
+    return str(Path(tempfile.mkdtemp(dir=root)) / f"{Path(source).stem[:80]}-{ending}")
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[object]], caption: str) -> str:
+    """An HTML table whose first column heads its rows; see `number` for the cells that hold one."""
+    head = "".join(f'<th scope="col">{_cell(heading)}</th>' for heading in headings)
+    body = "".join(
+        f'<tr><th scope="row">{_cell(first)}</th>'
+        + "".join(f"<td>{_cell(cell)}</td>" for cell in rest)
+        + "</tr>"
+        for first, *rest in rows
+    )
+    return (
+        f'<div class="prose aural-table"><table><caption>{_cell(caption)}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def number(value: float | None, decimals: int = 1) -> str:
+    """A number for people: a real minus sign, and a dash for what does not exist.
+
+    >>> number(-14), number(None), number(44_100, 0)
+    ('−14.0', '–', '44,100')
+    """
+    return "–" if value is None else f"{value:,.{decimals}f}".replace("-", "−")
+
+
+def _cell(value: object) -> str:
+    return html.escape(str(value))

@@ -1,0 +1,71 @@
+"""Headless Chromium for the tests that drive the running app.
+
+A test takes the fixture `page`; it fails if the page logs an error or asks any host but this machine.
+Where there is no Chromium these tests are skipped, or fail with AURAL_REQUIRE_BROWSER=1.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
+]
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """One Chromium for a test module. Longer-lived, its event loop would stand in other tests' way."""
+    path = shutil.which("chromium") or shutil.which("chromium", path="/usr/bin")
+    if path is None:
+        reason = "no Chromium found: install the package `chromium` to run the browser tests"
+        (pytest.fail if os.environ.get("AURAL_REQUIRE_BROWSER") == "1" else pytest.skip)(reason)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium: Browser) -> Iterator[Page]:
+    """A fresh page, 1400 pixels wide; at the end of the test, the complaints it collected fail the test."""
+    complaints: list[str] = []
+
+    def note_console(message: ConsoleMessage) -> None:
+        source = message.location.get("url", "")
+        # Chromium asks for the icon of the site's root, which an app under a path does not own, and
+        # Gradio's upload field logs that it cannot draw a file that the browser cannot decode.
+        harmless = source.endswith("/favicon.ico") or message.text.startswith("Waveform load error")
+        if message.type == "error" and not harmless:
+            complaints.append(f"console: {message.text} ({source})")
+
+    def note_request(request: Request) -> None:
+        address = urlsplit(request.url)
+        if address.scheme in ("http", "https", "ws", "wss") and address.hostname not in (
+            "127.0.0.1",
+            "localhost",
+        ):
+            complaints.append(f"request to another host: {request.url}")
+
+    page = chromium.new_page(viewport={"width": 1400, "height": 1000})
+    page.set_default_timeout(20_000)
+    page.on("console", note_console)
+    page.on("pageerror", lambda error: complaints.append(f"uncaught: {error}"))
+    page.on("request", note_request)
+    yield page
+    page.close()
+    assert not complaints, complaints

@@ -1,0 +1,234 @@
+"""The pictures: arrays in, PNG of the stated size out, with the sound where it belongs."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from aural.ui import plots
+
+RATE = 48_000
+
+
+@pytest.fixture(autouse=True)
+def no_warnings() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        yield
+
+
+@pytest.fixture
+def draw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Figure], np.ndarray]:
+    """Save a figure and read its pixels back: (height, width, 3)."""
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+
+    def pixels(figure: Figure) -> np.ndarray:
+        path = Path(plots.save(figure))
+        assert path.is_relative_to(tmp_path)
+        with Image.open(path) as image:
+            assert (image.format, image.size) == ("PNG", (plots.WIDTH_PX, plots.HEIGHT_PX))
+            return np.asarray(image.convert("RGB")).astype(int)
+
+    return pixels
+
+
+def share_of_colour(pixels: np.ndarray, colour: str) -> float:
+    wanted = np.array([int(colour[index : index + 2], 16) for index in (1, 3, 5)])
+    return float((np.abs(pixels - wanted).max(axis=2) < 24).mean())
+
+
+def sine(frequency_hz: float, seconds: float, level: float = 1.0) -> np.ndarray:
+    return (level * np.sin(2 * np.pi * frequency_hz * np.arange(round(seconds * RATE)) / RATE)).astype(
+        np.float32
+    )
+
+
+def test_importing_the_module_does_not_import_matplotlib() -> None:
+    code = "import sys, aural.ui.plots; sys.exit('matplotlib' in sys.modules or 'gradio' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_loudness_shows_the_series_the_integrated_value_and_the_target(draw: Callable) -> None:
+    times = np.arange(600) / 10
+    pixels = draw(plots.loudness_history(times, times / 10 - 23, np.full(600, -20.0), -20.5, -16.0))
+    for colour in (plots.ACCENT, plots.SECOND, plots.TEXT):
+        assert share_of_colour(pixels, colour) > 0.001
+
+
+def test_loudness_of_silence_and_of_no_time_at_all_is_an_empty_field(draw: Callable) -> None:
+    nothing = np.full(30, -np.inf)
+    for figure in (
+        plots.loudness_history(np.arange(30) / 10, nothing, nothing, None, None),
+        plots.loudness_history(np.arange(30) / 10, nothing, nothing, -math.inf, -14.0),
+        plots.loudness_history([], [], [], None),
+    ):
+        assert share_of_colour(draw(figure), plots.FIELD) > 0.5
+
+
+def test_a_pause_does_not_flatten_the_loudness_axis() -> None:
+    loudness = np.concatenate([np.full(500, -20.0), np.full(20, -65.0), np.full(20, -np.inf)])
+    figure = plots.loudness_history(np.arange(540) / 10, loudness, loudness, -20.0)
+    bottom, top = figure.axes[0].get_ylim()
+    assert -45 < bottom < -25
+    assert top == pytest.approx(-17)
+
+
+def test_a_long_series_keeps_its_highest_point(draw: Callable) -> None:
+    momentary = np.full(1_000_000, -30.0)
+    momentary[654_321] = -5.0
+    figure = plots.loudness_history(np.arange(1_000_000) / 100, momentary, momentary, None)
+    line = figure.axes[0].lines[0]
+    assert len(line.get_xdata()) <= plots.COLUMNS
+    assert np.max(line.get_ydata()) == -5.0
+    draw(figure)
+
+
+@pytest.mark.parametrize("frequency_hz", [100.0, 997.0, 12_000.0])
+def test_a_full_scale_tone_reads_0_dbfs_at_its_frequency(frequency_hz: float) -> None:
+    rows_hz = np.geomspace(30, 24_000, plots.ROWS)
+    samples = np.stack([sine(frequency_hz, 2), -sine(frequency_hz, 2)])  # out of phase: nothing may cancel
+    levels = plots.spectrogram_dbfs(samples, RATE, rows_hz, 4096)[:, 20:-20]
+    assert levels.max() == pytest.approx(0, abs=0.5)
+    assert rows_hz[levels.mean(axis=1).argmax()] == pytest.approx(frequency_hz, rel=0.03)
+    far = np.abs(rows_hz - frequency_hz) > 20 * RATE / 4096  # 20 bins: a Hann window has fallen by 85 dB
+    assert levels[far].max() < -85
+
+
+def test_an_hour_is_looked_at_in_as_many_columns_as_the_picture_has() -> None:
+    samples = np.zeros((1, 3600 * RATE), np.float32)
+    samples[:, 1800 * RATE :] = np.tile(sine(1000, 1), 1800)
+    rows_hz = np.linspace(0, 24_000, plots.ROWS)
+    levels = plots.spectrogram_dbfs(samples, RATE, rows_hz, 2048)
+    assert levels.shape == (plots.ROWS, plots.COLUMNS)
+    row = np.abs(rows_hz - 1000).argmin()
+    assert levels[row, : plots.COLUMNS // 2 - 1].max() < -150
+    assert levels[row, plots.COLUMNS // 2 + 1 :].min() > -3
+
+
+@pytest.mark.parametrize("scale", ["log", "linear"])
+def test_a_tone_is_a_bright_line_at_its_height(draw: Callable, scale: str) -> None:
+    figure = plots.spectrogram(sine(6000, 1)[np.newaxis], RATE, scale=scale)
+    pixels = draw(figure)
+    axes = figure.axes[0]
+    left, bottom = axes.transAxes.transform((0.3, 0))
+    right, top = axes.transAxes.transform((0.7, 1))
+    brightness = pixels[:, round(left) : round(right)].sum(axis=(1, 2))
+    height = (plots.HEIGHT_PX - 1 - brightness.argmax() - bottom) / (top - bottom)
+    expected = (
+        6000 / 24_000
+        if scale == "linear"
+        else math.log(6000 / plots.LOWEST_HZ) / math.log(24_000 / plots.LOWEST_HZ)
+    )
+    assert height == pytest.approx(expected, abs=0.02)
+
+
+def test_a_mark_is_drawn_and_the_top_frequency_kept(draw: Callable) -> None:
+    noise = np.random.default_rng(0).normal(0, 0.1, (2, RATE)).astype(np.float32)
+    figure = plots.spectrogram(noise, RATE, max_frequency_hz=10_000, marks_hz=[8000])
+    assert share_of_colour(draw(figure), plots.ACCENT) > 0.001
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert "5k" in labels
+    assert "20k" not in labels
+
+
+@pytest.mark.parametrize(
+    "samples", [np.zeros((2, RATE)), np.zeros((1, 1)), np.ones((6, 1)), np.ones((2, 500))]
+)
+@pytest.mark.parametrize("rate", [4_000, 48_000, 384_000])
+def test_silence_and_one_sample_have_a_spectrogram(draw: Callable, samples: np.ndarray, rate: int) -> None:
+    draw(plots.spectrogram(samples.astype(np.float32), rate))
+
+
+def test_two_spectrograms_share_one_scale(draw: Callable) -> None:
+    before, after = np.full((80, 100), 0.2), np.full((80, 100), 0.9)
+    figure = plots.spectrogram_pair(before, after, np.arange(100) / 85, np.linspace(0, 11_025, 80))
+    images = [axes.images[0] for axes in figure.axes[:2]]
+    assert [image.get_clim() for image in images] == [(0, 1), (0, 1)]
+    pixels = draw(figure)
+    quarter = plots.WIDTH_PX // 4
+    assert pixels[450, 3 * quarter].sum() > pixels[450, quarter].sum() + 200
+
+
+@pytest.mark.parametrize(
+    ("right", "correlation", "along"), [(1.0, 1.0, "mid"), (-1.0, -1.0, "side"), (0.0, 0.0, "left")]
+)
+def test_the_goniometer_turns_mono_upright_and_out_of_phase_level(
+    draw: Callable, right: float, correlation: float, along: str
+) -> None:
+    left = sine(50, 1)
+    figure = plots.goniometer(np.stack([left, right * left]), correlation)
+    cloud = figure.axes[0].images[0].get_array()
+    rows, columns = np.nonzero(~np.ma.getmaskarray(cloud))
+    middle = plots.GONIOMETER_CELLS // 2
+    expected = {
+        "mid": columns == middle,
+        "side": rows == middle,
+        "left": np.abs(rows + columns - 2 * middle) <= 1,
+    }
+    assert expected[along].all()
+    draw(figure)
+
+
+@pytest.mark.parametrize(
+    "samples", [np.zeros((2, RATE)), np.ones((1, 1)), np.ones((1, RATE)) * 0.5, np.zeros((1, 0))]
+)
+def test_silence_and_mono_have_a_goniometer(draw: Callable, samples: np.ndarray) -> None:
+    draw(plots.goniometer(samples.astype(np.float32), None))
+    draw(plots.goniometer(samples.astype(np.float32), math.nan))
+
+
+def test_contours_spectrum_and_their_names_are_drawn(draw: Callable) -> None:
+    frequencies = np.geomspace(20, 12_500, 29)
+    contours = {20: np.linspace(90, 20, 29), 60: np.linspace(110, 60, 29)}
+    figure = plots.equal_loudness(frequencies, contours, np.append(np.linspace(70, 20, 28), -np.inf))
+    assert [text.get_text() for text in figure.axes[0].texts] == ["20 phon", "60 phon"]
+    assert share_of_colour(draw(figure), plots.ACCENT) > 0.002
+    draw(plots.equal_loudness(frequencies, contours))
+
+
+def test_the_mel_axis_stands_where_hertz_says(draw: Callable) -> None:
+    hertz = np.linspace(0, 11_025, 513)
+    mels = 2595 * np.log10(1 + hertz / 700)
+    centres = np.linspace(0, mels[-1], 42)
+    filters = np.maximum(0, 1 - np.abs(mels - centres[1:-1, np.newaxis]) / centres[1])
+    figure = plots.mel_scale(hertz, mels, filters, np.full(513, -np.inf))
+    above = figure.axes[0].child_axes[0]
+    assert above.get_xticks()[1] == pytest.approx(1000, rel=0.001)  # 1000 mel is 1000 Hz by definition
+    draw(figure)
+    draw(plots.mel_scale(hertz, mels, filters))
+
+
+def test_leakage_and_bars_take_what_is_not_finite(draw: Callable) -> None:
+    offsets = np.linspace(-100, 100, 401)
+    curve = 20 * np.log10(np.maximum(np.abs(np.sinc(offsets / 10)), 1e-20))
+    draw(plots.leakage(offsets, {"rectangular": curve, "nothing": np.full(401, -np.inf)}))
+    figure = plots.comparison_bars(["Lo/Ro", "left", "mid"], [-20.0, -23.0, -math.inf], "LUFS")
+    assert [text.get_text() for text in figure.axes[0].texts] == ["−20.0 LUFS", "−23.0 LUFS", "silent"]
+    draw(figure)
+    draw(plots.comparison_bars(["mid"], [None], "LUFS"))
+
+
+def test_pictures_are_made_in_many_threads_at_once(draw: Callable) -> None:
+    samples = np.stack([sine(440, 1)] * 2)
+    expected = draw(plots.spectrogram(samples, RATE))
+    found: list[np.ndarray] = []
+    threads = [
+        threading.Thread(target=lambda: found.append(draw(plots.spectrogram(samples, RATE))))
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 4
+    assert all(np.array_equal(picture, expected) for picture in found)

@@ -1,0 +1,88 @@
+"""Make the shipped examples from a folder of source recordings: python tools/make_examples.py DATA
+
+DATA holds music/ and speech/kathleen/; who made them and under which licence stands in
+aural/ui/examples/README.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+from scipy.signal import butter, sosfilt
+
+from aural.audio import Clip, read
+from aural.audio.resample import resample
+
+EXAMPLES = Path(__file__).parents[1] / "aural" / "ui" / "examples"
+RATE = 44_100  # Hz, that of all the music
+FADE_SECONDS = 0.03
+VORBIS_COMPRESSION = 0.4  # libsndfile's scale: 0 best, 1 smallest
+
+Samples = NDArray[np.float32]  # (channels, time)
+
+
+def make(data: Path) -> None:
+    """Write every example."""
+    song = excerpt(read(data / "music/karissa_hobbs_lets_go_fishin.ogg"), 40.0, 12.0)
+    fairy = excerpt(read(data / "music/macleod_sugar_plum_fairy.ogg"), 4.0, 12.0)
+    vibes = excerpt(read(data / "music/macleod_vibe_ace.ogg"), 14.0, 7.0)
+    brahms = read(data / "music/brahms_hungarian_dance_5.ogg")
+    speech = read(data / "speech/kathleen/arctic_a0407_1592707574.ogg")
+    save("song.ogg", song, RATE)
+    save("orchestra.ogg", excerpt(brahms, 0.0, 12.0), RATE)
+    save("celesta.ogg", fairy, RATE)
+    save("speech.ogg", speech.samples, speech.rate)
+    save("out_of_phase.flac", out_of_phase(vibes), RATE)
+    save("surround.flac", surround(excerpt(brahms, 0.0, 6.2), resample(speech, RATE).samples), RATE)
+
+
+def excerpt(clip: Clip, start: float, seconds: float) -> Samples:
+    """A piece of a stereo recording, faded at both ends."""
+    assert clip.rate == RATE
+    samples = clip.samples[:, round(start * RATE) :][:, : round(seconds * RATE)].copy()
+    fade = np.linspace(0, 1, round(FADE_SECONDS * RATE), dtype=np.float32)
+    samples[:, : len(fade)] *= fade
+    samples[:, -len(fade) :] *= fade[::-1]
+    return samples
+
+
+def out_of_phase(stereo: Samples) -> Samples:
+    """The middle on the left, its mirror image on the right: the sum of both is silence."""
+    middle = stereo.mean(axis=0)
+    return np.stack([middle, -middle])
+
+
+def surround(stereo: Samples, speech: Samples) -> Samples:
+    """5.1 in the order L, R, C, LFE, Ls, Rs: music in front, speech in the middle, dull late music behind."""
+    frames = stereo.shape[1]
+    centre = delayed(0.7 * speech[0], 0.0, frames)
+    bass = sosfilt(butter(4, 120, output="sos", fs=RATE), stereo.mean(axis=0))
+    dull = sosfilt(butter(2, 5000, output="sos", fs=RATE), stereo)
+    behind = [delayed(0.4 * dull[0], 0.017, frames), delayed(0.4 * dull[1], 0.023, frames)]
+    return np.stack([*(0.5 * stereo), centre, 0.5 * bass, *behind]).astype(np.float32)
+
+
+def delayed(samples: Samples, seconds: float, frames: int) -> Samples:
+    """One channel, later, and of the given length."""
+    late = round(seconds * RATE)
+    return np.pad(samples, (late, frames))[:frames]
+
+
+def save(name: str, samples: Samples, rate: int) -> None:
+    path = EXAMPLES / name
+    if path.suffix == ".ogg":
+        soundfile.write(path, samples.T, rate, compression_level=VORBIS_COMPRESSION)
+    else:
+        # FLAC defines six channels as L, R, C, LFE, Ls, Rs (RFC 9639, section 9.1.3): no mask is needed.
+        soundfile.write(path, samples.T, rate, subtype="PCM_16", compression_level=1.0)
+    print(f"{name}: {path.stat().st_size / 1000:.0f} kB, {samples.shape[1] / rate:.1f} s")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("data", type=Path)
+    make(parser.parse_args().data)
