@@ -80,7 +80,7 @@ def ride_gains(powers: Powers, seconds: float, range_max_lu: float) -> Powers:
 
     Shape: (steps,) -> (steps,).
     """
-    integrated, measured = integrated_lufs(powers, seconds), loudness_range(powers)
+    integrated, measured = integrated_lufs(powers, seconds), loudness_range(powers, seconds)
     if integrated is None or measured is None or measured <= range_max_lu:
         return np.zeros(powers.size)
     window = np.hanning(int(RIDE_SECONDS * STEPS_PER_SECOND) + 2)[1:-1]
@@ -94,7 +94,7 @@ def ride_gains(powers: Powers, seconds: float, range_max_lu: float) -> Powers:
     low, high = 0.0, RIDE_SHARE
     for _ in range(12):
         middle = (low + high) / 2
-        ridden = loudness_range(powers * 10 ** (gains(middle) / 10))
+        ridden = loudness_range(powers * 10 ** (gains(middle) / 10), seconds)
         low, high = (low, middle) if ridden is None or ridden <= range_max_lu else (middle, high)
     return gains(high)
 

@@ -134,7 +134,7 @@ def measure_steps(clip: Clip, layout: str | None = None) -> Steps[Loudness]:
     correlation, mono_loss = (None, None) if to_stereo is None else _image(gram)
     return Loudness(
         integrated_lufs=integrated,
-        range_lu=loudness_range(sequence),
+        range_lu=loudness_range(sequence, clip.seconds),
         momentary_max_lufs=maximum_lufs(sequence, MOMENTARY_STEPS),
         short_term_max_lufs=maximum_lufs(sequence, SHORT_TERM_STEPS),
         true_peak_dbtp=peak_dbtp,
@@ -147,7 +147,7 @@ def measure_steps(clip: Clip, layout: str | None = None) -> Steps[Loudness]:
         rate=clip.rate,
         channels=clip.channels,
         layout=name,
-        notes=tuple(_notes(clip, integrated)),
+        notes=tuple(_notes(clip, name, integrated)),
         powers=sequence,
     )
 
@@ -206,12 +206,12 @@ def gated_lufs(blocks: Sequence[Powers]) -> float | None:
     return float(lufs(audible[lufs(audible) > gate].mean()))
 
 
-def loudness_range(powers: Powers) -> float | None:
+def loudness_range(powers: Powers, seconds: float) -> float | None:
     """Loudness range, EBU Tech 3342: 10th to 95th percentile of the short-term loudness above both gates.
 
     `None` for audio shorter than one window of 3 s, and for silence.
     """
-    if powers.size < SHORT_TERM_STEPS:
+    if seconds < SHORT_TERM_STEPS / STEPS_PER_SECOND:
         return None
     windows = window_powers(powers, SHORT_TERM_STEPS)[::BLOCK_STEPS]
     audible = windows[lufs(windows) > ABSOLUTE_GATE_LUFS]
@@ -260,10 +260,15 @@ def _count_full_scale(samples: Samples) -> int:
     )
 
 
-def _notes(clip: Clip, integrated: float | None) -> Iterator[str]:
+def _notes(clip: Clip, layout: str, integrated: float | None) -> Iterator[str]:
+    if clip.layout is not None and clip.layout != layout:
+        yield f"The file calls its layout {clip.layout}; it was measured as {layout}."
     if integrated is None:
         yield "Nothing is louder than -70 LUFS: silence has no integrated loudness."
     if clip.seconds < MOMENTARY_STEPS / STEPS_PER_SECOND:
-        yield "Shorter than the 400 ms of a gating block: the integrated loudness is that of the whole."
+        yield (
+            "Shorter than the 400 ms of a gating block: the integrated loudness is that of the whole, "
+            "while momentary and short-term loudness count silence around it."
+        )
     elif clip.seconds < SHORT_TERM_STEPS / STEPS_PER_SECOND:
         yield "Shorter than 3 s: no loudness range, and the short-term loudness counts silence around it."

@@ -1,14 +1,9 @@
-"""The music that is shipped with the app."""
-
-from pathlib import Path
+"""The shipped examples that a loudness meter can be held to: music, a sentence, 5.1."""
 
 import soundfile
 
-SHORTEST_SECONDS = 5  # long enough for a loudness range
+from aural.ui.examples import EXAMPLES
 
-_FOLDER = Path(__file__).parents[2] / "aural" / "ui" / "examples"
-MUSIC = [
-    path
-    for path in sorted([*_FOLDER.glob("*.ogg"), *_FOLDER.glob("*.flac")])
-    if soundfile.info(path).duration >= SHORTEST_SECONDS
-]
+SHORTEST_SECONDS = 6  # fewer windows of 3 s make no loudness range to compare
+
+MUSIC = [example.path for example in EXAMPLES if soundfile.info(example.path).duration >= SHORTEST_SECONDS]

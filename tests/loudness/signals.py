@@ -89,4 +89,5 @@ def _wandering_db(
 @cache
 def _sine(rate: int) -> NDArray[np.float32]:
     """The longest sine that is needed; each test cuts its own from it."""
-    return np.sin(2 * np.pi * 1000 / rate * np.arange(LONGEST_SECONDS * rate)).astype(np.float32)
+    sine: NDArray[np.float64] = np.sin(2 * np.pi * 1000 / rate * np.arange(LONGEST_SECONDS * rate))
+    return sine.astype(np.float32)

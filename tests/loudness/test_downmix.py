@@ -59,7 +59,8 @@ def noise(seconds: float, rate: int = RATE, channels: int = 1) -> NDArray[np.flo
 
 
 def tone(frequency_hz: float, rate: int = RATE) -> NDArray[np.float32]:
-    return np.sin(2 * np.pi * frequency_hz / rate * np.arange(rate)).astype(np.float32)[np.newaxis]
+    sine: NDArray[np.float64] = np.sin(2 * np.pi * frequency_hz / rate * np.arange(rate))
+    return sine[np.newaxis].astype(np.float32)
 
 
 def panned(sound: NDArray[np.float32], left: float, right: float) -> NDArray[np.float32]:

@@ -1,7 +1,7 @@
 """What a loudness meter owes its reader beyond the EBU's signals."""
 
 import json
-from time import perf_counter
+from time import process_time
 
 import numpy as np
 import pytest
@@ -24,6 +24,14 @@ LEVELS = (
     "true_peak_dbtp",
     "sample_peak_dbfs",
 )
+
+# The loudspeakers at 60 to 120 degrees to the side: those that weigh 1.41.
+BESIDE = {
+    **dict.fromkeys(["quad", "5.0", "5.1", "6.1(back)"], "BL BR"),
+    **dict.fromkeys(
+        ["quad(side)", "5.0(side)", "5.1(side)", "6.0", "6.1", "7.0", "7.1", "octagonal"], "SL SR"
+    ),
+}
 
 
 def sine(frequency_hz: float, rate: int, seconds: float, peak: float = 1.0) -> Clip:
@@ -143,16 +151,13 @@ def test_a_rate_too_low_for_the_weighting_is_refused() -> None:
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_weights_follow_where_the_loudspeakers_stand(layout: str) -> None:
     sound = programme(RATE, 0.4).samples[0]
-    front = measure(Clip(sound[np.newaxis], RATE)).integrated_lufs
-    channels = LAYOUTS[layout]
-    beside = {"SL", "SR"} if "SL" in channels else {"BL", "BR"}
+    front = measure(Clip(sound[np.newaxis], RATE)).momentary_max_lufs
+    assert front is not None
 
-    for index, channel in enumerate(channels):
-        level = measure(in_one_channel(sound, index, layout)).integrated_lufs
-        if channel == "LFE":
-            assert level is None
-        else:
-            assert level - front == pytest.approx(1.49 if channel in beside else 0.0, abs=0.005), channel
+    for index, channel in enumerate(LAYOUTS[layout]):
+        level = measure(in_one_channel(sound, index, layout)).momentary_max_lufs
+        heavier = 1.49 if channel in BESIDE.get(layout, "").split() else 0.0
+        assert level == (None if channel == "LFE" else pytest.approx(front + heavier, abs=0.005)), channel
 
 
 def test_a_layout_that_no_one_knows_is_taken_for_the_usual_one() -> None:
@@ -245,7 +250,7 @@ def test_silence_has_no_loudness(channels: int, seconds: float) -> None:
         pytest.param(np.full((1, 1), 0.5), id="one sample"),
         pytest.param(np.full((8, 480_000), 0.5), id="DC"),
         pytest.param(np.full((2, 480_000), 1e-40), id="denormal"),
-        pytest.param(np.sin(np.arange(48_000))[np.newaxis] * 1e20, id="huge"),
+        pytest.param(np.sin(np.arange(48_000))[np.newaxis] * 1e19, id="huge"),
         pytest.param(np.array([[0.1], [-0.1]]).repeat(48_000, axis=1), id="out of phase"),
     ],
 )
@@ -325,9 +330,9 @@ def test_silence_after_sound_is_measured_as_fast_as_sound() -> None:
     for name, repeats in (("sound", 20), ("silence", 1)):
         samples = np.zeros((2, 80 * RATE), np.float32)
         samples[:, : 4 * RATE * repeats] = np.tile(noise, repeats)
-        start = perf_counter()
+        start = process_time()
         measure(Clip(samples, RATE))
-        seconds[name] = perf_counter() - start
+        seconds[name] = process_time() - start
 
     assert seconds["silence"] < 3 * seconds["sound"]  # a decaying filter must not end in denormal numbers
 

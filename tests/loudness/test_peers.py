@@ -97,7 +97,8 @@ def test_range_is_that_of_libebur128_at_its_one_window_a_second(
 ) -> None:
     monkeypatch.setattr(meter, "BLOCK_STEPS", meter.STEPS_PER_SECOND)
 
-    assert loudness_range(ours(source).powers) == pytest.approx(
+    measured = ours(source)
+    assert loudness_range(measured.powers, measured.seconds) == pytest.approx(
         reading_of(libebur128, source).range_lu, abs=0.001
     )
 

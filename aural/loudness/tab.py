@@ -1,0 +1,644 @@
+"""The Down-mix & Loudness tab: measure, master, album, spectrogram round trip."""
+
+from __future__ import annotations
+
+import html
+import zipfile
+from collections.abc import Generator
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+from aural.audio import LIMITS, Clip, read, write
+from aural.errors import InputError, OptionError
+from aural.loudness import pipeline, round_trip
+from aural.loudness.downmix import METHODS, downmix
+from aural.loudness.equal_loudness import sound_pressure_level_db
+from aural.loudness.layouts import LAYOUTS
+from aural.loudness.meter import measure as measured
+from aural.loudness.meter import measure_steps
+from aural.loudness.targets import TARGETS
+from aural.ui import plots
+from aural.ui.examples import EXAMPLES
+from aural.ui.players import ABPlayer, Version, audio_input
+from aural.ui.running import answers, follow, load, number, result_path, table
+from aural.vocoding import PHASE_SETTINGS, PhaseSetting
+
+Answer = Generator[Any, None, None]
+
+AS_THE_FILE_SAYS = "auto"
+DOWNLOADS = {".wav": "WAV 24 bit", ".flac": "FLAC", ".mp3": "MP3"}
+PHASE_NAMES = {"original": "original phase", "griffin_lim": "Griffin-Lim"}
+PICTURED_PHON = (20.0, 40.0, 60.0, 80.0)
+PICTURED_BANDS = 40
+PICTURED_BINS = 16  # to each side of the tone in the picture of leakage
+FULL_SCALE_SPL_DB = 100.0  # where the picture of hearing puts a full-scale sine: a loud room
+
+# The figures of a measurement as the tables show them: field, name, unit, decimals.
+FIGURES = (
+    ("integrated_lufs", "Integrated loudness", "LUFS", 1),
+    ("range_lu", "Loudness range", "LU", 1),
+    ("momentary_max_lufs", "Maximum momentary", "LUFS", 1),
+    ("short_term_max_lufs", "Maximum short-term", "LUFS", 1),
+    ("true_peak_dbtp", "True peak", "dBTP", 1),
+    ("sample_peak_dbfs", "Sample peak", "dBFS", 1),
+    ("peak_to_loudness_lu", "Peak to loudness", "LU", 1),
+    ("correlation", "Stereo correlation", "", 2),
+    ("mono_loss_db", "Mono compatibility: level of (L + R) / 2", "dB", 1),
+    ("full_scale_samples", "Samples at full scale", "", 0),
+    ("seconds", "Duration", "s", 2),
+    ("rate", "Sample rate", "Hz", 0),
+)
+
+DEFAULTS = pipeline.Options()
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What all sections of the tab work on."""
+
+    audio: gr.Audio
+    layout: gr.Dropdown
+
+
+def build() -> None:
+    """Add the tab to the Blocks being built."""
+    with gr.Tab("Down-mix & Loudness", id="loudness"), gr.Row():
+        with gr.Column(scale=2, min_width=320):
+            audio = audio_input("Audio")
+            layout = gr.Dropdown(
+                [("as the file says", AS_THE_FILE_SAYS), *((name, name) for name in LAYOUTS)],
+                value=AS_THE_FILE_SAYS,
+                label="Channel layout",
+                info="Only where a surround file does not say, or says it wrongly.",
+            )
+            gr.Examples(
+                [[str(e.path)] for e in EXAMPLES], [audio], example_labels=[e.title for e in EXAMPLES]
+            )
+            source = _Source(audio, layout)
+        with gr.Column(scale=5, min_width=320), gr.Tabs():
+            with gr.Tab("Measure"):
+                _measure_section(source)
+            with gr.Tab("Master"):
+                settings = _master_section(source)
+            with gr.Tab("Album"):
+                _album_section(settings)
+            with gr.Tab("Round trip"):
+                _round_trip_section(source)
+
+
+def _measure_section(source: _Source) -> None:
+    compare = gr.Checkbox(
+        True, label="Compare the down-mixes", info="Fold the file down by every method and measure each."
+    )
+    with gr.Row():
+        run = gr.Button("Measure", variant="primary")
+        cancel = gr.Button("Cancel", variant="stop")
+    figures_table = gr.HTML()
+    history = _picture("Loudness against time")
+    with gr.Row():
+        spectrogram = _picture("Spectrogram")
+        goniometer = _picture("Goniometer")
+    folds_picture = _picture("Loudness of each down-mix")
+    folds_table = gr.HTML()
+    with gr.Accordion("All figures as JSON", open=False):
+        figures = gr.JSON(label="Measurements")
+    event = run.click(
+        measure,
+        [source.audio, source.layout, compare],
+        [figures, history, spectrogram, goniometer],
+        api_name="measure",
+        concurrency_id="audio",
+    )
+    event.success(
+        _show_measurement, figures, [figures_table, folds_table, folds_picture], api_visibility="private"
+    )
+    cancel.click(None, cancels=[event], api_visibility="private")
+
+
+@answers
+def measure(
+    audio: str,
+    layout: str = AS_THE_FILE_SAYS,
+    compare_downmixes: bool = True,
+    progress: gr.Progress = gr.Progress(),
+) -> Answer:
+    """Measure loudness, peaks and stereo image of an audio file, ITU-R BS.1770-5 and EBU R 128.
+
+    Returns the figures, with a list of down-mixes where they were compared, and three pictures: loudness
+    against time, spectrogram, goniometer.
+    """
+    clip = load(audio)
+    loudness = yield from follow(measure_steps(clip, _layout(layout)), progress, "Measuring")
+    figures = loudness.figures()
+    if compare_downmixes and clip.channels > 1:
+        folds = yield from follow(pipeline.compare_downmixes_steps(clip, loudness), progress, "Folding down")
+        figures["downmixes"] = [asdict(fold) for fold in folds]
+    progress(0.95, desc="Drawing")
+    stereo = downmix(clip, "stereo", loudness.layout) if clip.channels > 2 else clip
+    yield (
+        figures,
+        plots.save(plots.loudness_history(*loudness.history(), loudness.integrated_lufs)),
+        plots.save(plots.spectrogram(clip.samples, clip.rate)),
+        plots.save(plots.goniometer(stereo.samples, loudness.correlation)),
+    )
+
+
+def _show_measurement(figures: dict[str, Any]) -> tuple[str, str, str | None]:
+    rows = list(zip(*_figure_columns(figures), strict=True))
+    notes = "".join(f"<p>{html.escape(note)}</p>" for note in figures["notes"])
+    loudness_table = table(("Measure", "Value"), rows, "Loudness") + notes
+    folds = figures.get("downmixes")
+    if not folds:
+        return loudness_table, "", None
+    fold_rows = [
+        (
+            f"{fold['method']}: {METHODS[fold['method']]}",
+            fold["channels"],
+            number(fold["integrated_lufs"]),
+            number(fold["change_lu"]),
+            number(fold["true_peak_dbtp"]),
+        )
+        for fold in folds
+    ]
+    headings = ("Down-mix", "Channels", "Integrated, LUFS", "Change, LU", "True peak, dBTP")
+    bars = plots.comparison_bars([f["method"] for f in folds], [f["integrated_lufs"] for f in folds], "LUFS")
+    return (
+        loudness_table,
+        table(headings, fold_rows, "What each down-mix makes of this file"),
+        plots.save(bars),
+    )
+
+
+def _figure_columns(figures: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """Names and values of a measurement, for the tables."""
+    names = [label for _, label, _, _ in FIGURES]
+    values = [f"{number(figures[name], decimals)} {unit}" for name, _, unit, decimals in FIGURES]
+    return [*names, "Channel layout"], [*values, figures["layout"]]
+
+
+def _master_section(source: _Source) -> list[gr.components.Component]:
+    """Build the section; returns its settings, in the order of `master`'s parameters after the audio."""
+    with gr.Row():
+        target = gr.Dropdown(
+            [
+                (f"{t.name} ({t.loudness_lufs:g} LUFS, {t.ceiling_dbtp:g} dBTP)", key)
+                for key, t in TARGETS.items()
+            ]
+            + [("Free values (set them under Advanced)", pipeline.FREE)],
+            value=DEFAULTS.target,
+            label="Going to",
+            min_width=260,
+            info="The device, platform or standard that the file is made for.",
+        )
+        fold = gr.Dropdown(
+            [(f"{key}: {text}", key) for key, text in METHODS.items()],
+            value=DEFAULTS.downmix,
+            label="Down-mix",
+            min_width=260,
+            info="Fold the channels down before the loudness is set.",
+        )
+    about = gr.Markdown(_about_target(DEFAULTS.target))
+    target.change(_about_target, target, about, api_visibility="private", queue=False)
+    with gr.Row():
+        limiter = gr.Checkbox(
+            DEFAULTS.limiter,
+            label="True-peak limiter",
+            info="Off: one linear gain and nothing else, even if the target is out of reach.",
+        )
+        control_range = gr.Checkbox(
+            DEFAULTS.control_range,
+            label="Control the loudness range",
+            info="Bring soft and loud passages together until they suit the device.",
+        )
+    with gr.Accordion("Advanced", open=False):
+        with gr.Row():
+            loudness_lufs = gr.Number(None, label="Loudness, LUFS", info="-60 to 0; empty: the target's.")
+            ceiling_dbtp = gr.Number(
+                None, label="True-peak ceiling, dBTP", info="-40 to 0; empty: the target's."
+            )
+            range_lu = gr.Number(
+                None, label="Largest loudness range, LU", info="1 to 40; empty: the target's."
+            )
+        with gr.Row():
+            playback_phon = gr.Number(
+                None,
+                label="Listening level, phon",
+                info="Compensates the ear's loss of bass when played softer (ISO 226). Empty: off.",
+            )
+            reference_phon = gr.Number(
+                DEFAULTS.reference_phon,
+                label="Mixed at, phon",
+                info="The level that the mix was made at.",
+            )
+            normalise = gr.Checkbox(
+                DEFAULTS.normalise_downmix,
+                label="Normalise the down-mix",
+                info="Divide by the sum of its coefficients, so that it cannot clip by itself.",
+            )
+        with gr.Row():
+            max_gain_db = gr.Number(
+                DEFAULTS.max_gain_db,
+                label="Largest gain, dB",
+                info="Stops a nearly silent file from becoming noise.",
+            )
+            max_limiting_db = gr.Number(
+                DEFAULTS.max_limiting_db,
+                label="Largest limiting, dB",
+                info="How far a peak may be pressed down at the most.",
+            )
+    with gr.Row():
+        run = gr.Button("Master", variant="primary")
+        cancel = gr.Button("Cancel", variant="stop")
+    message = gr.Markdown()
+    player = ABPlayer(label="Before and after, at matched loudness")
+    figures_table = gr.HTML()
+    history = _picture("Loudness against time")
+    downloads = _download_buttons()
+    with gr.Accordion("All figures as JSON", open=False):
+        figures = gr.JSON(label="Measurements")
+    result = gr.File(label="Mastered file", visible=False)
+    settings: list[gr.components.Component] = [
+        target, loudness_lufs, ceiling_dbtp, range_lu, fold, source.layout, normalise, limiter, control_range,
+        playback_phon, reference_phon, max_gain_db, max_limiting_db,
+    ]  # fmt: skip
+    event = run.click(
+        master,
+        [source.audio, *settings],
+        [result, figures, history],
+        api_name="master",
+        concurrency_id="audio",
+    )
+    shown = event.success(
+        _show_master,
+        [source.audio, result, figures],
+        [message, player, figures_table],
+        api_visibility="private",
+    )
+    shown.success(_encode_downloads, result, downloads, api_visibility="private", concurrency_id="audio")
+    cancel.click(None, cancels=[event], api_visibility="private")
+    return settings
+
+
+@answers
+def master(
+    audio: str,
+    target: str = DEFAULTS.target,
+    loudness_lufs: float | None = None,
+    ceiling_dbtp: float | None = None,
+    range_lu: float | None = None,
+    downmix: str = DEFAULTS.downmix,
+    layout: str = AS_THE_FILE_SAYS,
+    normalise_downmix: bool = DEFAULTS.normalise_downmix,
+    limiter: bool = DEFAULTS.limiter,
+    control_range: bool = DEFAULTS.control_range,
+    playback_phon: float | None = None,
+    reference_phon: float = DEFAULTS.reference_phon,
+    max_gain_db: float = DEFAULTS.max_gain_db,
+    max_limiting_db: float = DEFAULTS.max_limiting_db,
+    progress: gr.Progress = gr.Progress(),
+) -> Answer:
+    """Fold an audio file down and bring it to the loudness, true peak and range of a device or platform.
+
+    Returns the mastered file (WAV, 24 bit), the figures before and after with what limited the result, and
+    a picture of its loudness against time.
+    """
+    options = _options(locals())
+    result = yield from follow(pipeline.master_steps(load(audio), options), progress, "Mastering")
+    path = result_path(audio, "mastered.wav")
+    write(result.clip, path)
+    after = result.after
+    picture = plots.loudness_history(*after.history(), after.integrated_lufs, result.target_lufs)
+    yield path, result.figures(), plots.save(picture)
+
+
+def _album_section(settings: list[gr.components.Component]) -> None:
+    gr.Markdown(
+        "Several files, one gain: what is softer than the rest of the album stays so. "
+        "The target and all other settings are those of the section **Master**."
+    )
+    files = gr.File(label="Tracks", file_count="multiple", file_types=["audio", "video"])
+    with gr.Row():
+        run = gr.Button("Master the album", variant="primary")
+        cancel = gr.Button("Cancel", variant="stop")
+    message = gr.Markdown()
+    figures_table = gr.HTML()
+    archive = gr.File(label="Mastered tracks, WAV 24 bit")
+    with gr.Accordion("All figures as JSON", open=False):
+        figures = gr.JSON(label="Measurements")
+    event = run.click(
+        master_album, [files, *settings], [archive, figures], api_name="master_album", concurrency_id="audio"
+    )
+    event.success(_show_album, figures, [message, figures_table], api_visibility="private", queue=False)
+    cancel.click(None, cancels=[event], api_visibility="private")
+
+
+@answers
+def master_album(
+    files: list[str],
+    target: str = DEFAULTS.target,
+    loudness_lufs: float | None = None,
+    ceiling_dbtp: float | None = None,
+    range_lu: float | None = None,
+    downmix: str = DEFAULTS.downmix,
+    layout: str = AS_THE_FILE_SAYS,
+    normalise_downmix: bool = DEFAULTS.normalise_downmix,
+    limiter: bool = DEFAULTS.limiter,
+    control_range: bool = DEFAULTS.control_range,
+    playback_phon: float | None = None,
+    reference_phon: float = DEFAULTS.reference_phon,
+    max_gain_db: float = DEFAULTS.max_gain_db,
+    max_limiting_db: float = DEFAULTS.max_limiting_db,
+    progress: gr.Progress = gr.Progress(),
+) -> Answer:
+    """Master several audio files with one gain, as an album.
+
+    Returns a zip of the mastered files (WAV, 24 bit) and the figures of each, in the order of the files.
+    """
+    options = _options(locals())
+    clips = _load_album(files)
+    results = yield from follow(pipeline.master_album_steps(clips, options), progress, "Mastering")
+    path = result_path("album", "mastered.zip")
+    figures = []
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for number, (file, result) in enumerate(zip(files, results, strict=True), start=1):
+            track = Path(result_path(file, "mastered.wav"))
+            write(result.clip, track)
+            name = f"{number:02d} {track.name}"
+            archive.write(track, name)
+            track.unlink()
+            figures.append({"file": name, **result.figures()})
+            progress(number / len(files), desc="Writing")
+            yield gr.skip()
+    yield path, figures
+
+
+def _load_album(files: list[str] | None) -> list[Clip]:
+    """All tracks in memory, which together must keep to the limits of one file."""
+    clips = [load(path) for path in files or []]
+    if sum(clip.seconds for clip in clips) > 60 * LIMITS.minutes:
+        raise InputError(f"The album lasts more than {LIMITS.minutes} minutes: master it in parts.")
+    return clips
+
+
+def _round_trip_section(source: _Source) -> None:
+    defaults = round_trip.Options()
+    gr.Markdown(
+        "What does a spectrogram keep of the sound? The file goes into one and comes back: "
+        "with the original phase, or with a phase that Griffin-Lim finds."
+    )
+    with gr.Row():
+        phase = gr.Radio(
+            [(PHASE_NAMES[setting], setting) for setting in PHASE_SETTINGS],
+            value=defaults.phase,
+            label="Phase",
+            info="Where the phase comes from that the spectrogram leaves out.",
+        )
+        mel_bands = gr.Number(
+            defaults.mel_bands, label="Mel bands", info="8 to 512; 0 keeps every frequency bin.", precision=0
+        )
+        rate = gr.Number(
+            22_050,
+            label="Rate of the spectrogram, Hz",
+            info="4,000 to 384,000; empty: the file's own.",
+            precision=0,
+        )
+    with gr.Accordion("Advanced", open=False), gr.Row():
+        window = gr.Number(
+            defaults.window, label="Window", info="Samples under the Hann window.", precision=0
+        )
+        hop = gr.Number(
+            defaults.hop, label="Hop", info="Samples from frame to frame, half a window at most.", precision=0
+        )
+        iterations = gr.Number(
+            defaults.iterations,
+            label="Iterations",
+            info="Of Griffin-Lim, 1 to 1000: more is better and slower.",
+            precision=0,
+        )
+        momentum = gr.Number(
+            defaults.momentum, label="Momentum", info="Of Griffin-Lim, 0 to below 1: speeds it up.", step=0.01
+        )
+        seed = gr.Number(defaults.seed, label="Seed", info="Of Griffin-Lim's first phase.", precision=0)
+    with gr.Row():
+        run = gr.Button("Resynthesize", variant="primary")
+        cancel = gr.Button("Cancel", variant="stop")
+    player = ABPlayer(label="Before and after, at matched loudness")
+    figures_table = gr.HTML()
+    pair = _picture("Spectrogram before and after, 0 to 1")
+    downloads = _download_buttons()
+    with gr.Accordion("How hearing and windows shape a spectrogram", open=False):
+        contours = _picture("Equal-loudness contours (ISO 226:2023) with the file's own spectrum")
+        mel = _picture("The mel scale with the file's own spectrum")
+        leakage = _picture("What window and zero-padding do to leakage")
+    with gr.Accordion("All figures as JSON", open=False):
+        figures = gr.JSON(label="Figures")
+    result = gr.File(label="Resynthesized file", visible=False)
+    event = run.click(
+        resynthesize,
+        [source.audio, phase, mel_bands, window, hop, iterations, momentum, seed, rate],
+        [result, figures, pair],
+        api_name="resynthesize",
+        concurrency_id="audio",
+    )
+    shown = event.success(
+        _show_round_trip, [source.audio, result, figures], [player, figures_table], api_visibility="private"
+    )
+    drawn = shown.success(
+        _draw_hearing,
+        [source.audio, mel_bands, window],
+        [contours, mel, leakage],
+        api_visibility="private",
+        concurrency_id="audio",
+    )
+    drawn.success(_encode_downloads, result, downloads, api_visibility="private", concurrency_id="audio")
+    cancel.click(None, cancels=[event], api_visibility="private")
+
+
+@answers
+def resynthesize(
+    audio: str,
+    phase: PhaseSetting = "griffin_lim",
+    mel_bands: int = 80,
+    window: int = 1024,
+    hop: int = 260,
+    iterations: int = 32,
+    momentum: float = 0.99,
+    seed: int = 0,
+    rate: int | None = None,
+    progress: gr.Progress = gr.Progress(),
+) -> Answer:
+    """Take an audio file through its spectrogram and back, in mel bands or not, its phase kept or found.
+
+    Returns the rebuilt file (WAV, 24 bit), spectral convergence and log-spectral distance, and a picture of
+    the spectrograms before and after.
+    """
+    clip = load(audio)
+    settings = (phase, mel_bands, window, hop, iterations, momentum, seed, rate)
+    options = round_trip.Options(*settings)
+    result = yield from follow(round_trip.resynthesize_steps(clip, options), progress, "Resynthesizing")
+    path = result_path(audio, "resynthesized.wav")
+    write(result.clip, path)
+    figures = {
+        "spectral_convergence_db": round(result.spectral_convergence_db, 2),
+        "log_spectral_distance_db": round(result.log_spectral_distance_db, 2),
+        "before_lufs": measured(clip).figures()["integrated_lufs"],
+        "after_lufs": measured(result.clip).figures()["integrated_lufs"],
+    }
+    picture = plots.spectrogram_pair(
+        result.spectrogram_before, result.spectrogram_after, result.seconds, result.frequency_hz
+    )
+    yield path, figures, plots.save(picture)
+
+
+def _about_target(key: str) -> str:
+    if key == pipeline.FREE:
+        return "Set the loudness, and what else you like, under **Advanced**."
+    target = TARGETS[key]
+    wanted = [f"{target.loudness_lufs:g} LUFS"]
+    if target.mono_loudness_lufs is not None:
+        wanted.append(f"mono {target.mono_loudness_lufs:g} LUFS")
+    wanted.append(f"true peak at most {target.ceiling_dbtp:g} dBTP")
+    if target.range_max_lu is not None:
+        wanted.append(f"range at most {target.range_max_lu:g} LU where it is controlled")
+    if target.short_term_max_lufs is not None:
+        wanted.append(f"short-term at most {target.short_term_max_lufs:g} LUFS")
+    return f"**{target.name}**: {', '.join(wanted)}. Source: {target.source}."
+
+
+def _show_master(audio: str, result: str, figures: dict[str, Any]) -> tuple[str, list[Version], str]:
+    before, after = figures["before"], figures["after"]
+    labels, values_before = _figure_columns(before)
+    rows = list(zip(labels, values_before, _figure_columns(after)[1], strict=True))
+    rows += [
+        ("Gain", "", f"{number(figures['gain_db'])} dB"),
+        ("Largest limiting", "", f"{number(figures['limiting_db'])} dB"),
+    ]
+    return (
+        f"**{figures['message']}**",
+        [
+            Version("Before", _playable(audio), before["integrated_lufs"]),
+            Version("After", result, after["integrated_lufs"]),
+        ],
+        table(("Measure", "Before", "After"), rows, "Before and after"),
+    )
+
+
+def _show_album(figures: list[dict[str, Any]]) -> tuple[str, str]:
+    rows = [
+        (
+            track["file"],
+            number(track["before"]["integrated_lufs"]),
+            number(track["after"]["integrated_lufs"]),
+            number(track["after"]["true_peak_dbtp"]),
+            number(track["limiting_db"]),
+        )
+        for track in figures
+    ]
+    headings = ("Track", "Before, LUFS", "After, LUFS", "True peak, dBTP", "Limiting, dB")
+    gain_db = figures[0]["gain_db"]
+    return f"**{figures[0]['message']}** One gain for all: {gain_db:+.1f} dB.", table(
+        headings, rows, "The album"
+    )
+
+
+def _show_round_trip(audio: str, result: str, figures: dict[str, float]) -> tuple[list[Version], str]:
+    rows = [
+        ("Spectral convergence, lower is better", f"{number(figures['spectral_convergence_db'])} dB"),
+        ("Log-spectral distance, lower is better", f"{number(figures['log_spectral_distance_db'])} dB"),
+    ]
+    return (
+        [
+            Version("Before", _playable(audio), figures["before_lufs"]),
+            Version("After", result, figures["after_lufs"]),
+        ],
+        table(("Measure", "Value"), rows, "What the round trip cost"),
+    )
+
+
+def _download_buttons() -> list[gr.DownloadButton]:
+    with gr.Row():
+        return [gr.DownloadButton(text, interactive=False) for text in DOWNLOADS.values()]
+
+
+def _encode_downloads(path: str) -> Generator[list[gr.DownloadButton | dict[str, Any]], None, None]:
+    """The result in every format offered, one after the other; the WAV is there already."""
+    clip = read(path)
+    ready: list[gr.DownloadButton] = []
+    for suffix in DOWNLOADS:
+        encoded = str(Path(path).with_suffix(suffix))
+        try:
+            if encoded != path:
+                write(clip, encoded)
+            ready.append(gr.DownloadButton(value=encoded, interactive=True))
+        except OptionError:  # MP3 holds two channels at most
+            ready.append(gr.DownloadButton(interactive=False))
+        yield [*ready, *(gr.skip() for _ in range(len(DOWNLOADS) - len(ready)))]
+
+
+def _playable(path: str) -> str:
+    """The file in a form that every browser plays from the same first sample on."""
+    if Path(path).suffix.lower() in (".wav", ".flac"):
+        return path
+    decoded = result_path(path, "decoded.wav")
+    write(read(path), decoded)
+    return decoded
+
+
+def _picture(label: str) -> gr.Image:
+    return gr.Image(
+        label=label,
+        type="filepath",
+        format="png",
+        interactive=False,
+        buttons=["download", "fullscreen"],
+        elem_classes="aural-picture",
+    )
+
+
+def _layout(choice: str) -> str | None:
+    return None if choice == AS_THE_FILE_SAYS else choice
+
+
+def _options(settings: dict[str, Any]) -> pipeline.Options:
+    """The options among a function's arguments, which carry the same names."""
+    chosen = {field.name: settings[field.name] for field in fields(pipeline.Options)}
+    return pipeline.Options(**{**chosen, "layout": _layout(chosen["layout"])})
+
+
+def _draw_hearing(audio: str, mel_bands: int, window: int) -> tuple[str, str, str]:
+    """Pictures of the equal-loudness contours and the mel scale, with the file in them, and of leakage."""
+    from librosa import hz_to_mel
+
+    from aural.audio.spectral import FrontEnd, mel_filters
+
+    clip = read(audio)
+    spectrum = round_trip.average_spectrum(clip)
+    audible = np.geomspace(20, min(12_500, clip.rate / 2), 400)
+    contours = {phon: sound_pressure_level_db(audible, phon) for phon in PICTURED_PHON}
+    heard = np.interp(audible, spectrum.frequency_hz, spectrum.level_db) + FULL_SCALE_SPL_DB
+
+    # Few enough triangles to be told apart in a picture, over the bins of the average spectrum.
+    fft = 2 * (spectrum.frequency_hz.size - 1)
+    bands = min(mel_bands or FrontEnd.mel_bands, PICTURED_BANDS)
+    filters = mel_filters(
+        FrontEnd(rate=clip.rate, window=fft, fft=fft, hop=fft // 4, mel_bands=bands)
+    ).numpy()
+    mels = hz_to_mel(spectrum.frequency_hz)
+
+    fine, coarse = round_trip.leakage(window, 8), round_trip.leakage(window, 1)
+    near = np.abs(fine.frequency_bins - fine.sine_bins) <= PICTURED_BINS
+    bins = fine.frequency_bins[near]
+    curves = {
+        "rectangular window": fine.rectangular_db[near],
+        "Hann window": fine.hann_db[near],
+        "Hann window, no zero-padding": np.interp(bins, coarse.frequency_bins, coarse.hann_db),
+    }
+    return (
+        plots.save(plots.equal_loudness(audible, contours, heard)),
+        plots.save(plots.mel_scale(spectrum.frequency_hz, mels, filters, spectrum.level_db)),
+        plots.save(plots.leakage(bins * clip.rate / window, curves)),
+    )

@@ -1,0 +1,273 @@
+"""The running app, called as programs call it: a real server, a real gradio_client, real files."""
+
+import json
+import math
+import time
+import wave
+import zipfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from PIL import Image
+
+import app
+import aural
+from aural.audio import Clip, read, write
+
+RATE = 44_100
+ENDPOINTS = ["/master", "/master_album", "/measure", "/resynthesize"]
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[Client]:
+    demo = app.build()
+    app.launch(demo, prevent_thread_lock=True, quiet=True, server_port=None)
+    client = Client(demo.local_url, verbose=False)
+    yield client
+    client.close()
+    demo.close()
+
+
+def tune(seconds: float = 4, channels: int = 2, rate: int = RATE) -> Clip:
+    """Decaying chords: something with peaks and pitch."""
+    time_s = np.arange(round(seconds * rate)) / rate
+    chord = sum(np.sin(2 * np.pi * hz * time_s) for hz in (220, 277.2, 329.6))
+    envelope = np.exp(-3 * (time_s % 0.5))
+    spread = np.linspace(0.7, 1.0, channels)[:, np.newaxis]
+    return Clip((0.08 * spread * chord * envelope).astype(np.float32), rate)
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Path:
+    path = tmp_path / "recording.wav"
+    write(tune(), path)
+    return path
+
+
+def test_the_public_endpoints_are_the_documented_ones(client: Client) -> None:
+    api = client.view_api(return_format="dict", print_info=False)
+    assert sorted(api["named_endpoints"]) == ENDPOINTS
+    assert not api["unnamed_endpoints"]
+
+
+def test_every_endpoint_needs_nothing_but_its_audio(client: Client) -> None:
+    api = client.view_api(return_format="dict", print_info=False)
+    for name, endpoint in api["named_endpoints"].items():
+        required = [p["parameter_name"] for p in endpoint["parameters"] if not p["parameter_has_default"]]
+        assert required in (["audio"], ["files"]), name
+
+
+def test_the_parameters_are_the_fields_of_the_options(client: Client) -> None:
+    api = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
+    names = {name: [p["parameter_name"] for p in api[name]["parameters"]] for name in ENDPOINTS}
+    from aural.loudness import pipeline, round_trip
+
+    assert set(names["/master"]) == {"audio", *pipeline.Options.__dataclass_fields__}
+    assert set(names["/resynthesize"]) == {"audio", *round_trip.Options.__dataclass_fields__}
+    assert names["/measure"] == ["audio", "layout", "compare_downmixes"]
+
+
+def test_measure_gives_the_same_figures_as_the_library(client: Client, recording: Path) -> None:
+    figures, *pictures = client.predict(handle_file(recording), api_name="/measure")
+    downmixes = figures.pop("downmixes")
+    assert figures == aural.measure(read(recording)).figures()
+    assert {row["method"] for row in downmixes} >= {"keep", "mono", "mono_phase_safe"}
+    for picture in pictures:
+        with Image.open(picture) as image:
+            assert image.format == "PNG" and min(image.size) > 300
+
+
+def test_master_returns_a_file_that_measures_as_it_says(client: Client, recording: Path) -> None:
+    path, figures, _ = client.predict(
+        handle_file(recording), target="apple_music", downmix="mono_phase_safe", api_name="/master"
+    )
+    mastered = read(path)
+    measured = aural.measure(mastered)
+    assert (mastered.channels, mastered.rate, mastered.frames) == (1, RATE, tune().frames)
+    assert measured.integrated_lufs == pytest.approx(-16, abs=0.1)
+    assert measured.true_peak_dbtp is not None and measured.true_peak_dbtp <= -1
+    assert measured.integrated_lufs == pytest.approx(figures["after"]["integrated_lufs"], abs=0.01)
+    assert soundfile.info(path).subtype == "PCM_24"
+
+
+def test_master_keeps_a_surround_file_surround(client: Client, tmp_path: Path) -> None:
+    path = tmp_path / "surround.flac"
+    write(tune(2, channels=6), path)
+    mastered, figures, _ = client.predict(handle_file(path), target="ebu_r128", api_name="/master")
+    assert read(mastered).channels == 6
+    assert figures["after"]["integrated_lufs"] == pytest.approx(-23, abs=0.1)
+
+
+def test_an_album_comes_back_as_a_zip_with_one_gain(client: Client, tmp_path: Path) -> None:
+    paths = [tmp_path / "loud.wav", tmp_path / "soft.flac"]
+    write(tune(), paths[0])
+    write(tune().with_samples(tune().samples * np.float32(0.3)), paths[1])
+    archive, figures = client.predict(
+        [handle_file(path) for path in paths], target="tidal", api_name="/master_album"
+    )
+    with zipfile.ZipFile(archive) as files:
+        assert files.namelist() == ["01 loud-mastered.wav", "02 soft-mastered.wav"]
+        assert files.testzip() is None
+    assert figures[0]["gain_db"] == figures[1]["gain_db"]
+
+
+def test_resynthesis_with_the_original_phase_and_all_bins_gives_the_input_back(
+    client: Client, recording: Path
+) -> None:
+    path, figures, _ = client.predict(
+        handle_file(recording), phase="original", mel_bands=0, rate=RATE, api_name="/resynthesize"
+    )
+    assert np.allclose(read(path).samples, read(recording).samples, atol=1e-5)
+    assert figures["spectral_convergence_db"] < -80
+
+
+def test_griffin_lim_costs_what_the_figures_say(client: Client, recording: Path) -> None:
+    _, rough, _ = client.predict(handle_file(recording), mel_bands=0, iterations=2, api_name="/resynthesize")
+    path, fine, picture = client.predict(handle_file(recording), mel_bands=0, api_name="/resynthesize")
+    assert fine["spectral_convergence_db"] < rough["spectral_convergence_db"] - 6
+    assert read(path).samples.shape == tune().samples.shape
+    with Image.open(picture) as image:
+        assert image.format == "PNG"
+
+
+def write_pcm(path: Path, seconds: float, channels: int = 1, rate: int = 8000) -> None:
+    """Silence as 8-bit WAV, without holding it in memory."""
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(channels)
+        file.setsampwidth(1)
+        file.setframerate(rate)
+        for _ in range(math.ceil(seconds / 60)):
+            file.writeframes(b"\x80" * (channels * rate * 60))
+
+
+def bad_file(kind: str, folder: Path) -> Path:
+    path = folder / "bad.wav"
+    if kind == "text":
+        path.write_text("This is not audio at all.\n" * 50)
+    elif kind == "nothing":
+        path.write_bytes(b"")
+    elif kind == "header only":
+        write(tune(1), path)
+        path.write_bytes(path.read_bytes()[:44])
+    elif kind == "not a number":
+        soundfile.write(path, np.array([0.1, np.nan, 0.2], np.float32), RATE, subtype="FLOAT")
+    elif kind == "infinite":
+        soundfile.write(path, np.array([0.1, np.inf, 0.2], np.float32), RATE, subtype="FLOAT")
+    elif kind == "nine channels":
+        soundfile.write(path, np.zeros((1000, 9), np.float32), RATE)
+    elif kind == "three hours":
+        write_pcm(path, 3 * 3600)
+    return path
+
+
+@pytest.mark.parametrize("endpoint", ["/measure", "/master", "/resynthesize"])
+@pytest.mark.parametrize(
+    "kind", ["text", "nothing", "header only", "not a number", "infinite", "nine channels", "three hours"]
+)
+def test_a_bad_file_ends_in_one_clear_sentence(
+    client: Client, tmp_path: Path, kind: str, endpoint: str
+) -> None:
+    with pytest.raises(AppError) as failure:
+        client.predict(handle_file(bad_file(kind, tmp_path)), api_name=endpoint)
+    message = str(failure.value)
+    assert ":" in message and message.endswith("."), message
+    assert "Traceback" not in message and "Error" not in message, message
+
+
+def edge_clip(kind: str) -> Clip:
+    if kind == "silence":
+        return Clip(np.zeros((2, 2 * RATE), np.float32), RATE)
+    if kind == "short":
+        return Clip(tune(1).samples[:, : RATE // 5], RATE)
+    if kind == "dc":
+        return Clip(np.full((2, RATE), 0.3, np.float32), RATE)
+    if kind == "clipped":
+        return Clip(np.clip(20 * tune().samples, -1, 1), RATE)
+    return Clip(np.full((1, 1), 0.5, np.float32), RATE)
+
+
+@pytest.mark.parametrize("endpoint", ["/measure", "/master", "/resynthesize"])
+@pytest.mark.parametrize("kind", ["silence", "short", "dc", "clipped", "one sample"])
+def test_an_odd_file_gives_figures_without_nan(
+    client: Client, tmp_path: Path, kind: str, endpoint: str
+) -> None:
+    path = tmp_path / "odd.wav"
+    write(edge_clip(kind), path)
+    answer = client.predict(handle_file(path), api_name=endpoint)
+    figures = answer[0] if endpoint == "/measure" else answer[1]
+    json.dumps(figures, allow_nan=False)
+    if endpoint != "/measure":
+        assert read(answer[0]).samples.shape == read(path).samples.shape
+
+
+def test_half_a_file_is_measured_as_far_as_it_goes(client: Client, recording: Path) -> None:
+    recording.write_bytes(recording.read_bytes()[: recording.stat().st_size // 2])
+    figures, *_ = client.predict(handle_file(recording), api_name="/measure")
+    assert figures["seconds"] == pytest.approx(2, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"target": "free"},
+        {"loudness_lufs": 5},
+        {"ceiling_dbtp": 3},
+        {"playback_phon": 500},
+        {"layout": "7.1"},
+        {"control_range": True, "range_lu": 0},
+    ],
+)
+def test_a_setting_out_of_range_ends_in_one_clear_sentence(
+    client: Client, recording: Path, settings: dict
+) -> None:
+    with pytest.raises(AppError, match=r"(between|set|choose|must).*\.$"):
+        client.predict(handle_file(recording), **settings, api_name="/master")
+
+
+def test_after_an_error_the_next_call_is_answered(client: Client, recording: Path, tmp_path: Path) -> None:
+    with pytest.raises(AppError):
+        client.predict(handle_file(bad_file("text", tmp_path)), api_name="/measure")
+    assert client.predict(handle_file(recording), api_name="/measure")[0]["channels"] == 2
+
+
+def test_no_file_of_the_server_can_be_read_through_an_endpoint(client: Client) -> None:
+    for path in ("/etc/passwd", str(Path(app.__file__))):
+        with pytest.raises(Exception) as failure:
+            client.predict({"path": path, "meta": {"_type": "gradio.FileData"}}, api_name="/measure")
+        assert "root:" not in str(failure.value)
+
+
+def test_calls_at_the_same_time_do_not_mix(client: Client, tmp_path: Path) -> None:
+    paths = []
+    for number in range(4):
+        paths.append(tmp_path / f"{number}.wav")
+        write(tune().with_samples(tune().samples * np.float32(10 ** (-6 * number / 20))), paths[-1])
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(
+            pool.map(lambda path: client.predict(handle_file(path), api_name="/measure")[0], paths)
+        )
+    levels = [answer["integrated_lufs"] for answer in answers]
+    assert np.allclose(np.diff(levels), -6, atol=0.02)
+
+
+def test_a_running_call_can_be_cancelled(client: Client, tmp_path: Path) -> None:
+    path = tmp_path / "long.flac"
+    write(tune(300), path)
+    job = client.submit(
+        handle_file(path), target="free", loudness_lufs=-9, downmix="mono_phase_safe", api_name="/master"
+    )
+    deadline = time.monotonic() + 30
+    while not job.outputs() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert job.outputs(), "the call reported no progress"
+    assert not job.done()
+    job.cancel()
+    start = time.monotonic()
+    assert client.predict(handle_file(path), compare_downmixes=False, api_name="/measure")[0]["channels"] == 2
+    assert time.monotonic() - start < 60

@@ -1,0 +1,156 @@
+"""The running app as a visitor meets it: a real server and a real browser."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from playwright.sync_api import Page, expect
+
+import app
+import aural
+from aural.audio import Clip, read, write
+
+pytestmark = pytest.mark.browser
+
+RATE = 44_100
+LONG_WAIT_MS = 60_000
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    demo = app.build()
+    app.launch(demo, prevent_thread_lock=True, quiet=True, server_port=None)
+    yield demo.local_url
+    demo.close()
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    time_s = np.arange(5 * RATE) / RATE
+    tone = 0.1 * np.sin(2 * np.pi * 440 * time_s) * np.exp(-2 * (time_s % 0.5))
+    path = tmp_path_factory.mktemp("audio") / "recording.wav"
+    write(Clip(np.stack([tone, 0.8 * tone]).astype(np.float32), RATE), path)
+    return path
+
+
+def upload(page: Page, address: str, path: Path) -> None:
+    page.goto(address)
+    page.locator('input[type="file"]').first.set_input_files(path)
+    expect(page.get_by_label("Reset audio").or_(page.get_by_label("Clear")).first).to_be_visible()
+
+
+def cell(page: Page, row: str) -> str:
+    """The last cell of a row of the table in sight, in plain figures."""
+    text = (
+        page.locator("tr", has=page.get_by_role("rowheader", name=row)).get_by_role("cell").last.inner_text()
+    )
+    return text.replace("−", "-")
+
+
+def test_a_visitor_measures_a_file_and_sees_figures_and_pictures(
+    page: Page, address: str, recording: Path
+) -> None:
+    upload(page, address, recording)
+    page.get_by_role("button", name="Measure", exact=True).click()
+    expect(page.get_by_role("rowheader", name="Integrated loudness")).to_be_visible(timeout=LONG_WAIT_MS)
+    figures = aural.measure(read(recording))
+    assert cell(page, "Integrated loudness") == f"{figures.integrated_lufs:.1f} LUFS"
+    assert cell(page, "True peak") == f"{figures.true_peak_dbtp:.1f} dBTP"
+    for label in ("Loudness against time", "Spectrogram", "Goniometer", "Loudness of each down-mix"):
+        picture = page.locator(".aural-picture", has_text=label).locator("img").first
+        expect(picture).to_be_visible()
+        assert picture.evaluate("image => image.complete && image.naturalWidth > 300"), label
+    expect(page.get_by_role("rowheader", name=re.compile("^mono_phase_safe"))).to_be_visible()
+
+
+def test_a_visitor_masters_a_file_compares_and_downloads_it(
+    page: Page, address: str, recording: Path
+) -> None:
+    upload(page, address, recording)
+    page.get_by_role("tab", name="Master").click()
+    page.get_by_role("button", name="Master", exact=True).click()
+    expect(page.get_by_text("Meets -14.0 LUFS")).to_be_visible(timeout=LONG_WAIT_MS)
+    expect(page.get_by_role("button", name=re.compile("Before")).first).to_be_visible()
+    expect(page.get_by_role("button", name=re.compile("After")).first).to_be_visible()
+    assert cell(page, "Integrated loudness") == "-14.0 LUFS"
+    for name, ending in (("WAV 24 bit", "wav"), ("FLAC", "flac"), ("MP3", "mp3")):
+        button = page.get_by_role("button", name=name)
+        expect(button).to_be_enabled(timeout=LONG_WAIT_MS)
+        with page.expect_download() as download:
+            button.click()
+        assert download.value.suggested_filename == f"recording-mastered.{ending}"
+        loudness = aural.measure(read(download.value.path())).integrated_lufs
+        assert loudness == pytest.approx(-14, abs=0.2)
+
+
+def test_a_visitor_takes_an_example_through_its_spectrogram(page: Page, address: str) -> None:
+    page.goto(address)
+    page.get_by_role("button", name="Speech, mono").click()
+    page.get_by_role("tab", name="Round trip").click()
+    page.get_by_role("button", name="Resynthesize").click()
+    row = page.get_by_role("rowheader", name=re.compile("^Spectral convergence"))
+    expect(row).to_be_visible(timeout=LONG_WAIT_MS)
+    page.get_by_role("button", name=re.compile("How hearing")).click()
+    for label in ("Spectrogram before and after", "Equal-loudness contours", "mel scale", "leakage"):
+        picture = page.locator(".aural-picture", has_text=label).locator("img").first
+        expect(picture).to_be_visible(timeout=LONG_WAIT_MS)
+
+
+def test_a_visitor_masters_an_album(page: Page, address: str, recording: Path) -> None:
+    page.goto(address)
+    page.get_by_role("tab", name="Album").click()
+    page.locator('input[type="file"]').last.set_input_files([recording, recording])
+    page.get_by_role("button", name="Master the album").click()
+    expect(page.get_by_role("rowheader", name="02 recording-mastered.wav")).to_be_visible(
+        timeout=LONG_WAIT_MS
+    )
+
+
+def test_a_text_file_named_wav_ends_in_a_sentence_and_the_page_goes_on(
+    page: Page, address: str, recording: Path, tmp_path: Path
+) -> None:
+    text = tmp_path / "notes.wav"
+    text.write_text("This is not audio.")
+    page.goto(address)
+    page.locator('input[type="file"]').first.set_input_files(text)
+    page.get_by_role("button", name="Measure", exact=True).click()
+    expect(page.get_by_text("holds no audio that can be read")).to_be_visible(timeout=LONG_WAIT_MS)
+    upload(page, address, recording)
+    page.get_by_role("button", name="Measure", exact=True).click()
+    expect(page.get_by_role("rowheader", name="Integrated loudness")).to_be_visible(timeout=LONG_WAIT_MS)
+
+
+def test_without_audio_the_page_says_what_to_do(page: Page, address: str) -> None:
+    page.goto(address)
+    page.get_by_role("button", name="Measure", exact=True).click()
+    expect(page.get_by_text("There is no audio yet")).to_be_visible()
+
+
+def test_the_source_of_a_target_is_shown(page: Page, address: str) -> None:
+    page.goto(address)
+    page.get_by_role("tab", name="Master").click()
+    page.get_by_label("Going to").click()
+    page.get_by_role("option", name=re.compile("^Netflix")).click()
+    expect(page.get_by_text("Netflix sound mix specifications")).to_be_visible()
+
+
+def test_a_long_run_shows_progress_and_can_be_cancelled(page: Page, address: str, tmp_path: Path) -> None:
+    path = tmp_path / "long.flac"
+    noise = np.random.default_rng(0).standard_normal((2, 200 * RATE)) * 0.1
+    write(Clip(noise.astype(np.float32), RATE), path)
+    upload(page, address, path)
+    page.get_by_role("button", name="Measure", exact=True).click()
+    expect(page.get_by_text("Folding down").first).to_be_visible(timeout=LONG_WAIT_MS)
+    page.get_by_role("button", name="Cancel").first.click()
+    expect(page.get_by_text("Folding down").first).to_be_hidden()
+    expect(page.get_by_role("rowheader", name="Integrated loudness")).to_have_count(0)
+
+
+@pytest.mark.parametrize("width", [390, 1024, 1600])
+def test_no_width_needs_scrolling_sideways(page: Page, address: str, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    page.goto(address)
+    expect(page.get_by_role("button", name="Measure", exact=True)).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
