@@ -1,4 +1,4 @@
-"""Make the shipped examples from a folder of source recordings: python tools/make_examples.py DATA
+"""Make the shipped examples from source recordings: PYTHONPATH=. python tools/make_examples.py DATA
 
 DATA holds music/ and speech/kathleen/; who made them and under which licence stands in
 aural/ui/examples/README.md.

@@ -78,6 +78,8 @@ def build() -> None:
             gr.Examples(
                 [[str(e.path)] for e in EXAMPLES], [audio], example_labels=[e.title for e in EXAMPLES]
             )
+            with gr.Accordion("Credits of the examples", open=False):
+                gr.Markdown("\n".join(f"- {example.title}: {example.credit}" for example in EXAMPLES))
             source = _Source(audio, layout)
         with gr.Column(scale=5, min_width=320), gr.Tabs():
             with gr.Tab("Measure"):
