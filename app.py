@@ -34,7 +34,14 @@ def build() -> gr.Blocks:
 
 def launch(demo: gr.Blocks, **settings: Any) -> None:
     """Serve the app with its look and limits; settings are those of `gr.Blocks.launch`."""
-    demo.launch(theme=Studio(), css=CSS, max_file_size=LIMITS.file_bytes, show_error=True, **settings)
+    demo.launch(
+        theme=Studio(),
+        css=CSS,
+        max_file_size=LIMITS.file_bytes,
+        ssr_mode=False,
+        run_history=False,  # it would list results whose files are deleted after a few hours
+        **settings,
+    )
 
 
 demo = build()
