@@ -81,6 +81,8 @@ def downmix_steps(clip: Clip, method: str, layout: str | None = None, normalise:
         stereo = (yield from downmix_steps(clip, "stereo", name, normalise)).samples
         return Clip((yield from phase_safe_mono_steps(stereo, clip.rate)), clip.rate, "mono")
     matrix = fold_matrix(name, method)
+    if np.array_equal(matrix, np.eye(clip.channels)):
+        return clip
     if normalise:
         matrix = matrix / np.abs(matrix).sum(axis=1).max()
     return Clip(matrix.astype(np.float32) @ clip.samples, clip.rate, "stereo" if len(matrix) == 2 else "mono")

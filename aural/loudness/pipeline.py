@@ -219,7 +219,9 @@ def _to_target_steps(tracks: list[_Track], options: Options, target: Target) -> 
     largest_gain_db, stop = _largest_gain(tracks, options, target)
     gain_db, ceiling_dbtp = min(wanted - loudness, largest_gain_db), target.ceiling_dbtp - PEAK_MARGIN_DB
     slope, before, done = 1.0, (0.0, loudness), 0.0
+    attempt: _Attempt | None = None
     for _ in range(MOST_ROUNDS):
+        attempt = None  # its samples make room for the next
         halfway = (1 + done) / 2  # nobody knows how many rounds there will be
         attempt = yield from part(_attempt_steps(tracks, gain_db, ceiling_dbtp), done, halfway)
         done = halfway
@@ -237,6 +239,7 @@ def _to_target_steps(tracks: list[_Track], options: Options, target: Target) -> 
             slope = min(1.0, max(0.2, (attempt.loudness_lufs - before[1]) / (gain_db - before[0])))
         before = (gain_db, attempt.loudness_lufs)
         gain_db = min(gain_db + missing / slope, largest_gain_db)
+    assert attempt is not None
     met = abs(wanted - attempt.loudness_lufs) <= 0.1
     range_wanted_lu = target.range_max_lu if options.control_range else None
     return _results(tracks, attempt, wanted, target, None if met else stopped_by, range_wanted_lu)
