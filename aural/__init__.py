@@ -22,7 +22,7 @@ __version__ = "0.1.0"
 __all__ = ["master", "measure", "resynthesize"]
 
 
-def measure(clip: Clip, layout: str | None = None) -> Loudness:
+def measure(clip: Clip, layout: str = "auto") -> Loudness:
     """Measure loudness, peaks and stereo image; see `aural.loudness.meter.measure`."""
     from aural.loudness.meter import measure as run
 

@@ -18,7 +18,16 @@ from aural.audio import Clip
 from aural.audio.clip import Samples, excerpt
 from aural.audio.steps import Steps, finish
 from aural.errors import OptionError
-from aural.loudness.layouts import HALF_POWER, LO_RO, LT_RT, PRO_LOGIC_II, Matrix, layout_of, to_five_one
+from aural.loudness.layouts import (
+    AUTO,
+    HALF_POWER,
+    LO_RO,
+    LT_RT,
+    PRO_LOGIC_II,
+    Matrix,
+    layout_of,
+    to_five_one,
+)
 
 METHODS = MappingProxyType(
     {
@@ -56,7 +65,7 @@ FRAMES_AT_A_TIME = 512
 TINY = 1e-20
 
 
-def downmix(clip: Clip, method: str, layout: str | None = None, normalise: bool = False) -> Clip:
+def downmix(clip: Clip, method: str, layout: str = AUTO, normalise: bool = False) -> Clip:
     """Fold a clip down by one of `METHODS`.
 
     Args:
@@ -70,7 +79,7 @@ def downmix(clip: Clip, method: str, layout: str | None = None, normalise: bool 
     return finish(downmix_steps(clip, method, layout, normalise))
 
 
-def downmix_steps(clip: Clip, method: str, layout: str | None = None, normalise: bool = False) -> Steps[Clip]:
+def downmix_steps(clip: Clip, method: str, layout: str = AUTO, normalise: bool = False) -> Steps[Clip]:
     """`downmix` in steps: yields the share done and returns the folded clip."""
     if method not in METHODS:
         raise OptionError(f"There is no down-mix {method!r}: choose one of {', '.join(METHODS)}.")

@@ -49,6 +49,8 @@ USUAL_LAYOUTS = {
     8: "7.1",
 }  # what a file of so many channels is taken for when it does not say
 
+AUTO = "auto"  # in place of a layout's name: the one that the file says, or the usual one
+
 SURROUND_WEIGHT = 1.41  # BS.1770-5 table 3: +1.5 dB
 HALF_POWER = math.sqrt(0.5)  # BS.775's 0.7071, -3 dB
 
@@ -56,13 +58,13 @@ HALF_POWER = math.sqrt(0.5)  # BS.775's 0.7071, -3 dB
 LEFT, RIGHT, CENTRE, LFE, LEFT_SURROUND, RIGHT_SURROUND = range(6)
 
 
-def layout_of(clip: Clip, layout: str | None = None) -> str:
-    """The name of a clip's layout: `layout` where given, else what its file says, else the usual one.
+def layout_of(clip: Clip, layout: str = AUTO) -> str:
+    """The name of a clip's layout: `layout` unless AUTO, else what its file says, else the usual one.
 
     Raises `OptionError` for a layout that is unknown or has another number of channels, and for more
     channels than any layout has.
     """
-    if layout is not None:
+    if layout != AUTO:
         if layout not in LAYOUTS:
             raise OptionError(f"There is no channel layout {layout!r}: choose one of {', '.join(LAYOUTS)}.")
         if len(LAYOUTS[layout]) != clip.channels:

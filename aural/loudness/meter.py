@@ -21,7 +21,7 @@ from aural.audio.clip import Samples
 from aural.audio.steps import Steps, finish, part
 from aural.errors import InputError
 from aural.loudness.downmix import fold_matrix
-from aural.loudness.layouts import layout_of, loudness_weights
+from aural.loudness.layouts import AUTO, layout_of, loudness_weights
 from aural.loudness.true_peak import true_peak_steps
 from aural.loudness.weighting import k_weighting
 
@@ -87,7 +87,7 @@ class Loudness:
         return {**rounded, "notes": list(self.notes)}
 
 
-def measure(clip: Clip, layout: str | None = None) -> Loudness:
+def measure(clip: Clip, layout: str = AUTO) -> Loudness:
     """Measure a clip's loudness, peaks and stereo image.
 
     Args:
@@ -100,7 +100,7 @@ def measure(clip: Clip, layout: str | None = None) -> Loudness:
     return finish(measure_steps(clip, layout))
 
 
-def measure_steps(clip: Clip, layout: str | None = None) -> Steps[Loudness]:
+def measure_steps(clip: Clip, layout: str = AUTO) -> Steps[Loudness]:
     """`measure` in steps: yields the share done, 0 to 1, and returns the figures."""
     clip.require_finite()
     if clip.rate < LIMITS.min_rate:

@@ -13,7 +13,7 @@ from aural.errors import InputError, OptionError
 from aural.loudness.downmix import METHODS, downmix_steps
 from aural.loudness.dynamics import apply_gains_steps, limit_steps, ride_gains
 from aural.loudness.equal_loudness import compensate
-from aural.loudness.layouts import layout_of
+from aural.loudness.layouts import AUTO, layout_of
 from aural.loudness.meter import Loudness, gated_lufs, gating_blocks, measure_steps
 from aural.loudness.targets import TARGETS, Target
 
@@ -32,7 +32,7 @@ class Options:
     ceiling_dbtp: float | None = None  # largest true peak allowed
     range_lu: float | None = None  # largest loudness range, where control_range is on
     downmix: str = "keep"  # a key of METHODS
-    layout: str | None = None  # FFmpeg's name of the layout, where the file says none or a wrong one
+    layout: str = AUTO  # FFmpeg's name of the channel layout; AUTO: what the file says
     normalise_downmix: bool = False  # divide the fold-down by the sum of its coefficients
     limiter: bool = True  # False: one gain for the whole file and nothing else
     control_range: bool = False  # draw loud and soft passages together until range_lu is met

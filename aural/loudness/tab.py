@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import zipfile
 from collections.abc import Generator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +17,18 @@ from aural.errors import InputError, OptionError
 from aural.loudness import pipeline, round_trip
 from aural.loudness.downmix import METHODS, downmix
 from aural.loudness.equal_loudness import sound_pressure_level_db
-from aural.loudness.layouts import LAYOUTS
+from aural.loudness.layouts import AUTO, LAYOUTS
 from aural.loudness.meter import measure as measured
 from aural.loudness.meter import measure_steps
 from aural.loudness.targets import TARGETS
 from aural.ui import plots
 from aural.ui.examples import EXAMPLES
 from aural.ui.players import ABPlayer, Version, audio_input
-from aural.ui.running import answers, follow, load, number, result_path, table
-from aural.vocoding import PHASE_SETTINGS, PhaseSetting
+from aural.ui.running import answers, follow, load, number, result_path, table, takes
+from aural.vocoding import PHASE_SETTINGS
 
 Answer = Generator[Any, None, None]
 
-AS_THE_FILE_SAYS = "auto"
 DOWNLOADS = {".wav": "WAV 24 bit", ".flac": "FLAC", ".mp3": "MP3"}
 PHASE_NAMES = {"original": "original phase", "griffin_lim": "Griffin-Lim"}
 PICTURED_PHON = (20.0, 40.0, 60.0, 80.0)
@@ -70,8 +69,8 @@ def build() -> None:
         with gr.Column(scale=2, min_width=320):
             audio = audio_input("Audio")
             layout = gr.Dropdown(
-                [("as the file says", AS_THE_FILE_SAYS), *((name, name) for name in LAYOUTS)],
-                value=AS_THE_FILE_SAYS,
+                [("as the file says", AUTO), *((name, name) for name in LAYOUTS)],
+                value=AUTO,
                 label="Channel layout",
                 info="Only where a surround file does not say, or says it wrongly.",
             )
@@ -124,7 +123,7 @@ def _measure_section(source: _Source) -> None:
 @answers
 def measure(
     audio: str,
-    layout: str = AS_THE_FILE_SAYS,
+    layout: str = AUTO,
     compare_downmixes: bool = True,
     progress: gr.Progress = gr.Progress(),
 ) -> Answer:
@@ -134,7 +133,7 @@ def measure(
     against time, spectrogram, goniometer.
     """
     clip = load(audio)
-    loudness = yield from follow(measure_steps(clip, _layout(layout)), progress, "Measuring")
+    loudness = yield from follow(measure_steps(clip, layout), progress, "Measuring")
     figures = loudness.figures()
     if compare_downmixes and clip.channels > 1:
         folds = yield from follow(pipeline.compare_downmixes_steps(clip, loudness), progress, "Folding down")
@@ -286,21 +285,10 @@ def _master_section(source: _Source) -> list[gr.components.Component]:
 
 
 @answers
+@takes(pipeline.Options)
 def master(
     audio: str,
-    target: str = DEFAULTS.target,
-    loudness_lufs: float | None = None,
-    ceiling_dbtp: float | None = None,
-    range_lu: float | None = None,
-    downmix: str = DEFAULTS.downmix,
-    layout: str = AS_THE_FILE_SAYS,
-    normalise_downmix: bool = DEFAULTS.normalise_downmix,
-    limiter: bool = DEFAULTS.limiter,
-    control_range: bool = DEFAULTS.control_range,
-    playback_phon: float | None = None,
-    reference_phon: float = DEFAULTS.reference_phon,
-    max_gain_db: float = DEFAULTS.max_gain_db,
-    max_limiting_db: float = DEFAULTS.max_limiting_db,
+    options: pipeline.Options,
     progress: gr.Progress = gr.Progress(),
 ) -> Answer:
     """Fold an audio file down and bring it to the loudness, true peak and range of a device or platform.
@@ -308,7 +296,6 @@ def master(
     Returns the mastered file (WAV, 24 bit), the figures before and after with what limited the result, and
     a picture of its loudness against time.
     """
-    options = _options(locals())
     result = yield from follow(pipeline.master_steps(load(audio), options), progress, "Mastering")
     path = result_path(audio, "mastered.wav")
     write(result.clip, path)
@@ -339,28 +326,16 @@ def _album_section(settings: list[gr.components.Component]) -> None:
 
 
 @answers
+@takes(pipeline.Options)
 def master_album(
     files: list[str],
-    target: str = DEFAULTS.target,
-    loudness_lufs: float | None = None,
-    ceiling_dbtp: float | None = None,
-    range_lu: float | None = None,
-    downmix: str = DEFAULTS.downmix,
-    layout: str = AS_THE_FILE_SAYS,
-    normalise_downmix: bool = DEFAULTS.normalise_downmix,
-    limiter: bool = DEFAULTS.limiter,
-    control_range: bool = DEFAULTS.control_range,
-    playback_phon: float | None = None,
-    reference_phon: float = DEFAULTS.reference_phon,
-    max_gain_db: float = DEFAULTS.max_gain_db,
-    max_limiting_db: float = DEFAULTS.max_limiting_db,
+    options: pipeline.Options,
     progress: gr.Progress = gr.Progress(),
 ) -> Answer:
     """Master several audio files with one gain, as an album.
 
     Returns a zip of the mastered files (WAV, 24 bit) and the figures of each, in the order of the files.
     """
-    options = _options(locals())
     clips = _load_album(files)
     results = yield from follow(pipeline.master_album_steps(clips, options), progress, "Mastering")
     path = result_path("album", "mastered.zip")
@@ -461,16 +436,10 @@ def _round_trip_section(source: _Source) -> None:
 
 
 @answers
+@takes(round_trip.Options)
 def resynthesize(
     audio: str,
-    phase: PhaseSetting = "griffin_lim",
-    mel_bands: int = 80,
-    window: int = 1024,
-    hop: int = 260,
-    iterations: int = 32,
-    momentum: float = 0.99,
-    seed: int = 0,
-    rate: int | None = None,
+    options: round_trip.Options,
     progress: gr.Progress = gr.Progress(),
 ) -> Answer:
     """Take an audio file through its spectrogram and back, in mel bands or not, its phase kept or found.
@@ -479,8 +448,6 @@ def resynthesize(
     the spectrograms before and after.
     """
     clip = load(audio)
-    settings = (phase, mel_bands, window, hop, iterations, momentum, seed, rate)
-    options = round_trip.Options(*settings)
     result = yield from follow(round_trip.resynthesize_steps(clip, options), progress, "Resynthesizing")
     path = result_path(audio, "resynthesized.wav")
     write(result.clip, path)
@@ -599,16 +566,6 @@ def _picture(label: str) -> gr.Image:
         buttons=["download", "fullscreen"],
         elem_classes="aural-picture",
     )
-
-
-def _layout(choice: str) -> str | None:
-    return None if choice == AS_THE_FILE_SAYS else choice
-
-
-def _options(settings: dict[str, Any]) -> pipeline.Options:
-    """The options among a function's arguments, which carry the same names."""
-    chosen = {field.name: settings[field.name] for field in fields(pipeline.Options)}
-    return pipeline.Options(**{**chosen, "layout": _layout(chosen["layout"])})
 
 
 def _draw_hearing(audio: str, mel_bands: int, window: int) -> tuple[str, str, str]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 import html
+import inspect
 import tempfile
 import time
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -41,7 +43,7 @@ def follow(steps: Steps[T], progress: gr.Progress, text: str) -> Generator[Any, 
         steps.close()
 
 
-def answers(function: Callable[P, Generator[Any, None, None]]) -> Callable[P, Generator[Any, None, None]]:
+def answers(function: Callable[P, Iterator[Any]]) -> Callable[P, Generator[Any, None, None]]:
     """Let a failure that the user can mend reach page and client in its own words."""
 
     @functools.wraps(function)
@@ -55,6 +57,37 @@ def answers(function: Callable[P, Generator[Any, None, None]]) -> Callable[P, Ge
             raise gr.Error(message, print_exception=False) from None
 
     return answering
+
+
+def takes(options: type[Any]) -> Callable[[Callable[..., Iterator[Any]]], Callable[..., Iterator[Any]]]:
+    """Put the fields of a dataclass in the place of a function's parameter `options`, by name and default.
+
+    Gradio names an endpoint's parameters after the function's: so they are those of the library.
+    """
+
+    def decorate(function: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
+        parameters: list[inspect.Parameter] = []
+        for parameter in inspect.signature(function).parameters.values():
+            if parameter.name != "options":
+                parameters.append(parameter)
+                continue
+            parameters += [
+                parameter.replace(name=field.name, default=field.default, annotation=field.type)
+                for field in fields(options)
+            ]
+        signature = inspect.Signature(parameters)
+
+        @functools.wraps(function)
+        def taking(*args: Any, **kwargs: Any) -> Iterator[Any]:
+            bound = signature.bind(*args, **kwargs)
+            bound.apply_defaults()
+            chosen = {field.name: bound.arguments.pop(field.name) for field in fields(options)}
+            return function(**bound.arguments, options=options(**chosen))
+
+        taking.__signature__ = signature  # type: ignore[attr-defined]
+        return taking
+
+    return decorate
 
 
 def load(path: str | None) -> Clip:

@@ -174,7 +174,7 @@ def test_a_layout_that_no_one_knows_is_taken_for_the_usual_one() -> None:
     [
         (2, "hexagonal", "choose one of mono, stereo"),
         (2, "5.1", "6 channels and the audio 2: choose a layout of that many"),
-        (9, None, "AURAL takes 1 to 8"),
+        (9, "auto", "AURAL takes 1 to 8"),
     ],
 )
 def test_a_layout_that_does_not_fit_is_refused(channels: int, layout: str | None, remedy: str) -> None:
