@@ -13,18 +13,18 @@ import gradio as gr
 
 from aural.audio import LIMITS
 from aural.loudness import tab as loudness
+from aural.ui.storage import KEPT_SECONDS
 from aural.ui.theme import CSS, HEADER, Studio
 
 QUEUE_LENGTH = 24  # calls that may wait; one more is told that the queue is full
 CALLS_AT_ONCE = 2
 CLEAN_EVERY_SECONDS = 3600
-FILES_KEPT_SECONDS = 6 * 3600
 
 
 def build() -> gr.Blocks:
     """The app with all its tabs, not yet launched."""
     demo: gr.Blocks
-    with gr.Blocks(title="AURAL", delete_cache=(CLEAN_EVERY_SECONDS, FILES_KEPT_SECONDS)) as demo:
+    with gr.Blocks(title="AURAL", delete_cache=(CLEAN_EVERY_SECONDS, KEPT_SECONDS)) as demo:
         gr.HTML(HEADER)
         with gr.Tabs():
             loudness.build()
@@ -38,6 +38,7 @@ def launch(demo: gr.Blocks, **settings: Any) -> None:
         theme=Studio(),
         css=CSS,
         max_file_size=LIMITS.file_bytes,
+        show_error=True,  # what Gradio itself refuses (a text for a number) is told in its own words
         ssr_mode=False,
         run_history=False,  # it would list results whose files are deleted after a few hours
         **settings,

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from aural.loudness.round_trip import Result as Resynthesized
 
 __version__ = "0.1.0"
-__all__ = ["master", "measure", "resynthesize"]
+__all__ = ["master", "master_album", "measure", "resynthesize"]
 
 
 def measure(clip: Clip, layout: str = "auto") -> Loudness:
@@ -35,6 +36,14 @@ def master(clip: Clip, **options: Any) -> Mastered:
     from aural.loudness.pipeline import master as run
 
     return run(clip, Options(**options))
+
+
+def master_album(clips: Sequence[Clip], **options: Any) -> list[Mastered]:
+    """Master several clips with one gain; the keywords are those of `master`."""
+    from aural.loudness.pipeline import Options
+    from aural.loudness.pipeline import master_album as run
+
+    return run(clips, Options(**options))
 
 
 def resynthesize(clip: Clip, **options: Any) -> Resynthesized:

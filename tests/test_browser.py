@@ -85,6 +85,28 @@ def test_a_visitor_masters_a_file_compares_and_downloads_it(
         assert loudness == pytest.approx(-14, abs=0.2)
 
 
+def test_opening_the_advanced_settings_changes_nothing(page: Page, address: str, recording: Path) -> None:
+    upload(page, address, recording)
+    page.get_by_role("tab", name="Master").click()
+    page.get_by_role("button", name=re.compile("^Advanced")).first.click()
+    expect(page.get_by_label("Loudness, LUFS")).to_have_value("")
+    page.get_by_role("button", name="Master", exact=True).click()
+    expect(page.get_by_text("Meets -14.0 LUFS")).to_be_visible(timeout=LONG_WAIT_MS)
+
+
+def test_a_failed_run_leaves_no_result_of_another_file(page: Page, address: str, recording: Path) -> None:
+    upload(page, address, recording)
+    page.get_by_role("tab", name="Master").click()
+    page.get_by_role("button", name="Master", exact=True).click()
+    expect(page.get_by_role("button", name="MP3")).to_be_enabled(timeout=LONG_WAIT_MS)
+    page.get_by_role("button", name=re.compile("^Advanced")).first.click()
+    page.get_by_label("Loudness, LUFS").fill("5")
+    page.get_by_role("button", name="Master", exact=True).click()
+    expect(page.get_by_text("must be between -60 and 0 LUFS")).to_be_visible(timeout=LONG_WAIT_MS)
+    expect(page.get_by_text("Meets -14.0 LUFS")).to_be_hidden()
+    expect(page.get_by_role("button", name="MP3")).to_be_disabled()
+
+
 def test_a_visitor_takes_an_example_through_its_spectrogram(page: Page, address: str) -> None:
     page.goto(address)
     page.get_by_role("button", name="Speech, mono").click()

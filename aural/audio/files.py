@@ -39,9 +39,9 @@ GIBIBYTE = 2**30
 class Limits:
     """How much audio one file may hold."""
 
-    file_bytes: int = GIBIBYTE  # on disk
+    file_bytes: int = 2 * GIBIBYTE  # on disk
     minutes: float = 120.0
-    decoded_bytes: int = 3 * GIBIBYTE  # in memory, as float32
+    decoded_bytes: int = 11 * GIBIBYTE // 4  # in memory, as float32: two hours of stereo at 48 kHz
     channels: int = 8
     min_rate: int = 4_000  # Hz
     max_rate: int = 384_000  # Hz

@@ -85,7 +85,7 @@ def downmix_steps(clip: Clip, method: str, layout: str = AUTO, normalise: bool =
         raise OptionError(f"There is no down-mix {method!r}: choose one of {', '.join(METHODS)}.")
     name = layout_of(clip, layout)
     if method == "keep" or (clip.channels == 1 and method.startswith("mono")):
-        return clip if name == layout_of(clip) else Clip(clip.samples, clip.rate, name)
+        return clip if layout == AUTO else Clip(clip.samples, clip.rate, name)
     if method == "mono_phase_safe":
         stereo = (yield from downmix_steps(clip, "stereo", name, normalise)).samples
         return Clip((yield from phase_safe_mono_steps(stereo, clip.rate)), clip.rate, "mono")

@@ -12,11 +12,14 @@ from scipy.interpolate import PchipInterpolator
 from scipy.signal import oaconvolve
 
 from aural.audio.clip import Samples
+from aural.audio.steps import Steps, finish
 from aural.errors import OptionError
 
 Values = NDArray[np.float64]
 
 LOWEST_PHON, HIGHEST_PHON = 20.0, 90.0
+
+BLOCK_SECONDS = 4  # audio filtered at a time
 
 # Frequency in Hz, exponent of loudness perception, transfer of the outer ear in dB, hearing threshold in dB.
 _TABLE = np.array(
@@ -160,12 +163,30 @@ def compensate(
     Raises:
         OptionError: as `compensation_db`.
     """
+    return finish(compensate_steps(samples, rate, reference_phon, playback_phon, maximum_boost_db))
+
+
+def compensate_steps(
+    samples: Samples,
+    rate: int,
+    reference_phon: float,
+    playback_phon: float,
+    maximum_boost_db: float = 12.0,
+) -> Steps[Samples]:
+    """`compensate` in steps: yields the share done and returns the samples."""
     taps = compensation_filter(rate, reference_phon, playback_phon, maximum_boost_db).astype(np.float32)
     if reference_phon == playback_phon:
         return samples
     compensated = np.empty_like(samples)
-    for source, target in zip(samples, compensated, strict=True):
-        target[:] = oaconvolve(source, taps)[: source.size]
+    length, block = samples.shape[1], BLOCK_SECONDS * rate
+    ringing = np.zeros((len(samples), taps.size - 1), np.float32)  # what the blocks before still add
+    for start in range(0, length, block):
+        stop = min(start + block, length)
+        filtered = oaconvolve(samples[:, start:stop], taps[np.newaxis], axes=1)
+        filtered[:, : ringing.shape[1]] += ringing
+        compensated[:, start:stop] = filtered[:, : stop - start]
+        ringing = filtered[:, stop - start :]
+        yield stop / length
     return compensated
 
 

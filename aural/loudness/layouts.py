@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aural.audio import Clip
+from aural.audio.files import IMPLIED_LAYOUTS
 from aural.errors import OptionError
 
 Matrix = NDArray[np.float64]
@@ -38,16 +39,8 @@ LAYOUTS: dict[str, tuple[str, ...]] = {
     "octagonal": ("FL", "FR", "FC", "BL", "BR", "BC", "SL", "SR"),
 }
 
-USUAL_LAYOUTS = {
-    1: "mono",
-    2: "stereo",
-    3: "3.0",
-    4: "quad",
-    5: "5.0",
-    6: "5.1",
-    7: "6.1",
-    8: "7.1",
-}  # what a file of so many channels is taken for when it does not say
+# What a file of so many channels is taken for when it does not say.
+USUAL_LAYOUTS = {1: "mono", 2: "stereo", **IMPLIED_LAYOUTS}
 
 AUTO = "auto"  # in place of a layout's name: the one that the file says, or the usual one
 
@@ -73,7 +66,13 @@ def layout_of(clip: Clip, layout: str = AUTO) -> str:
                 "choose a layout of that many, or let the file say."
             )
         return layout
-    if clip.layout in LAYOUTS and len(LAYOUTS[clip.layout]) == clip.channels:
+    if clip.layout is not None and clip.layout not in LAYOUTS:
+        alike = [name for name, speakers in LAYOUTS.items() if len(speakers) == clip.channels]
+        raise OptionError(
+            f"AURAL does not know the file's channel layout {clip.layout}: "
+            f"choose the nearest yourself ({', '.join(alike) or 'none'}), or export another."
+        )
+    if clip.layout is not None and len(LAYOUTS[clip.layout]) == clip.channels:
         return clip.layout
     if clip.channels not in USUAL_LAYOUTS:
         raise OptionError(f"The audio has {clip.channels} channels: AURAL takes 1 to {max(USUAL_LAYOUTS)}.")

@@ -53,7 +53,7 @@ class Loudness:
     true_peak_dbtp: float | None  # largest value between samples, any channel
     sample_peak_dbfs: float | None  # largest sample, any channel
     peak_to_loudness_lu: float | None  # true peak above integrated loudness, PLR
-    correlation: float | None  # of left and right (of Lo and Ro for surround), -1 to 1; None for mono
+    correlation: float | None  # of left and right (Lo and Ro of surround), -1 to 1; None if one is silent
     mono_loss_db: float | None  # level that (L + R) / 2 loses against the channels' own; None for mono
     full_scale_samples: int  # samples at or beyond full scale: likely clipped
     seconds: float  # duration
@@ -188,12 +188,12 @@ def integrated_lufs(powers: Powers, seconds: float) -> float | None:
     """
     if seconds < MOMENTARY_STEPS / STEPS_PER_SECOND:
         return gated_lufs([powers.sum(keepdims=True) / (seconds * STEPS_PER_SECOND)])
-    return gated_lufs([gating_blocks(powers)])
+    return gated_lufs([gating_blocks(powers, seconds)])
 
 
-def gating_blocks(powers: Powers) -> Powers:
-    """Power of each gating block of 400 ms. Shape: (steps,) -> (blocks,)."""
-    return window_powers(powers, MOMENTARY_STEPS)[::BLOCK_STEPS]
+def gating_blocks(powers: Powers, seconds: float) -> Powers:
+    """Power of each complete gating block of 400 ms. Shape: (steps,) -> (blocks,)."""
+    return window_powers(_complete(powers, seconds), MOMENTARY_STEPS)[::BLOCK_STEPS]
 
 
 def gated_lufs(blocks: Sequence[Powers]) -> float | None:
@@ -213,7 +213,7 @@ def loudness_range(powers: Powers, seconds: float) -> float | None:
     """
     if seconds < SHORT_TERM_STEPS / STEPS_PER_SECOND:
         return None
-    windows = window_powers(powers, SHORT_TERM_STEPS)[::BLOCK_STEPS]
+    windows = window_powers(_complete(powers, seconds), SHORT_TERM_STEPS)[::BLOCK_STEPS]
     audible = windows[lufs(windows) > ABSOLUTE_GATE_LUFS]
     if audible.size == 0:
         return None
@@ -221,6 +221,11 @@ def loudness_range(powers: Powers, seconds: float) -> float | None:
     levels = levels[levels > lufs(audible.mean()) + RANGE_GATE_LU]
     low, high = (levels[round((levels.size - 1) * share)] for share in (0.10, 0.95))
     return float(high - low)
+
+
+def _complete(powers: Powers, seconds: float) -> Powers:
+    """The steps without the last one where the audio ends inside it."""
+    return powers[: math.floor(seconds * STEPS_PER_SECOND + 1e-6)]
 
 
 def lufs(power: Powers | np.float64) -> Powers:
@@ -246,13 +251,13 @@ def _image(gram: NDArray[np.float64]) -> tuple[float | None, float | None]:
     (left, both), (_, right) = gram.tolist()
     if left + right == 0:
         return None, None
-    correlation = both / math.sqrt(left * right) if left * right > 0 else 0.0
+    correlation = min(1.0, max(-1.0, both / math.sqrt(left * right))) if left * right > 0 else None
     kept = 0.5 + both / (left + right)
-    return min(1.0, max(-1.0, correlation)), min(0.0, 10 * math.log10(max(kept, 1e-10)))
+    return correlation, min(0.0, 10 * math.log10(max(kept, 1e-10)))
 
 
 def _count_full_scale(samples: Samples) -> int:
-    """Samples at or beyond full scale, counted a second at a time."""
+    """Samples at or beyond full scale, counted piece by piece so that no large array is made."""
     return sum(
         int(np.count_nonzero(np.abs(channel[start : start + 2**16]) >= FULL_SCALE))
         for channel in samples

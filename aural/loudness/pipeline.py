@@ -7,19 +7,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+import numpy as np
+
 from aural.audio import Clip
 from aural.audio.steps import Steps, finish, part
 from aural.errors import InputError, OptionError
 from aural.loudness.downmix import METHODS, downmix_steps
 from aural.loudness.dynamics import apply_gains_steps, limit_steps, ride_gains
-from aural.loudness.equal_loudness import compensate
+from aural.loudness.equal_loudness import HIGHEST_PHON, LOWEST_PHON, compensate_steps
 from aural.loudness.layouts import AUTO, layout_of
-from aural.loudness.meter import Loudness, gated_lufs, gating_blocks, measure_steps
+from aural.loudness.meter import (
+    ABSOLUTE_GATE_LUFS,
+    Loudness,
+    decibels,
+    gated_lufs,
+    gating_blocks,
+    measure_steps,
+)
 from aural.loudness.targets import TARGETS, Target
+from aural.loudness.true_peak import true_peak_of_short_filters
 
 TOLERANCE_LU = 0.02  # where the search for the gain ends; the promise is 0.1 LU
 MOST_ROUNDS = 12
-PEAK_MARGIN_DB = 0.05  # aimed below the ceiling, half of it kept: other meters interpolate otherwise
+PEAK_MARGIN_DB = 0.12  # aimed below the ceiling, half of it kept: other meters interpolate otherwise
 FREE = "free"  # the target whose figures are all the caller's own
 
 
@@ -33,7 +43,7 @@ class Options:
     range_lu: float | None = None  # largest loudness range, where control_range is on
     downmix: str = "keep"  # a key of METHODS
     layout: str = AUTO  # FFmpeg's name of the channel layout; AUTO: what the file says
-    normalise_downmix: bool = False  # divide the fold-down by the sum of its coefficients
+    normalise_downmix: bool = False  # divide a linear fold-down by the sum of its coefficients
     limiter: bool = True  # False: one gain for the whole file and nothing else
     control_range: bool = False  # draw loud and soft passages together until range_lu is met
     playback_phon: float | None = None  # compensate for playing at this level, ISO 226; None: do not
@@ -73,6 +83,7 @@ class Result:
 REMEDIES = {
     "ceiling": "without the limiter the true peak stops the gain: switch the limiter on or lower the target",
     "limiting": "it would take more limiting than allowed: allow more, raise the ceiling or lower the target",
+    "saturated": "the limiter takes away what more gain would give: raise the ceiling or lower the target",
     "quiet": "the file is so quiet that it takes more gain than allowed: allow more, or record it louder",
     "short_term": "the target's largest short-term loudness stops the gain: control the loudness range",
     "down_only": "this platform turns loud files down and leaves quiet ones as they are",
@@ -87,6 +98,7 @@ class _Track:
     before: Loudness  # of the input
     shaped: Clip
     measured: Loudness  # of the shaped clip
+    peak_dbtp: float | None  # of the shaped clip, the most that any meter reads
 
 
 def master(clip: Clip, options: Options | None = None) -> Result:
@@ -156,6 +168,9 @@ def resolve_target(options: Options) -> Target:
     _require("true-peak ceiling", target.ceiling_dbtp, -40, 0, "dBTP")
     _require("largest gain", options.max_gain_db, 0, 80, "dB")
     _require("largest limiting", options.max_limiting_db, 0, 40, "dB")
+    if options.playback_phon is not None:
+        _require("listening level", options.playback_phon, LOWEST_PHON, HIGHEST_PHON, "phon")
+        _require("level of the mix", options.reference_phon, LOWEST_PHON, HIGHEST_PHON, "phon")
     if options.control_range:
         if target.range_max_lu is None:
             raise OptionError(f"{target.name} names no loudness range (range_lu): set one, for example 8 LU.")
@@ -163,20 +178,21 @@ def resolve_target(options: Options) -> Target:
     return target
 
 
-def _require(name: str, value: float, low: float, high: float, unit: str) -> None:
-    if not (math.isfinite(value) and low <= value <= high):
-        raise OptionError(f"The {name} must be between {low} and {high} {unit}, not {value}.")
+def _require(name: str, value: float | None, low: float, high: float, unit: str) -> None:
+    if value is None or not (math.isfinite(value) and low <= value <= high):
+        given = "empty" if value is None else value
+        raise OptionError(f"The {name} must be between {low} and {high} {unit}, not {given}.")
 
 
 def _shape_steps(clip: Clip, options: Options, target: Target) -> Steps[_Track]:
     """All that comes before the gain: fold down, compensate for the listening level, control the range."""
     before = measured = yield from part(measure_steps(clip, options.layout), 0.0, 0.3)
     shaped = yield from part(
-        downmix_steps(clip, options.downmix, options.layout, options.normalise_downmix), 0.3, 0.5
+        downmix_steps(clip, options.downmix, options.layout, options.normalise_downmix), 0.3, 0.4
     )
     if options.playback_phon is not None:
-        compensated = compensate(shaped.samples, shaped.rate, options.reference_phon, options.playback_phon)
-        shaped = shaped.with_samples(compensated)
+        steps = compensate_steps(shaped.samples, shaped.rate, options.reference_phon, options.playback_phon)
+        shaped = shaped.with_samples((yield from part(steps, 0.4, 0.5)))
     if shaped is not clip:
         measured = yield from part(measure_steps(shaped), 0.5, 0.7)
     if options.control_range and target.range_max_lu is not None:
@@ -185,7 +201,7 @@ def _shape_steps(clip: Clip, options: Options, target: Target) -> Steps[_Track]:
             ridden = yield from part(apply_gains_steps(shaped.samples, shaped.rate, gains_db), 0.7, 0.8)
             shaped = shaped.with_samples(ridden)
             measured = yield from part(measure_steps(shaped), 0.8, 1.0)
-    return _Track(before, shaped, measured)
+    return _Track(before, shaped, measured, _highest_peak(shaped, measured))
 
 
 @dataclass(frozen=True)
@@ -196,15 +212,12 @@ class _Attempt:
     clips: list[Clip]
     limiting_db: list[float]
     after: list[Loudness]
-    loudness_lufs: float  # of all tracks together
+    peak_dbtp: float  # the most that any meter reads in any track
+    loudness_lufs: float  # of all tracks together; minus infinity where all is below the gate
 
     @property
     def short_term_max_lufs(self) -> float:
         return max(m.short_term_max_lufs for m in self.after if m.short_term_max_lufs is not None)
-
-    @property
-    def true_peak_dbtp(self) -> float:
-        return max(m.true_peak_dbtp for m in self.after if m.true_peak_dbtp is not None)
 
 
 def _to_target_steps(tracks: list[_Track], options: Options, target: Target) -> Steps[list[Result]]:
@@ -213,7 +226,7 @@ def _to_target_steps(tracks: list[_Track], options: Options, target: Target) -> 
     loudness = _pooled_lufs([track.measured for track in tracks])
     if loudness is None:
         silent = _Attempt(
-            0.0, [t.shaped for t in tracks], [0.0] * len(tracks), [t.measured for t in tracks], -math.inf
+            0.0, [t.shaped for t in tracks], [0.0] * len(tracks), [t.measured for t in tracks], 0.0, -math.inf
         )
         return _results(tracks, silent, wanted, target, "silence", None)
     largest_gain_db, stop = _largest_gain(tracks, options, target)
@@ -223,15 +236,21 @@ def _to_target_steps(tracks: list[_Track], options: Options, target: Target) -> 
     for _ in range(MOST_ROUNDS):
         attempt = None  # its samples make room for the next
         halfway = (1 + done) / 2  # nobody knows how many rounds there will be
-        attempt = yield from part(_attempt_steps(tracks, gain_db, ceiling_dbtp), done, halfway)
+        steps = _attempt_steps(tracks, gain_db, ceiling_dbtp, options.limiter)
+        attempt = yield from part(steps, done, halfway)
         done = halfway
         missing, stopped_by = wanted - attempt.loudness_lufs, stop
+        if missing == math.inf:  # the limiter has pressed it below the gate
+            stopped_by = "limiting"
+            break
         if target.short_term_max_lufs is not None:
             room = target.short_term_max_lufs - attempt.short_term_max_lufs
             if room < missing:
                 missing, stopped_by = room, "short_term"
-        overshoot = attempt.true_peak_dbtp - (target.ceiling_dbtp - PEAK_MARGIN_DB / 2)
+        overshoot = attempt.peak_dbtp - (target.ceiling_dbtp - PEAK_MARGIN_DB / 2)
         at_limit = gain_db >= largest_gain_db and missing > 0
+        if not at_limit and stopped_by == stop:
+            stopped_by = "saturated"
         if overshoot <= 0 and (at_limit or abs(missing) <= TOLERANCE_LU):
             break
         ceiling_dbtp -= max(0.0, overshoot)
@@ -247,7 +266,7 @@ def _to_target_steps(tracks: list[_Track], options: Options, target: Target) -> 
 
 def _largest_gain(tracks: list[_Track], options: Options, target: Target) -> tuple[float, str]:
     """The largest gain that the options and the target allow, and which of them it is, a key of REMEDIES."""
-    peak = max(t.measured.true_peak_dbtp for t in tracks if t.measured.true_peak_dbtp is not None)
+    peak = max(track.peak_dbtp for track in tracks if track.peak_dbtp is not None)
     headroom = target.ceiling_dbtp - PEAK_MARGIN_DB - peak
     limits = [(options.max_gain_db, "quiet")]
     limits.append(
@@ -258,35 +277,52 @@ def _largest_gain(tracks: list[_Track], options: Options, target: Target) -> tup
     return min(limits)
 
 
-def _attempt_steps(tracks: list[_Track], gain_db: float, ceiling_dbtp: float) -> Steps[_Attempt]:
-    clips, reductions, after = [], [], []
+def _attempt_steps(
+    tracks: list[_Track], gain_db: float, ceiling_dbtp: float, limiter: bool
+) -> Steps[_Attempt]:
+    clips, reductions, after, peaks = [], [], [], []
     for number, track in enumerate(tracks):
-        steps = _gain_steps(track, gain_db, ceiling_dbtp)
+        steps = _gain_steps(track, gain_db, ceiling_dbtp, limiter)
         clip, reduction, measured = yield from part(steps, number / len(tracks), (number + 1) / len(tracks))
         clips.append(clip)
         reductions.append(reduction)
         after.append(measured)
+        peaks.append(_highest_peak(clip, measured))
+    peak_dbtp = max(peak for peak in peaks if peak is not None)
     loudness = _pooled_lufs(after)
-    assert loudness is not None, "no gain that the options allow silences an audible file"
-    return _Attempt(gain_db, clips, reductions, after, loudness)
+    return _Attempt(gain_db, clips, reductions, after, peak_dbtp, -math.inf if loudness is None else loudness)
 
 
-def _gain_steps(track: _Track, gain_db: float, ceiling_dbtp: float) -> Steps[tuple[Clip, float, Loudness]]:
+def _gain_steps(
+    track: _Track, gain_db: float, ceiling_dbtp: float, limiter: bool
+) -> Steps[tuple[Clip, float, Loudness]]:
     """One track with the gain, held at the ceiling where it would pass it, and measured."""
-    peak = track.measured.true_peak_dbtp
-    if peak is None or (gain_db == 0 and peak <= ceiling_dbtp):
-        return track.shaped, 0.0, track.measured
-    limiting = limit_steps(track.shaped.samples, track.shaped.rate, gain_db, ceiling_dbtp)
-    samples, reduction = yield from part(limiting, 0.0, 0.5)
-    clip = track.shaped.with_samples(samples)
+    shaped, peak, reduction = track.shaped, track.peak_dbtp, 0.0
+    if peak is None or (gain_db == 0 and (peak <= ceiling_dbtp or not limiter)):
+        return shaped, reduction, track.measured
+    if limiter and peak + gain_db > ceiling_dbtp:
+        limiting = limit_steps(shaped.samples, shaped.rate, gain_db, ceiling_dbtp)
+        samples, reduction = yield from part(limiting, 0.0, 0.5)
+    else:
+        samples = shaped.samples * np.float32(10 ** (gain_db / 20))
+    clip = shaped.with_samples(samples)
     return clip, reduction, (yield from part(measure_steps(clip), 0.5, 1.0))
+
+
+def _highest_peak(clip: Clip, measured: Loudness) -> float | None:
+    """The true peak by the meter or by a short filter, whichever reads more, dBTP; `None` for silence."""
+    if measured.true_peak_dbtp is None:
+        return None
+    return max(
+        measured.true_peak_dbtp, decibels(true_peak_of_short_filters(clip.samples, clip.rate)) or -math.inf
+    )
 
 
 def _pooled_lufs(measured: list[Loudness]) -> float | None:
     """Integrated loudness over the blocks of all files; of one file it is that file's own."""
     if len(measured) == 1:
         return measured[0].integrated_lufs
-    return gated_lufs([gating_blocks(m.powers) for m in measured])
+    return gated_lufs([gating_blocks(m.powers, m.seconds) for m in measured])
 
 
 def _results(
@@ -298,11 +334,12 @@ def _results(
     range_wanted_lu: float | None,
 ) -> list[Result]:
     if limited_by is None:
-        message = f"Meets {wanted:.1f} LUFS, true peak at most {target.ceiling_dbtp:.1f} dBTP."
+        subject = "Meets" if len(tracks) == 1 else "The album meets"
+        message = f"{subject} {wanted:.1f} LUFS, true peak at most {target.ceiling_dbtp:.1f} dBTP."
     elif limited_by == "silence":
         message = f"Left as it is: {REMEDIES[limited_by]}."
     else:
-        short = wanted - attempt.loudness_lufs
+        short = min(wanted - attempt.loudness_lufs, wanted - ABSOLUTE_GATE_LUFS)
         message = f"{short:.1f} LU short of {wanted:.1f} LUFS: {REMEDIES[limited_by]}."
     return [
         Result(

@@ -51,7 +51,7 @@ class Options:
     iterations: int = 32  # of Griffin-Lim, 1 to 1000
     momentum: float = 0.99  # of Griffin-Lim, 0 to below 1
     seed: int = 0  # of Griffin-Lim's first phase
-    rate: int | None = None  # Hz at which the spectrogram is made (the study: 22050); None: the clip's own
+    rate: int | None = 22_050  # Hz at which the spectrogram is made; None: the clip's own
 
     def __post_init__(self) -> None:
         if self.phase not in PHASE_SETTINGS:
@@ -66,8 +66,8 @@ class Options:
         _require_whole("seed", self.seed, 0, 2**32 - 1)
         if self.rate is not None:
             _require_whole("rate of the spectrogram", self.rate, 4000, 384_000)
-        if not 0 <= self.momentum < 1:
-            raise OptionError(f"The momentum must be 0 or more and below 1, not {self.momentum:g}.")
+        if self.momentum is None or not 0 <= self.momentum < 1:
+            raise OptionError(f"The momentum must be 0 or more and below 1, not {self.momentum}.")
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import zipfile
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,8 @@ from aural.loudness.targets import TARGETS
 from aural.ui import plots
 from aural.ui.examples import EXAMPLES
 from aural.ui.players import ABPlayer, Version, audio_input
-from aural.ui.running import answers, follow, load, number, result_path, table, takes
+from aural.ui.running import answers, follow, load, number, table, takes
+from aural.ui.storage import result_path
 from aural.vocoding import PHASE_SETTINGS
 
 Answer = Generator[Any, None, None]
@@ -67,7 +68,7 @@ def build() -> None:
     """Add the tab to the Blocks being built."""
     with gr.Tab("Down-mix & Loudness", id="loudness"), gr.Row():
         with gr.Column(scale=2, min_width=320):
-            audio = audio_input("Audio")
+            audio = audio_input("Audio: upload or record it, or choose an example")
             layout = gr.Dropdown(
                 [("as the file says", AUTO), *((name, name) for name in LAYOUTS)],
                 value=AUTO,
@@ -101,8 +102,10 @@ def _measure_section(source: _Source) -> None:
     figures_table = gr.HTML()
     history = _picture("Loudness against time")
     with gr.Row():
-        spectrogram = _picture("Spectrogram")
-        goniometer = _picture("Goniometer")
+        with gr.Column(min_width=320):
+            spectrogram = _picture("Spectrogram")
+        with gr.Column(min_width=320):
+            goniometer = _picture("Goniometer")
     folds_picture = _picture("Loudness of each down-mix")
     folds_table = gr.HTML()
     with gr.Accordion("All figures as JSON", open=False):
@@ -113,6 +116,9 @@ def _measure_section(source: _Source) -> None:
         [figures, history, spectrogram, goniometer],
         api_name="measure",
         concurrency_id="audio",
+    )
+    run.click(
+        _cleared(3), None, [figures_table, folds_table, folds_picture], api_visibility="private", queue=False
     )
     event.success(
         _show_measurement, figures, [figures_table, folds_table, folds_picture], api_visibility="private"
@@ -203,6 +209,8 @@ def _master_section(source: _Source) -> list[gr.components.Component]:
             info="Fold the channels down before the loudness is set.",
         )
     about = gr.Markdown(_about_target(DEFAULTS.target))
+    with gr.Accordion("All targets with their sources", open=False):
+        gr.HTML(_targets_table())
     target.change(_about_target, target, about, api_visibility="private", queue=False)
     with gr.Row():
         limiter = gr.Checkbox(
@@ -251,6 +259,7 @@ def _master_section(source: _Source) -> list[gr.components.Component]:
                 label="Largest limiting, dB",
                 info="How far a peak may be pressed down at the most.",
             )
+    _keep_empty([loudness_lufs, ceiling_dbtp, range_lu, playback_phon])
     with gr.Row():
         run = gr.Button("Master", variant="primary")
         cancel = gr.Button("Cancel", variant="stop")
@@ -262,6 +271,7 @@ def _master_section(source: _Source) -> list[gr.components.Component]:
     with gr.Accordion("All figures as JSON", open=False):
         figures = gr.JSON(label="Measurements")
     result = gr.File(label="Mastered file", visible=False)
+    original = gr.State()  # the file that the result was made from, whatever is uploaded meanwhile
     settings: list[gr.components.Component] = [
         target, loudness_lufs, ceiling_dbtp, range_lu, fold, source.layout, normalise, limiter, control_range,
         playback_phon, reference_phon, max_gain_db, max_limiting_db,
@@ -269,18 +279,27 @@ def _master_section(source: _Source) -> list[gr.components.Component]:
     event = run.click(
         master,
         [source.audio, *settings],
-        [result, figures, history],
+        [result, figures, history, original],
         api_name="master",
         concurrency_id="audio",
     )
+    run.click(
+        _cleared(3, len(downloads)),
+        None,
+        [message, player, figures_table, *downloads],
+        api_visibility="private",
+        queue=False,
+    )
     shown = event.success(
         _show_master,
-        [source.audio, result, figures],
+        [original, result, figures],
         [message, player, figures_table],
         api_visibility="private",
     )
-    shown.success(_encode_downloads, result, downloads, api_visibility="private", concurrency_id="audio")
-    cancel.click(None, cancels=[event], api_visibility="private")
+    encoded = shown.success(
+        _encode_downloads, result, downloads, api_visibility="private", concurrency_id="encoding"
+    )
+    cancel.click(None, cancels=[event, shown, encoded], api_visibility="private")
     return settings
 
 
@@ -301,7 +320,7 @@ def master(
     write(result.clip, path)
     after = result.after
     picture = plots.loudness_history(*after.history(), after.integrated_lufs, result.target_lufs)
-    yield path, result.figures(), plots.save(picture)
+    yield path, result.figures(), plots.save(picture), audio
 
 
 def _album_section(settings: list[gr.components.Component]) -> None:
@@ -309,7 +328,9 @@ def _album_section(settings: list[gr.components.Component]) -> None:
         "Several files, one gain: what is softer than the rest of the album stays so. "
         "The target and all other settings are those of the section **Master**."
     )
-    files = gr.File(label="Tracks", file_count="multiple", file_types=["audio", "video"])
+    files = gr.File(
+        label="Tracks, in the order of the album", file_count="multiple", file_types=["audio", "video"]
+    )
     with gr.Row():
         run = gr.Button("Master the album", variant="primary")
         cancel = gr.Button("Cancel", variant="stop")
@@ -321,6 +342,7 @@ def _album_section(settings: list[gr.components.Component]) -> None:
     event = run.click(
         master_album, [files, *settings], [archive, figures], api_name="master_album", concurrency_id="audio"
     )
+    run.click(_cleared(2), None, [message, figures_table], api_visibility="private", queue=False)
     event.success(_show_album, figures, [message, figures_table], api_visibility="private", queue=False)
     cancel.click(None, cancels=[event], api_visibility="private")
 
@@ -336,7 +358,7 @@ def master_album(
 
     Returns a zip of the mastered files (WAV, 24 bit) and the figures of each, in the order of the files.
     """
-    clips = _load_album(files)
+    clips = yield from _load_album(files, progress)
     results = yield from follow(pipeline.master_album_steps(clips, options), progress, "Mastering")
     path = result_path("album", "mastered.zip")
     figures = []
@@ -353,11 +375,21 @@ def master_album(
     yield path, figures
 
 
-def _load_album(files: list[str] | None) -> list[Clip]:
+def _load_album(files: list[str] | None, progress: gr.Progress) -> Generator[Any, None, list[Clip]]:
     """All tracks in memory, which together must keep to the limits of one file."""
-    clips = [load(path) for path in files or []]
-    if sum(clip.seconds for clip in clips) > 60 * LIMITS.minutes:
-        raise InputError(f"The album lasts more than {LIMITS.minutes} minutes: master it in parts.")
+    clips: list[Clip] = []
+    for done, path in enumerate(files or []):
+        progress((done, len(files or [])), desc="Reading")
+        yield gr.skip()
+        clips.append(load(path))
+        if (
+            sum(clip.seconds for clip in clips) > 60 * LIMITS.minutes
+            or sum(clip.samples.nbytes for clip in clips) > LIMITS.decoded_bytes
+        ):
+            raise InputError(
+                f"The album is longer than one file may be, {LIMITS.minutes:g} minutes of stereo at 48 kHz: "
+                "master it in parts."
+            )
     return clips
 
 
@@ -414,25 +446,35 @@ def _round_trip_section(source: _Source) -> None:
     with gr.Accordion("All figures as JSON", open=False):
         figures = gr.JSON(label="Figures")
     result = gr.File(label="Resynthesized file", visible=False)
+    original = gr.State()  # the file that the result was made from, whatever is uploaded meanwhile
     event = run.click(
         resynthesize,
         [source.audio, phase, mel_bands, window, hop, iterations, momentum, seed, rate],
-        [result, figures, pair],
+        [result, figures, pair, original],
         api_name="resynthesize",
         concurrency_id="audio",
     )
+    run.click(
+        _cleared(2, len(downloads)),
+        None,
+        [player, figures_table, *downloads],
+        api_visibility="private",
+        queue=False,
+    )
     shown = event.success(
-        _show_round_trip, [source.audio, result, figures], [player, figures_table], api_visibility="private"
+        _show_round_trip, [original, result, figures], [player, figures_table], api_visibility="private"
     )
     drawn = shown.success(
         _draw_hearing,
-        [source.audio, mel_bands, window],
+        [original, mel_bands, window],
         [contours, mel, leakage],
         api_visibility="private",
         concurrency_id="audio",
     )
-    drawn.success(_encode_downloads, result, downloads, api_visibility="private", concurrency_id="audio")
-    cancel.click(None, cancels=[event], api_visibility="private")
+    encoded = drawn.success(
+        _encode_downloads, result, downloads, api_visibility="private", concurrency_id="encoding"
+    )
+    cancel.click(None, cancels=[event, shown, drawn, encoded], api_visibility="private")
 
 
 @answers
@@ -460,7 +502,7 @@ def resynthesize(
     picture = plots.spectrogram_pair(
         result.spectrogram_before, result.spectrogram_after, result.seconds, result.frequency_hz
     )
-    yield path, figures, plots.save(picture)
+    yield path, figures, plots.save(picture), audio
 
 
 def _about_target(key: str) -> str:
@@ -476,6 +518,20 @@ def _about_target(key: str) -> str:
     if target.short_term_max_lufs is not None:
         wanted.append(f"short-term at most {target.short_term_max_lufs:g} LUFS")
     return f"**{target.name}**: {', '.join(wanted)}. Source: {target.source}."
+
+
+def _targets_table() -> str:
+    rows = [
+        (
+            target.name,
+            number(target.loudness_lufs, 0),
+            number(target.ceiling_dbtp, 0),
+            number(target.range_max_lu, 0),
+            target.source,
+        )
+        for target in TARGETS.values()
+    ]
+    return table(("Target", "LUFS", "dBTP", "Range at most, LU", "Source"), rows, "Targets")
 
 
 def _show_master(audio: str, result: str, figures: dict[str, Any]) -> tuple[str, list[Version], str]:
@@ -526,6 +582,18 @@ def _show_round_trip(audio: str, result: str, figures: dict[str, float]) -> tupl
         ],
         table(("Measure", "Value"), rows, "What the round trip cost"),
     )
+
+
+def _keep_empty(fields: list[gr.Number]) -> None:
+    """Gradio gives an empty number a 0 once its accordion opens, unless the page's load has emptied it."""
+    page = gr.context.Context.root_block
+    assert page is not None, "a tab is built inside Blocks"
+    page.load(lambda: [None] * len(fields), None, fields, api_visibility="private", queue=False)
+
+
+def _cleared(components: int, downloads: int = 0) -> Callable[[], list[Any]]:
+    """A run starts on an empty page: what is shown belongs to the file at hand, or to none."""
+    return lambda: [None] * components + [gr.DownloadButton(value=None, interactive=False)] * downloads
 
 
 def _download_buttons() -> list[gr.DownloadButton]:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -313,14 +311,12 @@ def comparison_bars(labels: Sequence[str], values: Sequence[float | None], unit:
 
 
 def save(figure: Figure) -> str:
-    """Write the figure as PNG where Gradio keeps the files that it serves and deletes; returns the path."""
-    from gradio.utils import get_upload_folder
+    """Write the figure as PNG to where Gradio serves files from, and return the path."""
+    from aural.ui.storage import picture_path
 
-    folder = Path(get_upload_folder())
-    folder.mkdir(parents=True, exist_ok=True)
-    with NamedTemporaryFile(dir=folder, prefix="picture-", suffix=".png", delete=False) as file:
-        figure.savefig(file, format="png", dpi=PIXELS_PER_INCH)
-    return file.name
+    path = picture_path()
+    figure.savefig(path, format="png", dpi=PIXELS_PER_INCH)
+    return path
 
 
 def _panel() -> tuple[Figure, Axes]:

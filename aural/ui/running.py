@@ -1,19 +1,16 @@
-"""What every button's function needs: progress, cancel, clear errors, and a place for result files."""
+"""What every button's function needs: progress, cancel, clear errors, tables."""
 
 from __future__ import annotations
 
 import functools
 import html
 import inspect
-import tempfile
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import fields
-from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import gradio as gr
-from gradio.utils import get_upload_folder
 
 from aural.audio import Clip, read
 from aural.audio.steps import Steps
@@ -95,16 +92,6 @@ def load(path: str | None) -> Clip:
     if not path:
         raise InputError(NO_AUDIO)
     return read(path)
-
-
-def result_path(source: str | Path, ending: str) -> str:
-    """A new path for a result, named after its source: "memo.m4a", "mastered.wav": "memo-mastered.wav".
-
-    It lies where Gradio keeps the files that it serves and deletes, so that nothing is copied.
-    """
-    root = Path(get_upload_folder())
-    root.mkdir(parents=True, exist_ok=True)
-    return str(Path(tempfile.mkdtemp(dir=root)) / f"{Path(source).stem[:80]}-{ending}")
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[object]], caption: str) -> str:

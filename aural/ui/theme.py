@@ -48,6 +48,7 @@ table, input[type="number"] { font-variant-numeric: tabular-nums; }
 }
 .aural-table { overflow-x: auto; }
 .aural-table caption { text-align: start; font-weight: 600; padding: 6px 0; }
+.aural-table th[scope="row"] { min-width: 9em; overflow-wrap: anywhere; }
 .aural-table :is(td, thead th:not(:first-child)) { text-align: end; }
 .aural-picture .image-container { padding-top: 36px; background: #131417; }
 @media (max-width: 640px) { .gradio-container > .main { padding: 12px !important; } }

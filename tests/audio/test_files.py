@@ -282,7 +282,11 @@ def write_pcm(path: Path, channels: int, frames: int, rate: int) -> None:
         (lambda path: write_pcm(path, 1, 100, 3_999), "3999 Hz .* between 4000 and 384000"),
         (lambda path: write_pcm(path, 1, 100, 384_001), "384001 Hz"),
         (lambda path: write_pcm(path, 1, 3 * 3_600 * 8_000, 8_000), "180.0 minutes and the limit is 120"),
-        (lambda path: write_pcm(path, 8, 119 * 60 * 16_000, 16_000), "1.7 GiB and the limit is 1.0 GiB"),
+        (
+            lambda path: write_pcm(path, 8, 119 * 60 * 16_000, 16_000),
+            r"takes 3\.4 GiB and the limit is 2\.8 GiB",
+        ),
+        (lambda path: write_pcm(path, 8, 119 * 60 * 24_000, 24_000), r"2\.6 GiB and the limit is 2\.0 GiB"),
     ],
 )
 def test_an_unusable_file_is_refused_in_a_sentence(
