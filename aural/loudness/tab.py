@@ -531,7 +531,7 @@ def _targets_table() -> str:
         )
         for target in TARGETS.values()
     ]
-    return table(("Target", "LUFS", "dBTP", "Range at most, LU", "Source"), rows, "Targets")
+    return table(("Target", "LUFS", "dBTP", "Range at most, LU", "Source of the figures"), rows, "Targets")
 
 
 def _show_master(audio: str, result: str, figures: dict[str, Any]) -> tuple[str, list[Version], str]:

@@ -20,6 +20,7 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 SECONDS_BETWEEN_UPDATES = 0.2
+WIDEST_NUMBER = 16  # characters: a cell that is longer holds words, which read from the left
 NO_AUDIO = "There is no audio yet: upload a file, record one, or choose an example."
 
 
@@ -99,7 +100,7 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]], caption: st
     head = "".join(f'<th scope="col">{_cell(heading)}</th>' for heading in headings)
     body = "".join(
         f'<tr><th scope="row">{_cell(first)}</th>'
-        + "".join(f"<td>{_cell(cell)}</td>" for cell in rest)
+        + "".join(f"<td{_alignment(cell)}>{_cell(cell)}</td>" for cell in rest)
         + "</tr>"
         for first, *rest in rows
     )
@@ -116,6 +117,10 @@ def number(value: float | None, decimals: int = 1) -> str:
     ('−14.0', '–', '44,100')
     """
     return "–" if value is None else f"{value:,.{decimals}f}".replace("-", "−")
+
+
+def _alignment(value: object) -> str:
+    return ' class="words"' if len(str(value)) > WIDEST_NUMBER else ""
 
 
 def _cell(value: object) -> str:

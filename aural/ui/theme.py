@@ -51,6 +51,7 @@ table, input[type="number"] { font-variant-numeric: tabular-nums; }
 .aural-table th[scope="row"] { min-width: 9em; overflow-wrap: anywhere; }
 .aural-table :is(td, thead th:not(:first-child)) { text-align: end; }
 .aural-picture .image-container { padding-top: 36px; background: #131417; }
+.aural-table td.words { text-align: start; }
 @media (max-width: 640px) { .gradio-container > .main { padding: 12px !important; } }
 @media (prefers-reduced-motion: reduce) {
   * { transition: none !important; animation-duration: 0.01ms !important; }
