@@ -68,7 +68,7 @@ def build() -> None:
     """Add the tab to the Blocks being built."""
     with gr.Tab("Down-mix & Loudness", id="loudness"), gr.Row():
         with gr.Column(scale=2, min_width=320):
-            audio = audio_input("Audio: upload or record it, or choose an example")
+            audio = audio_input("Audio: upload or record it")
             layout = gr.Dropdown(
                 [("as the file says", AUTO), *((name, name) for name in LAYOUTS)],
                 value=AUTO,
