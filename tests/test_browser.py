@@ -38,7 +38,12 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def upload(page: Page, address: str, path: Path) -> None:
     page.goto(address)
     page.locator('input[type="file"]').first.set_input_files(path)
-    expect(page.get_by_label("Reset audio").or_(page.get_by_label("Clear")).first).to_be_visible()
+    expect_audio(page)
+
+
+def expect_audio(page: Page) -> None:
+    """Wait until the upload, or the example, has arrived: a click before that would find no audio."""
+    expect(page.get_by_role("button", name="Clear").first).to_be_visible()
 
 
 def cell(page: Page, row: str) -> str:
@@ -110,6 +115,7 @@ def test_a_failed_run_leaves_no_result_of_another_file(page: Page, address: str,
 def test_a_visitor_takes_an_example_through_its_spectrogram(page: Page, address: str) -> None:
     page.goto(address)
     page.get_by_role("button", name="Speech, mono").click()
+    expect_audio(page)
     page.get_by_role("tab", name="Round trip").click()
     page.get_by_role("button", name="Resynthesize").click()
     row = page.get_by_role("rowheader", name=re.compile("^Spectral convergence"))
@@ -124,6 +130,7 @@ def test_a_visitor_masters_an_album(page: Page, address: str, recording: Path) -
     page.goto(address)
     page.get_by_role("tab", name="Album").click()
     page.locator('input[type="file"]').last.set_input_files([recording, recording])
+    expect(page.get_by_text(re.compile(r"[KM]B"))).to_have_count(2)
     page.get_by_role("button", name="Master the album").click()
     expect(page.get_by_role("rowheader", name="02 recording-mastered.wav")).to_be_visible(
         timeout=LONG_WAIT_MS
@@ -135,8 +142,7 @@ def test_a_text_file_named_wav_ends_in_a_sentence_and_the_page_goes_on(
 ) -> None:
     text = tmp_path / "notes.wav"
     text.write_text("This is not audio.")
-    page.goto(address)
-    page.locator('input[type="file"]').first.set_input_files(text)
+    upload(page, address, text)
     page.get_by_role("button", name="Measure", exact=True).click()
     expect(page.get_by_text("holds no audio that can be read")).to_be_visible(timeout=LONG_WAIT_MS)
     upload(page, address, recording)
