@@ -313,9 +313,8 @@ def _highest_peak(clip: Clip, measured: Loudness) -> float | None:
     """The true peak by the meter or by a short filter, whichever reads more, dBTP; `None` for silence."""
     if measured.true_peak_dbtp is None:
         return None
-    return max(
-        measured.true_peak_dbtp, decibels(true_peak_of_short_filters(clip.samples, clip.rate)) or -math.inf
-    )
+    short_dbtp = decibels(true_peak_of_short_filters(clip.samples, clip.rate))
+    return measured.true_peak_dbtp if short_dbtp is None else max(measured.true_peak_dbtp, short_dbtp)
 
 
 def _pooled_lufs(measured: list[Loudness]) -> float | None:
