@@ -1,0 +1,56 @@
+"""A trained model -> `checkpoints/<name>/` and its entry in the manifest, as `aural.hub` wants them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+FOLDER = Path(__file__).parents[2] / "checkpoints"
+
+
+def save(
+    name: str,
+    module: nn.Module,
+    config: Mapping[str, Any],
+    licence: str,
+    *,
+    half: bool = True,
+    folder: Path = FOLDER,
+) -> Path:
+    """Write the module's config and weights, and note their digests in the manifest.
+
+    Args:
+        config: what the build function makes the module from; JSON.
+        licence: SPDX identifier.
+        half: keep floating-point weights as float16; they come back as float32.
+        folder: that of all checkpoints.
+
+    Returns:
+        the checkpoint's folder.
+    """
+    place = folder / name
+    place.mkdir(parents=True, exist_ok=True)
+    weights = {
+        key: (value.half() if half and value.dtype == torch.float32 else value).detach().cpu().contiguous()
+        for key, value in module.state_dict().items()
+    }
+    save_file(weights, place / "model.safetensors")
+    text = json.dumps(dict(config), indent=2, sort_keys=True) + "\n"
+    (place / "config.json").write_text(text, encoding="utf-8")
+    digests = {
+        file: hashlib.sha256((place / file).read_bytes()).hexdigest()
+        for file in ("config.json", "model.safetensors")
+    }
+    manifest = folder / "manifest.json"
+    entries = json.loads(manifest.read_text(encoding="utf-8")) if manifest.is_file() else {}
+    # What is on the Hub under an earlier revision is no longer this.
+    entries[name] = {"revision": None, "licence": licence, "sha256": digests}
+    manifest.write_text(json.dumps(entries, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    return place

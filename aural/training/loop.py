@@ -1,0 +1,359 @@
+"""The training loop: seeded, resumable to the same loss curve, within a time budget; Accelerate underneath.
+
+A run is a folder: `state.pt` (to resume from), `run.json` (the run card) and tensorboard logs. Every step
+draws its batch and its noise from generators seeded with (seed, step, process), so a run that was cut and
+resumed takes the very steps of one that was not, on the same kind of machine.
+
+The same code runs on one processor, one card, or several under `accelerate launch`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import platform
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Generic, Literal, TypeVar
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import ProjectConfiguration
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from aural.errors import OptionError
+
+Batch = TypeVar("Batch")
+Loss = Callable[[nn.Module, Batch], tuple[Tensor, Mapping[str, Tensor]]]
+
+SMOKE_SECONDS = 30
+SMOKE_STEPS = 4
+STATE = "state.pt"
+CARD = "run.json"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a run goes; the defaults of its module are made by `arguments`.
+
+    Raises:
+        OptionError: a value out of range.
+    """
+
+    folder: Path  # what the run writes
+    steps: int  # of the whole run: the learning rate decays to 0 over them
+    batch: int  # clips a step, on each process
+    minutes: float | None = None  # stop for now after so long; None: no limit
+    seed: int = 0
+    resume: bool = False  # go on from the folder's state
+    warm_up: int = 200  # steps until the learning rate is reached, at most a tenth of all
+    hold: float = 0.5  # share of the steps before the decay sets in
+    average: float = 0.999  # decay of the moving average of the weights
+    clip: float = 1.0  # largest norm of the gradient
+    precision: Literal["no", "bf16"] = "no"  # of the forward pass
+    save_minutes: float = 3.0  # between two states
+    log_steps: int = 20  # between two entries of the logs
+    validate_steps: int = 500  # between two validations
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.batch < 1:
+            raise OptionError("A run needs at least 1 step and 1 clip a step: raise --steps or --batch.")
+        if self.minutes is not None and not 0 < self.minutes < math.inf:
+            raise OptionError(f"A run of {self.minutes:g} minutes cannot be: give --minutes above 0.")
+
+
+@dataclass
+class Player(Generic[Batch]):
+    """A module that is trained, and what it is trained to make small.
+
+    In an adversarial game there are two, which take turns in each step.
+    """
+
+    module: nn.Module
+    loss: Loss[Batch]  # (the module as prepared, batch) -> loss and what the logs show
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.01
+    betas: tuple[float, float] = (0.9, 0.99)
+    averaged: bool = True  # keep the moving average of the weights
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run has come to."""
+
+    averages: Mapping[str, nn.Module]  # the players' averaged modules, or the modules themselves
+    step: int
+    minutes: float  # of training, over all resumptions
+    history: list[dict[str, float]] = field(default_factory=list)  # logged means of losses, with their step
+
+
+def arguments(
+    description: str, *, steps: int, batch: int, folder: str, minutes: float | None = None
+) -> argparse.ArgumentParser:
+    """The options that all training modules have; hand the parsed ones to `settings`."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--folder", type=Path, default=Path(folder), help="what the run writes")
+    parser.add_argument("--steps", type=int, default=steps, help="of the whole run, over all resumptions")
+    parser.add_argument("--batch", type=int, default=batch, help="clips a step, on each process")
+    parser.add_argument("--minutes", type=float, default=minutes, help="stop after so long, to be resumed")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--resume", action="store_true", help="go on from the folder's state")
+    parser.add_argument("--precision", choices=("no", "bf16"), default="no", help="of the forward pass")
+    parser.add_argument("--smoke", action="store_true", help="a tiny model for seconds, to see that it runs")
+    return parser
+
+
+def settings(chosen: argparse.Namespace, **others: Any) -> Settings:
+    """The settings that the parsed options ask for; `others` are further fields."""
+    values = {
+        name: getattr(chosen, name)
+        for name in ("folder", "steps", "batch", "minutes", "seed", "resume", "precision")
+    }
+    if chosen.smoke:
+        values |= {"steps": SMOKE_STEPS, "batch": 2, "minutes": SMOKE_SECONDS / 60}
+        others |= {"warm_up": 1, "log_steps": 1, "validate_steps": SMOKE_STEPS}
+    return Settings(**{**values, **others})
+
+
+def train(
+    players: Mapping[str, Player[Batch]],
+    draw: Callable[[torch.Generator], Batch],
+    settings: Settings,
+    *,
+    validate: Callable[[Mapping[str, nn.Module]], Mapping[str, float]] | None = None,
+    card: Mapping[str, Any] | None = None,
+) -> Outcome:
+    """Train until the steps are done or the minutes are over, whichever comes first.
+
+    Args:
+        draw: makes a batch, on the right device, from a generator and nothing else that changes.
+        validate: figures of the averaged modules, for the logs and the card.
+        card: what else the run card should tell, such as the model's config.
+
+    Raises:
+        OptionError: a folder that already holds a run, without `resume`; or none, with it.
+        FloatingPointError: a loss is not finite; the state of before is in the folder.
+    """
+    accelerator = Accelerator(
+        cpu=not torch.cuda.is_available(),
+        mixed_precision=settings.precision,
+        log_with="tensorboard",
+        project_config=ProjectConfiguration(str(settings.folder), str(settings.folder)),
+    )
+    state_path = settings.folder / STATE
+    if settings.resume != state_path.is_file():
+        raise OptionError(
+            f"There is no run in {settings.folder} to go on with: leave out --resume."
+            if settings.resume
+            else f"{settings.folder} holds a run already: add --resume to go on, or give another --folder."
+        )
+    settings.folder.mkdir(parents=True, exist_ok=True)
+    accelerator.init_trackers("logs")
+    run = _Run(players, settings, accelerator)
+    if settings.resume:
+        run.restore(torch.load(state_path, map_location="cpu", weights_only=True))
+    start, spent = time.monotonic(), run.seconds
+    saved = start
+    bar = tqdm(
+        initial=run.step,
+        total=settings.steps,
+        disable=not accelerator.is_main_process,
+        mininterval=5,
+        desc=settings.folder.name,
+    )
+    sums: dict[str, Tensor] = {}
+    counted = 0
+    while run.step < settings.steps:
+        logs = run.take_step(draw)
+        counted += 1
+        for key, value in logs.items():
+            sums[key] = sums.get(key, torch.zeros(())) + value.detach().float().cpu()
+        bar.update()
+        now = time.monotonic()
+        run.seconds = spent + now - start
+        is_over = settings.minutes is not None and now - start >= 60 * settings.minutes
+        is_last = is_over or run.step == settings.steps
+        if run.step % settings.log_steps == 0 or is_last:
+            means = {key: float(value) / counted for key, value in sums.items()}
+            if not all(math.isfinite(value) for value in means.values()):
+                raise FloatingPointError(f"At step {run.step} a loss is not finite: {means}")
+            sums, counted = {}, 0
+            run.log(means)
+            bar.set_postfix({key: f"{value:.4f}" for key, value in means.items()}, refresh=False)
+        if validate is not None and (run.step % settings.validate_steps == 0 or is_last):
+            if accelerator.is_main_process:
+                with torch.random.fork_rng():
+                    figures = dict(validate(run.averages()))
+                run.log({f"validation/{key}": value for key, value in figures.items()})
+                bar.write(
+                    f"step {run.step}: " + ", ".join(f"{key} {value:.4f}" for key, value in figures.items())
+                )
+            accelerator.wait_for_everyone()
+        if now - saved >= 60 * settings.save_minutes or is_last:
+            saved = now
+            if accelerator.is_main_process:
+                run.save(state_path)
+                _write_card(settings, run, accelerator, card or {})
+            accelerator.wait_for_everyone()
+        if is_over:
+            break
+    bar.close()
+    accelerator.end_training()
+    return Outcome(run.averages(), run.step, run.seconds / 60, run.history)
+
+
+class _Run(Generic[Batch]):
+    """The players' modules, optimizers and averages, and how far they have come."""
+
+    def __init__(
+        self, players: Mapping[str, Player[Batch]], settings: Settings, accelerator: Accelerator
+    ) -> None:
+        self.players, self.settings, self.accelerator = players, settings, accelerator
+        self.step, self.seconds = 0, 0.0
+        self.history: list[dict[str, float]] = []
+        self.modules: dict[str, nn.Module] = {}
+        self.optimizers: dict[str, Any] = {}
+        self.averaged: dict[str, nn.Module] = {}
+        for name, player in players.items():
+            optimizer = torch.optim.AdamW(
+                player.module.parameters(),
+                player.learning_rate,
+                betas=player.betas,
+                weight_decay=player.weight_decay,
+            )
+            if player.averaged:
+                player.module.to(accelerator.device)
+                self.averaged[name] = deepcopy(player.module).eval().requires_grad_(False)
+            self.modules[name], self.optimizers[name] = accelerator.prepare(player.module, optimizer)
+
+    def take_step(self, draw: Callable[[torch.Generator], Batch]) -> dict[str, Tensor]:
+        seed = _mixed(self.settings.seed, self.step, self.accelerator.process_index)
+        torch.manual_seed(seed)  # noise, dropout
+        batch = draw(torch.Generator().manual_seed(seed))
+        logs: dict[str, Tensor] = {}
+        rate = self._learning_rate()
+        for name, player in self.players.items():
+            module, optimizer = self.modules[name], self.optimizers[name]
+            for group in optimizer.param_groups:
+                group["lr"] = player.learning_rate * rate
+            module.train()
+            with self.accelerator.autocast():
+                loss, shown = player.loss(module, batch)
+            # Before, not after: what the other player's turn left in these gradients is no part of this one.
+            optimizer.zero_grad()
+            self.accelerator.backward(loss)
+            self.accelerator.clip_grad_norm_(module.parameters(), self.settings.clip)
+            optimizer.step()
+            logs |= shown
+        self.step += 1
+        self._average()
+        return logs
+
+    def _learning_rate(self) -> float:
+        """Rises over the warm-up, is held, and falls to 0 as a half cosine."""
+        settings, step = self.settings, self.step
+        rising = min(1.0, (step + 1) / max(1.0, min(settings.warm_up, settings.steps / 10)))
+        falling = max(0.0, step / settings.steps - settings.hold) / (1 - settings.hold)
+        return rising * (1 + math.cos(math.pi * falling)) / 2
+
+    def _average(self) -> None:
+        # A young average forgets its start soon (Karras et al. 2024 hold to a share of the run likewise).
+        decay = min(self.settings.average, (1 + self.step) / (10 + self.step))
+        for name, average in self.averaged.items():
+            current = self.accelerator.unwrap_model(self.modules[name]).state_dict()
+            floats = [
+                (mean, current[key]) for key, mean in average.state_dict().items() if mean.is_floating_point()
+            ]
+            torch._foreach_lerp_([mean for mean, _ in floats], [value for _, value in floats], 1 - decay)
+            for key, mean in average.state_dict().items():
+                if not mean.is_floating_point():
+                    mean.copy_(current[key])
+
+    def averages(self) -> dict[str, nn.Module]:
+        return {
+            name: self.averaged.get(name) or self.accelerator.unwrap_model(module)
+            for name, module in self.modules.items()
+        }
+
+    def log(self, figures: Mapping[str, float]) -> None:
+        self.accelerator.log(dict(figures), step=self.step)
+        self.history.append({"step": self.step, "minutes": round(self.seconds / 60, 3), **figures})
+
+    def save(self, path: Path) -> None:
+        unwrap = self.accelerator.unwrap_model
+        state = {
+            "step": self.step,
+            "seconds": self.seconds,
+            "history": self.history,
+            "modules": {name: unwrap(module).state_dict() for name, module in self.modules.items()},
+            "averaged": {name: module.state_dict() for name, module in self.averaged.items()},
+            "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
+        }
+        partial = path.with_suffix(".part")
+        torch.save(state, partial)
+        partial.replace(path)  # a run that is killed while it writes keeps the state of before
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self.step, self.seconds = state["step"], state["seconds"]
+        self.history = list(state["history"])
+        for name, module in self.modules.items():
+            self.accelerator.unwrap_model(module).load_state_dict(state["modules"][name])
+            self.optimizers[name].load_state_dict(state["optimizers"][name])
+        for name, average in self.averaged.items():
+            average.load_state_dict(state["averaged"][name])
+
+
+def revision() -> str:
+    """The code's git revision, with "+" where the tree has changes; "unknown" outside a repository."""
+    git = ["git", "-C", str(Path(__file__).parent)]
+    try:
+        head = subprocess.run(
+            [*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True
+        )
+        status = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return head.stdout.strip() + ("+" if status.stdout.strip() else "")
+
+
+def _write_card(
+    settings: Settings, run: _Run[Any], accelerator: Accelerator, more: Mapping[str, Any]
+) -> None:
+    card = {
+        "settings": {**asdict(settings), "folder": settings.folder.name},
+        "players": {
+            name: {
+                "parameters": sum(weight.numel() for weight in player.module.parameters()),
+                "learning_rate": player.learning_rate,
+                "weight_decay": player.weight_decay,
+                "betas": player.betas,
+            }
+            for name, player in run.players.items()
+        },
+        **more,
+        "revision": revision(),
+        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "threads": torch.get_num_threads(),
+        "processes": accelerator.num_processes,
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        "step": run.step,
+        "minutes": round(run.seconds / 60, 2),
+        "history": run.history,
+    }
+    (settings.folder / CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+
+
+def _mixed(seed: int, step: int, process: int) -> int:
+    """One seed out of three numbers, without the patterns that a sum would have."""
+    key = (seed << 40) ^ (step << 8) ^ process
+    key = (key ^ (key >> 30)) * 0xBF58476D1CE4E5B9 % 2**64  # SplitMix64, Steele et al. 2014
+    key = (key ^ (key >> 27)) * 0x94D049BB133111EB % 2**64
+    return (key ^ (key >> 31)) % 2**63
