@@ -1,0 +1,101 @@
+"""The 50 classes of ESC-50 in label order, and their five groups (Piczak 2015)."""
+
+from __future__ import annotations
+
+import difflib
+
+from aural.errors import OptionError
+
+# Ten classes each, in label order: the group of label n is n // 10.
+GROUPS: dict[str, tuple[str, ...]] = {
+    "Animals": (
+        "dog",
+        "rooster",
+        "pig",
+        "cow",
+        "frog",
+        "cat",
+        "hen",
+        "insects",
+        "sheep",
+        "crow",
+    ),
+    "Natural soundscapes & water": (
+        "rain",
+        "sea_waves",
+        "crackling_fire",
+        "crickets",
+        "chirping_birds",
+        "water_drops",
+        "wind",
+        "pouring_water",
+        "toilet_flush",
+        "thunderstorm",
+    ),
+    "Human, non-speech": (
+        "crying_baby",
+        "sneezing",
+        "clapping",
+        "breathing",
+        "coughing",
+        "footsteps",
+        "laughing",
+        "brushing_teeth",
+        "snoring",
+        "drinking_sipping",
+    ),
+    "Interior & domestic": (
+        "door_wood_knock",
+        "mouse_click",
+        "keyboard_typing",
+        "door_wood_creaks",
+        "can_opening",
+        "washing_machine",
+        "vacuum_cleaner",
+        "clock_alarm",
+        "clock_tick",
+        "glass_breaking",
+    ),
+    "Exterior & urban": (
+        "helicopter",
+        "chainsaw",
+        "siren",
+        "car_horn",
+        "engine",
+        "train",
+        "church_bells",
+        "airplane",
+        "fireworks",
+        "hand_saw",
+    ),
+}
+CLASSES: tuple[str, ...] = tuple(name for names in GROUPS.values() for name in names)
+
+
+def find(name: str) -> int:
+    """The label of a class; spaces, hyphens and capitals are forgiven.
+
+    Raises:
+        OptionError: there is no such class; the sentence names the nearest ones.
+
+    >>> find("Chirping birds"), CLASSES[14]
+    (14, 'chirping_birds')
+    """
+    wanted = "_".join(name.replace("-", " ").replace("_", " ").lower().split())
+    if wanted in CLASSES:
+        return CLASSES.index(wanted)
+    holding = [known for known in CLASSES if wanted and wanted in known]
+    near = (holding + difflib.get_close_matches(wanted, CLASSES, n=3, cutoff=0.5))[:3] or ["dog", "rain"]
+    choices = " or ".join(f'"{title(known)}"' for known in dict.fromkeys(near))
+    raise OptionError(
+        f'"{name[:40]}" is not one of the 50 classes of ESC-50: choose one of them, such as {choices}.'
+    )
+
+
+def title(name: str) -> str:
+    """A class's name for people.
+
+    >>> title("chirping_birds")
+    'Chirping birds'
+    """
+    return name.replace("_", " ").capitalize()

@@ -1,0 +1,206 @@
+"""ESC-50 (Piczak 2015) as scaled log-mel spectrograms, and the batches a denoiser learns from.
+
+The folder is laid out as the public repository `karolpiczak/ESC-50`: `meta/esc50.csv` and `audio/`. Folds 1
+to 4 are for training, fold 5 is for validation only.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from aural.audio.files import read
+from aural.audio.resample import resample_samples
+from aural.audio.spectral import DEFAULT_FRONT_END, log_mel, scale, unscale
+from aural.errors import InputError
+from aural.generation.model import (
+    FRAMES,
+    QUANTILES,
+    REAL_FRAMES,
+    Conditioning,
+    active_share,
+)
+
+SECONDS = 5
+LENGTH = SECONDS * DEFAULT_FRONT_END.rate
+VALIDATION_FOLD = 5
+
+
+@dataclass(frozen=True)
+class Esc50:
+    """Clips of ESC-50."""
+
+    mel: Tensor  # (clips, 80, 425) float16, scaled log-mel
+    waves: NDArray[np.int16]  # (clips, 110250) at 22,050 Hz, full scale at 32767
+    labels: Tensor  # (clips,)
+    folds: Tensor  # (clips,)
+    sources: tuple[str, ...]  # recordings that the clips were cut from
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, chosen: Tensor) -> Esc50:
+        """The clips that a boolean mask (clips,) marks."""
+        sources = tuple(
+            source for source, is_chosen in zip(self.sources, chosen.tolist(), strict=True) if is_chosen
+        )
+        return replace(
+            self,
+            mel=self.mel[chosen],
+            waves=self.waves[chosen.numpy()],
+            labels=self.labels[chosen],
+            folds=self.folds[chosen],
+            sources=sources,
+        )
+
+    @property
+    def training(self) -> Esc50:
+        return self.take(self.folds != VALIDATION_FOLD)
+
+    @property
+    def validation(self) -> Esc50:
+        return self.take(self.folds == VALIDATION_FOLD)
+
+
+def load(folder: Path) -> Esc50:
+    """All clips, from a cache where this folder was loaded before.
+
+    The cache, half a gigabyte, lies under XDG_CACHE_HOME (or ~/.cache)/aural.
+
+    Raises:
+        InputError: the folder does not hold ESC-50.
+    """
+    table = folder / "meta" / "esc50.csv"
+    if not table.is_file():
+        raise InputError(
+            f"{folder} holds no meta/esc50.csv: give the folder of a clone of karolpiczak/ESC-50."
+        )
+    rows = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    digest = hashlib.sha256(table.read_bytes() + repr(DEFAULT_FRONT_END).encode()).hexdigest()[:16]
+    cache = home / "aural" / f"esc50-{digest}.npz"
+    if cache.is_file():
+        with np.load(cache) as arrays:
+            mel, waves = arrays["mel"], arrays["waves"]
+    else:
+        paths = [folder / "audio" / row["filename"] for row in rows]
+        with ProcessPoolExecutor() as workers:
+            waves = np.stack(list(workers.map(_wave, paths, chunksize=20)))
+        mel = np.concatenate([_mel(waves[start : start + 50]) for start in range(0, len(waves), 50)])
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        partial_file = cache.with_suffix(f".{os.getpid()}.npz")
+        np.savez(partial_file, mel=mel, waves=waves)
+        partial_file.replace(cache)
+    return Esc50(
+        torch.from_numpy(mel),
+        waves,
+        torch.tensor([int(row["target"]) for row in rows]),
+        torch.tensor([int(row["fold"]) for row in rows]),
+        tuple(row["src_file"] for row in rows),
+    )
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one step of training sees."""
+
+    mel: Tensor  # (batch, 80, FRAMES), scaled
+    labels: Tensor  # (batch,)
+    active: Tensor  # (batch,)
+
+
+def batches(
+    clips: Esc50, size: int, device: torch.device | str = "cpu"
+) -> Callable[[torch.Generator], Batch]:
+    """A function that draws augmented batches: mixing, gain, pitch and a shift in time.
+
+    The shift is circular: 425 real frames fill the network's 432 as a loop, so that no edge of silence is
+    learnt where the clips have none. A clip whose end is silent is only shifted into that silence.
+    """
+    mel = clips.mel.to(device)
+    active = active_share(mel)
+    sounding = _last_sound(mel)
+    order = torch.argsort(clips.labels, stable=True).to(device)
+    counts = torch.bincount(clips.labels, minlength=int(clips.labels.max()) + 1).to(device)
+    starts = torch.cumsum(counts, 0) - counts
+    labels = clips.labels.to(device)
+
+    def draw(generator: torch.Generator) -> Batch:
+        def uniform(low: float, high: float) -> Tensor:
+            return (torch.rand(size, generator=generator) * (high - low) + low).to(device)
+
+        chosen = torch.randint(len(clips), (size,), generator=generator).to(device)
+        label = labels[chosen]
+        batch = mel[chosen].float()
+        room = REAL_FRAMES - sounding[chosen]
+        spread = torch.where(room > REAL_FRAMES // 10, room // 3, REAL_FRAMES)
+        batch = rolled(batch, (uniform(0, 1) * spread).long())
+
+        partner = order[starts[label] + (uniform(0, 1) * counts[label]).long()]
+        other = rolled(mel[partner].float(), (uniform(0, 1) * REAL_FRAMES).long())
+        is_mixed = uniform(0, 1) < 0.15
+        share = torch.where(is_mixed, uniform(0.2, 0.7), 0.0)[:, None, None]
+        gain = (10 ** (uniform(-6, 6) / 20))[:, None, None]
+        powers = ((1 - share) * unscale(batch)) ** 2 + (share * unscale(other)) ** 2
+        batch = pitched(scale(powers.sqrt() * gain), (uniform(0, 3)).long() - 1)
+        actives = torch.where(is_mixed, active_share(batch), active[chosen])
+        return Batch(batch, label, actives)
+
+    return draw
+
+
+def rolled(mel: Tensor, shift: Tensor) -> Tensor:
+    """Each clip as a loop, delayed by its own number of frames, FRAMES long.
+
+    Shape: mel: (batch, 80, REAL_FRAMES); shift: (batch,); result: (batch, 80, FRAMES).
+    """
+    time = (torch.arange(FRAMES, device=mel.device)[None] - shift[:, None]) % mel.shape[-1]
+    return torch.gather(mel, 2, time[:, None].expand(-1, mel.shape[1], -1))
+
+
+def pitched(mel: Tensor, bands: Tensor) -> Tensor:
+    """Each clip moved up by its own number of bands; the outermost band fills the gap.
+
+    Shape: mel: (batch, 80, frames); bands: (batch,).
+    """
+    rows = (torch.arange(mel.shape[1], device=mel.device)[None] - bands[:, None]).clamp(0, mel.shape[1] - 1)
+    return torch.gather(mel, 1, rows[:, :, None].expand(-1, -1, mel.shape[2]))
+
+
+def describe(clips: Esc50, conditioning: Conditioning) -> None:
+    """Write the data's mean and deviation per band, and each class's active shares, into the model."""
+    mel = clips.mel.float()
+    conditioning.mean.copy_(mel.mean((0, 2))[:, None])
+    conditioning.deviation.copy_(mel.std((0, 2))[:, None].clamp_min(1e-3))
+    active = active_share(mel)
+    for label in sorted(set(clips.labels.tolist())):
+        shares = active[clips.labels == label]
+        conditioning.active_quantiles[label] = torch.quantile(shares, torch.linspace(0, 1, QUANTILES))
+
+
+def _last_sound(mel: Tensor) -> Tensor:
+    """(clips,): the number of frames up to the last that sounds."""
+    sounds = (mel.amax(1) > 0.1).long()
+    return (sounds * torch.arange(1, mel.shape[2] + 1, device=mel.device)).amax(1)
+
+
+def _wave(path: Path) -> NDArray[np.int16]:
+    clip = read(path)
+    samples = resample_samples(clip.samples, clip.rate, DEFAULT_FRONT_END.rate).mean(0)[:LENGTH]
+    padded = np.pad(samples, (0, LENGTH - len(samples)))
+    return np.round(padded * 32767).clip(-32768, 32767).astype(np.int16)
+
+
+def _mel(waves: NDArray[np.int16]) -> NDArray[np.float16]:
+    samples = torch.from_numpy(waves.astype(np.float32) / 32767)
+    return log_mel(samples).numpy().astype(np.float16)

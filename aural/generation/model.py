@@ -1,0 +1,223 @@
+"""The class-conditional denoiser: a `UNet2DModel` that predicts the clean log-mel spectrogram.
+
+The spectrogram is cut into patches of 5 bands x 9 frames, which become the channels of a 16 x 48 picture
+("space to depth", lossless), so the convolutions see the whole clip at a cost that a laptop can pay. The
+class and the share of the clip that sounds at all are embedded and join the time embedding.
+
+Sources: Ho et al. 2020 (L-simple), Nichol and Dhariwal 2021 (cosine schedule), Ho and Salimans 2022
+(classifier-free guidance), Li and He 2025 (predicting the clean picture with large patches).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, TypeAlias, get_args
+
+import torch
+from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, UNet2DModel, UniPCMultistepScheduler
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.modeling_utils import ModelMixin
+from torch import Tensor, nn
+
+from aural.errors import OptionError
+from aural.generation.classes import CLASSES
+
+BANDS = 80
+REAL_FRAMES = 425  # 5 s at 22,050 Hz and a hop of 260
+FRAMES = 432  # what the network sees: the next multiple of FRAME_MULTIPLE
+PATCH_BANDS, PATCH_FRAMES = 5, 9
+LEVELS = 3  # of the U-Net; each but the last halves the picture
+FRAME_MULTIPLE = PATCH_FRAMES * 2 ** (LEVELS - 1)
+NULL_CLASS = len(CLASSES)  # for guidance: "any class"
+SILENT_BELOW = 0.1  # scaled magnitude (-92 dB) under which a frame counts as silent
+QUANTILES = 11  # of each class's active share: 0, 10, ..., 100 %
+TRAIN_STEPS = 1000  # noise levels
+
+Sampler = Literal["dpm++", "unipc", "ddim"]
+SAMPLERS: tuple[Sampler, ...] = get_args(Sampler)
+Scheduler: TypeAlias = DDIMScheduler | DPMSolverMultistepScheduler | UniPCMultistepScheduler
+
+
+@dataclass(frozen=True)
+class Config:
+    """What a `Denoiser` is built from."""
+
+    channels: tuple[int, int, int] = (96, 160, 224)  # of the U-Net's levels, fine to coarse
+    layers: int = 1  # residual blocks a level on the way down, one more on the way up
+    attention: bool = True  # at the two coarser levels and in the middle
+    normalise: bool = True  # standardise each mel band; else the network sees [0, 1]
+    predicts: Literal["clean", "noise"] = "clean"
+    dropout: float = 0.1
+    groups: int = 16  # of group normalisation
+
+    def as_json(self) -> dict[str, Any]:
+        return {**asdict(self), "channels": list(self.channels)}
+
+
+class Conditioning(ModelMixin, ConfigMixin):  # type: ignore[misc]  # their types are unknown
+    """Class and active share -> the vector that joins the time embedding; and what is known of the data.
+
+    Shape:
+        labels: (batch,) integers, `NULL_CLASS` for none; active: (batch,) in [0, 1];
+        result: (batch, width).
+    """
+
+    mean: Tensor  # (bands, 1), of the scaled log-mel
+    deviation: Tensor  # (bands, 1)
+    active_quantiles: Tensor  # (classes, QUANTILES)
+
+    @register_to_config  # type: ignore[untyped-decorator]
+    def __init__(self, width: int = 384) -> None:
+        super().__init__()
+        self.classes = nn.Embedding(len(CLASSES) + 1, width)
+        self.active = nn.Sequential(nn.Linear(8, width), nn.SiLU(), nn.Linear(width, width))
+        self.register_buffer("mean", torch.zeros(BANDS, 1))
+        self.register_buffer("deviation", torch.ones(BANDS, 1))
+        self.register_buffer("active_quantiles", torch.ones(len(CLASSES), QUANTILES))
+
+    def forward(self, labels: Tensor, active: Tensor) -> Tensor:
+        angles = active[:, None] * math.pi * torch.arange(1, 5, device=active.device)
+        share = self.active(torch.cat((angles.sin(), angles.cos()), 1).to(self.mean.dtype))
+        known = (labels != NULL_CLASS).to(share)[:, None]
+        result: Tensor = self.classes(labels) + known * share
+        return result
+
+
+class Denoiser(nn.Module):
+    """Noisy spectrogram, noise level and condition -> clean spectrogram.
+
+    The spectrograms are in the network's units: see `normalise` and `denormalise`.
+    """
+
+    alphas_cumprod: Tensor
+
+    def __init__(self, config: Config = Config()) -> None:
+        super().__init__()
+        self.config = config
+        size = PATCH_BANDS * PATCH_FRAMES
+        plain, attending = ("DownBlock2D", "UpBlock2D"), ("AttnDownBlock2D", "AttnUpBlock2D")
+        kinds = [plain] + [attending if config.attention else plain] * (LEVELS - 1)
+        self.unet: UNet2DModel = UNet2DModel(
+            sample_size=(BANDS // PATCH_BANDS, FRAMES // PATCH_FRAMES),
+            in_channels=size + 1,  # and the band, which a convolution cannot know
+            out_channels=size,
+            layers_per_block=config.layers,
+            block_out_channels=config.channels,
+            down_block_types=[down for down, _ in kinds],
+            up_block_types=[up for _, up in reversed(kinds)],
+            add_attention=config.attention,
+            attention_head_dim=32,
+            norm_num_groups=config.groups,
+            dropout=config.dropout,
+            class_embed_type="identity",
+        )
+        self.conditioning = Conditioning(4 * config.channels[0])
+        betas = schedule("ddim").betas
+        self.register_buffer("alphas_cumprod", torch.cumprod(1 - betas, 0), persistent=False)
+
+    def forward(self, noisy: Tensor, timesteps: Tensor, condition: Tensor) -> Tensor:
+        """The clean spectrogram, as far as the network can tell.
+
+        Shape:
+            noisy: (batch, 80, frames), frames a multiple of FRAME_MULTIPLE; timesteps: (batch,) in
+            0 .. TRAIN_STEPS - 1; condition: (batch, width); result: (batch, 80, frames).
+        """
+        predicted = self.predict(noisy, timesteps, condition)
+        if self.config.predicts == "clean":
+            return predicted
+        signal, noise = self.levels(timesteps)
+        low, high = self.normalise(torch.zeros_like(noisy)), self.normalise(torch.ones_like(noisy))
+        return ((noisy - noise * predicted) / signal).clamp(low, high)
+
+    def predict(self, noisy: Tensor, timesteps: Tensor, condition: Tensor) -> Tensor:
+        """What the network was trained to predict, clean spectrogram or noise; shapes as in `forward`."""
+        picture = to_patches(noisy)
+        band = torch.linspace(-1, 1, picture.shape[2], device=noisy.device, dtype=picture.dtype)
+        band = band[None, None, :, None].expand(picture.shape[0], 1, -1, picture.shape[3])
+        picture = torch.cat((picture, band), 1)
+        return from_patches(self.unet(picture, timesteps, class_labels=condition).sample)
+
+    def condition(self, labels: Tensor, active: Tensor) -> Tensor:
+        """See `Conditioning`."""
+        result: Tensor = self.conditioning(labels, active)
+        return result
+
+    def levels(self, timesteps: Tensor) -> tuple[Tensor, Tensor]:
+        """Amplitudes of signal and noise, each (batch, 1, 1); their squares add up to 1."""
+        power = self.alphas_cumprod[timesteps][:, None, None]
+        return power.sqrt(), (1 - power).sqrt()
+
+    def normalise(self, mel: Tensor) -> Tensor:
+        """Scaled log-mel, in [0, 1], to the network's units.
+
+        Shape: mel, result: (..., 80, frames).
+        """
+        normalised: Tensor = (mel - self.conditioning.mean) / self.conditioning.deviation
+        return normalised
+
+    def denormalise(self, normalised: Tensor) -> Tensor:
+        """The inverse of `normalise`."""
+        mel: Tensor = normalised * self.conditioning.deviation + self.conditioning.mean
+        return mel
+
+    def draw_active(self, labels: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Active shares, each (batch,), as they occur in the class's training clips."""
+        place = torch.rand(len(labels), generator=generator).to(labels.device) * (QUANTILES - 1)
+        lower = place.long().clamp_max(QUANTILES - 2)
+        quantiles = self.conditioning.active_quantiles[labels]
+        ends = torch.gather(quantiles, 1, torch.stack((lower, lower + 1), 1))
+        return torch.lerp(ends[:, 0], ends[:, 1], (place - lower).to(ends))
+
+
+def build(config: Mapping[str, Any]) -> Denoiser:
+    """A denoiser from a checkpoint's config, for `aural.hub.load("generator", build)`."""
+    values = dict(config)
+    return Denoiser(Config(**{**values, "channels": tuple(values["channels"])}))
+
+
+def schedule(sampler: Sampler) -> Scheduler:
+    """The sampler's scheduler on the noise levels that the denoiser was trained on.
+
+    Raises:
+        OptionError: an unknown sampler.
+    """
+    levels = {
+        "num_train_timesteps": TRAIN_STEPS,
+        "beta_schedule": "squaredcos_cap_v2",
+        "prediction_type": "sample",
+        "timestep_spacing": "trailing",
+    }
+    if sampler == "ddim":
+        return DDIMScheduler(**levels, clip_sample=False, set_alpha_to_one=True)
+    if sampler == "dpm++":
+        return DPMSolverMultistepScheduler(**levels, algorithm_type="dpmsolver++", solver_order=2)
+    if sampler == "unipc":
+        return UniPCMultistepScheduler(**levels, solver_order=2)
+    raise OptionError(f'There is no sampler "{sampler}": choose {", ".join(SAMPLERS)}.')
+
+
+def to_patches(mel: Tensor) -> Tensor:
+    """Patches become channels.
+
+    Shape: mel: (batch, 80, frames); result: (batch, 45, 16, frames / 9).
+    """
+    batch, bands, frames = mel.shape
+    cut = mel.reshape(batch, bands // PATCH_BANDS, PATCH_BANDS, frames // PATCH_FRAMES, PATCH_FRAMES)
+    return cut.permute(0, 2, 4, 1, 3).flatten(1, 2)
+
+
+def from_patches(picture: Tensor) -> Tensor:
+    """The inverse of `to_patches`."""
+    batch, _, rows, columns = picture.shape
+    cut = picture.reshape(batch, PATCH_BANDS, PATCH_FRAMES, rows, columns)
+    return cut.permute(0, 3, 1, 4, 2).reshape(batch, rows * PATCH_BANDS, columns * PATCH_FRAMES)
+
+
+def active_share(mel: Tensor) -> Tensor:
+    """The share of frames in which anything sounds.
+
+    Shape: mel: (..., 80, frames), scaled; result: (...).
+    """
+    return (mel.amax(-2) > SILENT_BELOW).float().mean(-1)

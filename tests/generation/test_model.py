@@ -1,0 +1,120 @@
+"""The denoiser: lossless patches, noise levels, conditions."""
+
+import pytest
+import torch
+
+from aural.errors import OptionError
+from aural.generation.model import (
+    FRAME_MULTIPLE,
+    FRAMES,
+    NULL_CLASS,
+    QUANTILES,
+    SAMPLERS,
+    TRAIN_STEPS,
+    Config,
+    Denoiser,
+    Sampler,
+    active_share,
+    build,
+    from_patches,
+    schedule,
+    to_patches,
+)
+
+TINY = Config(channels=(16, 32, 32))
+
+
+@pytest.fixture(scope="module")
+def denoiser() -> Denoiser:
+    torch.manual_seed(0)
+    return Denoiser(TINY).eval()
+
+
+def test_patches_lose_nothing_and_keep_neighbours_together() -> None:
+    mel = torch.randn(2, 80, FRAMES)
+    picture = to_patches(mel)
+    assert picture.shape == (2, 45, 16, 48)
+    assert torch.equal(from_patches(picture), mel)
+    assert torch.equal(picture[1, :, 3, 7], mel[1, 15:20, 63:72].flatten())
+
+
+def test_any_multiple_of_36_frames_goes_in_and_comes_out(denoiser: Denoiser) -> None:
+    for frames in (FRAME_MULTIPLE, FRAMES, FRAMES + FRAME_MULTIPLE):
+        condition = denoiser.condition(torch.tensor([3]), torch.ones(1))
+        with torch.no_grad():
+            clean = denoiser(torch.randn(1, 80, frames), torch.tensor([500]), condition)
+        assert clean.shape == (1, 80, frames)
+
+
+def test_a_clip_does_not_depend_on_the_rest_of_its_batch(denoiser: Denoiser) -> None:
+    noisy = torch.randn(3, 80, FRAMES)
+    timesteps, labels, active = torch.tensor([10, 500, 999]), torch.tensor([0, 7, NULL_CLASS]), torch.rand(3)
+    with torch.no_grad():
+        together = denoiser(noisy, timesteps, denoiser.condition(labels, active))
+        alone = denoiser(noisy[1:2], timesteps[1:2], denoiser.condition(labels[1:2], active[1:2]))
+    torch.testing.assert_close(together[1:2], alone, atol=1e-4, rtol=1e-4)
+
+
+def test_the_condition_tells_classes_and_shares_apart_and_the_null_class_knows_neither(
+    denoiser: Denoiser,
+) -> None:
+    def condition(label: int, active: float) -> torch.Tensor:
+        return denoiser.condition(torch.tensor([label]), torch.tensor([active]))
+
+    assert not torch.allclose(condition(0, 1.0), condition(1, 1.0))
+    assert not torch.allclose(condition(0, 1.0), condition(0, 0.3))
+    assert torch.equal(condition(NULL_CLASS, 1.0), condition(NULL_CLASS, 0.3))
+
+
+def test_noise_levels_go_from_almost_none_to_almost_all(denoiser: Denoiser) -> None:
+    signal, noise = denoiser.levels(torch.arange(TRAIN_STEPS))
+    torch.testing.assert_close(signal**2 + noise**2, torch.ones(TRAIN_STEPS, 1, 1))
+    assert (signal.diff(dim=0) < 0).all()
+    assert signal[0] > 0.999 and signal[-1] < 0.001
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_every_sampler_finds_the_answer_that_the_model_knows(sampler: Sampler) -> None:
+    # A model that always predicts the right clean picture ends there, by whatever way.
+    scheduler = schedule(sampler)
+    scheduler.set_timesteps(12)
+    assert scheduler.timesteps[0] == TRAIN_STEPS - 1
+    answer = torch.linspace(-1, 1, 90).reshape(1, 9, 10)
+    sample = torch.randn(1, 9, 10)
+    for timestep in scheduler.timesteps:
+        sample = scheduler.step(answer, timestep, sample).prev_sample
+    torch.testing.assert_close(sample, answer, atol=0.03, rtol=0)
+
+
+def test_an_unknown_sampler() -> None:
+    with pytest.raises(OptionError, match="dpm"):
+        schedule("euler")  # type: ignore[arg-type]
+
+
+def test_a_denoiser_that_predicts_noise_returns_the_clean_spectrogram() -> None:
+    denoiser = Denoiser(Config(channels=(16, 32, 32), predicts="noise"))
+    clean, noise = torch.rand(1, 80, FRAMES), torch.randn(1, 80, FRAMES)
+    timesteps = torch.tensor([600])
+    signal, level = denoiser.levels(timesteps)
+    denoiser.predict = lambda *_: noise  # type: ignore[method-assign,assignment]
+    found = denoiser(signal * clean + level * noise, timesteps, torch.zeros(1, 64))
+    torch.testing.assert_close(found, clean, atol=1e-4, rtol=0)
+
+
+def test_the_config_survives_json() -> None:
+    rebuilt = build(TINY.as_json())
+    assert rebuilt.config == TINY
+
+
+def test_active_shares() -> None:
+    mel = torch.zeros(2, 80, 100)
+    mel[0, 5, :30] = 0.5
+    mel[1] = 0.05  # below the threshold
+    assert active_share(mel).tolist() == pytest.approx([0.3, 0.0])
+
+
+def test_active_shares_are_drawn_from_the_class() -> None:
+    denoiser = Denoiser(TINY)
+    denoiser.conditioning.active_quantiles[4] = torch.linspace(0.2, 0.4, QUANTILES)
+    drawn = denoiser.draw_active(torch.full((500,), 4), torch.Generator().manual_seed(0))
+    assert 0.2 <= drawn.min() < 0.22 and 0.38 < drawn.max() <= 0.4
