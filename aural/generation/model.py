@@ -5,7 +5,7 @@ The spectrogram is cut into patches of 5 bands x 9 frames, which become the chan
 class and the share of the clip that sounds at all are embedded and join the time embedding.
 
 Sources: Ho et al. 2020 (L-simple), Nichol and Dhariwal 2021 (cosine schedule), Ho and Salimans 2022
-(classifier-free guidance), Li and He 2025 (predicting the clean picture with large patches).
+(classifier-free guidance), Li and He 2025 (predicting the clean picture with large patches), Wiener 1949.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ class Config:
     attention: bool = True  # at the two coarser levels and in the middle
     normalise: bool = True  # standardise each mel band; else the network sees [0, 1]
     predicts: Literal["clean", "noise"] = "clean"
+    texture: float = 0.03  # variance that no network can foresee, see `Denoiser.predict`
     dropout: float = 0.1
     groups: int = 16  # of group normalisation
 
@@ -132,12 +133,26 @@ class Denoiser(nn.Module):
         return ((noisy - noise * predicted) / signal).clamp(low, high)
 
     def predict(self, noisy: Tensor, timesteps: Tensor, condition: Tensor) -> Tensor:
-        """What the network was trained to predict, clean spectrogram or noise; shapes as in `forward`."""
+        """What the network was trained to predict, clean spectrogram or noise; shapes as in `forward`.
+
+        The network itself foresees outlines, g. The grain of a noise it cannot foresee, only read from what
+        little noise covers: so the clean spectrogram is g plus what a Wiener filter makes of the rest,
+
+            c = t / (t + (noise / signal)²)    clean = (1 - c) g + c noisy / signal
+
+        with the variance t of that grain.
+        """
         picture = to_patches(noisy)
         band = torch.linspace(-1, 1, picture.shape[2], device=noisy.device, dtype=picture.dtype)
         band = band[None, None, :, None].expand(picture.shape[0], 1, -1, picture.shape[3])
         picture = torch.cat((picture, band), 1)
-        return from_patches(self.unet(picture, timesteps, class_labels=condition).sample)
+        foreseen = from_patches(self.unet(picture, timesteps, class_labels=condition).sample)
+        if self.config.predicts == "noise":
+            return foreseen
+        signal, noise = self.levels(timesteps)
+        share = self.config.texture * signal**2 / (self.config.texture * signal**2 + noise**2)
+        # At full noise the share is 0 as the square of the signal, so dividing by the signal is harmless.
+        return (1 - share) * foreseen.float() + share / signal * noisy
 
     def condition(self, labels: Tensor, active: Tensor) -> Tensor:
         """See `Conditioning`."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save as as_safetensors
 from torch import nn
 
 FOLDER = Path(__file__).parents[2] / "checkpoints"
@@ -41,7 +41,7 @@ def save(
         key: (value.half() if half and value.dtype == torch.float32 else value).detach().cpu().contiguous()
         for key, value in module.state_dict().items()
     }
-    save_file(weights, place / "model.safetensors")
+    (place / "model.safetensors").write_bytes(as_safetensors(weights))
     text = json.dumps(dict(config), indent=2, sort_keys=True) + "\n"
     (place / "config.json").write_text(text, encoding="utf-8")
     digests = {

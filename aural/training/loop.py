@@ -143,7 +143,6 @@ def train(
     """
     accelerator = Accelerator(
         cpu=not torch.cuda.is_available(),
-        mixed_precision=settings.precision,
         log_with="tensorboard",
         project_config=ProjectConfiguration(str(settings.folder), str(settings.folder)),
     )
@@ -244,7 +243,10 @@ class _Run(Generic[Batch]):
             for group in optimizer.param_groups:
                 group["lr"] = player.learning_rate * rate
             module.train()
-            with self.accelerator.autocast():
+            # Not by Accelerate, which allows one precision for the life of a process.
+            with torch.autocast(
+                self.accelerator.device.type, torch.bfloat16, enabled=self.settings.precision == "bf16"
+            ):
                 loss, shown = player.loss(module, batch)
             # Before, not after: what the other player's turn left in these gradients is no part of this one.
             optimizer.zero_grad()
