@@ -1,0 +1,159 @@
+"""Which of the 50 ESC-50 classes a log-mel spectrogram shows: a small residual CNN.
+
+It scores generated clips, shows a listener what they sound like, and its pooled features measure how far two
+sets of clips are apart. Two-dimensional residual blocks after He et al. 2016; the mean and the maximum over
+time, side by side, after Kong et al. 2020 (PANNs), so that a short event in a silent clip is heard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from aural import hub
+from aural.audio.spectral import DEFAULT_FRONT_END
+from aural.errors import OptionError
+
+# The stem and the blocks shrink time 32-fold; shorter clips are padded with silence.
+MINIMUM_FRAMES = 32
+
+
+@dataclass(frozen=True)
+class Config:
+    """Sizes of a classifier."""
+
+    classes: int = 50  # logits
+    mel_bands: int = DEFAULT_FRONT_END.mel_bands  # of the spectrograms it reads
+    rate: int = DEFAULT_FRONT_END.rate  # Hz, of the audio they were made from
+    hop: int = DEFAULT_FRONT_END.hop  # samples from frame to frame
+    stem: int = 32  # channels at half the bands and a quarter of the frames
+    channels: tuple[int, ...] = (64, 128, 256)  # of the residual stages, each of half the resolution
+    features: int = 128  # width of the pooled embedding
+    dropout: float = 0.2  # of the embedding, while it is trained
+
+    def to_dict(self) -> dict[str, Any]:
+        """What config.json of the checkpoint holds."""
+        return {**asdict(self), "channels": list(self.channels)}
+
+
+class Classifier(nn.Module):
+    """Scaled log-mel spectrogram -> logits, see `aural.audio.spectral.log_mel`."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        # Per-band statistics of the training clips, so that each band counts alike.
+        self.register_buffer("mean", torch.zeros(config.mel_bands, 1))
+        self.register_buffer("deviation", torch.ones(config.mel_bands, 1))
+        # Striding at once keeps the costly maps small: a frame of 12 ms is finer than a class needs.
+        self.stem = nn.Sequential(
+            nn.Conv2d(1, config.stem, (5, 7), stride=(2, 4), padding=(2, 3), bias=False),
+            nn.BatchNorm2d(config.stem),
+        )
+        # Convolutions see the same anywhere; which frequency it is they learn from this.
+        self.place = nn.Parameter(torch.zeros(1, config.stem, (config.mel_bands + 1) // 2, 1))
+        widths = [config.stem, *config.channels]
+        self.stages = nn.Sequential(*(_Block(*pair) for pair in pairwise(widths)))
+        self.embed = nn.Linear(2 * widths[-1], config.features)
+        self.dropout = nn.Dropout(config.dropout)
+        self.head = nn.Linear(config.features, config.classes)
+
+    def forward(self, mel: Tensor) -> Tensor:
+        """Logits.
+
+        Shape:
+            mel: (batch, mel_bands, frames), any number of frames; result: (batch, classes).
+
+        Raises:
+            OptionError: another number of bands.
+        """
+        logits: Tensor = self.head(self.dropout(self.features(mel)))
+        return logits
+
+    def features(self, mel: Tensor) -> Tensor:
+        """The pooled embedding beneath the logits, in which like sounds lie close.
+
+        Shape:
+            mel: (batch, mel_bands, frames); result: (batch, features), none below 0.
+
+        Raises:
+            OptionError: another number of bands.
+        """
+        if mel.dim() != 3 or mel.shape[1] != self.config.mel_bands:
+            raise OptionError(
+                f"The classifier reads (batch, {self.config.mel_bands}, frames), not {tuple(mel.shape)}: "
+                "use `log_mel` with the default front end."
+            )
+        mel = functional.pad(mel, (0, max(0, MINIMUM_FRAMES - mel.shape[-1])))
+        maps = self.stem(
+            ((mel - self.mean) / self.deviation)[:, None].contiguous(memory_format=torch.channels_last)
+        )
+        maps = self.stages(functional.relu(maps + self.place))
+        series = maps.mean(2)
+        pooled = torch.cat([series.mean(-1), series.amax(-1)], 1)
+        return functional.relu(self.embed(pooled))
+
+
+class _Block(nn.Module):
+    """Two convolutions around a shortcut, at half the resolution and another width."""
+
+    def __init__(self, narrow: int, wide: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(narrow, wide, 3, stride=2, padding=1, bias=False)
+        self.first_norm = nn.BatchNorm2d(wide)
+        self.second = nn.Conv2d(wide, wide, 3, padding=1, bias=False)
+        self.second_norm = nn.BatchNorm2d(wide)
+        self.shortcut = nn.Conv2d(narrow, wide, 1, bias=False)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        inner = functional.relu(self.first_norm(self.first(maps)))
+        inner = self.second_norm(self.second(inner))
+        # Averaged before it is thinned out, the shortcut drops nothing.
+        around = self.shortcut(functional.avg_pool2d(maps, 2, ceil_mode=True))
+        return functional.relu(inner + around)
+
+
+def build(config: Mapping[str, Any]) -> Classifier:
+    """A classifier with any weights, for `hub.load("classifier", build)`.
+
+    Raises:
+        TypeError: the config has unknown fields.
+    """
+    return Classifier(Config(**{**config, "channels": tuple(config["channels"])}))
+
+
+def load() -> Classifier:
+    """The shipped classifier.
+
+    Raises:
+        CheckpointError: see `hub.load`.
+    """
+    return hub.load("classifier", build)
+
+
+@torch.inference_mode()
+def classify(mel: Tensor, model: Classifier | None = None) -> Tensor:
+    """How probable each class is.
+
+    Shape:
+        mel: (batch, mel_bands, frames), scaled; result: (batch, classes), rows add up to 1.
+
+    Args:
+        model: None is the shipped one.
+
+    Raises:
+        OptionError: another number of bands.
+        CheckpointError: the shipped classifier cannot be had.
+    """
+    model = model or load()
+    logits: Tensor = model(mel.to(model.mean))
+    return logits.softmax(-1)
