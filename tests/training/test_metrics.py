@@ -1,0 +1,167 @@
+"""Distances with known closed forms, and what must leave them unchanged."""
+
+import math
+
+import numpy as np
+import pytest
+
+from aural.errors import InputError
+from aural.training.metrics import (
+    Floats,
+    diversity,
+    frechet_distance,
+    log_spectral_distance,
+    mean_reciprocal_rank,
+    nearest_similarity,
+    ranks,
+    snr_db,
+    top_k_accuracy,
+)
+
+
+def normal(*shape: int, seed: int = 0) -> Floats:
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
+def with_covariance(count: int, covariance: Floats, mean: Floats, seed: int) -> Floats:
+    """Samples whose mean and covariance are exactly those given."""
+    x = normal(count, len(mean), seed=seed)
+    x -= x.mean(0)
+    whitened = x @ np.linalg.inv(np.linalg.cholesky(np.cov(x.T))).T
+    return whitened @ np.linalg.cholesky(covariance).T + mean
+
+
+def test_frechet_of_two_gaussians_with_axes_in_common() -> None:
+    # Where covariances commute the distance is |m₁ - m₂|² + Σ(σ₁ - σ₂)².
+    turn = np.linalg.qr(normal(4, 4, seed=5))[0]
+    first, second = np.array([1.0, 2.0, 3.0, 0.5]), np.array([2.0, 2.0, 1.0, 4.0])
+    shift = np.array([1.0, -2.0, 0.0, 0.5])
+    a = with_covariance(50, turn @ np.diag(first**2) @ turn.T, np.zeros(4), 1)
+    b = with_covariance(70, turn @ np.diag(second**2) @ turn.T, shift, 2)
+    expected = np.sum(shift**2) + np.sum((first - second) ** 2)
+    assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-10)
+
+
+def test_frechet_of_two_gaussians_with_no_axis_in_common() -> None:
+    # In two dimensions the trace of the root of a matrix is √(trace + 2 √determinant).
+    s1, s2 = np.array([[2.0, 0.6], [0.6, 1.0]]), np.array([[1.0, -0.7], [-0.7, 3.0]])
+    product = s1 @ s2
+    root = math.sqrt(np.trace(product) + 2 * math.sqrt(np.linalg.det(product)))
+    a, b = (with_covariance(40, s, np.zeros(2), seed) for seed, s in enumerate((s1, s2)))
+    assert frechet_distance(a, b) == pytest.approx(np.trace(s1) + np.trace(s2) - 2 * root, rel=1e-10)
+
+
+@pytest.mark.parametrize("count", [3, 40, 500])
+def test_frechet_of_a_set_with_itself_is_0_with_fewer_samples_than_values_too(count: int) -> None:
+    x = normal(count, 128)
+    assert frechet_distance(x, x) == pytest.approx(0, abs=1e-9)
+    assert frechet_distance(x, x + 0.5) == pytest.approx(128 * 0.25, rel=1e-9)
+
+
+def test_frechet_does_not_care_for_order_rotation_or_which_comes_first() -> None:
+    a, b = normal(30, 64, seed=1), 1.5 * normal(45, 64, seed=2) + 0.1
+    turn = np.linalg.qr(normal(64, 64, seed=3))[0]
+    distance = frechet_distance(a, b)
+    assert distance > 10
+    assert frechet_distance(b, a[::-1]) == pytest.approx(distance, rel=1e-10)
+    assert frechet_distance(a @ turn + 7, b @ turn + 7) == pytest.approx(distance, rel=1e-8)
+    assert frechet_distance(3 * a, 3 * b) == pytest.approx(9 * distance, rel=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [(normal(1, 4), normal(9, 4)), (normal(9, 4), normal(9, 5)), (normal(9, 4), np.full((9, 4), np.nan))],
+)
+def test_frechet_fails_rather_than_guess(first: Floats, second: Floats) -> None:
+    with pytest.raises(InputError):
+        frechet_distance(first, second)
+
+
+def test_ranks_count_the_classes_at_least_as_likely() -> None:
+    scores = [[0.1, 0.7, 0.2], [0.1, 0.7, 0.2], [0.5, 0.4, 0.1], [1.0, 1.0, 1.0]]
+    places = ranks(scores, [1, 0, 1, 2])
+    # The last row knows nothing: a classifier that says the same of all earns no top-1.
+    assert places.tolist() == [1, 3, 2, 3]
+    assert top_k_accuracy(places, 1) == 0.25
+    assert top_k_accuracy(places, 3) == 1.0
+    assert mean_reciprocal_rank(places) == pytest.approx((1 + 1 / 3 + 1 / 2 + 1 / 3) / 4)
+    assert mean_reciprocal_rank(places, k=2) == pytest.approx((1 + 1 / 2) / 4)
+
+
+def test_chance_level_of_50_classes() -> None:
+    places = ranks(normal(20_000, 50), np.arange(20_000) % 50)
+    assert top_k_accuracy(places, 5) == pytest.approx(5 / 50, abs=0.01)
+    assert mean_reciprocal_rank(places) == pytest.approx(sum(1 / n for n in range(1, 11)) / 50, abs=0.005)
+
+
+@pytest.mark.parametrize("labels", [[0], [0, 3], [-1, 0]])
+def test_labels_must_fit_the_scores(labels: list[int]) -> None:
+    with pytest.raises(InputError):
+        ranks(np.eye(2, 3), labels)
+
+
+def test_nearest_similarity_finds_copies_at_any_level_and_skips_the_same_source() -> None:
+    x = normal(20, 16)
+    assert nearest_similarity(2 * x, x) == pytest.approx(np.ones(20))
+    sources = np.arange(20) // 2
+    apart = nearest_similarity(x, x, sources, sources)
+    pairs = np.array([[a @ b / np.linalg.norm(a) / np.linalg.norm(b) for b in x] for a in x])
+    pairs[sources[:, None] == sources] = -1
+    assert apart == pytest.approx(pairs.max(1))
+    with pytest.raises(InputError, match="other groups"):
+        nearest_similarity(x, x, np.zeros(20), np.zeros(20))
+
+
+def test_diversity_of_one_sound_is_0_of_unrelated_ones_1_and_of_opposites_above() -> None:
+    assert diversity(np.arange(1, 4)[:, None] * np.ones((3, 5))) == pytest.approx(0, abs=1e-12)
+    assert diversity(np.eye(6)) == pytest.approx(1)
+    assert diversity([[1.0, 0.0], [-2.0, 0.0]]) == pytest.approx(2)
+
+
+def test_snr_of_noise_20_db_down() -> None:
+    signal = normal(48_000)
+    assert snr_db(1.1 * signal, signal) == pytest.approx(20)
+    assert snr_db(signal, signal) == math.inf
+    with pytest.raises(InputError, match="silent"):
+        snr_db(signal, np.zeros_like(signal))
+
+
+def test_log_spectral_distance_of_a_gain_is_the_gain_in_every_bin() -> None:
+    signal = normal(2, 30_000)
+    assert log_spectral_distance(signal, signal) == 0
+    assert log_spectral_distance(10 ** (6 / 20) * signal, signal) == pytest.approx(0.6)  # 6 dB of power
+    # Beneath the floor nothing differs: silence and near silence are one.
+    assert log_spectral_distance(1e-8 * signal, 0 * signal) == 0
+
+
+def test_log_spectral_distance_of_a_band() -> None:
+    # A sine of 15 kHz added to noise leaves the band beneath 12 kHz as it was.
+    signal, time = normal(48_000), np.arange(48_000) / 48_000
+    # Its reflection at the ends has a kink, which is heard a little everywhere.
+    louder = signal + 0.1 * np.sin(2 * np.pi * 15_000 * time)
+    low = log_spectral_distance(louder, signal, rate=48_000, high_hz=12_000)
+    high = log_spectral_distance(louder, signal, rate=48_000, low_hz=12_000)
+    assert 10 * low < high
+    with pytest.raises(InputError, match="widen"):
+        log_spectral_distance(louder, signal, rate=48_000, low_hz=30_000)
+
+
+def test_log_spectral_distance_needs_signals_alike_and_long_enough() -> None:
+    with pytest.raises(InputError, match="align"):
+        log_spectral_distance(np.ones(4000), np.ones(4001))
+    with pytest.raises(InputError, match="1024"):
+        log_spectral_distance(np.ones(1024), np.ones(1024))
+
+
+def test_log_spectral_distance_agrees_with_librosa() -> None:
+    import librosa
+
+    a, b = normal(20_000, seed=1), normal(20_000, seed=2)
+    powers = [
+        np.log10(
+            np.maximum(np.abs(librosa.stft(x, n_fft=2048, hop_length=512, pad_mode="reflect")) ** 2, 1e-8)
+        )
+        for x in (a, b)
+    ]
+    expected = np.mean(np.sqrt(np.mean((powers[0] - powers[1]) ** 2, axis=0)))
+    assert log_spectral_distance(a, b) == pytest.approx(expected, rel=1e-6)
