@@ -6,6 +6,7 @@
 >>> aural.measure(clip).integrated_lufs                  # doctest: +SKIP
 -21.3
 >>> write(aural.master(clip, target="spotify").clip, "memo.wav")   # doctest: +SKIP
+>>> write(aural.generate("dog", seed=0).clips[0], "dog.wav")       # doctest: +SKIP
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from aural.audio import Clip
+    from aural.generation.pipeline import Result as Generated
     from aural.loudness.meter import Loudness
     from aural.loudness.pipeline import Result as Mastered
     from aural.loudness.round_trip import Result as Resynthesized
 
 __version__ = "0.1.0"
-__all__ = ["master", "master_album", "measure", "resynthesize"]
+__all__ = ["generate", "master", "master_album", "measure", "resynthesize"]
 
 
 def measure(clip: Clip, layout: str = "auto") -> Loudness:
@@ -52,3 +54,11 @@ def resynthesize(clip: Clip, **options: Any) -> Resynthesized:
     from aural.loudness.round_trip import resynthesize as run
 
     return run(clip, Options(**options))
+
+
+def generate(label: str, *, source: Clip | None = None, **options: Any) -> Generated:
+    """Generate clips of a class; the keywords are the fields of `aural.generation.pipeline.Options`."""
+    from aural.generation.pipeline import Options
+    from aural.generation.pipeline import generate as run
+
+    return run(Options(label, **options), source)

@@ -1,0 +1,364 @@
+"""Denoising as a diffusers pipeline: labels -> scaled log-mel spectrograms of any length, loops or with gaps.
+
+A spectrogram longer than the network's window is denoised in windows that overlap by half; their predictions
+are averaged at every step. A loop is read around its end, from another place at every step, so that no place
+in it is an edge. Known frames replace the prediction of them: a deterministic sampler then takes them, too,
+from noise to exactly what they are.
+
+Sources: Ho and Salimans 2022 (classifier-free guidance), Kynkäänniemi et al. 2024 (guidance in a limited
+interval), Meng et al. 2022 (SDEdit: starting from a noised source), Lugmayr et al. 2022 (RePaint),
+Bar-Tal et al. 2023 (MultiDiffusion).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from diffusers import UNet2DModel
+from diffusers.pipelines.pipeline_utils import DiffusionPipeline
+from diffusers.utils.outputs import BaseOutput
+from numpy.typing import NDArray
+from torch import Tensor
+
+from aural.audio.steps import Steps
+from aural.device import inference
+from aural.generation.model import (
+    BANDS,
+    FRAMES,
+    NULL_CLASS,
+    REAL_FRAMES,
+    TRAIN_STEPS,
+    Conditioning,
+    Config,
+    Denoiser,
+    Sampler,
+    Scheduler,
+    schedule,
+)
+
+# Where guidance acts, as noise over signal. Above, it makes all samples of a class alike; below, the picture
+# is settled and a second pass of the network would change nothing that is heard.
+GUIDED_NOISE = (0.4, 6.0)
+# Windows in one pass of the network: more take more memory and save no time.
+MOST_WINDOWS = 16
+
+Generators = torch.Generator | list[torch.Generator] | None
+
+
+@dataclass
+class SpectrogramOutput(BaseOutput):  # type: ignore[misc]
+    """What `SpectrogramPipeline` returns."""
+
+    mels: Tensor | NDArray[np.float32]  # (batch, 80, frames), in [0, 1]
+
+
+class SpectrogramPipeline(DiffusionPipeline):  # type: ignore[misc]
+    """ESC-50 classes to scaled log-mel spectrograms.
+
+    Args:
+        unet: predicts the clean spectrogram, cut into patches.
+        conditioning: embeds classes; knows mean and deviation of the data, and how much of a clip sounds.
+        scheduler: from `aural.generation.model.schedule`, or another that is deterministic and takes clean
+            predictions.
+        predicts: what the U-Net was trained to predict, "clean" or "noise"; the scheduler gets the clean
+            spectrogram either way.
+        texture: see `aural.generation.model.Config`.
+    """
+
+    model_cpu_offload_seq = "conditioning->unet"
+    _callback_tensor_inputs = ("latents", "clean")
+
+    def __init__(
+        self,
+        unet: UNet2DModel,
+        conditioning: Conditioning,
+        scheduler: Scheduler,
+        predicts: str = "clean",
+        texture: float = Config.texture,
+    ) -> None:
+        super().__init__()
+        self.register_modules(unet=unet, conditioning=conditioning, scheduler=scheduler)
+        self.register_to_config(predicts=predicts, texture=texture)
+
+    @classmethod
+    def of(cls, denoiser: Denoiser, sampler: Sampler) -> SpectrogramPipeline:
+        """A pipeline on the parts of a denoiser, which stays as it is."""
+        config = denoiser.config
+        return cls(denoiser.unet, denoiser.conditioning, schedule(sampler), config.predicts, config.texture)
+
+    def __call__(
+        self,
+        class_labels: Sequence[int] | Tensor | None = None,
+        num_inference_steps: int = 25,
+        guidance_scale: float = 2.0,
+        generator: Generators = None,
+        *,
+        condition: Tensor | None = None,
+        num_frames: int = REAL_FRAMES,
+        source: Tensor | None = None,
+        known: Tensor | None = None,
+        strength: float = 1.0,
+        loop: bool = False,
+        output_type: Literal["np", "pt"] = "np",
+        return_dict: bool = True,
+        callback_on_step_end: Callable[[SpectrogramPipeline, int, int, dict[str, Any]], dict[str, Any]]
+        | None = None,
+        callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+    ) -> SpectrogramOutput | tuple[Tensor | NDArray[np.float32]]:
+        """Spectrograms by denoising; see `denoise_steps` for what is not listed here.
+
+        Args:
+            class_labels: one label for each spectrogram.
+            generator: one for all, or a list of one for each: then a spectrogram does not depend on the
+                others of its batch.
+            condition: in place of class_labels, what `condition` gives or a blend of such.
+            output_type: "np" for an array, "pt" for a tensor.
+            return_dict: False for a tuple in place of a `SpectrogramOutput`.
+            callback_on_step_end: is called with this pipeline, the number of the step, the timestep and the
+                tensors named in callback_on_step_end_tensor_inputs ("latents": normalised and noisy,
+                "clean": the prediction in [0, 1]); "latents" in what it returns replace the old ones.
+
+        Raises:
+            ValueError: neither or both of class_labels and condition, generators that are not one for each,
+                or a name in callback_on_step_end_tensor_inputs that is not offered.
+        """
+        if (class_labels is None) == (condition is None):
+            raise ValueError("Give either class_labels or condition.")
+        if unknown := set(callback_on_step_end_tensor_inputs) - set(self._callback_tensor_inputs):
+            raise ValueError(f"The callback can have {self._callback_tensor_inputs}, not {sorted(unknown)}.")
+        if condition is None:
+            condition = self.condition(torch.as_tensor(class_labels), generator)
+
+        def watch(number: int, timestep: int, tensors: dict[str, Tensor]) -> Tensor | None:
+            if callback_on_step_end is None:
+                return None
+            chosen = {name: tensors[name] for name in callback_on_step_end_tensor_inputs}
+            return callback_on_step_end(self, number, timestep, chosen).get("latents")
+
+        steps = self.denoise_steps(
+            condition,
+            num_inference_steps,
+            guidance_scale,
+            generator,
+            num_frames=num_frames,
+            source=source,
+            known=known,
+            strength=strength,
+            loop=loop,
+            watch=watch,
+        )
+        with self.progress_bar(total=num_inference_steps) as bar:
+            while True:
+                try:
+                    next(steps)
+                except StopIteration as end:
+                    mels: Tensor = end.value
+                    break
+                bar.update()
+        self.maybe_free_model_hooks()
+        result = mels.cpu().numpy() if output_type == "np" else mels
+        return SpectrogramOutput(mels=result) if return_dict else (result,)
+
+    def condition(
+        self,
+        labels: Tensor,
+        generator: Generators = None,
+        active: Tensor | None = None,
+    ) -> Tensor:
+        """What steers the network.
+
+        Shape:
+            labels: (batch,); active: (batch,), the share of frames that sound, without which it is drawn as
+            the class has it; result: (batch, width).
+        """
+        denoiser = self._denoiser()
+        labels = labels.to(self._execution_device)
+        if active is None:
+            active = torch.cat(
+                [
+                    denoiser.draw_active(label, one)
+                    for label, one in zip(torch.split(labels, 1), _each(generator, len(labels)), strict=True)
+                ]
+            )
+        with inference(self._execution_device.type):
+            return denoiser.condition(labels, active.to(labels.device))
+
+    def denoise_steps(
+        self,
+        condition: Tensor,
+        steps: int = 25,
+        guidance: float = 2.0,
+        generator: Generators = None,
+        *,
+        num_frames: int = REAL_FRAMES,
+        source: Tensor | None = None,
+        known: Tensor | None = None,
+        strength: float = 1.0,
+        loop: bool = False,
+        watch: Callable[[int, int, dict[str, Tensor]], Tensor | None] | None = None,
+    ) -> Steps[Tensor]:
+        """Denoise from pure noise, or from a noised source: yields the share done, returns the spectrograms.
+
+        Shape:
+            condition: (batch, width); source: (80, num_frames), in [0, 1]; known: (num_frames,) booleans;
+            result: (batch, 80, num_frames), in [0, 1].
+
+        Args:
+            steps: levels of noise on the way to none, at most.
+            guidance: how far beyond "any class" to go towards the condition; 1 is no guidance.
+            generator: as for `__call__`; on the CPU, so that a seed gives the same noise on every device.
+            num_frames: length of the spectrograms, any.
+            known: frames that are to be exactly those of the source.
+            strength: from 0 to 1, the share of the way, counted from its end, that is walked from the source.
+            loop: the end leads into the start.
+            watch: is told the step's number, its timestep, and the tensors "latents" and "clean" (in [0, 1]);
+                latents that it returns replace the old ones.
+        """
+        device = self._execution_device
+        denoiser = self._denoiser()
+        # Multistep samplers keep a history, so each run has its own.
+        scheduler = type(self.scheduler).from_config(self.scheduler.config)
+        timesteps = _noise_levels(scheduler, steps, strength, device)
+        generators = _each(generator, len(condition))
+        # A short spectrogram is the start of what fills one window of the network.
+        canvas = num_frames if loop else max(num_frames, FRAMES)
+        latents = torch.stack([torch.randn(BANDS, canvas, generator=one) for one in generators]).to(device)
+        if source is not None:
+            source = _on_canvas(source, canvas).to(latents)
+            if strength < 1:
+                signal, noise = denoiser.levels(timesteps[:1])
+                latents = signal * denoiser.normalise(source) + noise * latents
+        if known is not None:
+            known = torch.nn.functional.pad(known, (0, canvas - num_frames)).to(device)
+        nothing = torch.full((len(condition),), NULL_CLASS, device=device)
+        null = self.condition(nothing, active=torch.zeros(len(condition)))
+        for number, timestep in enumerate(timesteps):
+            turns = [int(torch.randint(canvas, (), generator=one)) if loop else 0 for one in generators]
+            with inference(device.type):
+                signal, noise = denoiser.levels(timestep[None])
+                is_guided = guidance != 1 and GUIDED_NOISE[0] < float(noise / signal) < GUIDED_NOISE[1]
+                predicted = _predict(
+                    denoiser,
+                    _turned(latents, turns),
+                    timestep,
+                    torch.stack((condition, null)) if is_guided else condition[None],
+                    _windows(canvas, loop).to(device),
+                )
+                if is_guided:
+                    predicted = torch.lerp(predicted[1:], predicted[:1], guidance)
+                clean = denoiser.denormalise(_turned(predicted[0], [-turn for turn in turns])).clamp(0, 1)
+                if known is not None and source is not None:
+                    clean = torch.where(known, source, clean)
+                latents = scheduler.step(denoiser.normalise(clean), timestep, latents).prev_sample
+            if watch is not None:
+                tensors = {"latents": latents, "clean": clean[..., :num_frames]}
+                changed = watch(number, int(timestep), tensors)
+                latents = latents if changed is None else changed
+            yield (number + 1) / len(timesteps)
+        return clean[..., :num_frames]
+
+    def _denoiser(self) -> Denoiser:
+        """The denoiser that the components make; its own parts, which they replace, take no memory."""
+        with torch.device("meta"):
+            denoiser = Denoiser(
+                Config(
+                    channels=tuple(self.unet.config.block_out_channels),
+                    groups=self.unet.config.norm_num_groups,
+                    predicts=self.config["predicts"],
+                    texture=self.config["texture"],
+                )
+            )
+        denoiser.unet, denoiser.conditioning = self.unet, self.conditioning
+        denoiser.alphas_cumprod = self.scheduler.alphas_cumprod.to(self._execution_device)
+        return denoiser
+
+
+def _each(generator: Generators, count: int) -> list[torch.Generator | None]:
+    if not isinstance(generator, list):
+        return [generator] * count
+    if len(generator) != count:
+        raise ValueError(f"{count} spectrograms need as many generators, not {len(generator)}.")
+    return list(generator)
+
+
+def _noise_levels(scheduler: Scheduler, steps: int, strength: float, device: torch.device) -> Tensor:
+    """The timesteps of the scheduler, made ready for them: at most so many, of the last share of the way."""
+    levels = steps
+    if strength < 1:
+        levels = round(TRAIN_STEPS / math.ceil(TRAIN_STEPS * strength / steps))
+    scheduler.set_timesteps(levels, device=device)
+    # By rounding, diffusers adds a last level of -1 to 61, 103, 121, 122 and some more "trailing" ones.
+    while scheduler.timesteps[-1] < 0:
+        levels += 1
+        scheduler.set_timesteps(levels, device=device)
+    first = levels - max(1, round(levels * strength))
+    if hasattr(scheduler, "set_begin_index"):
+        scheduler.set_begin_index(first)
+    timesteps: Tensor = scheduler.timesteps[first:]
+    return timesteps
+
+
+def _on_canvas(mel: Tensor, canvas: int) -> Tensor:
+    """A source as the network has learnt clips: silent up to 5 s, and then from the start again.
+
+    Shape: mel: (80, frames); result: (80, canvas).
+    """
+    padded = torch.nn.functional.pad(mel, (0, max(0, REAL_FRAMES - mel.shape[-1])))
+    return padded[:, torch.arange(canvas) % padded.shape[-1]]
+
+
+def _turned(spectrograms: Tensor, turns: list[int]) -> Tensor:
+    """Each spectrogram of (batch, 80, frames) as a loop, moved by its own number of frames."""
+    if not any(turns):
+        return spectrograms
+    return torch.stack([one.roll(turn, -1) for one, turn in zip(spectrograms, turns, strict=True)])
+
+
+def _windows(canvas: int, loop: bool) -> Tensor:
+    """The frames that each window of the network sees.
+
+        a canvas   0━━━━━━━━━━━━━━━━━━━━━━━━━┓       a loop   0━━━━━━━━━━━━━━━━━┓0━━━━━━
+        windows    └────────────┘                             └────────────┘
+                         └────────────┘                             └────────────┘
+                               └────────────┘                             └────────────┘
+
+    Shape: result: (windows, FRAMES).
+    """
+    if loop:
+        count = math.ceil(canvas / (FRAMES // 2)) if canvas > FRAMES else 1
+        starts = [canvas * number // count for number in range(count)]
+    else:
+        count = 1 + math.ceil((canvas - FRAMES) / (FRAMES // 2))
+        starts = [(canvas - FRAMES) * number // max(1, count - 1) for number in range(count)]
+    return (torch.tensor(starts)[:, None] + torch.arange(FRAMES)) % canvas
+
+
+def _predict(
+    denoiser: Denoiser, latents: Tensor, timestep: Tensor, conditions: Tensor, places: Tensor
+) -> Tensor:
+    """The clean spectrograms under several conditions; where windows overlap, their mean.
+
+    Shape:
+        latents: (batch, 80, canvas); conditions: (conditions, batch, width); places: (windows, FRAMES);
+        result: (conditions, batch, 80, canvas).
+    """
+    windows = latents[..., places].movedim(2, 1)  # (batch, windows, 80, FRAMES)
+    shape = (len(conditions), *windows.shape)
+    rows = windows.expand(shape).flatten(0, 2)
+    steering = conditions[:, :, None].expand(-1, -1, len(places), -1).flatten(0, 2)
+    pieces = zip(torch.split(rows, MOST_WINDOWS), torch.split(steering, MOST_WINDOWS), strict=True)
+    predicted = torch.cat(
+        [denoiser(some, timestep.expand(len(some)), steer).float() for some, steer in pieces]
+    ).reshape(shape)
+    # The network knows least about what is next to a window's ends; one window alone has no choice.
+    weight = torch.hann_window(FRAMES + 2, periodic=False)[1:-1] if len(places) > 1 else torch.ones(FRAMES)
+    weight = weight.to(predicted)
+    place = places.flatten()
+    sums = predicted.new_zeros(*shape[:2], *latents.shape[1:])
+    sums.index_add_(3, place, (predicted * weight).movedim(2, 3).flatten(3))
+    return sums / predicted.new_zeros(latents.shape[-1]).index_add_(0, place, weight.repeat(len(places)))

@@ -1,0 +1,497 @@
+"""Class -> spectrogram -> waveform; also between two classes, from a sound, in its gap, around in a loop.
+
+Importing this module does not import torch.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aural import hub
+from aural.audio.clip import Clip, Samples, excerpt
+from aural.audio.resample import resample
+from aural.audio.steps import Steps, finish, part
+from aural.errors import InputError, OptionError
+from aural.generation.classes import CLASSES, find
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from aural.generation.diffusion import SpectrogramPipeline
+
+Mel = NDArray[np.float32]
+Sampler = Literal["dpm++", "unipc", "ddim"]
+SAMPLERS: tuple[Sampler, ...] = get_args(Sampler)
+Vocoder = Literal["vocoder", "griffin_lim"]
+VOCODERS: tuple[Vocoder, ...] = get_args(Vocoder)
+
+MOST_CLIPS = 8
+MOST_SECONDS = 10.0
+LEAST_GAP_SECONDS = 0.05
+LEAST_SOURCE_SECONDS = 0.1  # of a source, and of what a gap leaves of it
+GUESSES = 5  # classes named for each clip
+GRIFFIN_LIM_ITERATIONS = 100
+GRIFFIN_LIM_MOMENTUM = 0.99
+FADE_SECONDS = 0.01  # where a clip is cut out of a longer one
+JOIN_SECONDS = 0.02  # cross-fade between what is the source's and what is not, and at the end of a loop
+LEAD_IN_FRAMES = 4  # before the sound, in a clip cut out of a longer one
+# Frames that a loop is vocoded beyond its ends; a vocoder that looks no further sees no ends.
+RUN_UP_FRAMES = 40
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to generate, and how.
+
+    Raises:
+        OptionError: a value out of range, or settings that exclude each other.
+    """
+
+    label: str  # one of the 50 classes, see `aural.generation.classes`
+    count: int = 1  # clips, 1 to 8
+    seconds: float = 5.0  # 0.5 to 10; an uploaded sound brings its own length
+    steps: int = 25  # of denoising, 1 to 200
+    guidance: float = 2.0  # how strongly the class is asked for, 1 (as it comes) to 10
+    sampler: Sampler = "dpm++"  # one of SAMPLERS
+    seed: int | None = None  # of the first clip, 0 to 2³² - 1, the next have the next ones; None: any
+    vocoder: Vocoder = "vocoder"  # what makes the waveform, one of VOCODERS
+    morph: str | None = None  # a second class to blend with
+    morph_share: float = 0.5  # of the second class, 0 to 1
+    strength: float = 0.6  # how far to depart from an uploaded sound, above 0 (hardly) to 1 (entirely)
+    gap_start_seconds: float | None = None  # in an uploaded sound, where to fill it
+    gap_end_seconds: float | None = None  # may lie beyond its end, which extends it
+    loop: bool = False  # the end leads into the start, to the nearest 12 ms of the length
+
+    def __post_init__(self) -> None:
+        find(str(self.label))
+        if self.morph is not None:
+            find(str(self.morph))
+        _require_whole("number of clips", self.count, 1, MOST_CLIPS)
+        _require("duration", self.seconds, 0.5, MOST_SECONDS, " s")
+        _require_whole("number of steps", self.steps, 1, 200)
+        _require("guidance", self.guidance, 1, 10)
+        if self.seed is not None:
+            _require_whole("seed", self.seed, 0, 2**32 - 1)
+        _require("share of the second class", self.morph_share, 0, 1)
+        _require("strength", self.strength, 0, 1)
+        if self.strength == 0:
+            raise OptionError("A strength of 0 would change nothing: choose one above 0, up to 1.")
+        for name, value, known in (
+            ("sampler", self.sampler, SAMPLERS),
+            ("vocoder", self.vocoder, VOCODERS),
+        ):
+            if value not in known:
+                raise OptionError(f'There is no {name} "{value}": choose {" or ".join(known)}.')
+        start, end = self.gap_start_seconds, self.gap_end_seconds
+        if start is None or end is None:
+            if start is not end:
+                raise OptionError("A gap needs both its start and its end: give the other one too.")
+            return
+        _require("start of the gap", start, 0, MOST_SECONDS, " s")
+        _require("end of the gap", end, 0, MOST_SECONDS, " s")
+        if end - start < LEAST_GAP_SECONDS:
+            raise OptionError(
+                f"A gap from {start:g} to {end:g} s is too short: "
+                f"let it end at least {LEAST_GAP_SECONDS:g} s after its start."
+            )
+
+
+@dataclass(frozen=True)
+class Guess:
+    """What the classifier takes a clip for."""
+
+    label: str  # one of CLASSES
+    probability: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """Generated clips, and what they turned out to be."""
+
+    clips: tuple[Clip, ...]  # 22,050 Hz and mono; with a gap filled, as the source
+    mels: tuple[Mel, ...]  # (80, frames), in [0, 1], of each clip, before it was a waveform
+    seed: int  # of the first clip: the same options with it give the same clips again
+    guesses: tuple[tuple[Guess, ...], ...]  # the likeliest classes of each clip, likeliest first
+    message: str  # what was done beyond the options, in words; empty where nothing was
+
+
+def generate(options: Options, source: Clip | None = None) -> Result:
+    """Generate clips of a class.
+
+    Without a source they come from nothing but noise. With one they are variations of it; with a source and a
+    gap they are the source, and only what is in the gap is new. The same options and seed give the same clips
+    on the same machine, and a clip does not depend on how many come with it.
+
+    Args:
+        source: at most 10 s, at any rate and with any number of channels; classes are heard in its mono mix.
+
+    Raises:
+        InputError: a source that is empty, silent, too long or not finite.
+        OptionError: a gap without a source or outside of it, or a loop from a source.
+        CheckpointError: a model cannot be had.
+    """
+    return finish(generate_steps(options, source))
+
+
+def generate_steps(
+    options: Options, source: Clip | None = None, *, watch: Callable[[Mel], None] | None = None
+) -> Steps[Result]:
+    """`generate` in steps: yields the share done, 0 to 1, and returns the result.
+
+    Args:
+        watch: is handed the spectrograms (count, 80, frames), in [0, 1], as they emerge, after every step. Of
+            clips below 5 s it sees the 5 s that they are cut from.
+    """
+    import torch
+
+    from aural.audio.spectral import DEFAULT_FRONT_END, log_mel
+    from aural.generation.diffusion import SpectrogramPipeline
+    from aural.generation.model import REAL_FRAMES, active_share, build
+
+    _require_fitting(options, source)
+    seed = secrets.randbelow(2**32) if options.seed is None else options.seed
+    rate, hop = DEFAULT_FRONT_END.rate, DEFAULT_FRONT_END.hop
+    heard = None if source is None else _heard(source, options)
+    length = round(options.seconds * rate) if heard is None else len(heard)
+    frames = round(length / hop) if options.loop else DEFAULT_FRONT_END.frames(length)
+    source_mel = known = None
+    if heard is not None:
+        source_mel = log_mel(torch.tensor(heard)).clamp_max(1)
+        known = _known_frames(options, frames)
+        if not active_share(source_mel):
+            raise InputError("The audio is silent: choose a file with sound in it, or generate without one.")
+
+    yield 0.0  # loading takes a moment, the first time
+    pipeline = SpectrogramPipeline.of(hub.load("generator", build), options.sampler)
+    yield 0.02
+    # A clip shorter than those the network has learnt is cut out of one of them.
+    is_cut = heard is None and not options.loop and frames < REAL_FRAMES
+    steps = pipeline.denoise_steps(
+        _condition(pipeline, options, seed, source_mel, known),
+        options.steps,
+        options.guidance,
+        _generators(seed, options.count),
+        num_frames=REAL_FRAMES if is_cut else frames,
+        source=source_mel,
+        known=known,
+        strength=1.0 if source_mel is None or known is not None else options.strength,
+        loop=options.loop,
+        watch=None if watch is None else lambda _, __, tensors: watch(tensors["clean"].cpu().numpy()),
+    )
+    mels = (yield from part(steps, 0.02, 0.8)).cpu()
+    starts = [_liveliest(mel, frames) if is_cut else 0 for mel in mels]
+    mels = torch.stack([mel[:, start : start + frames] for mel, start in zip(mels, starts, strict=True)])
+    if options.loop:
+        waves = yield from part(_loops_steps(mels, options.vocoder), 0.8, 0.95)
+    else:
+        waves = yield from part(_waves_steps(mels, length, options.vocoder), 0.8, 0.95)
+    waves, message = _below_full_scale(waves)
+
+    clips = []
+    for wave, start in zip(waves.numpy()[:, np.newaxis], starts, strict=True):
+        clip = Clip(wave, rate)
+        if source is not None and known is not None:
+            clip = _filled(source, clip, options)
+        elif not options.loop:
+            clip = _faded(clip, is_cut_before=start > 0)
+        clips.append(clip)
+    # Heard as a listener hears them, after the vocoder.
+    guesses = _guesses(torch.stack([log_mel(torch.tensor(_mono(clip, rate))) for clip in clips]))
+    return Result(tuple(clips), tuple(mels.numpy()), seed, guesses, message)
+
+
+def _require_fitting(options: Options, source: Clip | None) -> None:
+    """What the options alone cannot tell."""
+    start, end = options.gap_start_seconds, options.gap_end_seconds
+    if source is None:
+        if start is not None:
+            raise OptionError("A gap needs a sound around it: choose a file, or leave the gap out.")
+        return
+    if options.loop:
+        raise OptionError("Only what is generated from scratch can loop: leave the file out, or the loop.")
+    source.require_finite()
+    if source.seconds > MOST_SECONDS:
+        raise InputError(
+            f"The audio lasts {source.seconds:.1f} s and may last at most {MOST_SECONDS:g} s: cut it first."
+        )
+    if source.seconds < LEAST_SOURCE_SECONDS:
+        raise InputError(
+            f"The audio lasts {source.seconds:.3f} s, which is too short to hear what it is: "
+            f"choose one of at least {LEAST_SOURCE_SECONDS:g} s."
+        )
+    if start is None or end is None:
+        return
+    if start > source.seconds:
+        raise OptionError(
+            f"The gap starts at {start:g} s, after the end of the audio: "
+            f"let it start at {source.seconds:.2f} s or before."
+        )
+    if source.seconds - (min(end, source.seconds) - start) < LEAST_SOURCE_SECONDS:
+        raise OptionError(
+            f"The gap leaves nothing of the audio: make it shorter by {LEAST_SOURCE_SECONDS:g} s or more."
+        )
+
+
+def _require(name: str, value: float, low: float, high: float, unit: str = "") -> None:
+    if not (isinstance(value, int | float) and math.isfinite(value) and low <= value <= high):
+        raise OptionError(f"The {name} must be from {low:g} to {high:g}{unit}, not {value}.")
+
+
+def _require_whole(name: str, value: int, low: int, high: int) -> None:
+    if not (isinstance(value, int) and low <= value <= high):
+        raise OptionError(f"The {name} must be a whole number from {low} to {high}, not {value}.")
+
+
+def _generators(seed: int, count: int) -> list[torch.Generator]:
+    """One for each clip, so that it comes out alike in any company."""
+    import torch
+
+    return [torch.Generator().manual_seed(seed + number) for number in range(count)]
+
+
+def _mono(clip: Clip, rate: int) -> Samples:
+    """The mean of the channels at another rate; (time,)."""
+    mono = clip.samples.mean(axis=0, keepdims=True, dtype=np.float32)
+    samples: Samples = resample(Clip(mono, clip.rate), rate).samples[0]
+    return samples
+
+
+def _heard(source: Clip, options: Options) -> Samples:
+    """What the network is shown of a source, silent where it is yet to be extended; (time,)."""
+    from aural.audio.spectral import DEFAULT_FRONT_END
+
+    rate = DEFAULT_FRONT_END.rate
+    seconds = max(source.seconds, options.gap_end_seconds or 0.0)
+    heard: Samples = excerpt(_mono(source, rate)[np.newaxis], 0, round(seconds * rate))[0]
+    return heard
+
+
+def _known_frames(options: Options, frames: int) -> Tensor | None:
+    """The frames (frames,) whose windows do not touch the gap; None without a gap."""
+    import torch
+
+    from aural.audio.spectral import DEFAULT_FRONT_END
+
+    if options.gap_start_seconds is None or options.gap_end_seconds is None:
+        return None
+    middle = torch.arange(frames) * DEFAULT_FRONT_END.hop
+    half = DEFAULT_FRONT_END.window // 2
+    start, end = (DEFAULT_FRONT_END.rate * at for at in (options.gap_start_seconds, options.gap_end_seconds))
+    return (middle + half <= start) | (middle - half >= end)
+
+
+def _condition(
+    pipeline: SpectrogramPipeline,
+    options: Options,
+    seed: int,
+    source_mel: Tensor | None,
+    known: Tensor | None,
+) -> Tensor:
+    """What steers the network, one row for each clip."""
+    import torch
+
+    from aural.generation.model import REAL_FRAMES, active_share
+
+    active = None
+    if source_mel is not None:
+        shown = source_mel if known is None else source_mel[:, known]
+        # A short source is shown with silence after it; around a gap nothing is added.
+        share = active_share(shown) * (min(1.0, shown.shape[1] / REAL_FRAMES) if known is None else 1.0)
+        active = share.expand(options.count)
+
+    def condition(name: str) -> Tensor:
+        labels = torch.full((options.count,), find(name))
+        return pipeline.condition(labels, _generators(seed, options.count), active)
+
+    if options.morph is None:
+        return condition(options.label)
+    return _between(condition(options.label), condition(options.morph), options.morph_share)
+
+
+def _between(first: Tensor, second: Tensor, share: float) -> Tensor:
+    """Along the arc from one vector to another (Shoemake 1985), as a straight line would shorten them.
+
+    Shape: first, second, result: (batch, width).
+    """
+    from torch.nn.functional import normalize
+
+    one, other = normalize(first, dim=1), normalize(second, dim=1)
+    angle = (one * other).sum(1, keepdim=True).clamp(-1 + 1e-6, 1 - 1e-6).acos()
+    direction = (((1 - share) * angle).sin() * one + (share * angle).sin() * other) / angle.sin()
+    lengths = first.norm(dim=1, keepdim=True).lerp(second.norm(dim=1, keepdim=True), share)
+    between: Tensor = direction * lengths
+    return between
+
+
+def _liveliest(mel: Tensor, frames: int) -> int:
+    """Where to cut so many frames out of a spectrogram: at the start, unless most of the sound comes later.
+
+    A short cut from the very start would often miss a bark that comes a second later.
+    """
+    from aural.audio.spectral import unscale
+
+    held = unscale(mel).double().square().sum(0).unfold(0, frames, 1).sum(1)
+    if held[0] >= 0.9 * held.max():
+        return 0
+    latest = int((held >= 0.95 * held.max()).nonzero().max())
+    return max(0, latest - LEAD_IN_FRAMES)
+
+
+def _waves_steps(mels: Tensor, length: int, vocoder: Vocoder, noise: Tensor | None = None) -> Steps[Tensor]:
+    """Waveforms (batch, length) of spectrograms (batch, 80, frames).
+
+    Args:
+        noise: (length,), from which the vocoder takes phases; None: its own.
+    """
+    from aural.audio.spectral import DEFAULT_FRONT_END, magnitude_from_mel, unscale
+    from aural.device import inference
+    from aural.vocoding import reconstruct_steps
+    from aural.vocoding.model import build
+
+    if vocoder == "griffin_lim":
+        magnitude = magnitude_from_mel(unscale(mels))
+        return (
+            yield from reconstruct_steps(
+                magnitude, vocoder, length, DEFAULT_FRONT_END, iterations=GRIFFIN_LIM_ITERATIONS
+            )
+        )
+    model = hub.load("vocoder", build)
+    yield 0.1
+    device = next(model.parameters()).device
+    with inference("cuda" if device.type == "cuda" else "cpu"):
+        waves: Tensor = model(mels.to(device), length, noise).float().cpu()
+    return waves
+
+
+def _loops_steps(mels: Tensor, vocoder: Vocoder) -> Steps[Tensor]:
+    """Waveforms of circular spectrograms, exactly as long as these.
+
+    Shape: mels: (batch, 80, frames); returns (batch, frames * hop).
+    """
+    if vocoder == "griffin_lim":
+        return (yield from _circular_griffin_lim_steps(mels))
+    return (yield from _joined_loops_steps(mels))
+
+
+def _joined_loops_steps(mels: Tensor) -> Steps[Tensor]:
+    """By the vocoder, which hears what is before and after each end:
+
+    vocoded   ──────────┬─────────────────────────┬──────────
+                 run-up │ the loop            ╲╲╲ │
+                    ╱╱╱ │ - - - - - - - - - - - > here
+    """
+    import torch
+
+    from aural.audio.spectral import DEFAULT_FRONT_END
+    from aural.vocoding.model import white_noise
+
+    frames, hop = mels.shape[-1], DEFAULT_FRONT_END.hop
+    period, start = frames * hop, RUN_UP_FRAMES * hop
+    around = torch.arange(-RUN_UP_FRAMES, frames + RUN_UP_FRAMES) % frames
+    length = (len(around) - 1) * hop
+    noise = white_noise(period)[(torch.arange(length) - start) % period]
+    vocoded = yield from _waves_steps(mels[..., around], length, "vocoder", noise)
+    loops = vocoded[:, start : start + period].numpy().copy()
+    join = round(JOIN_SECONDS * DEFAULT_FRONT_END.rate)
+    loops[:, -join:] = _cross_faded(loops[:, -join:], vocoded[:, start - join : start].numpy())
+    return torch.from_numpy(loops)
+
+
+def _circular_griffin_lim_steps(mels: Tensor) -> Steps[Tensor]:
+    """By fast Griffin-Lim on a circle, as two runs of the usual one would never meet in phase."""
+    import torch
+
+    from aural.audio.spectral import DEFAULT_FRONT_END, istft, magnitude_from_mel, stft, unscale
+
+    frames, hop = mels.shape[-1], DEFAULT_FRONT_END.hop
+    # Enough for every window that reaches into the loop.
+    margin = DEFAULT_FRONT_END.window // hop
+    around = torch.arange(-margin, frames + margin) % frames
+    places = torch.arange(-margin * hop, (frames + margin - 1) * hop) % (frames * hop)
+
+    def wave_of(spectrum: Tensor) -> Tensor:
+        return istft(spectrum[..., around], len(places), DEFAULT_FRONT_END)[
+            :, margin * hop : (margin + frames) * hop
+        ]
+
+    magnitude = magnitude_from_mel(unscale(mels))
+    turns = torch.rand(magnitude.shape[1:], generator=torch.Generator().manual_seed(0))
+    spectrum = torch.polar(magnitude, (2 * math.pi * turns).expand_as(magnitude))
+    previous = torch.zeros_like(spectrum)
+    for number in range(GRIFFIN_LIM_ITERATIONS):
+        consistent = stft(wave_of(spectrum)[:, places], DEFAULT_FRONT_END)[..., margin : margin + frames]
+        ahead = consistent + GRIFFIN_LIM_MOMENTUM * (consistent - previous)
+        spectrum, previous = ahead.sgn() * magnitude, consistent
+        yield (number + 1) / GRIFFIN_LIM_ITERATIONS
+    return wave_of(spectrum)
+
+
+def _cross_faded(before: Samples, after: Samples) -> Samples:
+    """From one sound to another at an even level, whether they are alike or not.
+
+    The sum of two sounds with gains a and b and correlation r has the power a² + b² + 2rab: 1 for the same
+    sound, less for different ones, and so it is divided by that.
+
+    Shape: before, after, result: (channels, time).
+    """
+    gain = 0.5 - 0.5 * np.cos(np.pi * (np.arange(before.shape[1]) + 0.5) / max(1, before.shape[1]))
+    powers = (before**2).sum(1, keepdims=True) * (after**2).sum(1, keepdims=True)
+    correlation = np.clip((before * after).sum(1, keepdims=True) / np.sqrt(powers + 1e-20), 0, 1)
+    power = (1 - gain) ** 2 + gain**2 + 2 * correlation * gain * (1 - gain)
+    faded: Samples = (((1 - gain) * before + gain * after) / np.sqrt(power)).astype(np.float32)
+    return faded
+
+
+def _below_full_scale(waves: Tensor) -> tuple[Tensor, str]:
+    """Waveforms (batch, length) of which none exceeds 1, and what was done."""
+    peaks = waves.abs().amax(1)
+    loud = [number for number, peak in enumerate(peaks.tolist()) if peak > 1]
+    if not loud:
+        return waves, ""
+    listed = ", ".join(f"{number + 1} by {20 * math.log10(float(peaks[number])):.1f} dB" for number in loud)
+    return waves / peaks.clamp_min(1)[:, None], f"Turned down, so as not to clip: {listed}."
+
+
+def _filled(source: Clip, new: Clip, options: Options) -> Clip:
+    """The source with the new sound in its gap and a cross-fade on either side of it."""
+    assert options.gap_start_seconds is not None and options.gap_end_seconds is not None
+    start, end = (round(at * source.rate) for at in (options.gap_start_seconds, options.gap_end_seconds))
+    start, total = min(start, source.frames), max(source.frames, end)
+    joined = excerpt(source.samples, 0, total).copy()
+    fill = np.broadcast_to(excerpt(resample(new, source.rate).samples, 0, total), joined.shape)
+    join = round(JOIN_SECONDS * source.rate)
+    before, after = slice(max(0, start - join), start), slice(end, min(end + join, total))
+    joined[:, before] = _cross_faded(joined[:, before], fill[:, before])
+    joined[:, start:end] = fill[:, start:end]
+    joined[:, after] = _cross_faded(fill[:, after], joined[:, after])
+    filled = source.with_samples(joined)
+    return filled if end < total else _faded(filled)
+
+
+def _faded(clip: Clip, *, is_cut_before: bool = False) -> Clip:
+    """The end faded out, and the start in where it was cut: a step in the waveform would click."""
+    samples = clip.samples.copy()
+    fade = np.linspace(1, 0, round(FADE_SECONDS * clip.rate), dtype=np.float32)
+    samples[:, -len(fade) :] *= fade
+    if is_cut_before:
+        samples[:, : len(fade)] *= fade[::-1]
+    return clip.with_samples(samples)
+
+
+def _guesses(mels: Tensor) -> tuple[tuple[Guess, ...], ...]:
+    """The likeliest classes of each of (batch, 80, frames)."""
+    from aural.generation.classifier import classify
+
+    likeliest = classify(mels).cpu().topk(GUESSES)
+    return tuple(
+        tuple(Guess(CLASSES[label], probability) for label, probability in zip(labels, values, strict=True))
+        for labels, values in zip(likeliest.indices.tolist(), likeliest.values.tolist(), strict=True)
+    )

@@ -1,0 +1,335 @@
+"""A class goes in and clips come out: as many, as long, as loud and as repeatable as promised."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+import aural
+from aural.audio import Clip
+from aural.audio.spectral import log_mel
+from aural.errors import InputError, OptionError
+from aural.generation import model, pipeline
+from aural.generation.classes import CLASSES
+from aural.generation.model import Denoiser
+from aural.generation.pipeline import (
+    JOIN_SECONDS,
+    SAMPLERS,
+    VOCODERS,
+    Options,
+    Result,
+    Vocoder,
+    generate,
+    generate_steps,
+)
+from tests.generation.tiny import checkpoints
+
+RATE, HOP = 22_050, 260
+DOG = Options("dog", steps=3, seed=7)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Small models, and few rounds of Griffin-Lim: these tests are about all but how well they sound."""
+    with checkpoints(tmp_path_factory.mktemp("checkpoints")), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline, "GRIFFIN_LIM_ITERATIONS", 12)
+        yield
+
+
+@pytest.fixture
+def pretend(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Tensor, Tensor], Tensor]], None]:
+    """Puts a function of (noisy, timesteps) in the place of the network; it returns what is in [0, 1]."""
+
+    def put(function: Callable[[Tensor, Tensor], Tensor]) -> None:
+        monkeypatch.setattr(
+            Denoiser, "predict", lambda self, *values: self.normalise(function(values[0], values[1]))
+        )
+
+    return put
+
+
+def tone(seconds: float = 2.0, rate: int = 44_100, channels: int = 2) -> Clip:
+    """A different harmonic sound in every channel, swelling and fading."""
+    time = np.arange(round(seconds * rate)) / rate
+    swell = 0.2 + 0.1 * np.sin(2 * np.pi * 3 * time)
+    pitches_hz = 220 * (1 + np.arange(channels))
+    waves = [
+        swell * sum(np.sin(2 * np.pi * n * pitch_hz * time) / n for n in range(1, 6))
+        for pitch_hz in pitches_hz
+    ]
+    return Clip(np.array(waves, np.float32), rate)
+
+
+def samples(result: Result) -> NDArray[np.float32]:
+    return np.stack([clip.samples for clip in result.clips])
+
+
+def test_what_comes_out() -> None:
+    result = generate(replace(DOG, count=3))
+    assert len(result.clips) == len(result.mels) == len(result.guesses) == 3
+    for clip, mel, guesses in zip(result.clips, result.mels, result.guesses, strict=True):
+        assert clip.samples.shape == (1, 5 * RATE)
+        assert clip.rate == RATE
+        assert 0 < np.abs(clip.samples).max() <= 1
+        assert mel.shape == (80, 425)
+        assert 0 <= mel.min() < mel.max() <= 1
+        assert len({guess.label for guess in guesses}) == 5
+        assert {guess.label for guess in guesses} <= set(CLASSES)
+        probabilities = [guess.probability for guess in guesses]
+        assert probabilities == sorted(probabilities, reverse=True)
+        assert 0 < sum(probabilities) <= 1
+
+
+@pytest.mark.parametrize(
+    ("sampler", "vocoder"), [*((sampler, "vocoder") for sampler in SAMPLERS), ("dpm++", "griffin_lim")]
+)
+def test_the_same_seed_gives_the_same_clip(sampler: Any, vocoder: Vocoder) -> None:
+    options = replace(DOG, sampler=sampler, vocoder=vocoder, seconds=1)
+    first, again, other = (generate(replace(options, seed=seed)) for seed in (7, 7, 8))
+    np.testing.assert_array_equal(samples(first), samples(again))
+    assert np.abs(first.mels[0] - other.mels[0]).max() > 1e-3
+
+
+def test_a_drawn_seed_is_told_and_repeats_the_clip() -> None:
+    drawn = generate(replace(DOG, seed=None))
+    again = generate(replace(DOG, seed=drawn.seed))
+    np.testing.assert_array_equal(samples(drawn), samples(again))
+    assert generate(replace(DOG, seed=None)).seed != drawn.seed
+
+
+@pytest.mark.parametrize("vocoder", VOCODERS)
+def test_each_clip_of_a_batch_is_what_its_own_seed_gives(vocoder: Vocoder) -> None:
+    options = replace(DOG, vocoder=vocoder, seconds=1)
+    together = generate(replace(options, count=3))
+    alone = generate(replace(options, seed=9))
+    np.testing.assert_allclose(together.mels[2], alone.mels[0], atol=1e-4)
+    # Griffin-Lim makes more of a last bit than the vocoder does.
+    spectra = [log_mel(torch.tensor(clip.samples)) for clip in (together.clips[2], alone.clips[0])]
+    assert float((spectra[0] - spectra[1]).abs().mean()) < 0.01
+
+
+@pytest.mark.parametrize("seconds", [0.5, 1.234, 5, 7.3])
+@pytest.mark.parametrize("vocoder", VOCODERS)
+def test_a_clip_lasts_as_long_as_asked_and_ends_without_a_click(seconds: float, vocoder: Vocoder) -> None:
+    result = generate(replace(DOG, seconds=seconds, vocoder=vocoder))
+    assert result.clips[0].frames == round(seconds * RATE)
+    assert result.mels[0].shape == (80, 1 + round(round(seconds * RATE) / HOP))
+    wave = result.clips[0].samples[0]
+    assert abs(wave[-1]) < 1e-3
+    assert wave[: RATE // 10].std() > 0
+
+
+def test_a_short_clip_is_cut_where_something_happens(pretend: Callable[..., None]) -> None:
+    def burst(noisy: Tensor, _: Tensor) -> Tensor:
+        mel = torch.zeros_like(noisy)
+        mel[..., 200:210] = 0.7
+        return mel
+
+    pretend(burst)
+    result = generate(replace(DOG, seconds=0.5))
+    assert (result.mels[0].max(axis=0) > 0.6).sum() == 10
+    assert result.mels[0][:, 0].max() == 0
+    assert result.mels[0][:, 10].max() > 0.6
+
+
+def test_the_steps_show_the_spectrogram_as_it_emerges() -> None:
+    pictures: list[NDArray[np.float32]] = []
+    steps = generate_steps(replace(DOG, count=2), watch=pictures.append)
+    shares = []
+    while True:
+        try:
+            shares.append(next(steps))
+        except StopIteration as end:
+            result: Result = end.value
+            break
+    assert shares == sorted(shares)
+    assert 0 <= shares[0] <= shares[-1] <= 1
+    assert [picture.shape for picture in pictures] == 3 * [(2, 80, 425)]
+    assert np.abs(pictures[0] - pictures[1]).max() > 0
+    np.testing.assert_array_equal(pictures[-1], np.stack(result.mels))
+
+
+def test_a_morph_leads_from_one_class_to_the_other() -> None:
+    dog, rain = (generate(replace(DOG, label=label)).mels[0] for label in ("dog", "rain"))
+    shares = (0, 0.5, 1)
+    start, middle, end = (generate(replace(DOG, morph="rain", morph_share=share)).mels[0] for share in shares)
+    np.testing.assert_allclose(start, dog, atol=1e-4)
+    np.testing.assert_allclose(end, rain, atol=1e-4)
+    assert np.abs(middle - dog).max() > 1e-3
+    assert np.abs(middle - rain).max() > 1e-3
+
+
+def test_a_variation_departs_from_the_sound_as_far_as_asked(pretend: Callable[..., None]) -> None:
+    """With a network that takes all it sees for sound, the noise added at the start stays."""
+    denoiser = Denoiser()
+
+    def trusting(noisy: Tensor, timesteps: Tensor) -> Tensor:
+        return 0.3 + 0.15 * noisy / denoiser.levels(timesteps)[0]
+
+    pretend(trusting)
+    source = tone()
+    mono = Clip(source.samples.mean(axis=0, keepdims=True), source.rate)
+    expected = log_mel(torch.tensor(aural.audio.resample.resample(mono, RATE).samples))[0].numpy()
+    distances = []
+    for strength in (0.01, 0.1, 0.4):
+        result = generate(replace(DOG, steps=10, guidance=1, strength=strength), source)
+        assert result.clips[0].samples.shape == (1, 2 * RATE)
+        distances.append(float(np.abs(result.mels[0] - expected).mean()))
+    assert distances == sorted(distances)
+    assert distances[0] < 0.01 < 0.05 < distances[-1]
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("rate", [22_050, 44_100])
+@pytest.mark.parametrize(("start", "end"), [(0.8, 1.1), (0.0, 0.5), (1.5, 2.0), (2.0, 4.0), (1.7, 2.5)])
+def test_a_filled_gap_leaves_the_rest_as_it_is(rate: int, channels: int, start: float, end: float) -> None:
+    source = tone(2.0, rate, channels)
+    result = generate(replace(DOG, gap_start_seconds=start, gap_end_seconds=end), source)
+    filled = result.clips[0]
+    assert filled.rate == rate
+    assert filled.samples.shape == (channels, round(max(2.0, end) * rate))
+    join = round(JOIN_SECONDS * rate)
+    first, last = round(start * rate), round(end * rate)
+    before, after = slice(0, max(0, first - join)), slice(last + join, None)
+    np.testing.assert_array_equal(filled.samples[:, before], source.samples[:, before])
+    np.testing.assert_array_equal(filled.samples[:, after], source.samples[:, after])
+    inside = filled.samples[:, first : min(last, source.frames)]
+    assert not inside.size or np.abs(inside - source.samples[:, first:last]).max() > 0.05
+    if end >= 2.0:
+        assert np.abs(filled.samples[:, -1]).max() < 1e-3
+
+
+def test_the_spectrogram_around_a_gap_is_the_source_s() -> None:
+    source = tone(2.0, RATE, 1)
+    mel = generate(replace(DOG, gap_start_seconds=0.8, gap_end_seconds=1.1), source).mels[0]
+    expected = log_mel(torch.tensor(source.samples))[0].numpy()
+    middles = np.arange(mel.shape[1]) * HOP
+    is_outside = (middles + 512 <= 0.8 * RATE) | (middles - 512 >= 1.1 * RATE)
+    np.testing.assert_array_equal(mel[:, is_outside], expected[:, is_outside])
+    assert np.abs(mel - expected)[:, ~is_outside].max() > 0.05
+
+
+def flux(wave: NDArray[np.float32]) -> NDArray[np.float64]:
+    """How much louder each spectrum is than the one before, over both ends of a loop; (frames,)."""
+    around = np.concatenate((wave[-512:], wave, wave[:512]))
+    frames = np.lib.stride_tricks.sliding_window_view(around, 512)[::64] * np.hanning(512)
+    magnitudes = np.abs(np.fft.rfft(frames))
+    return np.maximum(np.diff(magnitudes, axis=0), 0).sum(axis=1)
+
+
+@pytest.mark.parametrize("vocoder", VOCODERS)
+@pytest.mark.parametrize("seconds", [1.0, 3.0, 6.0])
+def test_a_loop_has_no_seam(pretend: Callable[..., None], vocoder: Vocoder, seconds: float) -> None:
+    def hum(noisy: Tensor, _: Tensor) -> Tensor:
+        mel = torch.full_like(noisy, 0.2)
+        mel[:, 10:60:10] = 0.65
+        return mel
+
+    pretend(hum)
+    result = generate(replace(DOG, seconds=seconds, loop=True, vocoder=vocoder))
+    wave = result.clips[0].samples[0]
+    assert len(wave) == result.mels[0].shape[1] * HOP == pytest.approx(seconds * RATE, abs=HOP / 2)
+    steps = np.abs(np.diff(wave))
+    assert abs(wave[0] - wave[-1]) <= np.quantile(steps, 0.999)
+    changes = flux(wave)
+    # The spectra that hold some of both ends.
+    at_the_seam = np.concatenate((changes[:8], changes[-8:]))
+    assert at_the_seam.max() <= np.quantile(changes[8:-8], 0.99)
+
+
+def test_what_would_clip_is_turned_down_and_says_so(pretend: Callable[..., None]) -> None:
+    pretend(lambda noisy, _: torch.ones_like(noisy))
+    result = generate(replace(DOG, seconds=1, count=2))
+    assert np.abs(samples(result)).max() <= 1
+    assert "dB" in result.message
+    assert result.message.endswith(".")
+
+
+def test_silence_is_silence(pretend: Callable[..., None]) -> None:
+    pretend(lambda noisy, _: torch.zeros_like(noisy))
+    result = generate(replace(DOG, seconds=1))
+    assert np.abs(result.clips[0].samples).max() < 1e-4
+    assert not result.message
+
+
+def test_the_verb_takes_the_options() -> None:
+    result = aural.generate("Dog", steps=3, seed=7, seconds=1)
+    np.testing.assert_array_equal(samples(result), samples(generate(replace(DOG, seconds=1))))
+    varied = aural.generate("dog", steps=3, seed=7, source=tone(1.0))
+    assert varied.clips[0].seconds == 1
+
+
+def test_the_samplers_are_the_model_s() -> None:
+    assert SAMPLERS == model.SAMPLERS
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"label": "dgo"}, "Dog"),
+        ({"label": ""}, "50 classes"),
+        ({"label": None}, "50 classes"),
+        ({"morph": "rian"}, "Rain"),
+        ({"count": 0}, "1 to 8"),
+        ({"count": 9}, "1 to 8"),
+        ({"count": 1.5}, "whole"),
+        ({"seconds": 0.4}, "0.5 to 10"),
+        ({"seconds": 11}, "0.5 to 10"),
+        ({"seconds": float("nan")}, "nan"),
+        ({"steps": 0}, "1 to 200"),
+        ({"steps": 201}, "1 to 200"),
+        ({"guidance": 0.9}, "1 to 10"),
+        ({"guidance": float("inf")}, "inf"),
+        ({"guidance": None}, "None"),
+        ({"sampler": "euler"}, "dpm"),
+        ({"vocoder": "tape"}, "griffin_lim"),
+        ({"seed": -1}, "seed"),
+        ({"seed": 2**32}, "seed"),
+        ({"seed": float("nan")}, "seed"),
+        ({"morph_share": 1.1}, "0 to 1"),
+        ({"strength": 0}, "strength"),
+        ({"strength": 1.1}, "strength"),
+        ({"gap_start_seconds": 1}, "both"),
+        ({"gap_end_seconds": 1}, "both"),
+        ({"gap_start_seconds": 2, "gap_end_seconds": 1}, "short"),
+        ({"gap_start_seconds": -1, "gap_end_seconds": 1}, "start"),
+        ({"gap_start_seconds": 1, "gap_end_seconds": 10.5}, "end"),
+        ({"gap_start_seconds": float("nan"), "gap_end_seconds": 1}, "nan"),
+    ],
+)
+def test_settings_out_of_range(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(OptionError, match=message) as failure:
+        Options(**{"label": "dog", **options})
+    assert str(failure.value).endswith(".")
+
+
+GAP = {"gap_start_seconds": 0.5, "gap_end_seconds": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "kind", "message"),
+    [
+        (None, GAP, OptionError, "around it"),
+        (tone(0.4), GAP, OptionError, "0.40 s or before"),
+        (tone(0.55), {"gap_start_seconds": 0.0, "gap_end_seconds": 1.0}, OptionError, "shorter"),
+        (tone(), {"loop": True}, OptionError, "loop"),
+        (tone(10.5), {}, InputError, "10 s"),
+        (tone(0.05), {}, InputError, "0.1 s"),
+        (Clip(np.zeros((1, 0), np.float32), RATE), {}, InputError, "empty"),
+        (Clip(np.zeros((1, RATE), np.float32), RATE), {}, InputError, "silent"),
+        (Clip(np.full((1, RATE), np.nan, np.float32), RATE), {}, InputError, "not numbers"),
+    ],
+)
+def test_a_source_that_does_not_fit(
+    source: Clip | None, options: dict[str, Any], kind: type[Exception], message: str
+) -> None:
+    with pytest.raises(kind, match=message) as failure:
+        generate(replace(DOG, **options), source)
+    assert str(failure.value).endswith(".")

@@ -1,0 +1,45 @@
+"""Checkpoints of a few kilobytes with random weights: everything runs, nothing sounds like anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import torch
+
+from aural import hub
+from aural.generation import classifier
+from aural.generation import model as generator
+from aural.training.checkpoints import save
+from aural.vocoding import model as vocoder
+
+GENERATOR = generator.Config(channels=(32, 32, 32), groups=8, dropout=0.0)
+VOCODER = vocoder.Config(width=16, layers=1, rounds=1)
+CLASSIFIER = classifier.Config(stem=4, channels=(4, 8), features=8)
+
+
+def write_checkpoints(folder: Path) -> None:
+    """Write generator, vocoder and classifier with their manifest; always the same weights."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        denoiser = generator.build(GENERATOR.as_json())
+        # Of clips that are neither silent nor at full scale.
+        denoiser.conditioning.mean.fill_(0.3)
+        denoiser.conditioning.deviation.fill_(0.15)
+        save("generator", denoiser, GENERATOR.as_json(), "MIT", folder=folder)
+        save("vocoder", vocoder.build(VOCODER.as_json()), VOCODER.as_json(), "MIT", folder=folder)
+        config = CLASSIFIER.to_dict()
+        save("classifier", classifier.build(config), config, "MIT", folder=folder)
+
+
+@contextmanager
+def checkpoints(folder: Path) -> Iterator[None]:
+    """Tiny checkpoints in the place of the shipped ones, in this process."""
+    write_checkpoints(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hub, "_models", {})
+        patch.delenv("AURAL_HUB_REPO", raising=False)
+        patch.setenv("AURAL_CHECKPOINTS", str(folder))
+        yield
