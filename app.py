@@ -12,6 +12,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 import gradio as gr
 
 from aural.audio import LIMITS
+from aural.generation import tab as generation
 from aural.loudness import tab as loudness
 from aural.ui.storage import KEPT_SECONDS
 from aural.ui.theme import CSS, HEADER, Studio
@@ -28,6 +29,7 @@ def build() -> gr.Blocks:
         gr.HTML(HEADER)
         with gr.Tabs():
             loudness.build()
+            generation.build()
     demo.queue(max_size=QUEUE_LENGTH, default_concurrency_limit=CALLS_AT_ONCE)
     return demo
 
@@ -36,7 +38,7 @@ def launch(demo: gr.Blocks, **settings: Any) -> None:
     """Serve the app with its look and limits; settings are those of `gr.Blocks.launch`."""
     demo.launch(
         theme=Studio(),
-        css=CSS,
+        css=CSS + generation.CSS,
         max_file_size=LIMITS.file_bytes,
         show_error=True,  # what Gradio itself refuses (a text for a number) is told in its own words
         ssr_mode=False,

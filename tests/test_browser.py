@@ -1,6 +1,7 @@
 """The running app as a visitor meets it: a real server and a real browser."""
 
 import re
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,11 +12,18 @@ from playwright.sync_api import Page, expect
 import app
 import aural
 from aural.audio import Clip, read, write
+from tests.generation import tiny
 
 pytestmark = pytest.mark.browser
 
 RATE = 44_100
 LONG_WAIT_MS = 60_000
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tiny_checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with tiny.checkpoints(tmp_path_factory.mktemp("checkpoints")):
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -176,9 +184,90 @@ def test_a_long_run_shows_progress_and_can_be_cancelled(page: Page, address: str
     expect(page.get_by_role("rowheader", name="Integrated loudness")).to_have_count(0)
 
 
+def open_generate(page: Page, address: str, count: int, steps: int) -> None:
+    """The Generate tab with its advanced settings open."""
+    page.goto(address)
+    page.get_by_role("tab", name="Generate").click()
+    page.get_by_role("button", name=re.compile("^Advanced")).click()
+    page.get_by_label("number input for How many").fill(str(count))
+    page.get_by_label("number input for Steps").fill(str(steps))
+
+
+def test_a_visitor_picks_a_class_by_its_group_and_generates_variations(page: Page, address: str) -> None:
+    open_generate(page, address, count=2, steps=2)
+    page.get_by_text("Nature", exact=True).click()
+    page.get_by_role("button", name="Sea waves").click()
+    expect(page.get_by_label("Sound", exact=True)).to_have_value("Sea waves")
+    expect(page.get_by_label("Seed")).to_have_value("")
+    page.get_by_role("button", name="Generate", exact=True).click()
+    expect(page.get_by_text("What the classifier hears")).to_have_count(2, timeout=LONG_WAIT_MS)
+    message = page.get_by_text(re.compile(r"Sea waves, seed \d+: \d of 2 recognised"))
+    seed = re.search(r"seed (\d+)", message.inner_text())[1]
+    for number in range(2):
+        label = f"Seed {int(seed) + number}"
+        shown = page.locator(".aural-picture", has_text=label).locator("img")
+        expect(shown).to_be_visible()
+        assert shown.evaluate("image => image.complete && image.naturalWidth > 300"), label
+    expect(page.get_by_role("button", name="Play", exact=True)).to_have_count(2)
+    page.get_by_role("button", name="Keep this seed").click()
+    expect(page.get_by_label("Seed")).to_have_value(seed)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download all").click()
+    assert download.value.suggested_filename == f"sea_waves-seed-{seed}-all.zip"
+    with zipfile.ZipFile(download.value.path()) as archive:
+        assert archive.namelist() == [f"sea_waves-seed-{int(seed) + number}.wav" for number in range(2)]
+        assert archive.testzip() is None
+
+
+def test_a_class_is_found_by_typing(page: Page, address: str) -> None:
+    page.goto(address)
+    page.get_by_role("tab", name="Generate").click()
+    search = page.get_by_label("Sound", exact=True)
+    search.click()
+    # What stands there is selected, so typing replaces it.
+    page.wait_for_function("document.activeElement.selectionEnd - document.activeElement.selectionStart == 3")
+    page.keyboard.type("bells")
+    expect(page.get_by_role("option")).to_have_count(1)
+    page.get_by_role("option", name="Church bells").click()
+    expect(search).to_have_value("Church bells")
+
+
+def test_the_spectrogram_emerges_and_a_generation_can_be_cancelled(page: Page, address: str) -> None:
+    open_generate(page, address, count=8, steps=100)
+    page.get_by_role("button", name="Generate", exact=True).click()
+    emerging = page.locator(".aural-picture img")
+    expect(emerging).to_be_visible(timeout=LONG_WAIT_MS)
+    first = emerging.get_attribute("src")
+    expect(emerging).not_to_have_attribute("src", first or "", timeout=LONG_WAIT_MS)
+    expect(page.get_by_text(re.compile("^Generating")).first).to_be_visible()
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_text(re.compile("^Generating"))).to_have_count(0)
+    expect(page.get_by_role("button", name="Download all")).to_be_disabled()
+    expect(page.get_by_text("What the classifier hears")).to_have_count(0)
+
+
+def test_a_visitor_varies_an_upload_and_is_told_of_a_gap_without_an_end(
+    page: Page, address: str, recording: Path
+) -> None:
+    open_generate(page, address, count=1, steps=2)
+    page.get_by_role("button", name=re.compile("^From a sound")).click()
+    expect(page.get_by_label("Gap from, s")).to_have_value("")
+    page.locator('input[type="file"]').last.set_input_files(recording)
+    expect_audio(page)
+    page.get_by_role("button", name="Generate", exact=True).click()
+    expect(page.get_by_text("What the classifier hears")).to_have_count(1, timeout=LONG_WAIT_MS)
+    page.get_by_label("Gap from, s").fill("1")
+    page.get_by_role("button", name="Generate", exact=True).click()
+    expect(page.get_by_text("A gap needs both its start and its end")).to_be_visible(timeout=LONG_WAIT_MS)
+    expect(page.get_by_text("What the classifier hears")).to_have_count(0)
+    expect(page.get_by_role("button", name="Download all")).to_be_disabled()
+
+
 @pytest.mark.parametrize("width", [390, 1024, 1600])
 def test_no_width_needs_scrolling_sideways(page: Page, address: str, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 900})
     page.goto(address)
-    expect(page.get_by_role("button", name="Measure", exact=True)).to_be_visible()
-    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    for tab, button in (("Down-mix & Loudness", "Measure"), ("Generate", "Generate")):
+        page.get_by_role("tab", name=tab).click()
+        expect(page.get_by_role("button", name=button, exact=True)).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")

@@ -40,6 +40,12 @@ def main() -> None:
         expect(page.get_by_role("button", name="MP3")).to_be_enabled(timeout=WAIT_MS)
         page.wait_for_timeout(1000)
         page.screenshot(path=DOCS / "master.png")
+        page.get_by_role("tab", name="Generate").click()
+        page.get_by_label("number input for How many").fill("4")
+        page.get_by_role("button", name="Generate", exact=True).click()
+        expect(page.get_by_text("What the classifier hears")).to_have_count(4, timeout=WAIT_MS)
+        page.wait_for_timeout(1000)
+        page.screenshot(path=DOCS / "generate.png")
         browser.close()
     demo.close()
 

@@ -7,7 +7,7 @@ import html
 import inspect
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from typing import Any, ParamSpec, TypeVar
 
 import gradio as gr
@@ -24,15 +24,23 @@ WIDEST_NUMBER = 16  # characters: a cell that is longer holds words, which read 
 NO_AUDIO = "There is no audio yet: upload a file, record one, or choose an example."
 
 
-def follow(steps: Steps[T], progress: gr.Progress, text: str) -> Generator[Any, None, T]:
-    """Run steps with a progress bar; every update is a place where the visitor's cancel takes effect."""
+def follow(
+    steps: Steps[T],
+    progress: gr.Progress,
+    text: str,
+    preview: Callable[[float], Any] = lambda share: gr.skip(),  # noqa: ARG005
+) -> Generator[Any, None, T]:
+    """Run steps with a progress bar; every update is a place where the visitor's cancel takes effect.
+
+    preview: what the event's outputs show after a share done; as it is, they stay as they are.
+    """
     shown = 0.0
     try:
         while True:
             share = next(steps)
             if time.monotonic() - shown > SECONDS_BETWEEN_UPDATES:
                 progress(share, desc=text)
-                yield gr.skip()
+                yield preview(share)
                 shown = time.monotonic()
     except StopIteration as stop:
         result: T = stop.value
@@ -70,7 +78,11 @@ def takes(options: type[Any]) -> Callable[[Callable[..., Iterator[Any]]], Callab
                 parameters.append(parameter)
                 continue
             parameters += [
-                parameter.replace(name=field.name, default=field.default, annotation=field.type)
+                parameter.replace(
+                    name=field.name,
+                    default=parameter.empty if field.default is MISSING else field.default,
+                    annotation=field.type,
+                )
                 for field in fields(options)
             ]
         signature = inspect.Signature(parameters)
@@ -86,6 +98,27 @@ def takes(options: type[Any]) -> Callable[[Callable[..., Iterator[Any]]], Callab
         return taking
 
     return decorate
+
+
+def keep_empty(fields: list[gr.Number]) -> None:
+    """Gradio gives an empty number a 0 once its accordion opens, unless the page's load has emptied it."""
+    page = gr.context.Context.root_block
+    assert page is not None, "a tab is built inside Blocks"
+    # A single output would take a list as its value.
+    nothing = [None] * len(fields) if len(fields) > 1 else None
+    page.load(lambda: nothing, None, fields, api_visibility="private", queue=False)
+
+
+def picture(label: str) -> gr.Image:
+    """A place for one of the pictures of `aural.ui.plots`."""
+    return gr.Image(
+        label=label,
+        type="filepath",
+        format="png",
+        interactive=False,
+        buttons=["download", "fullscreen"],
+        elem_classes="aural-picture",
+    )
 
 
 def load(path: str | None) -> Clip:

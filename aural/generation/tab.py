@@ -1,0 +1,394 @@
+"""The Generate tab: a class in, one to eight sounds out; or an uploaded sound varied, filled, extended."""
+
+from __future__ import annotations
+
+import html
+import random
+import zipfile
+from collections.abc import Generator
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import gradio as gr
+import numpy as np
+from numpy.typing import NDArray
+
+from aural.audio import write
+from aural.generation import pipeline
+from aural.generation.classes import CLASSES, GROUPS, find, title
+from aural.ui import plots
+from aural.ui.players import audio_input
+from aural.ui.running import answers, follow, keep_empty, load, picture, takes
+from aural.ui.storage import result_path
+from aural.ui.theme import ACCENT_ON_DARK
+
+Answer = Generator[Any, None, None]
+Field = TypeVar("Field", bound=gr.components.Component)
+
+PREVIEWS = 8  # pictures of the spectrogram on its way
+PREVIEW_SCALE = 0.5  # of a picture's size: drawn and sent while the visitor waits
+MESSAGE_HEIGHT = 64  # pixels: room for the progress bar
+NO_CLASS = ""  # Gradio's dropdowns have no None among their choices
+
+GROUP_NAMES = ("Animals", "Nature", "People", "Home", "City")  # in the order of GROUPS, short for a phone
+# What is typed to search a dropdown replaces the choice that stands there, and does not follow it. Letting go
+# of the mouse would undo the selection.
+SELECT_ALL = """() => {
+  const field = document.activeElement;
+  field.addEventListener("mouseup", (event) => event.preventDefault(), { once: true });
+  field.select();
+}"""
+
+SAMPLER_NAMES = {"dpm++": "DPM-Solver++", "unipc": "UniPC", "ddim": "DDIM"}
+VOCODER_NAMES = {"vocoder": "neural vocoder", "griffin_lim": "Griffin-Lim"}
+
+DEFAULTS = pipeline.Options(label="dog")
+
+CSS = Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
+
+
+def build() -> None:
+    """Add the tab to the Blocks being built."""
+    with gr.Tab("Generate", id="generate"), gr.Row():
+        with gr.Column(scale=2, min_width=320):
+            label = _class_picker()
+            count = _slider(
+                DEFAULTS.count, 1, pipeline.MOST_CLIPS, 1, "How many", "Variations, made in one go."
+            )
+            source, strength, gap_start, gap_end = _source_section()
+            others, seed = _advanced_section()
+        with gr.Column(scale=5, min_width=320):
+            _result_section(
+                {
+                    "label": label,
+                    "count": count,
+                    "strength": strength,
+                    "gap_start_seconds": gap_start,
+                    "gap_end_seconds": gap_end,
+                    "seed": seed,
+                    **others,
+                },
+                source,
+            )
+
+
+def _class_picker() -> gr.Dropdown:
+    """All classes by search, and ten at a time by their group; the dropdown holds what is chosen."""
+    label = _unchecked(
+        gr.Dropdown(
+            [(title(name), name) for name in CLASSES],
+            value=DEFAULTS.label,
+            label="Sound",
+            info="One of 50: type to search, or choose below.",
+        )
+    )
+    label.focus(None, js=SELECT_ALL, api_visibility="private", queue=False)
+    first = next(iter(GROUPS))
+    group = gr.Radio(
+        list(zip(GROUP_NAMES, GROUPS, strict=True)), value=first, label="Group", elem_classes="aural-groups"
+    )
+    chips = gr.Dataset(components=[label], samples=_samples(first), label="In this group", type="values")
+    surprise = gr.Button("Surprise me", size="sm")
+    group.change(
+        lambda name: gr.Dataset(samples=_samples(name)), group, chips, api_visibility="private", queue=False
+    )
+    chips.click(lambda sample: sample[0], chips, label, api_visibility="private", queue=False)
+    surprise.click(lambda: random.choice(CLASSES), None, label, api_visibility="private", queue=False)
+    return label
+
+
+def _samples(group: str) -> list[list[str]]:
+    return [[name] for name in GROUPS[group]]
+
+
+def _source_section() -> tuple[gr.Audio, gr.Slider, gr.Number, gr.Number]:
+    with gr.Accordion("From a sound", open=False):
+        gr.Markdown(
+            "Start from a sound of yours, 10 s at most: it is **varied** towards the class above. "
+            "Mark a gap, and only that is **filled**; a gap that ends after the sound **extends** it."
+        )
+        source = audio_input("Sound to start from")
+        strength = _slider(
+            DEFAULTS.strength,
+            0.05,
+            1,
+            0.05,
+            "Strength",
+            "How far a variation may go: near 0 little changes, 1 keeps nothing.",
+        )
+        with gr.Row():
+            gap_start = gr.Number(None, label="Gap from, s", info="Empty: no gap.", min_width=120)
+            gap_end = gr.Number(None, label="Gap to, s", info="Up to 10.", min_width=120)
+    keep_empty([gap_start, gap_end])
+    return source, strength, gap_start, gap_end
+
+
+def _advanced_section() -> tuple[dict[str, gr.components.Component], gr.Number]:
+    """All other settings by the names of their options, and the seed."""
+    with gr.Accordion("Advanced", open=False):
+        seed = gr.Number(
+            None, label="Seed", info="The same seed, the same sound. Empty: a new one each time."
+        )
+        seconds = _slider(
+            DEFAULTS.seconds,
+            0.5,
+            pipeline.MOST_SECONDS,
+            0.5,
+            "Duration, s",
+            "The model has learnt clips of 5 s.",
+        )
+        steps = _slider(DEFAULTS.steps, 1, 100, 1, "Steps", "Of denoising: more is finer and slower.")
+        guidance = _slider(
+            DEFAULTS.guidance,
+            1,
+            10,
+            0.1,
+            "Guidance",
+            "1 is none; more is truer to the class, and less varied.",
+        )
+        sampler = _unchecked(
+            gr.Radio(
+                [(name, key) for key, name in SAMPLER_NAMES.items()],
+                value=DEFAULTS.sampler,
+                label="Sampler",
+                info="How a step follows from the last one.",
+            )
+        )
+        vocoder = _unchecked(
+            gr.Radio(
+                [(name, key) for key, name in VOCODER_NAMES.items()],
+                value=DEFAULTS.vocoder,
+                label="Phase",
+                info="What turns the spectrogram into sound.",
+            )
+        )
+        morph = _unchecked(
+            gr.Dropdown(
+                [("none", NO_CLASS), *((title(name), name) for name in CLASSES)],
+                value=DEFAULTS.morph or NO_CLASS,
+                label="Morph with",
+                info="A second class, mixed into the first.",
+            )
+        )
+        morph.focus(None, js=SELECT_ALL, api_visibility="private", queue=False)
+        morph_share = _slider(
+            DEFAULTS.morph_share, 0, 1, 0.05, "Share of the second class", "0.5: half and half."
+        )
+        loop = gr.Checkbox(DEFAULTS.loop, label="Loop", info="The end runs seamlessly into the start.")
+    keep_empty([seed])
+    others: dict[str, gr.components.Component] = {
+        "seconds": seconds,
+        "steps": steps,
+        "guidance": guidance,
+        "sampler": sampler,
+        "vocoder": vocoder,
+        "morph": morph,
+        "morph_share": morph_share,
+        "loop": loop,
+    }
+    return others, seed
+
+
+def _result_section(settings: dict[str, gr.components.Component], source: gr.Audio) -> None:
+    with gr.Row():
+        run = gr.Button("Generate", variant="primary")
+        cancel = gr.Button("Cancel", variant="stop")
+    message = gr.Markdown(min_height=1)
+    emerging = picture("Spectrogram")
+    with gr.Row():
+        archive = gr.DownloadButton("Download all", interactive=False)
+        keep_seed = gr.Button("Keep this seed", interactive=False)
+    with gr.Row(elem_classes="aural-cards"):
+        card_parts = [part for _ in range(pipeline.MOST_CLIPS) for part in _card()]
+    with gr.Accordion("All figures as JSON", open=False):
+        figures = gr.JSON(label="Settings and guesses")
+    files = gr.File(label="Sounds", file_count="multiple", visible=False)
+    pictures = gr.State()  # one for each card
+    event = run.click(
+        generate,
+        [*(settings[name] for name in pipeline.Options.__dataclass_fields__), source],
+        [files, figures, emerging, pictures],
+        api_name="generate",
+        concurrency_id="audio",
+        show_progress_on=message,  # not over the spectrogram
+    )
+    run.click(
+        _cleared,
+        None,
+        [emerging, message, archive, keep_seed, *card_parts],
+        api_visibility="private",
+        queue=False,
+    )
+    shown = event.success(
+        _show,
+        [files, figures, pictures],
+        [emerging, message, archive, keep_seed, *card_parts],
+        api_visibility="private",
+    )
+    cancel.click(None, cancels=[event, shown], api_visibility="private")
+    keep_seed.click(
+        lambda figures: figures["seed"], figures, settings["seed"], api_visibility="private", queue=False
+    )
+
+
+@answers
+@takes(pipeline.Options)
+def generate(
+    options: pipeline.Options,
+    source: str | None = None,
+    progress: gr.Progress = gr.Progress(),
+) -> Answer:
+    """Make one to eight sounds of a class, or vary, fill or extend an uploaded sound.
+
+    Returns the sounds (WAV, 24 bit), the settings with the seed that was used and the five classes that each
+    sound most resembles, and a picture of the spectrograms.
+    """
+    clip = load(source) if source else None
+    preview = _Preview()
+    steps = pipeline.generate_steps(options, clip, watch=preview.watch)
+    result = yield from follow(steps, progress, "Generating", preview.outputs)
+    progress(0.95, desc="Drawing")
+    label, morph = (None if name is None else CLASSES[find(name)] for name in (options.label, options.morph))
+    files = []
+    for seed, made in enumerate(result.clips, start=result.seed):
+        files.append(result_path(source or str(label), f"seed-{seed}.wav"))
+        write(made, files[-1])
+    figures = {
+        **asdict(options),
+        "label": label,
+        "morph": morph,
+        "seed": result.seed,
+        "message": result.message,
+        "guesses": [[asdict(guess) for guess in guesses] for guesses in result.guesses],
+    }
+    pictures = [_draw([mel]) for mel in result.mels]
+    yield files, figures, pictures[0] if len(pictures) == 1 else _draw(result.mels), pictures
+
+
+class _Preview:
+    """The spectrograms on their way, drawn at most `PREVIEWS` times."""
+
+    def __init__(self) -> None:
+        self._mels: NDArray[np.floating[Any]] | None = None
+        self._next_share = 0.0
+
+    def watch(self, mels: NDArray[np.floating[Any]]) -> None:
+        """Note the latest; mels: (count, bands, frames), scaled."""
+        self._mels = mels
+
+    def outputs(self, share: float) -> Any:
+        """What `generate`'s outputs show when this share is done."""
+        if self._mels is None or share < self._next_share:
+            return gr.skip()
+        self._next_share = share + 1 / PREVIEWS
+        return gr.skip(), gr.skip(), _draw(list(self._mels), PREVIEW_SCALE), gr.skip()
+
+
+def _draw(mels: Any, scale: float = 1.0) -> str:
+    from aural.audio.spectral import DEFAULT_FRONT_END as FRONT_END
+
+    seconds = mels[0].shape[1] * FRONT_END.hop / FRONT_END.rate
+    return plots.save(plots.spectrogram_tiles(mels, seconds, _band_centres_hz()), scale)
+
+
+@cache
+def _band_centres_hz() -> NDArray[np.floating[Any]]:
+    """The centre of gravity of each mel band."""
+    from aural.audio.spectral import DEFAULT_FRONT_END as FRONT_END
+    from aural.audio.spectral import mel_filters
+
+    filters = mel_filters(FRONT_END).numpy()
+    centres: NDArray[np.floating[Any]] = (
+        filters @ np.linspace(0, FRONT_END.rate / 2, FRONT_END.bins) / filters.sum(1)
+    )
+    return centres
+
+
+def _show(files: list[str], figures: dict[str, Any], pictures: list[str]) -> list[Any]:
+    wanted = {figures["label"], figures["morph"]}
+    updates: list[Any] = []
+    rows = zip(files, pictures, figures["guesses"], strict=True)
+    for seed, (file, path, guesses) in enumerate(rows, start=figures["seed"]):
+        shown = gr.Image(path, label=f"Seed {seed}")
+        player = gr.Audio(file, loop=figures["loop"])
+        updates += [gr.Column(visible=True), shown, player, _guesses_list(guesses, wanted)]
+    hidden = [gr.Column(visible=False), None, None, None]
+    updates += hidden * (pipeline.MOST_CLIPS - len(files))
+    return [
+        gr.Image(visible=False),
+        gr.Markdown(_message(figures), min_height=1),
+        gr.DownloadButton(value=_zip(files), interactive=True),
+        gr.Button(interactive=True),
+        *updates,
+    ]
+
+
+def _message(figures: dict[str, Any]) -> str:
+    names = [title(name) for name in (figures["label"], figures["morph"]) if name]
+    wanted = {figures["label"], figures["morph"]}
+    hits = sum(guesses[0]["label"] in wanted for guesses in figures["guesses"])
+    count = len(figures["guesses"])
+    verdict = ("recognised" if hits else "not recognised") if count == 1 else f"{hits} of {count} recognised"
+    what = f"**{' + '.join(names)}**, seed {figures['seed']}: {verdict} by the classifier."
+    return f"{what} {figures['message']}".strip()
+
+
+def _guesses_list(guesses: list[dict[str, Any]], wanted: set[str | None]) -> str:
+    """The guesses as bars; those of the wanted classes stand out."""
+    rows = ""
+    for guess in guesses:
+        mark = ' class="wanted"' if guess["label"] in wanted else ""
+        share = guess["probability"]
+        cells = (title(guess["label"]), "< 1 %" if share < 0.01 else f"{100 * share:.0f} %")
+        row = "".join(f"<span>{html.escape(cell)}</span>" for cell in cells)
+        rows += f'<li{mark} style="--share: {share:.1%}">{row}</li>'
+    return f'<div class="aural-guesses"><p>What the classifier hears</p><ol>{rows}</ol></div>'
+
+
+def _zip(files: list[str]) -> str:
+    path = result_path(files[0], "all.zip")
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for file in files:
+            archive.write(file, Path(file).name)
+    return path
+
+
+def _cleared() -> list[Any]:
+    """A run starts on an empty page: what is shown belongs to the settings at hand, or to none."""
+    card = [gr.Column(visible=False), None, None, None]
+    return [
+        gr.Image(value=None, visible=True),
+        gr.Markdown("", min_height=MESSAGE_HEIGHT),
+        gr.DownloadButton(value=None, interactive=False),
+        gr.Button(interactive=False),
+        *card * pipeline.MOST_CLIPS,
+    ]
+
+
+def _card() -> list[Any]:
+    """The place of one variation: column, picture, player, guesses."""
+    with gr.Column(visible=False, min_width=280) as column:
+        shown = picture("Spectrogram")
+        player = gr.Audio(
+            show_label=False,
+            type="filepath",
+            interactive=False,
+            buttons=["download"],
+            waveform_options=gr.WaveformOptions(
+                waveform_color="#8b8b94", waveform_progress_color=ACCENT_ON_DARK
+            ),
+        )
+        guesses = gr.HTML()
+    return [column, shown, player, guesses]
+
+
+def _slider(value: float, minimum: float, maximum: float, step: float, label: str, info: str) -> gr.Slider:
+    return _unchecked(gr.Slider(minimum, maximum, value, step=step, label=label, info=info))
+
+
+def _unchecked(component: Field) -> Field:
+    """The same component, which leaves it to the pipeline to refuse a program's value, and to say why."""
+    component.preprocess = lambda payload: None if payload == NO_CLASS else payload  # type: ignore[method-assign]
+    return component
