@@ -1,8 +1,10 @@
 # make app · make test · make check · make bench. Each sets up what it needs in .venv first.
+# make train-generation · make train-vocoding · make train-classifier · make ablation: DATA=, and ARGS= for more.
 PYTHON ?= python3
 BIN = .venv/bin
+DATA ?= data
 
-.PHONY: app test check format bench clean
+.PHONY: app test check format bench train-generation train-vocoding train-classifier ablation clean
 
 app: .venv/app
 	$(BIN)/python app.py $(ARGS)
@@ -21,6 +23,19 @@ format: .venv/dev
 
 bench: .venv/dev
 	$(BIN)/python -m tests.bench
+
+# $(DATA) holds esc50/, a clone of karolpiczak/ESC-50; the vocoder reads what else is there.
+train-generation: .venv/dev
+	$(BIN)/python -m aural.generation.train --data $(DATA)/esc50 $(ARGS)
+
+train-vocoding: .venv/dev
+	$(BIN)/python -m aural.vocoding.train --data $(DATA) $(ARGS)
+
+train-classifier: .venv/dev
+	$(BIN)/python -m aural.generation.train_classifier --data $(DATA)/esc50 $(ARGS)
+
+ablation: .venv/dev
+	$(BIN)/python -m aural.generation.ablation --data $(DATA)/esc50 $(ARGS)
 
 .venv/app: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "AURAL needs Python 3.11 or newer: make PYTHON=python3.12")'

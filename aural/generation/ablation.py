@@ -1,0 +1,255 @@
+"""The study's ablation in small: what the loss, attention, normalisation and the prediction are each worth.
+
+    make ablation, or: python -m aural.generation.ablation --data DIR [--steps 500] [--per-class 3]
+
+Every arm trains a small U-Net from the same seed on the same batches for the same number of steps, then
+generates the same classes from the same noise, without guidance and with the app's. The audio is made by
+Griffin-Lim, as in the study, and scored by the shipped classifier. What is finished in --folder is not done
+again, and an arm that was cut goes on. One processor core takes about 5 minutes for an arm.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, astuple, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from aural.audio.spectral import magnitude_from_mel, unscale
+from aural.errors import OptionError
+from aural.generation.classes import CLASSES
+from aural.generation.data import LENGTH, Esc50, load
+from aural.generation.diffusion import SpectrogramPipeline
+from aural.generation.evaluate import (
+    Quality,
+    Real,
+    Scored,
+    Scorer,
+    Sounds,
+    first_of_each,
+    our_scorer,
+    quality,
+    score,
+    shown,
+    sixteen_bits,
+)
+from aural.generation.model import Config, Denoiser
+from aural.generation.pipeline import Options
+from aural.generation.train import TINY, Objective, train_denoiser
+from aural.training.loop import STATE, Settings
+from aural.training.metrics import Integers
+from aural.vocoding.griffin_lim import griffin_lim
+
+CHUNK = 10  # clips in one pass of the network
+SAMPLING_STEPS = 15
+SMALL = Config(channels=(48, 80, 112))
+
+
+@dataclass(frozen=True)
+class Published:
+    """Figures of the study: FAD of its first ten classes, accuracies by CLAP."""
+
+    fad: float
+    top_1: float
+    top_5: float
+    top_10: float
+    map_10: float
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to train."""
+
+    name: str
+    config: Config
+    objective: Objective
+    published: Published | None  # of the study's arm nearest to it
+
+
+@dataclass(frozen=True)
+class Found:
+    """What an arm has come to."""
+
+    minutes: float  # of training
+    parameters: int
+    plain: Quality  # without guidance
+    guided: Quality  # with the app's
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Who scores, and the real clips to score against."""
+
+    scorer: Scorer
+    labels: tuple[int, ...]  # the classes that are generated
+    training: Scored  # their clips of folds 1-4
+    unseen: Scored  # and of fold 5
+
+    @staticmethod
+    def of(clips: Esc50, scorer: Scorer, labels: Sequence[int] = range(len(CLASSES))) -> Judge:
+        """A judge who has heard the real clips."""
+        real = Real.of(clips, labels)
+        return Judge(scorer, tuple(labels), score(real.training, scorer), score(real.unseen, scorer))
+
+    def quality(self, sounds: Sounds) -> Quality:
+        """The figures of some clips."""
+        return quality(score(sounds, self.scorer), self.training, self.unseen)
+
+    def real(self, per_class: int) -> Quality:
+        """The figures of as many real clips that nobody was trained on."""
+        return quality(first_of_each(self.unseen, per_class), self.training, self.unseen)
+
+
+def arms(config: Config = SMALL) -> dict[str, Arm]:
+    """The recipe, and what becomes of it with one thing changed; by the name of the run's folder.
+
+    The study predicted noise, and left out attention and normalisation with L1.
+    """
+    l2, l1 = Objective("l2"), Objective("l1")
+    unattended, as_it_is = replace(config, attention=False), replace(config, normalise=False)
+    noise = replace(config, predicts="noise")
+    return {
+        "recipe": Arm("the recipe: predicts the clean spectrogram, L2", config, l2, None),
+        "l1": Arm("L1", config, l1, Published(15.47, 0.156, 0.411, 0.562, 0.266)),
+        "no-attention": Arm("no attention", unattended, l2, Published(15.21, 0.202, 0.489, 0.661, 0.324)),
+        "no-normalisation": Arm(
+            "no normalisation", as_it_is, l2, Published(21.85, 0.076, 0.262, 0.425, 0.160)
+        ),
+        "noise": Arm(
+            "as the study: predicts the noise, L2", noise, l2, Published(14.44, 0.220, 0.504, 0.674, 0.341)
+        ),
+    }
+
+
+def run_arm(arm: Arm, clips: Esc50, run: Settings, judge: Judge, per_class: int) -> Found:
+    """Train, generate and score one arm; a finished one is read from the run's folder.
+
+    Raises:
+        OptionError: the folder holds an arm with other settings.
+    """
+    settings = {
+        "config": arm.config.as_json(),
+        "objective": asdict(arm.objective),
+        **{name: getattr(run, name) for name in ("steps", "batch", "seed", "precision")},
+    }
+    _require_same(run.folder / "arm.json", settings)
+    figures = run.folder / f"figures-{per_class}.json"
+    if figures.is_file():
+        held = json.loads(figures.read_text(encoding="utf-8"))
+        return Found(held["minutes"], held["parameters"], Quality(**held["plain"]), Quality(**held["guided"]))
+    denoiser, outcome = train_denoiser(
+        clips, arm.config, arm.objective, replace(run, resume=(run.folder / STATE).is_file())
+    )
+    labels = np.repeat(np.asarray(judge.labels, np.int64), per_class)
+    found = Found(
+        minutes=round(outcome.minutes, 2),
+        parameters=sum(weight.numel() for weight in denoiser.parameters()),
+        plain=judge.quality(generated(denoiser, labels, 1.0, run.seed)),
+        guided=judge.quality(generated(denoiser, labels, Options(label=CLASSES[0]).guidance, run.seed)),
+    )
+    figures.write_text(json.dumps(asdict(found), indent=1) + "\n", encoding="utf-8")
+    return found
+
+
+def generated(denoiser: Denoiser, labels: Integers, guidance: float, seed: int) -> Sounds:
+    """One clip for each label, by Griffin-Lim; clip k starts from the same noise whatever the denoiser."""
+    pipeline = SpectrogramPipeline.of(denoiser, "dpm++")
+    pipeline.set_progress_bar_config(disable=True)
+    waves = []
+    for first in tqdm(range(0, len(labels), CHUNK), desc=f"guidance {guidance:g}", mininterval=5):
+        part = labels[first : first + CHUNK]
+        generators = [torch.Generator().manual_seed(seed + first + number) for number in range(len(part))]
+        (mels,) = pipeline(part.tolist(), SAMPLING_STEPS, guidance, generators, return_dict=False)
+        audio = griffin_lim(magnitude_from_mel(unscale(torch.as_tensor(mels))), LENGTH)
+        waves.append(sixteen_bits(audio.numpy()))
+    return Sounds(np.concatenate(waves), labels, np.full(len(labels), -1, np.int64))
+
+
+def report(rows: dict[str, tuple[Arm, Found]], real: Quality) -> str:
+    """The two tables in Markdown."""
+    columns = ["FAD", "top-1", "top-5", "top-10", "mAP@10"]
+    published = rows["noise"][1].plain.fad if "noise" in rows else None
+    headings = ["M parameters", "minutes", *columns, "FAD by that of the last arm"]
+    headings += [f"study: {name}" for name in columns]
+    lines = [
+        "Without guidance, as the study. Its own figures come from other scorers: FAD of ten classes, "
+        "accuracies by CLAP.",
+        "",
+        *_header(headings),
+    ]
+    for arm, found in rows.values():
+        fad = found.plain.fad
+        ratio = None if published is None or fad is None else fad / published
+        cells = [found.parameters / 1e6, found.minutes, *_figures(found.plain), ratio]
+        cells += astuple(arm.published) if arm.published else [None] * len(columns)
+        lines.append(_row(arm.name, cells))
+    empty = [None] * (1 + len(columns))
+    lines += [_row(f"{real.clips} real clips of fold 5", [None, None, *_figures(real), *empty]), ""]
+    lines += ["With the app's guidance.", "", *_header(columns)]
+    lines += [_row(arm.name, _figures(found.guided)) for arm, found in rows.values()]
+    return "\n".join(lines)
+
+
+def _figures(row: Quality) -> list[float | None]:
+    return [row.fad, row.top_1, row.top_5, row.top_10, row.map_10]
+
+
+def _header(headings: Sequence[str]) -> list[str]:
+    return ["| | " + " | ".join(headings) + " |", "| --- |" + " ---: |" * len(headings)]
+
+
+def _row(name: str, cells: Sequence[float | None]) -> str:
+    return f"| {name} | " + " | ".join(map(shown, cells)) + " |"
+
+
+def _require_same(file: Path, settings: dict[str, object]) -> None:
+    """Note the settings of a new arm, or compare them with those of the arm that is there."""
+    text = json.dumps(settings, indent=1) + "\n"
+    if file.is_file() and file.read_text(encoding="utf-8") != text:
+        raise OptionError(f"{file.parent} holds an arm with other settings: give another --folder.")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, encoding="utf-8")
+
+
+def main(command: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True, help="a clone of karolpiczak/ESC-50")
+    parser.add_argument("--folder", type=Path, default=Path("runs/ablation"), help="holds a folder per arm")
+    parser.add_argument("--steps", type=int, default=500, help="of training, the same for each arm")
+    parser.add_argument("--batch", type=int, default=16, help="clips a step")
+    parser.add_argument("--per-class", type=int, default=3, help="clips generated of each class, twice")
+    parser.add_argument("--channels", type=int, nargs=3, default=SMALL.channels, help="of the U-Net's levels")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--precision", choices=("no", "bf16"), default="bf16", help="of the forward pass")
+    parser.add_argument("--arms", nargs="+", choices=tuple(arms()), default=tuple(arms()))
+    parser.add_argument("--smoke", action="store_true", help="a tiny model for seconds, to see that it runs")
+    chosen = parser.parse_args(command)
+    if chosen.per_class < 2:
+        raise OptionError("Distances within a class need 2 clips of it: give --per-class 2 or more.")
+    clips = load(chosen.data)
+    judge = Judge.of(clips, our_scorer(), range(2 if chosen.smoke else len(CLASSES)))
+    offered = arms(TINY if chosen.smoke else replace(SMALL, channels=tuple(chosen.channels)))
+    rows = {}
+    for name in chosen.arms:
+        run = Settings(
+            folder=chosen.folder / name,
+            steps=2 if chosen.smoke else chosen.steps,
+            batch=chosen.batch,
+            seed=chosen.seed,
+            warm_up=max(1, chosen.steps // 10),
+            precision=chosen.precision,
+        )
+        rows[name] = offered[name], run_arm(offered[name], clips, run, judge, chosen.per_class)
+        print(_row(name, _figures(rows[name][1].plain)), flush=True)
+    print("\n" + report(rows, judge.real(chosen.per_class)))
+
+
+if __name__ == "__main__":
+    main()
