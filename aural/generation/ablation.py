@@ -48,6 +48,7 @@ from aural.vocoding.griffin_lim import griffin_lim
 CHUNK = 10  # clips in one pass of the network
 SAMPLING_STEPS = 15
 SMALL = Config(channels=(48, 80, 112))
+RAW_TEXTURE = Config.texture * 0.035  # the mean variance of a band of the scaled log-mel in folds 1-4
 
 
 @dataclass(frozen=True)
@@ -108,10 +109,14 @@ class Judge:
 def arms(config: Config = SMALL) -> dict[str, Arm]:
     """The recipe, and what becomes of it with one thing changed; by the name of the run's folder.
 
-    The study predicted noise, and left out attention and normalisation with L1.
+    The study predicted noise, and left out attention and normalisation with L1. The variance of the grain is
+    that of normalised bands, so the arm without normalisation has it in its own units.
     """
     l2, l1 = Objective("l2"), Objective("l1")
-    unattended, as_it_is = replace(config, attention=False), replace(config, normalise=False)
+    unattended, as_it_is = (
+        replace(config, attention=False),
+        replace(config, normalise=False, texture=RAW_TEXTURE),
+    )
     noise = replace(config, predicts="noise")
     return {
         "recipe": Arm("the recipe: predicts the clean spectrogram, L2", config, l2, None),
@@ -243,7 +248,6 @@ def main(command: list[str] | None = None) -> None:
             steps=2 if chosen.smoke else chosen.steps,
             batch=chosen.batch,
             seed=chosen.seed,
-            warm_up=max(1, chosen.steps // 10),
             precision=chosen.precision,
         )
         rows[name] = offered[name], run_arm(offered[name], clips, run, judge, chosen.per_class)

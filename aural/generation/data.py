@@ -27,6 +27,7 @@ from aural.generation.model import (
     FRAMES,
     QUANTILES,
     REAL_FRAMES,
+    SILENT_BELOW,
     Conditioning,
     active_share,
 )
@@ -190,7 +191,7 @@ def describe(clips: Esc50, conditioning: Conditioning) -> None:
 
 def _last_sound(mel: Tensor) -> Tensor:
     """(clips,): the number of frames up to the last that sounds."""
-    sounds = (mel.amax(1) > 0.1).long()
+    sounds = (mel.amax(1) > SILENT_BELOW).long()
     return (sounds * torch.arange(1, mel.shape[2] + 1, device=mel.device)).amax(1)
 
 

@@ -41,9 +41,9 @@ from aural.generation.model import (
     schedule,
 )
 
-# Where guidance acts, as noise over signal. Above, it makes all samples of a class alike; below, the picture
-# is settled and a second pass of the network would change nothing that is heard.
-GUIDED_NOISE = (0.4, 6.0)
+# Guidance acts while noise over signal is above this. Below, the picture is settled and a second pass of the
+# network would change nothing that is heard.
+GUIDED_ABOVE = 0.2
 # Windows in one pass of the network: more take more memory and save no time.
 MOST_WINDOWS = 16
 
@@ -94,8 +94,8 @@ class SpectrogramPipeline(DiffusionPipeline):  # type: ignore[misc]
     def __call__(
         self,
         class_labels: Sequence[int] | Tensor | None = None,
-        num_inference_steps: int = 25,
-        guidance_scale: float = 2.0,
+        num_inference_steps: int = 15,
+        guidance_scale: float = 4.0,
         generator: Generators = None,
         *,
         condition: Tensor | None = None,
@@ -191,8 +191,8 @@ class SpectrogramPipeline(DiffusionPipeline):  # type: ignore[misc]
     def denoise_steps(
         self,
         condition: Tensor,
-        steps: int = 25,
-        guidance: float = 2.0,
+        steps: int = 15,
+        guidance: float = 4.0,
         generator: Generators = None,
         *,
         num_frames: int = REAL_FRAMES,
@@ -241,7 +241,7 @@ class SpectrogramPipeline(DiffusionPipeline):  # type: ignore[misc]
             turns = [int(torch.randint(canvas, (), generator=one)) if loop else 0 for one in generators]
             with inference(device.type):
                 signal, noise = denoiser.levels(timestep[None])
-                is_guided = guidance != 1 and GUIDED_NOISE[0] < float(noise / signal) < GUIDED_NOISE[1]
+                is_guided = guidance != 1 and float(noise / signal) > GUIDED_ABOVE
                 predicted = _predict(
                     denoiser,
                     _turned(latents, turns),
@@ -263,17 +263,9 @@ class SpectrogramPipeline(DiffusionPipeline):  # type: ignore[misc]
         return clean[..., :num_frames]
 
     def _denoiser(self) -> Denoiser:
-        """The denoiser that the components make; its own parts, which they replace, take no memory."""
-        with torch.device("meta"):
-            denoiser = Denoiser(
-                Config(
-                    channels=tuple(self.unet.config.block_out_channels),
-                    groups=self.unet.config.norm_num_groups,
-                    predicts=self.config["predicts"],
-                    texture=self.config["texture"],
-                )
-            )
-        denoiser.unet, denoiser.conditioning = self.unet, self.conditioning
+        """The denoiser that the components make."""
+        config = Config(predicts=self.config["predicts"], texture=self.config["texture"])
+        denoiser = Denoiser(config, unet=self.unet, conditioning=self.conditioning)
         denoiser.alphas_cumprod = self.scheduler.alphas_cumprod.to(self._execution_device)
         return denoiser
 

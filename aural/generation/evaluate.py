@@ -228,7 +228,9 @@ def vocoded_sounds(folder: Path, real: Sounds, vocoder: Vocoder) -> Sounds:
         for part in tqdm(_parts(real.waves), desc=f"{vocoder} of real clips", mininterval=5)
     ]
     folder.mkdir(parents=True, exist_ok=True)
-    np.savez(file, waves=np.concatenate(waves))
+    partial = file.with_suffix(".part.npz")
+    np.savez(partial, waves=np.concatenate(waves))
+    partial.replace(file)
     return replace(real, waves=np.concatenate(waves))
 
 
@@ -589,8 +591,8 @@ def main(command: list[str] | None = None) -> None:
     }
     order = sorted(labels, key=lambda label: (-accuracies[label], distances[label]))
     for name, part in (("Best", order[:5]), ("Worst", order[::-1][:5])):
-        shown = (f"{CLASSES[n]} {accuracies[n]:.2f} (real {real_accuracies[n]:.2f})" for n in part)
-        print(f"{name} classes, top-1: " + ", ".join(shown))
+        listed = (f"{CLASSES[n]} {accuracies[n]:.2f} (real {real_accuracies[n]:.2f})" for n in part)
+        print(f"{name} classes, top-1: " + ", ".join(listed))
     if chosen.json:
         _write(chosen.json, found)
     if chosen.pictures:

@@ -94,27 +94,18 @@ class Denoiser(nn.Module):
 
     alphas_cumprod: Tensor
 
-    def __init__(self, config: Config = Config()) -> None:
+    def __init__(
+        self,
+        config: Config = Config(),
+        *,
+        unet: UNet2DModel | None = None,
+        conditioning: Conditioning | None = None,
+    ) -> None:
+        """Args: unet, conditioning: parts that exist already, of any size; None: new ones."""
         super().__init__()
         self.config = config
-        size = PATCH_BANDS * PATCH_FRAMES
-        plain, attending = ("DownBlock2D", "UpBlock2D"), ("AttnDownBlock2D", "AttnUpBlock2D")
-        kinds = [plain] + [attending if config.attention else plain] * (LEVELS - 1)
-        self.unet: UNet2DModel = UNet2DModel(
-            sample_size=(BANDS // PATCH_BANDS, FRAMES // PATCH_FRAMES),
-            in_channels=size + 1,  # and the band, which a convolution cannot know
-            out_channels=size,
-            layers_per_block=config.layers,
-            block_out_channels=config.channels,
-            down_block_types=[down for down, _ in kinds],
-            up_block_types=[up for _, up in reversed(kinds)],
-            add_attention=config.attention,
-            attention_head_dim=32,
-            norm_num_groups=config.groups,
-            dropout=config.dropout,
-            class_embed_type="identity",
-        )
-        self.conditioning = Conditioning(4 * config.channels[0])
+        self.unet: UNet2DModel = unet or _new_unet(config)
+        self.conditioning = conditioning or Conditioning(4 * config.channels[0])
         betas = schedule("ddim").betas
         self.register_buffer("alphas_cumprod", torch.cumprod(1 - betas, 0), persistent=False)
 
@@ -184,6 +175,26 @@ class Denoiser(nn.Module):
         quantiles = self.conditioning.active_quantiles[labels]
         ends = torch.gather(quantiles, 1, torch.stack((lower, lower + 1), 1))
         return torch.lerp(ends[:, 0], ends[:, 1], (place - lower).to(ends))
+
+
+def _new_unet(config: Config) -> UNet2DModel:
+    size = PATCH_BANDS * PATCH_FRAMES
+    plain, attending = ("DownBlock2D", "UpBlock2D"), ("AttnDownBlock2D", "AttnUpBlock2D")
+    kinds = [plain] + [attending if config.attention else plain] * (LEVELS - 1)
+    return UNet2DModel(
+        sample_size=(BANDS // PATCH_BANDS, FRAMES // PATCH_FRAMES),
+        in_channels=size + 1,  # and the band, which a convolution cannot know
+        out_channels=size,
+        layers_per_block=config.layers,
+        block_out_channels=config.channels,
+        down_block_types=[down for down, _ in kinds],
+        up_block_types=[up for _, up in reversed(kinds)],
+        add_attention=config.attention,
+        attention_head_dim=32,
+        norm_num_groups=config.groups,
+        dropout=config.dropout,
+        class_embed_type="identity",
+    )
 
 
 def build(config: Mapping[str, Any]) -> Denoiser:

@@ -9,6 +9,7 @@ import math
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
@@ -58,8 +59,8 @@ class Options:
     label: str  # one of the 50 classes, see `aural.generation.classes`
     count: int = 1  # clips, 1 to 8
     seconds: float = 5.0  # 0.5 to 10; an uploaded sound brings its own length
-    steps: int = 25  # of denoising, 1 to 200
-    guidance: float = 2.0  # how strongly the class is asked for, 1 (as it comes) to 10
+    steps: int = 15  # of denoising, 1 to 200
+    guidance: float = 4.0  # how strongly the class is asked for, 1 (as it comes) to 10
     sampler: Sampler = "dpm++"  # one of SAMPLERS
     seed: int | None = None  # of the first clip, 0 to 2³² - 1, the next have the next ones; None: any
     vocoder: Vocoder = "vocoder"  # what makes the waveform, one of VOCODERS
@@ -71,7 +72,7 @@ class Options:
     loop: bool = False  # the end leads into the start, to the nearest 12 ms of the length
 
     def __post_init__(self) -> None:
-        find(str(self.label))
+        find(str(self.label or ""))
         if self.morph is not None:
             find(str(self.morph))
         _require_whole("number of clips", self.count, 1, MOST_CLIPS)
@@ -90,6 +91,8 @@ class Options:
         ):
             if value not in known:
                 raise OptionError(f'There is no {name} "{value}": choose {" or ".join(known)}.')
+        if not isinstance(self.loop, bool):
+            raise OptionError(f"The loop must be on (true) or off (false), not {self.loop!r}.")
         start, end = self.gap_start_seconds, self.gap_end_seconds
         if start is None or end is None:
             if start is not end:
@@ -157,7 +160,7 @@ def generate_steps(
     from aural.generation.model import REAL_FRAMES, active_share, build
 
     _require_fitting(options, source)
-    seed = secrets.randbelow(2**32) if options.seed is None else options.seed
+    seed = secrets.randbelow(2**32) if options.seed is None else int(options.seed)
     rate, hop = DEFAULT_FRONT_END.rate, DEFAULT_FRONT_END.hop
     heard = None if source is None else _heard(source, options)
     length = round(options.seconds * rate) if heard is None else len(heard)
@@ -241,12 +244,13 @@ def _require_fitting(options: Options, source: Clip | None) -> None:
 
 
 def _require(name: str, value: float, low: float, high: float, unit: str = "") -> None:
-    if not (isinstance(value, int | float) and math.isfinite(value) and low <= value <= high):
+    # True is a number in Python, and to nobody else.
+    if isinstance(value, bool) or not (isinstance(value, Real) and low <= value <= high):
         raise OptionError(f"The {name} must be from {low:g} to {high:g}{unit}, not {value}.")
 
 
 def _require_whole(name: str, value: int, low: int, high: int) -> None:
-    if not (isinstance(value, int) and low <= value <= high):
+    if isinstance(value, bool) or not (isinstance(value, Integral) and low <= value <= high):
         raise OptionError(f"The {name} must be a whole number from {low} to {high}, not {value}.")
 
 
@@ -305,7 +309,8 @@ def _condition(
         shown = source_mel if known is None else source_mel[:, known]
         # A short source is shown with silence after it; around a gap nothing is added.
         share = active_share(shown) * (min(1.0, shown.shape[1] / REAL_FRAMES) if known is None else 1.0)
-        active = share.expand(options.count)
+        # Of a source that sounds in its gap alone nothing is left to go by.
+        active = share.expand(options.count) if share > 0 else None
 
     def condition(name: str) -> Tensor:
         labels = torch.full((options.count,), find(name))

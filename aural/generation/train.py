@@ -10,7 +10,7 @@ min(SNR + 1, 5): that of the velocity (Salimans and Ho 2022), capped where littl
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, cast
 
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from aural.generation.data import Batch, Esc50, batches, describe, load, rolled
 from aural.generation.model import NULL_CLASS, TRAIN_STEPS, Config, Denoiser, active_share
 from aural.training.checkpoints import save
-from aural.training.loop import Outcome, Player, Settings, arguments, settings, train
+from aural.training.loop import Outcome, Player, Settings, arguments, settings, this_process, train
 
 LICENCE = "CC-BY-NC-3.0"
 LARGEST_WEIGHT = 5.0
@@ -52,15 +52,12 @@ def train_denoiser(
 ) -> tuple[Denoiser, Outcome]:
     """The averaged denoiser after a run on the training folds of `clips`; fold 5 is only looked at."""
     torch.manual_seed(run.seed)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = this_process().device
     denoiser = Denoiser(config)
-    if config.normalise:
-        describe(clips.training, denoiser.conditioning)
-    else:
-        mean, deviation = denoiser.conditioning.mean.clone(), denoiser.conditioning.deviation.clone()
-        describe(clips.training, denoiser.conditioning)
-        denoiser.conditioning.mean.copy_(mean)
-        denoiser.conditioning.deviation.copy_(deviation)
+    describe(clips.training, denoiser.conditioning)
+    if not config.normalise:
+        denoiser.conditioning.mean.zero_()
+        denoiser.conditioning.deviation.fill_(1)
     # A wrapper, since the loop and its parallel form call a module's forward.
     player = Player(_Predictor(denoiser), objective_of(objective.loss), objective.learning_rate)
     outcome = train(
@@ -68,12 +65,12 @@ def train_denoiser(
         batches(clips.training, run.batch, device),
         run,
         validate=validation(clips, device),
-        card={"config": config.as_json(), "objective": objective.__dict__},
+        card={"config": config.as_json(), "objective": asdict(objective)},
     )
     return cast(_Predictor, outcome.averages["denoiser"]).denoiser, outcome
 
 
-def validation(clips: Esc50, device: str) -> Callable[[Mapping[str, nn.Module]], dict[str, float]]:
+def validation(clips: Esc50, device: torch.device) -> Callable[[Mapping[str, nn.Module]], dict[str, float]]:
     """The unweighted loss on up to 100 clips of fold 5, and on as many of the training folds, to compare."""
 
     def spread(part: Esc50) -> Batch:

@@ -12,6 +12,8 @@ import torch
 from safetensors.torch import save as as_safetensors
 from torch import nn
 
+from aural.training.loop import this_process
+
 FOLDER = Path(__file__).parents[2] / "checkpoints"
 
 
@@ -26,6 +28,8 @@ def save(
 ) -> Path:
     """Write the module's config and weights, and note their digests in the manifest.
 
+    Of several processes only the main one writes.
+
     Args:
         config: what the build function makes the module from; JSON.
         licence: SPDX identifier.
@@ -36,6 +40,8 @@ def save(
         the checkpoint's folder.
     """
     place = folder / name
+    if not this_process().is_main_process:
+        return place
     place.mkdir(parents=True, exist_ok=True)
     weights = {
         key: (value.half() if half and value.dtype == torch.float32 else value).detach().cpu().contiguous()

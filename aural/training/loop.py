@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
 import torch
-from accelerate import Accelerator
-from accelerate.utils import ProjectConfiguration
+from accelerate import Accelerator, PartialState
+from accelerate.utils import ProjectConfiguration, broadcast
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -122,6 +122,11 @@ def settings(chosen: argparse.Namespace, **others: Any) -> Settings:
     return Settings(**{**values, **others})
 
 
+def this_process() -> PartialState:
+    """Its `.device`, for what batches are made of, and `.is_main_process`, under `accelerate launch` too."""
+    return PartialState(cpu=not torch.cuda.is_available())
+
+
 def train(
     players: Mapping[str, Player[Batch]],
     draw: Callable[[torch.Generator], Batch],
@@ -158,8 +163,7 @@ def train(
     run = _Run(players, settings, accelerator)
     if settings.resume:
         run.restore(torch.load(state_path, map_location="cpu", weights_only=True))
-    start, spent = time.monotonic(), run.seconds
-    saved = start
+    start, spent, saved = time.monotonic(), run.seconds, 0.0
     bar = tqdm(
         initial=run.step,
         total=settings.steps,
@@ -175,11 +179,12 @@ def train(
         for key, value in logs.items():
             sums[key] = sums.get(key, torch.zeros(())) + value.detach().float().cpu()
         bar.update()
-        now = time.monotonic()
-        run.seconds = spent + now - start
-        is_over = settings.minutes is not None and now - start >= 60 * settings.minutes
+        elapsed = run.agreed(time.monotonic() - start)
+        run.seconds = spent + elapsed
+        is_over = settings.minutes is not None and elapsed >= 60 * settings.minutes
         is_last = is_over or run.step == settings.steps
-        if run.step % settings.log_steps == 0 or is_last:
+        is_logged = run.step % settings.log_steps == 0 or is_last
+        if is_logged:
             means = {key: float(value) / counted for key, value in sums.items()}
             if not all(math.isfinite(value) for value in means.values()):
                 raise FloatingPointError(f"At step {run.step} a loss is not finite: {means}")
@@ -195,8 +200,9 @@ def train(
                     f"step {run.step}: " + ", ".join(f"{key} {value:.4f}" for key, value in figures.items())
                 )
             accelerator.wait_for_everyone()
-        if now - saved >= 60 * settings.save_minutes or is_last:
-            saved = now
+        # Only what was logged is saved: its losses are finite, and no logged mean spans a cut.
+        if is_logged and (elapsed - saved >= 60 * settings.save_minutes or is_last):
+            saved = elapsed
             if accelerator.is_main_process:
                 run.save(state_path)
                 _write_card(settings, run, accelerator, card or {})
@@ -277,6 +283,12 @@ class _Run(Generic[Batch]):
             for key, mean in average.state_dict().items():
                 if not mean.is_floating_point():
                     mean.copy_(current[key])
+
+    def agreed(self, seconds: float) -> float:
+        """The main process's clock, so that all processes save and end at the same step."""
+        if self.accelerator.num_processes == 1:
+            return seconds
+        return float(broadcast(torch.tensor([seconds], device=self.accelerator.device)))
 
     def averages(self) -> dict[str, nn.Module]:
         return {

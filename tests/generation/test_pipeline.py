@@ -206,6 +206,19 @@ def test_a_filled_gap_leaves_the_rest_as_it_is(rate: int, channels: int, start: 
         assert np.abs(filled.samples[:, -1]).max() < 1e-3
 
 
+def test_silence_around_a_gap_does_not_ask_for_silence_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    shares: list[Tensor] = []
+    condition = Denoiser.condition
+    monkeypatch.setattr(
+        Denoiser, "condition", lambda self, *values: shares.append(values[1]) or condition(self, *values)
+    )
+    samples = np.zeros((1, 2 * RATE), np.float32)
+    samples[:, : RATE // 4] = tone(0.25, RATE, 1).samples
+    source = Clip(samples, RATE)
+    generate(replace(DOG, gap_start_seconds=0.0, gap_end_seconds=0.5), source)
+    assert shares[0] > 0
+
+
 def test_the_spectrogram_around_a_gap_is_the_source_s() -> None:
     source = tone(2.0, RATE, 1)
     mel = generate(replace(DOG, gap_start_seconds=0.8, gap_end_seconds=1.1), source).mels[0]
@@ -266,6 +279,15 @@ def test_the_verb_takes_the_options() -> None:
     assert varied.clips[0].seconds == 1
 
 
+def test_numbers_of_numpy_are_numbers() -> None:
+    plain, numpy = (
+        generate(replace(DOG, seconds=kind(1), count=whole(2), steps=whole(3), seed=whole(7)))
+        for kind, whole in ((float, int), (np.float32, np.int64))
+    )
+    np.testing.assert_array_equal(samples(plain), samples(numpy))
+    assert type(numpy.seed) is int
+
+
 def test_the_samplers_are_the_model_s() -> None:
     assert SAMPLERS == model.SAMPLERS
 
@@ -283,6 +305,11 @@ def test_the_samplers_are_the_model_s() -> None:
         ({"seconds": 0.4}, "0.5 to 10"),
         ({"seconds": 11}, "0.5 to 10"),
         ({"seconds": float("nan")}, "nan"),
+        ({"seconds": 10**400}, "0.5 to 10"),
+        ({"seconds": True}, "True"),
+        ({"count": True}, "True"),
+        ({"count": 3.0}, "whole"),
+        ({"loop": "false"}, "loop"),
         ({"steps": 0}, "1 to 200"),
         ({"steps": 201}, "1 to 200"),
         ({"guidance": 0.9}, "1 to 10"),

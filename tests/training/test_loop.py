@@ -137,6 +137,23 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
         train({"line": Player(line(), broken)}, draw, Settings(tmp_path / "run", 5, 8, log_steps=1))
 
 
+def test_the_state_that_is_left_is_from_before_the_loss_was_not_finite(tmp_path: Path) -> None:
+    calls = 0
+
+    def breaking(module: nn.Module, batch: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
+        nonlocal calls
+        calls += 1
+        loss, _ = error(module, batch)
+        loss = loss * (float("nan") if calls == 5 else 1)
+        return loss, {"loss": loss}
+
+    settings = Settings(tmp_path / "run", 12, 8, log_steps=4, save_minutes=0)
+    with pytest.raises(FloatingPointError, match="step 8"):
+        train({"line": Player(line(), breaking)}, draw, settings)
+    resumed = run(tmp_path / "run", log_steps=4, resume=True)
+    assert [entry["step"] for entry in resumed.history] == [4, 8, 12]
+
+
 @pytest.mark.parametrize("bad", [{"steps": 0}, {"minutes": 0.0}, {"minutes": float("nan")}])
 def test_settings_out_of_range(tmp_path: Path, bad: dict[str, Any]) -> None:
     with pytest.raises(OptionError):
