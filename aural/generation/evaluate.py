@@ -544,8 +544,11 @@ def main(command: list[str] | None = None) -> None:
         _sweep(chosen, real, labels, options)
         return
     generated, seconds = generated_sounds(chosen.folder, labels, chosen.per_class, options)
-    vocoded = vocoded_sounds(chosen.folder, real.unseen, options.vocoder)
-    sets = {f"real, fold 5 → mel → {options.vocoder}": vocoded, "generated": generated}
+    sets = {
+        f"real, fold 5 → mel → {vocoder}": vocoded_sounds(chosen.folder, real.unseen, vocoder)
+        for vocoder in VOCODERS
+    }
+    sets["generated"] = generated
     found: dict[str, Any] = {
         "settings": asdict(options) | {"per_class": chosen.per_class, "seconds_per_clip": round(seconds, 3)}
     }

@@ -50,7 +50,7 @@ class Options:
     hop: int = 260  # samples from frame to frame, at most half the window
     iterations: int = 32  # of Griffin-Lim, 1 to 1000
     momentum: float = 0.99  # of Griffin-Lim, 0 to below 1
-    seed: int = 0  # of Griffin-Lim's first phase
+    seed: int = 0  # of Griffin-Lim's first phase, or of the vocoder's noise
     rate: int | None = 22_050  # Hz at which the spectrogram is made; None: the clip's own
 
     def __post_init__(self) -> None:
@@ -104,7 +104,9 @@ def resynthesize(clip: Clip, options: Options | None = None) -> Result:
 
     Raises:
         InputError: an empty or not finite clip, or one too long for the settings.
-        OptionError: more mel bands than the window can tell apart at this rate.
+        OptionError: more mel bands than the window can tell apart at this rate, or settings that the vocoder
+            is not made for.
+        CheckpointError: the vocoder's files cannot be had.
     """
     return finish(resynthesize_steps(clip, options))
 

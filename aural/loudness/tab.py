@@ -24,14 +24,14 @@ from aural.loudness.targets import TARGETS
 from aural.ui import plots
 from aural.ui.examples import EXAMPLES
 from aural.ui.players import ABPlayer, Version, audio_input
-from aural.ui.running import answers, follow, load, number, table, takes
+from aural.ui.running import answers, follow, keep_empty, load, number, picture, table, takes
 from aural.ui.storage import result_path
 from aural.vocoding import PHASE_SETTINGS
 
 Answer = Generator[Any, None, None]
 
 DOWNLOADS = {".wav": "WAV 24 bit", ".flac": "FLAC", ".mp3": "MP3"}
-PHASE_NAMES = {"original": "original phase", "griffin_lim": "Griffin-Lim"}
+PHASE_NAMES = {"original": "original phase", "griffin_lim": "Griffin-Lim", "vocoder": "neural vocoder"}
 PICTURED_PHON = (20.0, 40.0, 60.0, 80.0)
 PICTURED_BANDS = 40
 PICTURED_BINS = 16  # to each side of the tone in the picture of leakage
@@ -100,13 +100,13 @@ def _measure_section(source: _Source) -> None:
         run = gr.Button("Measure", variant="primary")
         cancel = gr.Button("Cancel", variant="stop")
     figures_table = gr.HTML()
-    history = _picture("Loudness against time")
+    history = picture("Loudness against time")
     with gr.Row():
         with gr.Column(min_width=320):
-            spectrogram = _picture("Spectrogram")
+            spectrogram = picture("Spectrogram")
         with gr.Column(min_width=320):
-            goniometer = _picture("Goniometer")
-    folds_picture = _picture("Loudness of each down-mix")
+            goniometer = picture("Goniometer")
+    folds_picture = picture("Loudness of each down-mix")
     folds_table = gr.HTML()
     with gr.Accordion("All figures as JSON", open=False):
         figures = gr.JSON(label="Measurements")
@@ -259,14 +259,14 @@ def _master_section(source: _Source) -> list[gr.components.Component]:
                 label="Largest limiting, dB",
                 info="How far a peak may be pressed down at the most.",
             )
-    _keep_empty([loudness_lufs, ceiling_dbtp, range_lu, playback_phon])
+    keep_empty([loudness_lufs, ceiling_dbtp, range_lu, playback_phon])
     with gr.Row():
         run = gr.Button("Master", variant="primary")
         cancel = gr.Button("Cancel", variant="stop")
     message = gr.Markdown()
     player = ABPlayer(label="Before and after, at matched loudness")
     figures_table = gr.HTML()
-    history = _picture("Loudness against time")
+    history = picture("Loudness against time")
     downloads = _download_buttons()
     with gr.Accordion("All figures as JSON", open=False):
         figures = gr.JSON(label="Measurements")
@@ -397,14 +397,15 @@ def _round_trip_section(source: _Source) -> None:
     defaults = round_trip.Options()
     gr.Markdown(
         "What does a spectrogram keep of the sound? The file goes into one and comes back: "
-        "with the original phase, or with a phase that Griffin-Lim finds."
+        "with the original phase, with one that Griffin-Lim finds, or made anew by the vocoder."
     )
     with gr.Row():
         phase = gr.Radio(
             [(PHASE_NAMES[setting], setting) for setting in PHASE_SETTINGS],
             value=defaults.phase,
             label="Phase",
-            info="Where the phase comes from that the spectrogram leaves out.",
+            info="Where the phase comes from that the spectrogram leaves out. The vocoder takes 22,050 Hz, a "
+            "window of 1024, a hop of 260 and 80 mel bands.",
         )
         mel_bands = gr.Number(
             defaults.mel_bands, label="Mel bands", info="8 to 512; 0 keeps every frequency bin.", precision=0
@@ -431,18 +432,23 @@ def _round_trip_section(source: _Source) -> None:
         momentum = gr.Number(
             defaults.momentum, label="Momentum", info="Of Griffin-Lim, 0 to below 1: speeds it up.", step=0.01
         )
-        seed = gr.Number(defaults.seed, label="Seed", info="Of Griffin-Lim's first phase.", precision=0)
+        seed = gr.Number(
+            defaults.seed,
+            label="Seed",
+            info="Of Griffin-Lim's first phase, the vocoder's noise.",
+            precision=0,
+        )
     with gr.Row():
         run = gr.Button("Resynthesize", variant="primary")
         cancel = gr.Button("Cancel", variant="stop")
     player = ABPlayer(label="Before and after, at matched loudness")
     figures_table = gr.HTML()
-    pair = _picture("Spectrogram before and after, 0 to 1")
+    pair = picture("Spectrogram before and after, 0 to 1")
     downloads = _download_buttons()
     with gr.Accordion("How hearing and windows shape a spectrogram", open=False):
-        contours = _picture("Equal-loudness contours (ISO 226:2023) with the file's own spectrum")
-        mel = _picture("The mel scale with the file's own spectrum")
-        leakage = _picture("What window and zero-padding do to leakage")
+        contours = picture("Equal-loudness contours (ISO 226:2023) with the file's own spectrum")
+        mel = picture("The mel scale with the file's own spectrum")
+        leakage = picture("What window and zero-padding do to leakage")
     with gr.Accordion("All figures as JSON", open=False):
         figures = gr.JSON(label="Figures")
     result = gr.File(label="Resynthesized file", visible=False)
@@ -584,13 +590,6 @@ def _show_round_trip(audio: str, result: str, figures: dict[str, float]) -> tupl
     )
 
 
-def _keep_empty(fields: list[gr.Number]) -> None:
-    """Gradio gives an empty number a 0 once its accordion opens, unless the page's load has emptied it."""
-    page = gr.context.Context.root_block
-    assert page is not None, "a tab is built inside Blocks"
-    page.load(lambda: [None] * len(fields), None, fields, api_visibility="private", queue=False)
-
-
 def _cleared(components: int, downloads: int = 0) -> Callable[[], list[Any]]:
     """A run starts on an empty page: what is shown belongs to the file at hand, or to none."""
     return lambda: [None] * components + [gr.DownloadButton(value=None, interactive=False)] * downloads
@@ -623,17 +622,6 @@ def _playable(path: str) -> str:
     decoded = result_path(path, "decoded.wav")
     write(read(path), decoded)
     return decoded
-
-
-def _picture(label: str) -> gr.Image:
-    return gr.Image(
-        label=label,
-        type="filepath",
-        format="png",
-        interactive=False,
-        buttons=["download", "fullscreen"],
-        elem_classes="aural-picture",
-    )
 
 
 def _draw_hearing(audio: str, mel_bands: int, window: int) -> tuple[str, str, str]:

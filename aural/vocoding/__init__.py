@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from aural.audio.spectral import FrontEnd
 
-PhaseSetting = Literal["original", "griffin_lim"]
+PhaseSetting = Literal["original", "griffin_lim", "vocoder"]
 PHASE_SETTINGS: tuple[PhaseSetting, ...] = get_args(PhaseSetting)
 
 
@@ -37,13 +37,17 @@ def reconstruct(
         magnitude: (..., bins, frames); result: (..., length), on the same device.
 
     Args:
-        phase: "original" takes it from `original`, "griffin_lim" finds one.
+        phase: "original" takes it from `original`, "griffin_lim" finds one; "vocoder" keeps only the mel
+            bands of the magnitude and makes all else, by the checkpoint "vocoder".
         length: samples to return.
         original: complex spectrogram, of the same shape, of the audio whose magnitude was changed.
-        iterations, momentum, generator: see `griffin_lim.griffin_lim`; "original" has no use for them.
+        iterations, momentum: see `griffin_lim.griffin_lim`; the other settings have no use for them.
+        generator: a seeded generator on the CPU, of the first phase or the vocoder's noise; None: seed 0.
 
     Raises:
-        OptionError: an unknown setting, the original phase without `original`, a value out of range.
+        OptionError: an unknown setting, the original phase without `original`, a value out of range, a front
+            end that the vocoder is not made for.
+        CheckpointError: the vocoder's files cannot be had.
     """
     return finish(
         reconstruct_steps(
@@ -89,4 +93,26 @@ def reconstruct_steps(
                 magnitude, length, front_end, iterations=iterations, momentum=momentum, generator=generator
             )
         )
+    if phase == "vocoder":
+        return _vocode(magnitude, length, front_end, generator)
     raise OptionError(f'There is no phase setting "{phase}": choose {" or ".join(PHASE_SETTINGS)}.')
+
+
+def _vocode(magnitude: Tensor, length: int, front_end: FrontEnd, generator: Generator | None) -> Tensor:
+    from aural import hub
+    from aural.audio.spectral import mel_from_magnitude, scale
+    from aural.vocoding.model import build, white_noise
+
+    vocoder = hub.load("vocoder", build)
+    own = vocoder.front_end
+    if front_end != own:
+        raise OptionError(
+            f"The vocoder is made for {own.rate} Hz, a window of {own.window}, a hop of {own.hop} and "
+            f"{own.mel_bands} mel bands: set these, or choose griffin_lim, which takes any."
+        )
+    mel = scale(mel_from_magnitude(magnitude, front_end))
+    device = next(vocoder.parameters()).device
+    batch = mel.reshape(-1, *mel.shape[-2:]).to(device)
+    samples = vocoder(batch, length, white_noise(length, generator))
+    made: Tensor = samples.reshape(*magnitude.shape[:-2], length).to(magnitude.device)
+    return made

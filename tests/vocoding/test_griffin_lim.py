@@ -14,7 +14,7 @@ from torch import Tensor
 
 from aural.audio.spectral import DEFAULT_FRONT_END, stft
 from aural.errors import OptionError
-from aural.vocoding import PHASE_SETTINGS, PhaseSetting, reconstruct
+from aural.vocoding import PhaseSetting, reconstruct
 from aural.vocoding.griffin_lim import griffin_lim, griffin_lim_steps
 
 LENGTH = 100 * DEFAULT_FRONT_END.hop  # 1.2 s; whole hops, as other tools count frames otherwise
@@ -145,8 +145,8 @@ def test_griffin_lim_as_a_setting_is_griffin_lim() -> None:
     assert torch.equal(rebuilt, griffin_lim(magnitude, LENGTH, iterations=2, momentum=0.5))
 
 
-@pytest.mark.parametrize("phase", PHASE_SETTINGS)
-def test_every_setting_that_is_offered_works(phase: PhaseSetting) -> None:
+@pytest.mark.parametrize("phase", ["original", "griffin_lim"])
+def test_every_setting_that_keeps_the_magnitude_works(phase: PhaseSetting) -> None:
     spectrum = stft(tune(0))
     rebuilt = reconstruct(spectrum.abs(), phase, LENGTH, DEFAULT_FRONT_END, original=spectrum)
     assert convergence_db(rebuilt, spectrum.abs()) < -20
@@ -158,8 +158,8 @@ def test_the_original_phase_has_to_be_handed_in() -> None:
 
 
 def test_an_unknown_setting_names_those_that_there_are() -> None:
-    with pytest.raises(OptionError, match="original or griffin_lim"):
-        reconstruct(torch.ones(513, 5), "vocoder", 1000, DEFAULT_FRONT_END)  # type: ignore[arg-type]
+    with pytest.raises(OptionError, match="original or griffin_lim or vocoder"):
+        reconstruct(torch.ones(513, 5), "guess", 1000, DEFAULT_FRONT_END)  # type: ignore[arg-type]
 
 
 def test_settings_can_be_asked_for_without_loading_torch() -> None:

@@ -1,0 +1,161 @@
+"""How well and how fast spectrograms become sound again: Griffin-Lim, the vocoder, and the real sound.
+
+    python -m aural.vocoding.evaluate --data DIR [--limit 100]
+
+Every row gets the same scaled log-mel spectrograms of recordings that nothing was trained on, up to 5 seconds
+of each. Figures are means over the recordings:
+
+- LSD: the root mean square over frequency, then the mean over time, of the difference in dB between the
+  magnitudes of the two STFTs (the front end's own), each taken as -100 dB of full scale at least;
+- mel error: the mean absolute difference of the scaled log-mel bands, in thousandths of their span of 106 dB;
+- convergence: the norm of the difference of the magnitudes by the norm of the real ones, in dB;
+- movement: the mean change of a bin from frame to frame in dB, less that of the real sound. What is smeared
+  moves too little, and LSD rewards it: the nearest to any noise is no noise but its mean;
+- seconds for one recording, from mel bands to samples.
+
+Whether a classifier still knows the sounds is measured by `aural.generation.evaluate`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from aural import hub
+from aural.audio.spectral import (
+    DEFAULT_FRONT_END,
+    KNEE_MAGNITUDE,
+    FrontEnd,
+    log_mel,
+    magnitude_from_mel,
+    stft,
+    unscale,
+)
+from aural.vocoding.data import KINDS, Corpus, Recording, load
+from aural.vocoding.griffin_lim import griffin_lim
+from aural.vocoding.model import Vocoder, build
+
+MOST_SECONDS = 5
+COLUMNS = ("LSD dB", "mel error", "convergence", "movement", "seconds")
+
+# Scaled mel (mel_bands, frames) and the real samples (time,), for their number -> samples (time,).
+Method = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Row:
+    """Means over the recordings."""
+
+    lsd_db: float
+    mel_error: float  # in units of the scale; the table shows thousandths
+    convergence_db: float  # over the recordings that are not silent
+    movement_db: float
+    seconds: float
+
+
+def evaluate(methods: dict[str, Method], waves: list[Tensor]) -> dict[str, Row]:
+    """One row for each method, on waves (time,) at the default front end's rate."""
+    return {name: _row(method, waves) for name, method in methods.items()}
+
+
+def methods(vocoder: Vocoder | None) -> dict[str, Method]:
+    """What is compared; without a vocoder, the rest."""
+    found: dict[str, Method] = {
+        f"Griffin-Lim {iterations}": _griffin_lim(iterations) for iterations in (32, 100)
+    }
+    if vocoder is not None:
+        device = next(vocoder.parameters()).device
+        found["vocoder"] = lambda mel, real: vocoder(mel.to(device)[None], len(real))[0].cpu()
+    found["real sound"] = lambda _mel, real: real
+    return found
+
+
+def validation_recordings(corpus: Corpus, limit: int | None = None) -> dict[str, list[Recording]]:
+    """For each kind, the recordings that are not trained on; where they exceed the limit, evenly spread."""
+    found = {}
+    for kind in KINDS:
+        every = corpus.of(kind, validation=True)
+        places = np.linspace(0, len(every) - 1, min(len(every), limit or len(every))).round().astype(int)
+        found[kind] = [every[place] for place in places]
+    return found
+
+
+def excerpt(corpus: Corpus, recording: Recording, rate: int) -> Tensor:
+    """(time,): the first seconds of a recording."""
+    return corpus.wave(recording, 0, min(recording.length, MOST_SECONDS * rate))
+
+
+def log_spectral_distance_db(made: Tensor, real: Tensor, front_end: FrontEnd = DEFAULT_FRONT_END) -> float:
+    """As the module describes it. Shape: (time,), both."""
+    levels = [_levels_db(stft(samples, front_end).abs()) for samples in (made, real)]
+    return float((levels[0] - levels[1]).square().mean(-2).sqrt().mean())
+
+
+def _row(method: Method, waves: list[Tensor]) -> Row:
+    figures: dict[str, list[float]] = {name: [] for name in COLUMNS}
+    for wave in waves:
+        mel = log_mel(wave)
+        start = perf_counter()
+        with torch.inference_mode():
+            made = method(mel, wave)
+        figures["seconds"].append(perf_counter() - start)
+        real_magnitude, magnitude = stft(wave).abs(), stft(made).abs()
+        figures["LSD dB"].append(log_spectral_distance_db(made, wave))
+        made_mel = log_mel(made)
+        figures["mel error"].append(float((made_mel - mel).abs().mean()))
+        if real_magnitude.any():
+            ratio = (magnitude - real_magnitude).norm() / real_magnitude.norm()
+            figures["convergence"].append(float(20 * ratio.clamp_min(1e-10).log10()))
+        movements = [_levels_db(values).diff(dim=-1).abs().mean() for values in (magnitude, real_magnitude)]
+        figures["movement"].append(float(movements[0] - movements[1]))
+    means = [float(np.mean(values)) if values else float("nan") for values in figures.values()]
+    return Row(*means)
+
+
+def _griffin_lim(iterations: int) -> Method:
+    def method(mel: Tensor, real: Tensor) -> Tensor:
+        return griffin_lim(magnitude_from_mel(unscale(mel)), len(real), iterations=iterations)
+
+    return method
+
+
+def _levels_db(magnitude: Tensor) -> Tensor:
+    return 20 * magnitude.clamp_min(KNEE_MAGNITUDE).log10()
+
+
+def _print_table(title: str, rows: dict[str, Row]) -> None:
+    print(f"\n{title}\n{'':16}" + "".join(f"{name:>13}" for name in COLUMNS))
+    for name, row in rows.items():
+        print(
+            f"{name:16}{row.lsd_db:13.2f}{1000 * row.mel_error:13.2f}{row.convergence_db:13.2f}"
+            f"{row.movement_db:13.2f}{row.seconds:13.3f}",
+            flush=True,
+        )
+
+
+def main(command: list[str] | None = None) -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True, help="a folder with esc50/, speech/, music/")
+    parser.add_argument("--limit", type=int, help="recordings of each kind; all of them if left out")
+    chosen = parser.parse_args(command)
+    corpus = load(chosen.data)
+    compared = methods(hub.load("vocoder", build) if "vocoder" in hub.manifest() else None)
+    for kind, recordings in validation_recordings(corpus, chosen.limit).items():
+        if not recordings:
+            continue
+        waves = [excerpt(corpus, recording, DEFAULT_FRONT_END.rate) for recording in recordings]
+        _print_table(f"{kind}, {len(waves)} recordings", evaluate(compared, waves))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,215 @@
+"""A neural vocoder: scaled log-mel spectrogram -> waveform, by one network pass and a few inverse STFTs.
+
+    mel --> smooth magnitude that has these bands --- x ------+
+     |                                                |       |
+     +--> ConvNeXt blocks --+-- log gain -------------+       |
+     |                      |                                 +--> rounds: consistent spectrum,
+     |                      +-- phasor --- + -----------------+    texture kept, bands met --> wave
+     |                      |              |                  |
+    noise's spectrum -------+------- phase-+                  |
+                            +-- share of texture -------------+
+
+Phase and texture are where noise and tones differ. The phase starts as that of white noise, which is right
+for rain and wind; the network adds a phasor of its own to each bin, longer than the noise's where there is
+order. In each round the spectrum becomes one that some waveform has. Its magnitude is then moved to the
+network's, all the way where the sound is tonal, less where it is noise that should go on fluctuating, and
+scaled to have the mel bands that were asked for. Training goes through the rounds. Since all magnitudes are
+multiples of the mel's own, silence stays exactly silent, and the level is kept before anything is learnt.
+
+Sources: Siuzdak 2023 (Vocos: ConvNeXt blocks, inverse STFT), Liu et al. 2022 (ConvNeXt), Perraudin, Balazs
+and Søndergaard 2013 (fast Griffin-Lim), Masuyama et al. 2019 (learning through its rounds).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from aural.audio.spectral import FrontEnd, istft, magnitude_from_mel, mel_filters, stft, unscale
+from aural.errors import OptionError
+
+# Mel bands of [0, 1] as the network sees them, about -1 to 1.
+MEL_MEAN, MEL_DEVIATION = 0.5, 0.25
+# Noise has no logarithm at 0.
+LEAST_NOISE = 1e-3
+# Log gains; beyond, a bin is silent or far louder than its band allows.
+LEAST_GAIN, MOST_GAIN = -8.0, 4.0
+MOMENTUM = 0.99
+# A phasor much shorter than the magnitude asked for has hardly a phase; it is not stretched to full length,
+# as the gradient would be stretched with it.
+SHORTEST_PHASOR = 0.1
+# (-140 dB) squared: keeps gradients finite where all is silent.
+LEAST_POWER = 1e-14
+
+
+@dataclass(frozen=True)
+class Config:
+    """Sizes of a vocoder, and the spectrograms it is made for."""
+
+    rate: int = 22_050  # Hz
+    window: int = 1024  # samples under the Hann window; the FFT is as long
+    hop: int = 260  # samples from frame to frame
+    mel_bands: int = 80  # of the spectrograms it reads
+    width: int = 256  # channels of the blocks
+    layers: int = 8  # blocks
+    expansion: int = 3  # width inside a block, in widths
+    rounds: int = 12  # towards a consistent spectrum
+    mel_iterations: int = 8  # of Richardson and Lucy, from mel bands to the smooth magnitude
+
+    def as_json(self) -> dict[str, Any]:
+        """What config.json of the checkpoint holds."""
+        return asdict(self)
+
+    @property
+    def front_end(self) -> FrontEnd:
+        """The front end of the spectrograms it reads."""
+        return FrontEnd(self.rate, self.window, self.hop, self.window, self.mel_bands)
+
+
+def build(config: Mapping[str, Any]) -> Vocoder:
+    """The vocoder of a checkpoint's config, with random weights; for `aural.hub.load`."""
+    return Vocoder(Config(**config))
+
+
+class Vocoder(nn.Module):
+    """Scaled log-mel spectrogram -> samples at `config.rate`, see `aural.audio.spectral.log_mel`."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        self.front_end = config.front_end
+        bins, width = self.front_end.bins, config.width
+        self.mel_input = nn.Conv1d(config.mel_bands, width, 7, padding=3)
+        self.noise_input = nn.Linear(bins, width)
+        self.input_norm = nn.LayerNorm(width)
+        self.blocks = nn.ModuleList(_Block(width, config.expansion) for _ in range(config.layers))
+        self.output_norm = nn.LayerNorm(width)
+        self.head = nn.Linear(width, 4 * bins)
+        # At first it changes hardly anything: what comes out is made by the rounds alone.
+        nn.init.normal_(self.head.weight, std=0.002)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(
+        self, mel: Tensor, length: int, noise: Tensor | None = None, *, rounds: int | None = None
+    ) -> Tensor:
+        """Samples that have these mel bands.
+
+        Shape:
+            mel: (batch, mel_bands, frames), scaled to [0, 1]; result: (batch, length), on the same device.
+
+        Args:
+            length: samples to return; `front_end.frames(length)` must be the number of frames.
+            noise: white noise of variance 1, (length,) or (batch, length), where phases and textures come
+                from; None: `white_noise(length)`, the same at every call and for each item of the batch.
+            rounds: fewer are faster and meet the bands less closely; None: those of the config.
+
+        Raises:
+            OptionError: another number of bands, or of frames than the length has.
+        """
+        self._require(mel, length)
+        if noise is None:
+            noise = white_noise(length)
+        # Spectra keep their precision, whatever the network runs in.
+        with torch.autocast(mel.device.type, enabled=False), torch.no_grad():
+            bands = unscale(mel.float())
+            magnitude = self._smooth_magnitude(bands)
+            noises = self._noise_spectrum(noise.to(mel)).expand(len(mel), -1, -1)
+            log_noise = noises.abs().clamp_min(LEAST_NOISE).log()
+        gain, texture, real, imaginary = self._network(mel, log_noise).float().chunk(4, dim=1)
+        with torch.autocast(mel.device.type, enabled=False):
+            magnitude = magnitude * gain.clamp(LEAST_GAIN, MOST_GAIN).exp()
+            phasors = _phasors(noises, torch.zeros_like(magnitude)) + torch.complex(real, imaginary)
+            start = magnitude * _phasors(phasors, torch.ones_like(magnitude))
+            return self._rounds(
+                start,
+                magnitude,
+                texture.sigmoid(),
+                bands,
+                length,
+                self.config.rounds if rounds is None else rounds,
+            )
+
+    def _network(self, mel: Tensor, log_noise: Tensor) -> Tensor:
+        """Shape: mel: (batch, mel_bands, frames); log_noise: (batch, bins, frames); result: 4 x bins."""
+        values = self.mel_input((mel - MEL_MEAN) / MEL_DEVIATION).transpose(1, 2)
+        values = self.input_norm(values + self.noise_input(log_noise.transpose(1, 2)))
+        for block in self.blocks:
+            values = block(values)
+        output: Tensor = self.head(self.output_norm(values)).transpose(1, 2)
+        return output
+
+    def _smooth_magnitude(self, bands: Tensor) -> Tensor:
+        return _filled(magnitude_from_mel(bands, self.front_end, self.config.mel_iterations))
+
+    def _noise_spectrum(self, noise: Tensor) -> Tensor:
+        """Of mean power 1. The window w peaks at 2 / Σw, and Σw² of a Hann window is 3/8 of its length."""
+        peak = 4 / self.front_end.window
+        spectrum = stft(noise.reshape(-1, noise.shape[-1]), self.front_end)
+        return spectrum / (peak * math.sqrt(0.375 * self.front_end.window))
+
+    def _rounds(
+        self, spectrum: Tensor, magnitude: Tensor, texture: Tensor, bands: Tensor, length: int, rounds: int
+    ) -> Tensor:
+        """Fast Griffin-Lim, see `aural.vocoding.griffin_lim`, in which the magnitude is not wholly fixed."""
+        filters = mel_filters(self.front_end).to(magnitude)
+        spread = filters.T / filters.sum(0).clamp_min(LEAST_POWER)[:, None]
+        previous: Tensor | None = None
+        for _ in range(rounds):
+            consistent = stft(istft(spectrum, length, self.front_end), self.front_end)
+            # |c|^texture · m^(1 - texture)
+            found = (consistent.real.square() + consistent.imag.square() + LEAST_POWER).sqrt()
+            aim = magnitude * (found / (magnitude + LEAST_POWER**0.5)).pow(texture)
+            aim = aim * _filled(spread @ (bands / (filters @ aim + LEAST_POWER**0.5)))
+            # There is no step before the first to go beyond.
+            ahead = consistent if previous is None else consistent + MOMENTUM * (consistent - previous)
+            spectrum, previous = aim * _phasors(ahead, magnitude), consistent
+        return istft(spectrum, length, self.front_end)
+
+    def _require(self, mel: Tensor, length: int) -> None:
+        expected = (self.config.mel_bands, self.front_end.frames(length))
+        if mel.dim() != 3 or mel.shape[1:] != expected or length < 1:
+            raise OptionError(
+                f"For {length} samples the vocoder reads a spectrogram of the shape (batch, {expected[0]}, "
+                f"{expected[1]}), not {tuple(mel.shape)}: use `log_mel` with its front end."
+            )
+
+
+def white_noise(length: int, generator: torch.Generator | None = None) -> Tensor:
+    """(length,) normal noise, drawn on the CPU; without a seeded generator, that of seed 0."""
+    return torch.randn(length, generator=generator or torch.Generator().manual_seed(0))
+
+
+class _Block(nn.Module):
+    """Mixing along time, then along channels, around a shortcut: ConvNeXt in one dimension."""
+
+    def __init__(self, width: int, expansion: int) -> None:
+        super().__init__()
+        self.mix = nn.Conv1d(width, width, 7, padding=3, groups=width)
+        self.norm = nn.LayerNorm(width)
+        self.widen = nn.Linear(width, expansion * width)
+        self.narrow = nn.Linear(expansion * width, width)
+        self.gain = nn.Parameter(torch.full((width,), 0.2))
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Shape: (batch, frames, width), both."""
+        mixed = self.norm(self.mix(values.transpose(1, 2)).transpose(1, 2))
+        added: Tensor = self.gain * self.narrow(functional.gelu(self.widen(mixed)))
+        return values + added
+
+
+def _filled(magnitude: Tensor) -> Tensor:
+    """No band holds 0 Hz or half the rate: what is there is taken to be like that beside it."""
+    return torch.cat([magnitude[:, 1:2], magnitude[:, 1:-1], magnitude[:, -2:-1]], dim=1)
+
+
+def _phasors(spectrum: Tensor, magnitude: Tensor) -> Tensor:
+    """The spectrum's phases at length 1, or less where it is far below the magnitude."""
+    power = spectrum.real.square() + spectrum.imag.square()
+    unit: Tensor = spectrum * (power + (SHORTEST_PHASOR * magnitude).square() + LEAST_POWER).rsqrt()
+    return unit
