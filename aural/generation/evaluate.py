@@ -479,8 +479,8 @@ def draw_sweep(path: Path, rows: Mapping[int, Quality], seconds: Mapping[int, fl
     left, right = figure.subplots(1, 2)
     steps = list(rows)
     left.plot(steps, [row.fad for row in rows.values()], "o-", label="generated")
-    left.axhline(real.fad, color="grey", linestyle="--", label="real, fold 5")
-    left.set_ylabel("FAD, 8 clips a class")
+    left.axhline(real.fad, color="grey", linestyle="--", label=f"real, fold 5 ({real.clips} clips)")
+    left.set_ylabel(f"FAD of {next(iter(rows.values())).clips} clips")
     for name in ("top_1", "top_5"):
         (line,) = right.plot(
             steps, [getattr(row, name) for row in rows.values()], "o-", label=name.replace("_", "-")
