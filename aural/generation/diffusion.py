@@ -94,7 +94,7 @@ class SpectrogramPipeline(DiffusionPipeline):  # type: ignore[misc]
     def __call__(
         self,
         class_labels: Sequence[int] | Tensor | None = None,
-        num_inference_steps: int = 15,
+        num_inference_steps: int = 30,
         guidance_scale: float = 4.0,
         generator: Generators = None,
         *,
@@ -191,7 +191,7 @@ class SpectrogramPipeline(DiffusionPipeline):  # type: ignore[misc]
     def denoise_steps(
         self,
         condition: Tensor,
-        steps: int = 15,
+        steps: int = 30,
         guidance: float = 4.0,
         generator: Generators = None,
         *,

@@ -59,7 +59,7 @@ class Options:
     label: str  # one of the 50 classes, see `aural.generation.classes`
     count: int = 1  # clips, 1 to 8
     seconds: float = 5.0  # 0.5 to 10; an uploaded sound brings its own length
-    steps: int = 15  # of denoising, 1 to 200
+    steps: int = 30  # of denoising, 1 to 200
     guidance: float = 4.0  # how strongly the class is asked for, 1 (as it comes) to 10
     sampler: Sampler = "dpm++"  # one of SAMPLERS
     seed: int | None = None  # of the first clip, 0 to 2³² - 1, the next have the next ones; None: any
