@@ -16,6 +16,7 @@ import pytest
 import soundfile
 from gradio.utils import get_upload_folder
 from gradio_client import Client, handle_file
+from gradio_client.client import Job
 from gradio_client.exceptions import AppError
 from PIL import Image
 
@@ -235,16 +236,21 @@ def test_a_bad_file_cannot_be_varied(client: Client, tmp_path: Path, kind: str) 
         client.predict("dog", source=source, **QUICK, api_name="/generate")
 
 
-def test_cancelled_generations_make_room_for_others(client: Client) -> None:
-    client.predict("dog", **QUICK, api_name="/generate")  # the models are loaded
-    slow = {"count": 2, "steps": 200, "api_name": "/generate"}
-    jobs = [client.submit("dog", **slow) for _ in range(app.CALLS_AT_ONCE)]
+def cancel_under_way(jobs: list[Job]) -> None:
+    """Cancel calls once each has given a first output, and before any is done."""
     deadline = time.monotonic() + 60
     while not all(job.outputs() for job in jobs) and time.monotonic() < deadline:
         time.sleep(0.05)
     for job in jobs:
         assert job.outputs() and not job.done(), "the calls must be under way"
         job.cancel()
+
+
+def test_cancelled_generations_make_room_for_others(client: Client) -> None:
+    client.predict("dog", **QUICK, api_name="/generate")  # the models are loaded
+    slow = {"count": 2, "steps": 200, "api_name": "/generate"}
+    jobs = [client.submit("dog", **slow) for _ in range(app.CALLS_AT_ONCE)]
+    cancel_under_way(jobs)
     assert len(client.predict("dog", **QUICK, api_name="/generate")[0]) == 1
 
 
@@ -392,12 +398,7 @@ def test_cancelled_calls_make_room_for_others(client: Client, tmp_path: Path) ->
             "api_name": "/master",
         }
         jobs.append(client.submit(handle_file(path), **settings))
-    deadline = time.monotonic() + 60
-    while not all(job.outputs() for job in jobs) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    for job in jobs:
-        assert job.outputs() and not job.done(), "the calls must be under way"
-        job.cancel()
+    cancel_under_way(jobs)
     # Both places were taken: this one is answered only because they have been given up.
     short = tmp_path / "short.wav"
     write(tune(1), short)

@@ -19,8 +19,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from aural.audio.files import read
-from aural.audio.resample import resample_samples
 from aural.audio.spectral import DEFAULT_FRONT_END, log_mel, scale, unscale
 from aural.errors import InputError
 from aural.generation.model import (
@@ -31,6 +29,7 @@ from aural.generation.model import (
     Conditioning,
     active_share,
 )
+from aural.training.recordings import cache_folder, decoded
 
 SECONDS = 5
 LENGTH = SECONDS * DEFAULT_FRONT_END.rate
@@ -87,9 +86,8 @@ def load(folder: Path) -> Esc50:
             f"{folder} holds no meta/esc50.csv: give the folder of a clone of karolpiczak/ESC-50."
         )
     rows = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     digest = hashlib.sha256(table.read_bytes() + repr(DEFAULT_FRONT_END).encode()).hexdigest()[:16]
-    cache = home / "aural" / f"esc50-{digest}.npz"
+    cache = cache_folder() / f"esc50-{digest}.npz"
     if cache.is_file():
         with np.load(cache) as arrays:
             mel, waves = arrays["mel"], arrays["waves"]
@@ -196,10 +194,8 @@ def _last_sound(mel: Tensor) -> Tensor:
 
 
 def _wave(path: Path) -> NDArray[np.int16]:
-    clip = read(path)
-    samples = resample_samples(clip.samples, clip.rate, DEFAULT_FRONT_END.rate).mean(0)[:LENGTH]
-    padded = np.pad(samples, (0, LENGTH - len(samples)))
-    return np.round(padded * 32767).clip(-32768, 32767).astype(np.int16)
+    wave = decoded(path, DEFAULT_FRONT_END.rate)[:LENGTH]
+    return np.pad(wave, (0, LENGTH - len(wave)))
 
 
 def _mel(waves: NDArray[np.int16]) -> NDArray[np.float16]:

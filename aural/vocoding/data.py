@@ -22,10 +22,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from aural.audio.files import read
-from aural.audio.resample import resample_samples
 from aural.audio.spectral import DEFAULT_FRONT_END
 from aural.errors import InputError
+from aural.training.recordings import cache_folder, decoded
 
 KINDS = ("esc50", "speech", "music")
 SUFFIXES = {".ogg", ".wav", ".flac", ".mp3"}
@@ -84,10 +83,9 @@ def load(folder: Path, rate: int = DEFAULT_FRONT_END.rate) -> Corpus:
             f"{folder} holds no recordings: give a folder with esc50/ (a clone of karolpiczak/ESC-50), "
             "speech/ or music/ in it."
         )
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     names = [(str(path.relative_to(folder)), path.stat().st_size, *rest) for path, *rest in files]
     digest = hashlib.sha256(repr((rate, HELD_BACK, names)).encode()).hexdigest()[:16]
-    cache = home / "aural" / f"recordings-{digest}.npy"
+    cache = cache_folder() / f"recordings-{digest}.npy"
     index = cache.with_suffix(".json")
     if not index.is_file():
         cache.parent.mkdir(parents=True, exist_ok=True)
@@ -155,8 +153,8 @@ def _fill(cache: Path, index: Path, files: list[tuple[Path, str, int, bool | Non
     waves: list[NDArray[np.int16]] = []
     place = 0
     with ProcessPoolExecutor() as workers:
-        decoded = workers.map(_wave, [path for path, *_ in files], [rate] * len(files), chunksize=20)
-        for (_, kind, label, is_validation), wave in zip(files, decoded, strict=True):
+        waves_decoded = workers.map(decoded, [path for path, *_ in files], [rate] * len(files), chunksize=20)
+        for (_, kind, label, is_validation), wave in zip(files, waves_decoded, strict=True):
             kept = len(wave) - round(HELD_BACK * len(wave))
             pieces = (
                 [(wave[:kept], False), (wave[kept:], True)]
@@ -171,10 +169,3 @@ def _fill(cache: Path, index: Path, files: list[tuple[Path, str, int, bool | Non
     np.save(partial, np.concatenate(waves))
     partial.replace(cache)
     index.write_text(json.dumps([asdict(item) for item in recordings]), encoding="utf-8")
-
-
-def _wave(path: Path, rate: int) -> NDArray[np.int16]:
-    clip = read(path)
-    samples = resample_samples(clip.samples, clip.rate, rate).mean(0)
-    wave: NDArray[np.int16] = np.round(samples * 32767).clip(-32768, 32767).astype(np.int16)
-    return wave

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from aural.audio.spectral import log_mel
 from aural.training.checkpoints import save
-from aural.training.loop import Outcome, Player, Settings, arguments, settings, train
+from aural.training.loop import Outcome, Player, Settings, arguments, settings, this_process, train
 from aural.training.losses import energy_distance, resolutions, scaled_spectra
 from aural.vocoding.data import Corpus, batches, load
 from aural.vocoding.evaluate import excerpt, log_spectral_distance_db, validation_recordings
@@ -73,7 +73,7 @@ def train_vocoder(
 ) -> tuple[Vocoder, Outcome]:
     """The averaged vocoder after a run; the recordings for validation are only looked at."""
     torch.manual_seed(run.seed)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = this_process().device
     draw_segments = batches(corpus, run.batch, objective.frames * config.hop)
 
     def draw(generator: torch.Generator) -> Tensor:
