@@ -38,7 +38,7 @@ from aural.audio.spectral import (
     stft,
     unscale,
 )
-from aural.vocoding.data import KINDS, Corpus, Recording, load
+from aural.training.corpus import KINDS, Corpus, Recording, load
 from aural.vocoding.griffin_lim import griffin_lim
 from aural.vocoding.model import Vocoder, build
 

@@ -20,9 +20,10 @@ from torch import Tensor, nn
 
 from aural.audio.spectral import log_mel
 from aural.training.checkpoints import save
+from aural.training.corpus import Corpus, load
 from aural.training.loop import Outcome, Player, Settings, arguments, settings, this_process, train
 from aural.training.losses import energy_distance, resolutions, scaled_spectra
-from aural.vocoding.data import Corpus, batches, load
+from aural.vocoding.data import batches
 from aural.vocoding.evaluate import excerpt, log_spectral_distance_db, validation_recordings
 from aural.vocoding.model import Config, Vocoder
 

@@ -11,8 +11,9 @@ import soundfile
 import torch
 
 from aural.errors import InputError
+from aural.training.corpus import Corpus, Recording, load
 from aural.training.loop import Settings
-from aural.vocoding.data import Corpus, Recording, batches, load
+from aural.vocoding.data import batches
 from aural.vocoding.evaluate import (
     evaluate,
     log_spectral_distance_db,

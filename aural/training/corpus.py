@@ -1,0 +1,155 @@
+"""Recordings that models learn from and are judged by: ESC-50, read speech and music, at one rate.
+
+The folder holds `esc50/` (laid out as the public repository `karolpiczak/ESC-50`), `speech/<voice>/` and
+`music/`; a part that is missing is left out. For validation only: fold 5 of ESC-50; the speech in
+`freesound_unseen`, of RAVDESS actors 21 to 24, and the last tenth of every other voice's files in sorted
+order; the last tenth of every piece of music.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from aural.audio.spectral import DEFAULT_FRONT_END
+from aural.errors import InputError
+from aural.training.recordings import cache_folder, decoded
+
+KINDS = ("esc50", "speech", "music")
+SUFFIXES = {".ogg", ".wav", ".flac", ".mp3"}
+VALIDATION_FOLD = "5"
+VALIDATION_ACTORS = range(21, 25)
+# Nothing above 8 kHz: as the sound of a full band it would teach the wrong thing.
+LEFT_OUT = {"kerstin"}
+HELD_BACK = 0.1
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Where a recording lies in the corpus."""
+
+    kind: str  # one of KINDS
+    start: int  # first sample
+    length: int  # samples
+    label: int  # ESC-50's class, by which they are spread; -1 elsewhere
+    is_validation: bool
+    source: str = ""  # path of the file in the folder, by which voices are told apart
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """All recordings, one after the other."""
+
+    samples: NDArray[np.int16]  # (time,), full scale at 32767; mapped from the cache, not in memory
+    recordings: tuple[Recording, ...]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Another process maps the file itself; it would be sent a gigabyte otherwise.
+        if isinstance(self.samples, np.memmap) and self.samples.filename is not None:
+            return _opened, (Path(self.samples.filename), self.recordings)
+        return Corpus, (self.samples, self.recordings)
+
+    def wave(self, recording: Recording, start: int = 0, length: int | None = None) -> Tensor:
+        """(time,) float32: the recording, or `length` samples of it."""
+        first = recording.start + start
+        stop = recording.start + recording.length if length is None else first + length
+        return torch.from_numpy(self.samples[first:stop].astype(np.float32) / 32767)
+
+    def of(self, kind: str, *, validation: bool) -> list[Recording]:
+        """The recordings of a kind that are for training, or those for validation."""
+        return [item for item in self.recordings if item.kind == kind and item.is_validation == validation]
+
+
+def load(folder: Path, rate: int = DEFAULT_FRONT_END.rate) -> Corpus:
+    """All recordings, from a cache where this folder was loaded before.
+
+    The cache, a gigabyte, lies under XDG_CACHE_HOME (or ~/.cache)/aural.
+
+    Raises:
+        InputError: the folder holds none of the parts.
+    """
+    files = list(_files(folder))
+    if not files:
+        raise InputError(
+            f"{folder} holds no recordings: give a folder with esc50/ (a clone of karolpiczak/ESC-50), "
+            "speech/ or music/ in it."
+        )
+    names = [(str(path.relative_to(folder)), path.stat().st_size, *rest) for path, *rest in files]
+    digest = hashlib.sha256(
+        repr((rate, HELD_BACK, sorted(Recording.__annotations__), names)).encode()
+    ).hexdigest()[:16]
+    cache = cache_folder() / f"recordings-{digest}.npy"
+    index = cache.with_suffix(".json")
+    if not index.is_file():
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        _fill(cache, index, folder, files, rate)
+    recordings = tuple(Recording(**fields) for fields in json.loads(index.read_text(encoding="utf-8")))
+    return _opened(cache, recordings)
+
+
+def _opened(cache: Path, recordings: tuple[Recording, ...]) -> Corpus:
+    return Corpus(np.load(cache, mmap_mode="r"), recordings)
+
+
+def _files(folder: Path) -> Iterator[tuple[Path, str, int, bool | None]]:
+    """Path, kind, label, and whether it is for validation; None: its last tenth is."""
+    table = folder / "esc50" / "meta" / "esc50.csv"
+    if table.is_file():
+        for row in csv.DictReader(table.read_text(encoding="utf-8").splitlines()):
+            path = folder / "esc50" / "audio" / row["filename"]
+            yield path, "esc50", int(row["target"]), row["fold"] == VALIDATION_FOLD
+    for voice in sorted((folder / "speech").glob("*")):
+        if voice.name in LEFT_OUT:
+            continue
+        paths = _audio_in(voice)
+        kept = len(paths) - round(HELD_BACK * len(paths))
+        for number, path in enumerate(paths):
+            if voice.name == "ravdess":
+                is_validation = int(path.name[:2]) in VALIDATION_ACTORS
+            else:
+                is_validation = voice.name == "freesound_unseen" or number >= kept
+            yield path, "speech", -1, is_validation
+    for path in _audio_in(folder / "music"):
+        yield path, "music", -1, None
+
+
+def _audio_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*") if path.suffix in SUFFIXES)
+
+
+def _fill(
+    cache: Path, index: Path, folder: Path, files: list[tuple[Path, str, int, bool | None]], rate: int
+) -> None:
+    recordings: list[Recording] = []
+    waves: list[NDArray[np.int16]] = []
+    place = 0
+    with ProcessPoolExecutor() as workers:
+        waves_decoded = workers.map(decoded, [path for path, *_ in files], [rate] * len(files), chunksize=20)
+        for (path, kind, label, is_validation), wave in zip(files, waves_decoded, strict=True):
+            source = path.relative_to(folder).as_posix()
+            kept = len(wave) - round(HELD_BACK * len(wave))
+            pieces = (
+                [(wave[:kept], False), (wave[kept:], True)]
+                if is_validation is None
+                else [(wave, is_validation)]
+            )
+            for piece, for_validation in pieces:
+                recordings.append(Recording(kind, place, len(piece), label, for_validation, source))
+                waves.append(piece)
+                place += len(piece)
+    partial = cache.with_suffix(f".{os.getpid()}.npy")
+    np.save(partial, np.concatenate(waves))
+    partial.replace(cache)
+    index.write_text(json.dumps([asdict(item) for item in recordings]), encoding="utf-8")
