@@ -1,24 +1,27 @@
-"""What is measured of a model: distances between sets of features, ranks of the right class, signal errors.
+"""What is measured of a model: distances between sets of features, ranks of the right class, speech ratings.
 
 Sources: Dowson and Landau 1982 (the Fréchet distance between Gaussians; FID, FAD and their kin are this
-distance between embeddings), Kim et al. 2022 and AP-BWE (the log-spectral distance).
+distance between embeddings), Reddy et al. 2022 (DNSMOS P.835; by the package `speechmos`, models included).
+A sound is compared with its reference by `aural.audio.comparison`.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from aural.audio.resample import resample_samples
 from aural.errors import InputError
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-LSD_WINDOW = 2048  # samples of the Hann window
-LSD_HOP = 512
-LSD_FLOOR = 1e-8  # of |X|², beneath which nothing is told apart
+DNSMOS_RATE = 16_000
 
 
 def frechet_distance(first: ArrayLike, second: ArrayLike) -> float:
@@ -127,59 +130,51 @@ def diversity(features: ArrayLike) -> float:
     return float(1 - (np.sum(a.sum(0) ** 2) - np.sum(a**2)) / pairs)
 
 
-def snr_db(estimate: ArrayLike, reference: ArrayLike) -> float:
-    """Signal-to-noise ratio in dB, the noise being what differs; infinite where nothing does.
+@dataclass(frozen=True)
+class DnsMos:
+    """What listeners would say of speech, 1 (bad) to 5 (excellent), as DNSMOS P.835 guesses it."""
+
+    overall: float
+    speech: float  # how little the voice is distorted
+    background: float  # how little the background intrudes
+
+
+def dnsmos(samples: NDArray[np.float32], rate: int) -> DnsMos:
+    """The ratings of speech, by itself: no reference is needed.
+
+    Taken at 16 kHz, from windows of 9 s; what is shorter is repeated. The level matters a little: bring what
+    is compared to one level. A peak beyond full scale is brought down to it.
 
     Shape:
-        estimate, reference: (..., time), alike.
+        samples: (time,)
 
     Raises:
-        InputError: shapes that differ, a silent reference, values that are not finite.
+        InputError: no samples, silence, values that are not finite.
+        ImportError: the package `speechmos` is not installed.
     """
-    x, y = _signals(estimate, reference)
-    if not y.any():
-        raise InputError("A silent reference has no signal-to-noise ratio: leave such clips out.")
-    with np.errstate(divide="ignore"):
-        return float(10 * np.log10(np.sum(y**2) / np.sum((x - y) ** 2)))
+    if samples.ndim != 1 or not samples.any() or not np.isfinite(samples).all():
+        raise InputError(
+            f"Samples of the shape {samples.shape} that are not one channel of finite sound cannot be rated: "
+            "hand in a channel that is not silent."
+        )
+    low = resample_samples(samples[None], rate, DNSMOS_RATE)[0]
+    found = _dnsmos_rater()(low / max(1.0, float(np.abs(low).max())), DNSMOS_RATE, False)
+    return DnsMos(*(float(found[name]) for name in ("ovrl_mos", "sig_mos", "bak_mos")))
 
 
-def log_spectral_distance(
-    estimate: ArrayLike, reference: ArrayLike, *, rate: int = 1, low_hz: float = 0, high_hz: float = np.inf
-) -> float:
-    """Distance between the logarithms of two power spectra: root mean square over frequency, mean over time.
+@cache
+def _dnsmos_rater() -> Any:
+    """The package's models, in one thread each: whoever rates many clips has a process for each core."""
+    import onnxruntime
+    from speechmos import dnsmos as package
 
-    log10 |X|² clamped at 1e-8, Hann window 2048, hop 512, ends reflected, X not normalised: what the papers
-    on VCTK at 48 kHz report. Other definitions give other figures for the same files.
-
-    Shape:
-        estimate, reference: (..., time), alike, more than 1024 samples.
-
-    Args:
-        rate: Hz; needed for low_hz and high_hz only.
-        low_hz, high_hz: the bins that count, for the distance above or below a cut-off.
-
-    Raises:
-        InputError: shapes that differ, too few samples, no bin between the two, values that are not finite.
-    """
-    x, y = _signals(estimate, reference)
-    if x.shape[-1] <= LSD_WINDOW // 2:
-        raise InputError(f"A log-spectral distance needs more than {LSD_WINDOW // 2} samples.")
-    bins_hz = np.fft.rfftfreq(LSD_WINDOW, 1 / rate)
-    wanted = (bins_hz >= low_hz) & (bins_hz <= high_hz)
-    if not wanted.any():
-        raise InputError(f"No frequency lies between {low_hz:g} and {high_hz:g} Hz: widen the band.")
-    difference = _log_power(x)[..., wanted] - _log_power(y)[..., wanted]
-    return float(np.mean(np.sqrt(np.mean(difference**2, axis=-1))))
-
-
-def _log_power(samples: Floats) -> Floats:
-    """Shape: (..., time) -> (..., frames, bins)."""
-    half = LSD_WINDOW // 2
-    padded = np.pad(samples, [(0, 0)] * (samples.ndim - 1) + [(half, half)], mode="reflect")
-    frames = np.lib.stride_tricks.sliding_window_view(padded, LSD_WINDOW, axis=-1)[..., ::LSD_HOP, :]
-    window = np.hanning(LSD_WINDOW + 1)[:-1]
-    power = np.abs(np.fft.rfft(frames * window)) ** 2
-    return np.asarray(np.log10(np.maximum(power, LSD_FLOOR)), np.float64)
+    folder = Path(package.__file__).with_name("dnsmos_models")
+    paths = [str(folder / name) for name in ("sig_bak_ovr.onnx", "model_v8.onnx")]
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    rater = package.DNSMOS(*paths)
+    rater.onnx_sess, rater.p808_onnx_sess = (onnxruntime.InferenceSession(path, options) for path in paths)
+    return rater
 
 
 def _features(values: ArrayLike, fewest: int) -> Floats:
@@ -198,17 +193,6 @@ def _directions(values: ArrayLike) -> Floats:
     features = _features(values, 1)
     lengths = np.linalg.norm(features, axis=1, keepdims=True)
     return features / np.where(lengths > 0, lengths, 1)
-
-
-def _signals(estimate: ArrayLike, reference: ArrayLike) -> tuple[Floats, Floats]:
-    x, y = np.asarray(estimate, np.float64), np.asarray(reference, np.float64)
-    if x.shape != y.shape or x.size == 0:
-        raise InputError(
-            f"Signals of the shapes {x.shape} and {y.shape} cannot be compared: align them first."
-        )
-    _require_finite(x)
-    _require_finite(y)
-    return x, y
 
 
 def _require_finite(values: NDArray[Any]) -> None:

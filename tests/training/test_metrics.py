@@ -1,20 +1,24 @@
-"""Distances with known closed forms, and what must leave them unchanged."""
+"""Distances with known closed forms, what must leave them unchanged, and ratings of speech."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from aural.audio import read
+from aural.audio.resample import resample_samples
 from aural.errors import InputError
 from aural.training.metrics import (
+    DNSMOS_RATE,
     Floats,
     diversity,
+    dnsmos,
     frechet_distance,
-    log_spectral_distance,
     mean_reciprocal_rank,
     nearest_similarity,
     ranks,
-    snr_db,
     top_k_accuracy,
 )
 
@@ -118,50 +122,37 @@ def test_diversity_of_one_sound_is_0_of_unrelated_ones_1_and_of_opposites_above(
     assert diversity([[1.0, 0.0], [-2.0, 0.0]]) == pytest.approx(2)
 
 
-def test_snr_of_noise_20_db_down() -> None:
-    signal = normal(48_000)
-    assert snr_db(1.1 * signal, signal) == pytest.approx(20)
-    assert snr_db(signal, signal) == math.inf
-    with pytest.raises(InputError, match="silent"):
-        snr_db(signal, np.zeros_like(signal))
+SPEECH = Path(__file__).parents[2] / "aural" / "ui" / "examples" / "speech.ogg"
 
 
-def test_log_spectral_distance_of_a_gain_is_the_gain_in_every_bin() -> None:
-    signal = normal(2, 30_000)
-    assert log_spectral_distance(signal, signal) == 0
-    assert log_spectral_distance(10 ** (6 / 20) * signal, signal) == pytest.approx(0.6)  # 6 dB of power
-    # Beneath the floor nothing differs: silence and near silence are one.
-    assert log_spectral_distance(1e-8 * signal, 0 * signal) == 0
+def speech_and_noise() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """5 s of speech at 48 kHz, and noise 10 dB weaker. Shape: (time,), both."""
+    clean = read(SPEECH).samples[0, : 5 * 48_000]
+    noise = normal(len(clean)).astype(np.float32)
+    return clean, noise * np.float32(np.std(clean) / np.std(noise) * 10**-0.5)
 
 
-def test_log_spectral_distance_of_a_band() -> None:
-    # A sine of 15 kHz added to noise leaves the band beneath 12 kHz as it was.
-    signal, time = normal(48_000), np.arange(48_000) / 48_000
-    # Its reflection at the ends has a kink, which is heard a little everywhere.
-    louder = signal + 0.1 * np.sin(2 * np.pi * 15_000 * time)
-    low = log_spectral_distance(louder, signal, rate=48_000, high_hz=12_000)
-    high = log_spectral_distance(louder, signal, rate=48_000, low_hz=12_000)
-    assert 10 * low < high
-    with pytest.raises(InputError, match="widen"):
-        log_spectral_distance(louder, signal, rate=48_000, low_hz=30_000)
+def test_dnsmos_prefers_speech_without_noise() -> None:
+    pytest.importorskip("speechmos")
+    clean, noise = speech_and_noise()
+    good, bad = dnsmos(clean, 48_000), dnsmos(clean + noise, 48_000)
+    assert 1 < bad.overall < good.overall < 5
+    assert bad.background + 1 < good.background
 
 
-def test_log_spectral_distance_needs_signals_alike_and_long_enough() -> None:
-    with pytest.raises(InputError, match="align"):
-        log_spectral_distance(np.ones(4000), np.ones(4001))
-    with pytest.raises(InputError, match="1024"):
-        log_spectral_distance(np.ones(1024), np.ones(1024))
+def test_dnsmos_gives_the_figures_of_its_package_and_brings_peaks_to_full_scale() -> None:
+    package = pytest.importorskip("speechmos.dnsmos")
+    clean, _ = speech_and_noise()
+    low = resample_samples(clean[None], 48_000, DNSMOS_RATE)[0]
+    loud = low / np.abs(low).max()
+    theirs = package.run(loud, DNSMOS_RATE)
+    for ours in (dnsmos(loud, DNSMOS_RATE), dnsmos(4 * loud, DNSMOS_RATE)):
+        assert ours.overall == pytest.approx(theirs["ovrl_mos"], abs=1e-3)
+        assert ours.speech == pytest.approx(theirs["sig_mos"], abs=1e-3)
+        assert ours.background == pytest.approx(theirs["bak_mos"], abs=1e-3)
 
 
-def test_log_spectral_distance_agrees_with_librosa() -> None:
-    import librosa
-
-    a, b = normal(20_000, seed=1), normal(20_000, seed=2)
-    powers = [
-        np.log10(
-            np.maximum(np.abs(librosa.stft(x, n_fft=2048, hop_length=512, pad_mode="reflect")) ** 2, 1e-8)
-        )
-        for x in (a, b)
-    ]
-    expected = np.mean(np.sqrt(np.mean((powers[0] - powers[1]) ** 2, axis=0)))
-    assert log_spectral_distance(a, b) == pytest.approx(expected, rel=1e-6)
+@pytest.mark.parametrize("samples", [np.zeros(0), np.zeros(16_000), np.full(16_000, np.nan), np.ones((2, 9))])
+def test_dnsmos_rates_one_channel_of_finite_sound_only(samples: NDArray[np.float64]) -> None:
+    with pytest.raises(InputError, match="hand in a channel"):
+        dnsmos(samples.astype(np.float32), DNSMOS_RATE)

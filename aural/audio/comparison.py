@@ -1,0 +1,242 @@
+"""How near a sound is to a reference: SNR, SI-SDR, PESQ, STOI and the log-spectral distance.
+
+Sources: Le Roux et al. 2019 (SI-SDR), ITU-T P.862.2 (PESQ, wide band; by the package `pesq`), Taal et al.
+2011 (STOI; by the package `pystoi`), Kim et al. 2022 and AP-BWE (the log-spectral distance).
+
+All compare samples with the samples at the same time: an estimate that comes later than its reference must be
+moved back first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from aural.audio.resample import resample_samples
+from aural.errors import InputError
+
+Floats = NDArray[np.float64]
+
+LSD_WINDOW = 2048  # samples of the Hann window
+LSD_HOP = 512
+LSD_FLOOR = 1e-8  # of |X|², beneath which nothing is told apart
+BLOCK = 512  # frames held at a time: their spectra take 17 MB, those of ten minutes would take a gigabyte
+
+PESQ_RATE = 16_000
+# The reference code has room for 50 utterances and writes past its end at the next. An utterance and the gap
+# after it take 0.4 s at least, so that many do not fit in here.
+PESQ_LONGEST_SECONDS = 15
+PESQ_SHORTEST_SECONDS = 0.25
+
+# STOI takes 30 frames at once, of 256 samples at 10 kHz, half overlapping, leaving out silent ones.
+STOI_SHORTEST_SECONDS = (30 * 128 + 256) / 10_000
+STOI_FAILED = 1e-5  # what the package returns where too few frames are left
+
+
+def snr_db(estimate: ArrayLike, reference: ArrayLike) -> float:
+    """Signal-to-noise ratio in dB, the noise being what differs; infinite where nothing does.
+
+    Shape:
+        estimate, reference: (..., time), alike.
+
+    Raises:
+        InputError: shapes that differ, a silent reference, values that are not finite.
+    """
+    x, y = _signals(estimate, reference)
+    _require_sound(y, "reference")
+    with np.errstate(divide="ignore"):
+        return float(10 * np.log10(_energy(y) / _energy(x - y)))
+
+
+def si_sdr_db(estimate: ArrayLike, reference: ArrayLike) -> float:
+    """Scale-invariant signal-to-distortion ratio in dB; above 100 where nothing but the level differs.
+
+    The signal is the part of the estimate that is a multiple of the reference, the distortion is the rest.
+    No mean is subtracted; several channels share one multiple.
+
+    Shape:
+        estimate, reference: (..., time), alike.
+
+    Raises:
+        InputError: shapes that differ, a silent signal, values that are not finite.
+    """
+    x, y = _signals(estimate, reference)
+    _require_sound(y, "reference")
+    _require_sound(x, "estimate")
+    signal = np.sum(x * y, dtype=np.float64) / _energy(y) * y
+    with np.errstate(divide="ignore"):
+        return float(10 * np.log10(_energy(signal) / _energy(x - signal)))
+
+
+def pesq_wideband(estimate: ArrayLike, reference: ArrayLike, rate: int) -> float:
+    """Quality of speech as listeners would rate it, 1.04 (bad) to 4.64 (the reference itself): PESQ-WB.
+
+    Taken at 16 kHz, so nothing above 8 kHz counts, and of the mean of all channels. The levels need not be
+    alike. What is longer than 15 s is cut into equal pieces; the mean is over those with speech in them.
+
+    Shape:
+        estimate, reference: (time,) or (channels, time), alike, 0.25 s at least.
+
+    Raises:
+        InputError: shapes that differ, too short, a silent signal, a reference without speech, values that
+            are not finite, the package is missing.
+    """
+    try:
+        from pesq import NoUtterancesError, pesq
+    except ImportError as error:
+        raise InputError(
+            'PESQ cannot be measured: install it by "pip install pesq", which needs a C compiler.'
+        ) from error
+
+    x, y = _speech(estimate, reference, rate, PESQ_SHORTEST_SECONDS, "PESQ")
+    x, y = (resample_samples(samples[None], rate, PESQ_RATE)[0] for samples in (x, y))
+    pieces = -(-len(y) // (PESQ_LONGEST_SECONDS * PESQ_RATE))
+    scores = []
+    for made, real in zip(np.array_split(x, pieces), np.array_split(y, pieces), strict=True):
+        if not real.any():
+            continue
+        _require_sound(made, "estimate")
+        try:
+            scores.append(float(pesq(PESQ_RATE, real, made, "wb")))
+        except NoUtterancesError:
+            continue
+    if not scores:
+        raise InputError("PESQ hears no speech in the reference: choose one in which somebody speaks.")
+    return float(np.mean(scores))
+
+
+def stoi(estimate: ArrayLike, reference: ArrayLike, rate: int) -> float:
+    """Share of speech that would be understood, 0 to 1 (the reference itself): STOI, not the extended one.
+
+    Taken at 10 kHz, so nothing above 5 kHz counts, and of the mean of all channels.
+
+    Shape:
+        estimate, reference: (time,) or (channels, time), alike, 0.41 s at least.
+
+    Raises:
+        InputError: shapes that differ, too short, a silent signal, too little speech, values that are not
+            finite, the package is missing.
+    """
+    try:
+        import pystoi
+    except ImportError as error:
+        raise InputError('STOI cannot be measured: install it by "pip install pystoi".') from error
+
+    x, y = _speech(estimate, reference, rate, STOI_SHORTEST_SECONDS, "STOI")
+    score = float(pystoi.stoi(y, x, rate))
+    if score == STOI_FAILED:
+        raise InputError(
+            f"STOI needs {STOI_SHORTEST_SECONDS:.2f} s in which the reference is not silent: "
+            "choose a longer one."
+        )
+    return score
+
+
+def log_spectral_distance(
+    estimate: ArrayLike, reference: ArrayLike, *, rate: int = 1, low_hz: float = 0, high_hz: float = np.inf
+) -> float:
+    """Distance between the logarithms of two power spectra: root mean square over frequency, mean over time.
+
+    log10 |X|² clamped at 1e-8, Hann window 2048, hop 512, ends reflected, X not normalised: what the papers
+    on VCTK at 48 kHz report. Other definitions give other figures for the same files.
+
+    Shape:
+        estimate, reference: (..., time), alike, more than 1024 samples.
+
+    Args:
+        rate: Hz; needed for low_hz and high_hz only.
+        low_hz, high_hz: the bins that count, for the distance above or below a cut-off.
+
+    Raises:
+        InputError: shapes that differ, too few samples, no bin between the two, values that are not finite.
+    """
+    x, y = _signals(estimate, reference)
+    _require_window(x)
+    bins_hz = np.fft.rfftfreq(LSD_WINDOW, 1 / rate)
+    wanted = (bins_hz >= low_hz) & (bins_hz <= high_hz)
+    if not wanted.any():
+        raise InputError(f"No frequency lies between {low_hz:g} and {high_hz:g} Hz: widen the band.")
+    distances = []
+    for a, b in zip(_magnitudes(x), _magnitudes(y), strict=True):
+        logs = [np.log10(np.maximum(values[..., wanted] ** 2, LSD_FLOOR)) for values in (a, b)]
+        distances.append(np.sqrt(np.mean((logs[0] - logs[1]) ** 2, axis=-1)))
+    return float(np.mean(np.concatenate(distances, axis=-1)))
+
+
+def matching_gain(estimate: ArrayLike, reference: ArrayLike) -> float:
+    """The factor that brings an estimate to the level of its reference; 1 where either is silent.
+
+    It makes the squared difference of the magnitudes of the two spectra smallest. The gain that does so for
+    the samples is near 0 where phases differ, as they do after a vocoder, though both are equally loud.
+
+    Shape:
+        estimate, reference: (..., time), alike, more than 1024 samples.
+
+    Raises:
+        InputError: shapes that differ, too few samples, values that are not finite.
+    """
+    x, y = _signals(estimate, reference)
+    _require_window(x)
+    product = energy = 0.0
+    for a, b in zip(_magnitudes(x), _magnitudes(y), strict=True):
+        product += float(np.sum(a * b))
+        energy += float(np.sum(a**2))
+    return product / energy if product else 1.0
+
+
+def _magnitudes(samples: NDArray[Any]) -> Iterator[Floats]:
+    """|X| of the STFT, a block of frames at a time. Shape: (..., time) -> (..., frames, bins)."""
+    half = LSD_WINDOW // 2
+    padded = np.pad(samples, [(0, 0)] * (samples.ndim - 1) + [(half, half)], mode="reflect")
+    frames = np.lib.stride_tricks.sliding_window_view(padded, LSD_WINDOW, axis=-1)[..., ::LSD_HOP, :]
+    window = np.hanning(LSD_WINDOW + 1)[:-1]
+    for start in range(0, frames.shape[-2], BLOCK):
+        yield np.abs(np.fft.rfft(frames[..., start : start + BLOCK, :] * window))
+
+
+def _signals(estimate: ArrayLike, reference: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Both as floating-point arrays; float32 stays so, for long clips."""
+    x, y = np.asarray(estimate), np.asarray(reference)
+    if x.shape != y.shape or x.size == 0:
+        raise InputError(
+            f"Signals of the shapes {x.shape} and {y.shape} cannot be compared: align them first."
+        )
+    x, y = (values if values.dtype.kind == "f" else values.astype(np.float64) for values in (x, y))
+    for values in (x, y):
+        if not np.isfinite(values).all():
+            count = int(np.count_nonzero(~np.isfinite(values)))
+            raise InputError(
+                f"{count} samples are not finite, so nothing is measured: look at what made them."
+            )
+    return x, y
+
+
+def _speech(
+    estimate: ArrayLike, reference: ArrayLike, rate: int, shortest_seconds: float, measure: str
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Both as one channel of sound that is long enough. Shape: (time,)."""
+    x, y = _signals(estimate, reference)
+    if x.shape[-1] < shortest_seconds * rate:
+        raise InputError(f"{measure} needs at least {shortest_seconds:.2f} s of sound: choose a longer clip.")
+    x, y = (samples.mean(0) if samples.ndim == 2 else samples for samples in (x, y))
+    _require_sound(y, "reference")
+    _require_sound(x, "estimate")
+    return x, y
+
+
+def _energy(samples: NDArray[Any]) -> np.float64:
+    """A NumPy number, by which one may divide where it is 0."""
+    return np.sum(samples**2, dtype=np.float64)
+
+
+def _require_sound(samples: NDArray[Any], name: str) -> None:
+    if not samples.any():
+        raise InputError(f"A silent {name} has nothing to be compared with: leave such clips out.")
+
+
+def _require_window(samples: NDArray[Any]) -> None:
+    if samples.shape[-1] <= LSD_WINDOW // 2:
+        raise InputError(f"A spectral comparison needs more than {LSD_WINDOW // 2} samples.")
