@@ -1,0 +1,1 @@
+"""A phone recording in, a studio recording out."""

@@ -1,0 +1,184 @@
+"""What the networks are told about a voice, frame by frame: pitch, voicing, loudness and sharpness.
+
+All frames are those of `FRONT_END`: frame n is centred on sample n · HOP.
+
+Sources: Boersma 1993 (autocorrelation divided by that of the window), Zwicker and Fastl 1999 (critical bands,
+specific loudness), Terhardt 1979 (threshold in quiet, spreading), DIN 45692 (sharpness).
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import torch
+import torchaudio.functional
+from torch import Tensor
+
+from aural.audio.spectral import FrontEnd, stft
+
+RATE = 48_000
+HOP = 768
+FRONT_END = FrontEnd(rate=RATE, window=2 * HOP, hop=HOP, fft=2 * HOP, mel_bands=96)
+
+LOWEST_HZ, HIGHEST_HZ = 60.0, 500.0  # voices, from a deep bass to a child
+PITCH_RATE = 8_000  # Hz; finer lags come from parabolas
+PITCH_HOP = HOP * PITCH_RATE // RATE
+PITCH_WINDOW = 376  # 47 ms, nearly three periods of the deepest voice
+PITCH_FFT = 512  # a window and the longest lag, so that the circular correlation does not wrap
+SHORTEST_LAG = int(PITCH_RATE / HIGHEST_HZ)
+LONGEST_LAG = math.ceil(PITCH_RATE / LOWEST_HZ)
+PITCH_BAND_HZ = 1_500.0  # harmonics above are noisy and change from period to period
+OCTAVE_TOLERANCE = 0.9  # two periods correlate as well as one: the shortest lag this near the best is it
+SMOOTHING_FRAMES = 5
+NOISE_CORRELATION, VOICE_CORRELATION = 0.35, 0.8  # read as voicing 0 and 1
+SILENT_POWER = 1e-9  # -90 dB; noise this soft has no pitch
+VOICED = 0.5  # voicing above which a frame counts as voiced
+
+# Edges of Zwicker's 24 critical bands.
+BARK_EDGES_HZ = (
+    *(0, 100, 200, 300, 400, 510, 630, 770, 920, 1_080, 1_270, 1_480, 1_720),
+    *(2_000, 2_320, 2_700, 3_150, 3_700, 4_400, 5_300, 6_400, 7_700, 9_500, 12_000, 15_500),
+)
+BANDS = len(BARK_EDGES_HZ) - 1
+FULL_SCALE_DB_SPL = 100.0  # what a full-scale sine is taken to be: recordings carry no calibration
+HANN_BANDWIDTH = 1.5  # bins: a sine's powers under a Hann window add up to this
+LOWER_SLOPE_DB, UPPER_SLOPE_DB = 27.0, 10.0  # fall of masking per Bark, the upper at about 70 dB
+SONE_SCALE = 1.12  # makes 1 kHz at 40 dB 1 sone
+ACUM_SCALE = 0.11  # makes a critical band of noise at 1 kHz and 60 dB 1 acum
+INAUDIBLE_SONE = 0.01  # beneath this sharpness fades to 0, as silence has none
+
+
+@torch.no_grad()
+def conditioning(samples: Tensor, power: Tensor | None = None) -> Tensor:
+    """Log-pitch, voicing, loudness and sharpness, each scaled to about [-1, 1]; finite for silence.
+
+    Pitch is log2(f0 / 200 Hz) / 1.5 in voiced frames and 0 in others, voicing 0 to 1; loudness runs from -1
+    for silence through 0 for 2 sone to 1 for 64 sone, and sharpness from -1 for 0 acum to 1 for 4 acum.
+
+    Args:
+        power: |STFT|² of the samples under `FRONT_END`, if it is at hand, (batch, bins, frames).
+
+    Shape:
+        samples: (batch, time) at 48 kHz; result: (batch, 4, frames).
+    """
+    if power is None:
+        power = stft(samples, FRONT_END).abs().square()
+    f0_hz, voicing = pitch(samples)
+    log_pitch = torch.where(voicing > VOICED, torch.log2(f0_hz / 200) / 1.5, 0.0)
+    specific = specific_loudness(power)
+    level = (torch.log2(specific.sum(1) + 2**-4) - 1) / 5
+    return torch.stack((log_pitch, voicing, level, _sharpness(specific).clamp_max(6) / 2 - 1), 1)
+
+
+def pitch(samples: Tensor) -> tuple[Tensor, Tensor]:
+    """Fundamental frequency, 60 to 500 Hz, and how periodic the sound is, 0 (noise, silence) to 1.
+
+    The correlation of a windowed frame falls with the lag because the windows overlap less; dividing by the
+    window's own correlation takes that away. Frames that are not periodic get a frequency too: weigh it by
+    the voicing.
+
+    Shape:
+        samples: (batch, time) at 48 kHz; results: (batch, frames) each, in Hz and 0 to 1.
+    """
+    slow = torchaudio.functional.resample(samples, RATE, PITCH_RATE)
+    count = FRONT_END.frames(samples.shape[-1])
+    half = PITCH_WINDOW // 2
+    missing = (count - 1) * PITCH_HOP + half - slow.shape[-1]
+    frames = torch.nn.functional.pad(slow, (half, max(0, missing))).unfold(-1, PITCH_WINDOW, PITCH_HOP)
+    frames = frames[:, :count]
+    window, window_correlation, weights = (value.to(samples) for value in _pitch_tables())
+    centred = (frames - frames.mean(-1, keepdim=True)) * window
+    spectrum = torch.fft.rfft(centred, PITCH_FFT)
+    energy = (spectrum.real.square() + spectrum.imag.square()) * weights
+    correlation = torch.fft.irfft(energy, PITCH_FFT)[..., : LONGEST_LAG + 2] / window_correlation
+    correlation = correlation / (correlation[..., :1] + SILENT_POWER)
+
+    before, here, after = (correlation[..., SHORTEST_LAG + i : LONGEST_LAG + 1 + i] for i in (-1, 0, 1))
+    peaks = torch.where((here >= before) & (here > after), here, 0.0)
+    best = peaks.amax(-1, keepdim=True)
+    index = (peaks >= OCTAVE_TOLERANCE * best).to(torch.uint8).argmax(-1, keepdim=True)
+    left, top, right = (values.gather(-1, index).squeeze(-1) for values in (before, here, after))
+    curvature = (left - 2 * top + right).clamp_max(-1e-6)
+    lag = index.squeeze(-1) + SHORTEST_LAG + (0.5 * (left - right) / curvature).clamp(-0.5, 0.5)
+    f0_hz = (PITCH_RATE / lag).clamp(LOWEST_HZ, HIGHEST_HZ)
+    voicing = ((top - NOISE_CORRELATION) / (VOICE_CORRELATION - NOISE_CORRELATION)).clamp(0, 1)
+    return _smooth(f0_hz, voicing), voicing
+
+
+def loudness(samples: Tensor) -> Tensor:
+    """Loudness in sone, a full-scale sine taken as 100 dB SPL. Shape: (batch, time) -> (batch, frames)."""
+    return specific_loudness(stft(samples, FRONT_END).abs().square()).sum(1)
+
+
+def sharpness(samples: Tensor) -> Tensor:
+    """Sharpness in acum, DIN 45692. Shape: (batch, time) at 48 kHz -> (batch, frames)."""
+    return _sharpness(specific_loudness(stft(samples, FRONT_END).abs().square()))
+
+
+def specific_loudness(power: Tensor) -> Tensor:
+    """Loudness of each critical band in sone per Bark.
+
+    Zwicker's N' = 0.08 (E_TQ / E_0)^0.23 [(1/2 + E / 2 E_TQ)^0.23 - 1], where E is the band's excitation,
+    its neighbours' slopes included, and E_TQ that of the threshold in quiet. ISO 532-1 lets the upper slope
+    depend on level; one slope of middle levels makes it a single product of matrices.
+
+    Shape:
+        power: |STFT|² under `FRONT_END`, (batch, bins, frames); result: (batch, 24, frames).
+    """
+    excitation, threshold = (value.to(power) for value in _bark_tables())
+    threshold = threshold[:, None]
+    ratio = (excitation @ power) / threshold
+    growth = (0.5 + 0.5 * ratio.clamp_min(1.0)) ** 0.23 - 1
+    return SONE_SCALE * 0.08 * threshold**0.23 * growth
+
+
+def _sharpness(specific: Tensor) -> Tensor:
+    """S = k ∫ N'(z) g(z) z dz / N, DIN 45692, with z at the middle of each band.
+
+    Shape: (batch, 24, frames) -> (batch, frames).
+    """
+    bark = torch.arange(BANDS, device=specific.device, dtype=specific.dtype) + 0.5
+    weight = torch.where(bark > 15.8, 0.15 * torch.exp(0.42 * (bark - 15.8)) + 0.85, 1.0)
+    moment = torch.einsum("bzn,z->bn", specific, weight * bark)
+    return ACUM_SCALE * moment / (specific.sum(1) + INAUDIBLE_SONE)
+
+
+def _smooth(f0_hz: Tensor, voicing: Tensor) -> Tensor:
+    """The running median over voiced neighbours takes out single octave jumps. (batch, frames), both."""
+    half = SMOOTHING_FRAMES // 2
+    known = torch.where(voicing > VOICED, f0_hz, math.nan)
+    padded = torch.nn.functional.pad(known, (half, half), value=math.nan)
+    median = padded.unfold(-1, SMOOTHING_FRAMES, 1).nanmedian(-1).values
+    return torch.where(voicing > VOICED, median, f0_hz)
+
+
+@lru_cache(maxsize=1)
+def _pitch_tables() -> tuple[Tensor, Tensor, Tensor]:
+    """The window, its autocorrelation by lag, and the weights of the power spectrum's bins."""
+    window = torch.hann_window(PITCH_WINDOW, dtype=torch.float64)
+    window = window / window.square().sum().sqrt()  # then the correlation at lag 0 is a mean power
+    correlation = torch.fft.irfft(torch.fft.rfft(window, PITCH_FFT).abs().square(), PITCH_FFT)
+    frequencies = torch.arange(PITCH_FFT // 2 + 1) * (PITCH_RATE / PITCH_FFT)
+    weights = 1 / (1 + (frequencies / PITCH_BAND_HZ) ** 4)
+    return window.float(), correlation[: LONGEST_LAG + 2].float(), weights
+
+
+@lru_cache(maxsize=1)
+def _bark_tables() -> tuple[Tensor, Tensor]:
+    """Excitation of each band by each bin, (24, bins), and of the threshold in quiet, (24,), re 0 dB SPL."""
+    width = RATE / FRONT_END.fft
+    centres = torch.arange(FRONT_END.bins, dtype=torch.float64) * width
+    edges = torch.tensor(BARK_EDGES_HZ, dtype=torch.float64)
+    low, high = (centres - width / 2).clamp_min(0), centres + width / 2
+    # A bin on the border of two bands counts in each by its share.
+    shared = torch.minimum(high, edges[1:, None]) - torch.maximum(low, edges[:-1, None])
+    collect = shared.clamp_min(0) / width / HANN_BANDWIDTH * 10 ** (FULL_SCALE_DB_SPL / 10)
+    distance = torch.arange(BANDS)[:, None] - torch.arange(BANDS)  # of the excited above the exciting band
+    fall_db = torch.where(distance > 0, UPPER_SLOPE_DB * distance, -LOWER_SLOPE_DB * distance)
+    spread = 10 ** (-fall_db.double() / 10)
+    kilohertz = (edges[1:] + edges[:-1]) / 2_000
+    threshold_db = (
+        3.64 * kilohertz**-0.8 - 6.5 * torch.exp(-0.6 * (kilohertz - 3.3) ** 2) + 1e-3 * kilohertz**4
+    )
+    return (spread @ collect).float(), (10 ** (threshold_db / 10)).float()

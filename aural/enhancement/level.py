@@ -1,0 +1,42 @@
+"""The level of what is active in a recording: pauses do not count, nor does a single click.
+
+The networks are trained at one such level; the pipeline brings a recording there and takes the result back.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aural.audio.clip import Samples
+
+ACTIVE_RMS = 10 ** (-26 / 20)  # that the networks are trained at
+BLOCK = 768  # samples of which a power is the mean, 16 ms at 48 kHz
+LOUD_PERCENTILE = 95.0
+ACTIVE_RANGE_DB = 25.0  # below the loud blocks
+
+Powers = NDArray[np.float64]
+
+
+def block_powers(samples: Samples) -> Powers:
+    """Mean square over the channels and over each block of 768 samples; the last one may be shorter.
+
+    Shape: (channels, time) -> (blocks,). Pieces of a multiple of 768 samples may be measured one by one.
+    """
+    squares = np.square(samples, dtype=np.float32).mean(0)
+    starts = np.arange(0, squares.size, BLOCK)
+    lengths = np.diff(np.append(starts, squares.size))
+    return np.add.reduceat(squares, starts, dtype=np.float64) / lengths
+
+
+def active_rms(powers: Powers) -> float:
+    """Root mean square of the active blocks; 0 for silence.
+
+    Those are active that come within 25 dB of the loud ones, the 95th percentile of all that are not silent.
+    """
+    heard = powers[powers > 0]
+    if heard.size == 0:
+        return 0.0
+    loud = np.percentile(heard, LOUD_PERCENTILE)
+    active = heard[heard >= loud * 10 ** (-ACTIVE_RANGE_DB / 10)]
+    return float(np.sqrt(active.mean()))
