@@ -1,10 +1,12 @@
 # make app · make test · make check · make bench. Each sets up what it needs in .venv first.
-# make train-generation · make train-vocoding · make train-classifier · make ablation: DATA=, and ARGS= for more.
+# make train-generation · make train-vocoding · make train-classifier · make train-enhancement · make ablation ·
+# make evaluate-enhancement: DATA=, and ARGS= for more.
 PYTHON ?= python3
 BIN = .venv/bin
 DATA ?= data
 
-.PHONY: app test check format bench train-generation train-vocoding train-classifier ablation clean
+.PHONY: app test check format bench train-generation train-vocoding train-classifier train-enhancement \
+	evaluate-enhancement ablation clean
 
 app: .venv/app
 	$(BIN)/python app.py $(ARGS)
@@ -34,6 +36,13 @@ train-vocoding: .venv/dev
 train-classifier: .venv/dev
 	$(BIN)/python -m aural.generation.train_classifier --data $(DATA)/esc50 $(ARGS)
 
+# Stages build on each other: ARGS="--stage denoiser", then "--stage completer", then "--stage waveform_enhancer".
+train-enhancement: .venv/dev
+	$(BIN)/python -m aural.enhancement.train --data $(DATA) $(ARGS)
+
+evaluate-enhancement: .venv/evaluate
+	$(BIN)/python -m aural.enhancement.evaluate --data $(DATA) $(ARGS)
+
 ablation: .venv/dev
 	$(BIN)/python -m aural.generation.ablation --data $(DATA)/esc50 $(ARGS)
 
@@ -45,6 +54,10 @@ ablation: .venv/dev
 
 .venv/dev: requirements-dev.txt .venv/app
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@
+
+.venv/evaluate: requirements-evaluate.txt .venv/dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-evaluate.txt
 	touch $@
 
 clean:

@@ -7,14 +7,19 @@ speech synthesis"; Gneiting and Raftery 2007 (energy score).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from aural.audio.spectral import FrontEnd, scale, stft
 
 # Powers of (-140 dB) squared: keeps the gradient of a magnitude finite at 0.
 LEAST_POWER = 1e-14
+# Of the voice band, on average over time; fitted, so that the result is nearest to that of P.862.
+SPEECH_POWER = 10**9.2
+VOICE_HZ = (350.0, 3250.0)
 
 
 def resolutions(rate: int, windows: Sequence[int] = (256, 512, 1024, 2048)) -> list[FrontEnd]:
@@ -67,3 +72,87 @@ def energy_distance(
     if repulsion == 0:
         return attraction, attraction
     return attraction, attraction - repulsion / 2 * spectral_distance(first, second)
+
+
+def disturbance(estimate: Tensor, clean: Tensor, rate: int) -> Tensor:
+    """What an ear minds in an estimate of speech, after ITU-T P.862 (PESQ), but differentiable.
+
+    Bark-band powers become loudness by Zwicker's law. What differs, beyond a quarter of the softer one, which
+    masks it, is summed over the bands; what was added counts more than what was taken away. The worst frames
+    of each third of a second count most. A lasting colouration and slow changes of gain are forgiven as far
+    as P.862 does, and so is the level. Time alignment is left out: estimate and clean are aligned here.
+
+    Shape:
+        estimate, clean: (batch, bins, frames), power of frames of about 32 ms, 16 ms apart, from 0 Hz to half
+        the rate; result: (batch,), about 4.5 minus PESQ before its last mapping.
+    """
+    bands, threshold, widths, exponents = _bark_bands(estimate.shape[1], rate, estimate.device)
+    estimate, clean = estimate[:, : bands.shape[1]], clean[:, : bands.shape[1]]
+    first, last = (round(hz / 8_000 * (bands.shape[1] - 1)) for hz in VOICE_HZ)
+    voice = clean[:, first:last].sum(1)
+    active = (voice > 1e-3 * voice.amax(-1, keepdim=True)).to(clean)[:, None]
+    wanted = bands @ (clean * _to_speech_power(voice))
+    given = bands @ (estimate * _to_speech_power(estimate[:, first:last].sum(1)))
+    # The ear gets used to a frequency response: the clean one is given that of the estimate, within 20 dB.
+    response = ((given * active).sum(-1) + 1e3) / ((wanted * active).sum(-1) + 1e3)
+    wanted = wanted * response.detach().clamp(0.01, 100.0)[..., None]
+    # And to a gain that drifts: the estimate follows the clean one's audible power, smoothed over frames.
+    gains = (_audible(wanted, threshold) + 5e3) / (_audible(given, threshold) + 5e3)
+    decay = (0.8 * 0.2 ** torch.arange(12.0, device=gains.device)).flip(0)
+    gains = functional.pad(gains.detach()[:, None], (len(decay) - 1, 0), value=1.0)
+    given = given * functional.conv1d(gains, decay[None, None]).clamp(3e-4, 5.0)
+    loud_given, loud_wanted = (_loudness(power, threshold, exponents) for power in (given, wanted))
+    difference = loud_given - loud_wanted
+    heard = (difference.abs() - 0.25 * torch.minimum(loud_given, loud_wanted)).clamp_min(0) * widths
+    added = ((given + 50) / (wanted + 50)).pow(1.2)
+    added = torch.where(added < 3, torch.zeros_like(added), added.clamp_max(12))
+    symmetric = (heard.square().sum(1) * widths.sum() + 1e-6).sqrt()
+    asymmetric = (heard * added).sum(1)
+    softness = ((wanted.sum(1) + 1e5) / 1e7).pow(0.04)
+    frames = (torch.stack((symmetric, asymmetric), 1) / softness[:, None]).clamp_max(45.0)
+    if frames.shape[-1] > 20:
+        frames = (frames.unfold(-1, 20, 10).pow(6).mean(-1) + 1e-9).pow(1 / 6)
+    both = (frames.square().mean(-1) + 1e-9).sqrt()
+    return 0.1 * both[:, 0] + 0.0309 * both[:, 1]
+
+
+def _to_speech_power(voice: Tensor) -> Tensor:
+    """The factor, (batch, 1, 1), that brings powers to a level at which P.862's constants hold."""
+    return (SPEECH_POWER / voice.mean(-1).clamp_min(LEAST_POWER))[:, None, None]
+
+
+def _audible(power: Tensor, threshold: Tensor) -> Tensor:
+    return (power * (power > threshold)).sum(1)
+
+
+def _loudness(power: Tensor, threshold: Tensor, exponents: Tensor) -> Tensor:
+    """Zwicker's law in sone per Bark, of powers (batch, bands, frames)."""
+    rise = (0.5 + 0.5 * power / threshold).pow(exponents) - 1
+    return 0.1866 * (threshold / 0.5).pow(exponents) * rise.clamp_min(0)
+
+
+@lru_cache(maxsize=4)
+def _bark_bands(bins: int, rate: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The bins up to 8 kHz in half Barks; each band's threshold in quiet (Terhardt), width, exponent."""
+    bin_hz = rate / 2 / (bins - 1)
+    used = min(bins, 1 + int(8_000 / bin_hz))
+    frequencies = torch.arange(used, dtype=torch.float64) * bin_hz
+    barks = 6 * torch.asinh(frequencies / 600)  # Wang, Sekey and Gersho 1992
+    # Below 500 Hz a half Bark holds one bin or none: a band is at least a bin wide.
+    edges = [barks[1].item() / 2]
+    while edges[-1] < barks[-1]:
+        inside = barks[barks > edges[-1]]
+        edges.append(max(edges[-1] + 0.5, (inside[0].item() + inside[min(1, len(inside) - 1)].item()) / 2))
+    low, high = torch.tensor(edges[:-1]), torch.tensor(edges[1:])
+    members = ((barks >= low[:, None]) & (barks < high[:, None])).to(torch.float64)
+    kept = members.sum(1) > 0
+    members, low, high = members[kept], low[kept], high[kept]
+    khz = (members @ frequencies) / members.sum(1) / 1000
+    threshold_db = (
+        3.64 * khz.pow(-0.8) - 6.5 * torch.exp(-0.6 * (khz - 3.3).square()) + 1e-3 * khz.pow(4)
+    ).clamp_max(60)
+    threshold = (10 ** (threshold_db / 10))[:, None]
+    # Loudness grows faster in the lowest four Barks.
+    exponents = 0.23 * (6 / (high + 2)).clamp(1, 2).pow(0.15)
+    constants = (members, threshold, (high - low)[:, None], exponents[:, None])
+    return tuple(constant.float().to(device) for constant in constants)  # type: ignore[return-value]

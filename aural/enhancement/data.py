@@ -1,0 +1,268 @@
+"""Pairs of phone and studio recordings: a pool to learn from, and fixed items to be judged by.
+
+A pool is made once for a folder, a size and a seed, and kept: a degraded example costs as much time as a
+training step, and both stages learn from the same ones. Every draw cuts another piece at another level.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Collection
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from aural.audio.resample import resample_samples
+from aural.enhancement.degrade import FAULTS, degrade, draw
+from aural.enhancement.features import FRONT_END
+from aural.enhancement.level import ACTIVE_RMS, active_rms, block_powers
+from aural.errors import InputError
+from aural.training.corpus import Corpus, Recording
+from aural.training.recordings import cache_folder
+
+Wave = NDArray[np.float32]
+
+RATE = FRONT_END.rate
+EXAMPLE_FRAMES = 192  # 3 s
+EXAMPLE_LENGTH = EXAMPLE_FRAMES * FRONT_END.hop
+POOL_SIZE = 7_000
+POOL_VERSION = 1  # of what makes an example; another one makes other pools
+
+MUSIC_SHARE = 0.12  # of the examples: music is to be left alone, but for noise
+UNTOUCHED_SHARE = {"speech": 0.05, "music": 0.5}  # so that what is good already stays as it is
+LEAST_MUSIC_SNR_DB = 10.0
+HELD_BACK_MUSIC = "vibe_ace"  # never trained on: does music survive that was never heard?
+# Most voices are of two women: other voices are made of them by playing faster and slower.
+SHIFT_SHARE = 0.6
+SHIFTS = (0.78, 1.2)
+VOICE_SHARES = {"ravdess": 0.4}  # the other voices have what is left in equal parts
+SYNTHETIC_NOISE_SHARE = 0.25  # hiss, fans and hum, which ESC-50 hardly has
+LEVEL_DB = (-5.0, 5.0)  # about ACTIVE_RMS
+
+ITEM_SECONDS = 5.0
+UNSEEN = ("ravdess", "freesound_unseen")
+
+
+@dataclass(frozen=True)
+class Examples:
+    """A batch of pairs, at the level that the networks expect."""
+
+    recording: Tensor  # (batch, time), what the phone gave
+    speech: Tensor  # (batch, time), the studio's, at the level that the voice has in the recording
+    noise: Tensor  # (batch, time), the background as it is in the recording
+
+
+@dataclass(frozen=True)
+class Item:
+    """One recording to judge enhancement by."""
+
+    name: str  # speaker and number
+    recording: Wave  # (time,), at 48 kHz
+    clean: Wave  # (time,)
+    unseen: bool  # whether the speaker is none of those in training
+
+
+def pool(
+    corpus: Corpus, count: int = POOL_SIZE, seed: int = 0, workers: int | None = None
+) -> NDArray[np.int16]:
+    """Degraded examples of the training recordings: made at the first call, read from the cache ever after.
+
+    Shape: (count, 3, EXAMPLE_LENGTH), full scale at 32767: recording, speech, noise.
+
+    Raises:
+        InputError: the corpus has no speech or no noise to train on.
+    """
+    _require(corpus, validation=False)
+    sources = [(item.source, item.start, item.length, item.is_validation) for item in corpus.recordings]
+    digest = hashlib.sha256(repr((POOL_VERSION, count, seed, sources)).encode()).hexdigest()[:16]
+    path = cache_folder() / f"phone-{digest}.npy"
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_suffix(f".{os.getpid()}.npy")
+        examples = np.lib.format.open_memmap(
+            unfinished, mode="w+", dtype=np.int16, shape=(count, 3, EXAMPLE_LENGTH)
+        )
+        try:
+            with ProcessPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as processes:
+                made = processes.map(partial(example, corpus, seed), range(count), chunksize=50)
+                for number, waves in enumerate(made):
+                    examples[number] = waves
+            examples.flush()
+            unfinished.replace(path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+    made_before: NDArray[np.int16] = np.load(path, mmap_mode="r")
+    return made_before
+
+
+def example(corpus: Corpus, seed: int, number: int) -> NDArray[np.int16]:
+    """One example of the pool; the same for the same seed and number, whoever makes it. Shape: (3, time)."""
+    generator = np.random.default_rng((seed, number))
+    is_music = generator.random() < MUSIC_SHARE and any(corpus.of("music", validation=False))
+    kind = "music" if is_music else "speech"
+    clean = _music(corpus, generator) if is_music else _speech(corpus, generator)
+    untouched = generator.random() < UNTOUCHED_SHARE[kind]
+    faults: Collection[str] | None = () if untouched else None
+    if is_music and not untouched:
+        faults = [fault for fault in FAULTS if fault != "room" and generator.random() < 0.4]
+    chain = draw(generator, faults)
+    noise = _noise(corpus, generator) if chain.snr_db is not None else None
+    if is_music and chain.snr_db is not None and chain.snr_db < LEAST_MUSIC_SNR_DB:
+        noise = None
+    made = degrade(clean, chain, noise)
+    waves = np.stack((made.samples, made.speech, made.noise))
+    # The voice may be louder than the phone's clipped copy of it: nothing of it is to be clipped here.
+    waves = waves * min(1.0, 0.99 / max(float(np.abs(waves).max()), 1e-9))
+    quantised: NDArray[np.int16] = np.round(waves * 32767).astype(np.int16)
+    return quantised
+
+
+def batch(examples: NDArray[np.int16], size: int, frames: int, generator: torch.Generator) -> Examples:
+    """Pieces of random examples, at random levels: `frames` frames of the front end and one more."""
+    length = frames * FRONT_END.hop
+    pieces = []
+    for _ in range(size):
+        number = int(torch.randint(len(examples), (), generator=generator))
+        start = int(torch.randint(EXAMPLE_LENGTH - length + 1, (), generator=generator))
+        piece = examples[number, :, start : start + length].astype(np.float32) / np.float32(32767)
+        low_db, high_db = LEVEL_DB
+        level_db = low_db + (high_db - low_db) * float(torch.rand((), generator=generator))
+        level = active_rms(block_powers(piece[:1]))
+        if level > 0:
+            piece *= np.float32(ACTIVE_RMS / level * 10 ** (level_db / 20))
+        pieces.append(torch.from_numpy(piece))
+    recording, speech, noise = torch.stack(pieces, 1)
+    return Examples(recording, speech, noise)
+
+
+def validation_items(
+    corpus: Corpus, faults: Collection[str] | None = None, count: int = 120, seed: int = 2026
+) -> list[Item]:
+    """Validation speech, half of it by unseen speakers, through phones that no training draws.
+
+    Noise comes from the validation fold of ESC-50. The same arguments make the same items.
+
+    Args:
+        faults: a part of `degrade.FAULTS`, all of it in every item; None: the whole chain at its own odds.
+
+    Raises:
+        InputError: the corpus has no speech or no noise for validation.
+    """
+    _require(corpus, validation=True)
+    speech = corpus.of("speech", validation=True)
+    unseen = [item for item in speech if _voice(item) in UNSEEN]
+    seen = [item for item in speech if _voice(item) not in UNSEEN]
+    groups = [group for group in (unseen, seen) if group]
+    noises = corpus.of("esc50", validation=True)
+    items = []
+    for number in range(count):
+        generator = np.random.default_rng((seed, number))
+        group = groups[number % len(groups)]
+        # Every speaker as often as any other.
+        speakers = sorted({_speaker(item) for item in group})
+        speaker = speakers[number // len(groups) % len(speakers)]
+        own = [item for item in group if _speaker(item) == speaker]
+        recording = own[int(generator.integers(len(own)))]
+        length = min(recording.length, round(ITEM_SECONDS * RATE))
+        start = int(generator.integers(recording.length - length + 1))
+        clean = corpus.wave(recording, start, length).numpy()
+        chain = draw(generator, faults)
+        noise = corpus.wave(noises[int(generator.integers(len(noises)))]).numpy()
+        made = degrade(clean, chain, noise if chain.snr_db is not None else None)
+        items.append(Item(f"{number:03d} {speaker}", made.samples, made.speech, group is unseen))
+    return items
+
+
+def _require(corpus: Corpus, *, validation: bool) -> None:
+    for kind, content in (("speech", "voices"), ("esc50", "a clone of karolpiczak/ESC-50")):
+        if not corpus.of(kind, validation=validation):
+            purpose = "validate by" if validation else "train on"
+            raise InputError(f"There is nothing to {purpose} in {kind}/: put {content} into that folder.")
+
+
+def _speech(corpus: Corpus, generator: np.random.Generator) -> Wave:
+    """Sentences of one voice with pauses between, until the example is full."""
+    speech = corpus.of("speech", validation=False)
+    voices = sorted({_voice(item) for item in speech})
+    left = 1 - sum(VOICE_SHARES.get(voice, 0.0) for voice in voices)
+    others = sum(voice not in VOICE_SHARES for voice in voices)
+    shares = np.array([VOICE_SHARES.get(voice, left / max(others, 1)) for voice in voices])
+    voice = voices[int(generator.choice(len(voices), p=shares / shares.sum()))]
+    sentences = [item for item in speech if _voice(item) == voice]
+    first = sentences[int(generator.integers(len(sentences)))]
+    sentences = [item for item in sentences if _speaker(item) == _speaker(first)]
+    shift = generator.uniform(*SHIFTS) if generator.random() < SHIFT_SHARE else 1.0
+    needed = int(EXAMPLE_LENGTH * shift) + 1
+    pieces = [np.zeros(int(generator.integers(RATE // 3)), np.float32)]
+    item = first
+    while sum(piece.size for piece in pieces) < needed:
+        pieces.append(corpus.wave(item).numpy())
+        pieces.append(np.zeros(int(generator.integers(RATE // 10, RATE // 2)), np.float32))
+        item = sentences[int(generator.integers(len(sentences)))]
+    wave = np.concatenate(pieces)
+    start = int(generator.integers(wave.size - needed + 1))
+    wave = wave[start : start + needed]
+    if shift != 1.0:
+        # Played at another speed: pitch, formants and pace move together.
+        wave = resample_samples(wave[None], round(RATE * shift), RATE)[0]
+    return _of_length(wave)
+
+
+def _music(corpus: Corpus, generator: np.random.Generator) -> Wave:
+    pieces = [item for item in corpus.of("music", validation=False) if HELD_BACK_MUSIC not in item.source]
+    piece = pieces[int(generator.integers(len(pieces)))]
+    start = int(generator.integers(max(piece.length - EXAMPLE_LENGTH, 0) + 1))
+    return _of_length(corpus.wave(piece, start, min(EXAMPLE_LENGTH, piece.length - start)).numpy())
+
+
+def _noise(corpus: Corpus, generator: np.random.Generator) -> Wave:
+    if generator.random() < SYNTHETIC_NOISE_SHARE:
+        return _coloured(generator)
+    clips = corpus.of("esc50", validation=False)
+    return corpus.wave(clips[int(generator.integers(len(clips)))]).numpy()
+
+
+def _coloured(generator: np.random.Generator) -> Wave:
+    """Noise that falls by 0 to 9 dB an octave above a corner, with or without the hum of the mains."""
+    spectrum = np.fft.rfft(generator.standard_normal(EXAMPLE_LENGTH))
+    frequencies = np.fft.rfftfreq(EXAMPLE_LENGTH, 1 / RATE)
+    corner_hz = 10 ** generator.uniform(1.7, 3.5)
+    slope = generator.uniform(0, 1.5)
+    noise = np.fft.irfft(spectrum * (1 + frequencies / corner_hz) ** -slope, EXAMPLE_LENGTH)
+    noise /= np.sqrt(np.mean(noise**2))
+    if generator.random() < 0.3:
+        time = np.arange(EXAMPLE_LENGTH) / RATE
+        mains_hz = generator.choice((50.0, 60.0))
+        for harmonic in range(1, 8):
+            phase = generator.uniform(0, 2 * np.pi)
+            noise += (
+                generator.uniform(0, 1) / harmonic * np.sin(2 * np.pi * harmonic * mains_hz * time + phase)
+            )
+    wave: Wave = (0.1 * noise).astype(np.float32)
+    return wave
+
+
+def _of_length(wave: Wave) -> Wave:
+    """Cut, or silence added, to the length of an example."""
+    padded: Wave = np.pad(wave[:EXAMPLE_LENGTH], (0, max(0, EXAMPLE_LENGTH - wave.size))).astype(np.float32)
+    return padded
+
+
+def _voice(item: Recording) -> str:
+    """The folder of a recording of speech."""
+    return Path(item.source).parent.name
+
+
+def _speaker(item: Recording) -> str:
+    """RAVDESS has 24 in one folder, told by the first two digits; the unseen ones have a file each."""
+    name = Path(item.source).name
+    if _voice(item) == "ravdess":
+        return f"ravdess {name[:2]}"
+    return f"{_voice(item)} {name}" if _voice(item) == "freesound_unseen" else _voice(item)

@@ -1,0 +1,530 @@
+"""Train a stage of enhancement on pairs of phone and studio recordings.
+
+    python -m aural.enhancement.train --data DIR --stage denoiser [--pretrain 500] [--minutes 75] [--resume]
+    python -m aural.enhancement.train --data DIR --stage completer
+    python -m aural.enhancement.train --data DIR --stage waveform_enhancer
+
+The completer learns on what the denoiser of `checkpoints/` makes of the recordings, so that one comes first.
+The examples are made before the first step and kept, see `aural.enhancement.data`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from aural import hub
+from aural.audio.spectral import istft, log_mel, mel_from_magnitude, scale, stft, unscale
+from aural.enhancement.data import RATE, Examples, Item, batch, pool, validation_items
+from aural.enhancement.discriminators import Discriminators, hinge, matching
+from aural.enhancement.features import FRONT_END, conditioning, pitch
+from aural.enhancement.level import ACTIVE_RMS, active_rms, block_powers
+from aural.enhancement.model import (
+    BANDS,
+    PITCH_BINS,
+    Completer,
+    CompleterConfig,
+    Denoiser,
+    DenoiserConfig,
+    WaveformConfig,
+    WaveformEnhancer,
+    bin_of_pitch,
+    build_denoiser,
+    log_bands,
+    rendered,
+)
+from aural.training.checkpoints import save
+from aural.training.corpus import Corpus, load
+from aural.training.loop import (
+    STATE,
+    Loss,
+    Outcome,
+    Player,
+    Settings,
+    arguments,
+    settings,
+    this_process,
+    train,
+)
+from aural.training.losses import disturbance, resolutions, scaled_spectra, spectral_distance
+
+LICENCE = "CC-BY-NC-SA-4.0"  # the narrowest of the recordings' licences, that of RAVDESS
+FRAMES = 128  # of a training piece, 2 s
+UNCONDITIONED_SHARE = 0.3  # of the pieces: the networks are to work without the conditions too
+VOICED = 0.5
+VALIDATION_ITEMS = 16
+LARGEST_SI_SDR_DB = 30.0  # better is not asked for
+
+
+@dataclass(frozen=True)
+class DenoiserObjective:
+    """Weights of what the denoiser is to make small."""
+
+    magnitude: float = 120.0  # of the compressed magnitudes' squared error
+    spectrum: float = 60.0  # of the compressed spectra's squared error, with their phases
+    compression: float = 0.3  # power that both are raised to
+    si_sdr: float = 0.15  # of its negative in dB
+    disturbance: float = 1.0  # of what an ear would mind
+    resolutions: float = 5.0  # of the distance of scaled spectra of the waveform
+    noise: float = 20.0  # of the background's compressed bands
+    pitch: float = 0.05  # of the cross-entropy of the pitch bins
+    learning_rate: float = 1e-3
+
+
+@dataclass(frozen=True)
+class CompleterObjective:
+    """Weights of what the completer is to make small."""
+
+    disturbance: float = 0.03  # of what an ear would mind in the completed sound
+    adversarial: float = 0.01  # of the hinge loss
+    matching: float = 0.2  # of the features' distance
+    start: int = 800  # turns of the discriminators before the completer heeds them
+    learning_rate: float = 1e-3
+    discriminator_rate: float = 4e-4
+
+
+def denoising(objective: DenoiserObjective) -> Loss[Examples]:
+    """The denoiser's loss for the training loop."""
+    front_ends = resolutions(RATE, (512, 2048))
+    weights = _weights_of_bins()
+
+    def loss(module: nn.Module, examples: Examples) -> tuple[Tensor, dict[str, Tensor]]:
+        # Only the module's own pass runs in the precision that was asked for.
+        device = examples.recording.device
+        with torch.autocast(device.type, enabled=False), torch.no_grad():
+            spectrum, clean, noise = (
+                stft(wave, FRONT_END) for wave in (examples.recording, examples.speech, examples.noise)
+            )
+            conditions = _conditions(examples.recording)
+            f0_hz, voicing = pitch(examples.speech)
+        masks = module(spectrum, conditions)
+        with torch.autocast(device.type, enabled=False):
+            estimate = masks.apply(spectrum)
+            wave = istft(estimate, examples.speech.shape[-1], FRONT_END)
+            made, wanted = (_compressed(x, objective.compression) for x in (estimate, clean))
+            weight = weights.to(device)[:, None]
+            magnitude = (weight * (made.abs() - wanted.abs()).square()).mean()
+            complex_error = (weight * torch.view_as_real(made - wanted).square().sum(-1)).mean()
+            si_sdr_db = _si_sdr_db(wave, examples.speech).clamp_max(LARGEST_SI_SDR_DB).mean()
+            minded = disturbance(_power(estimate), _power(clean), RATE).mean()
+            distance = spectral_distance(
+                scaled_spectra(wave, front_ends), scaled_spectra(examples.speech, front_ends)
+            )
+            background = masks.background(spectrum)
+            noise_error = (weight * (_power(background).pow(0.15) - _power(noise).pow(0.15)).square()).mean()
+            bins = torch.where(voicing > VOICED, bin_of_pitch(f0_hz), PITCH_BINS)
+            pitch_error = functional.cross_entropy(masks.pitch, bins)
+            total = (
+                objective.magnitude * magnitude
+                + objective.spectrum * complex_error
+                - objective.si_sdr * si_sdr_db
+                + objective.disturbance * minded
+                + objective.resolutions * distance
+                + objective.noise * noise_error
+                + objective.pitch * pitch_error
+            )
+        return total, {
+            "loss": total,
+            "magnitude": magnitude,
+            "complex": complex_error,
+            "si_sdr_db": si_sdr_db,
+            "disturbance": minded,
+            "distance": distance,
+            "noise": noise_error,
+            "pitch": pitch_error,
+        }
+
+    return loss
+
+
+def enhancing(objective: DenoiserObjective) -> Loss[Examples]:
+    """The loss of the network from samples to samples: that of the denoiser, as far as it has such parts."""
+    front_ends = resolutions(RATE, (256, 512, 2048))
+
+    def loss(module: nn.Module, examples: Examples) -> tuple[Tensor, dict[str, Tensor]]:
+        wave = module(examples.recording)
+        with torch.autocast(wave.device.type, enabled=False):
+            si_sdr_db = _si_sdr_db(wave, examples.speech).clamp_max(LARGEST_SI_SDR_DB).mean()
+            distance = spectral_distance(
+                scaled_spectra(wave, front_ends), scaled_spectra(examples.speech, front_ends)
+            )
+            estimate, clean = stft(wave, FRONT_END), stft(examples.speech, FRONT_END)
+            minded = disturbance(_power(estimate), _power(clean), RATE).mean()
+            total = (
+                objective.disturbance * minded
+                + 2 * objective.resolutions * distance
+                - objective.si_sdr * si_sdr_db
+            )
+        return total, {"loss": total, "si_sdr_db": si_sdr_db, "disturbance": minded, "distance": distance}
+
+    return loss
+
+
+def masked_bands(module: nn.Module, examples: Examples) -> tuple[Tensor, dict[str, Tensor]]:
+    """The loss of pre-training: bands of clean audio that are hidden are to be guessed from the others.
+
+    In half of the pieces rectangles are hidden, in the other half all frames from some point on, of which the
+    first must be foretold and the next are ever less certain.
+    """
+    with torch.autocast(examples.speech.device.type, enabled=False), torch.no_grad():
+        spectrum = stft(examples.speech, FRONT_END)
+        bands = log_bands(_power(spectrum))
+        hidden = _hidden(bands)
+    guessed = module(spectrum, None, hidden).bands
+    with torch.autocast(examples.speech.device.type, enabled=False):
+        error = ((guessed - bands).abs() * hidden).sum() / hidden.sum().clamp_min(1)
+    return error, {"masked_error": error}
+
+
+@dataclass(frozen=True)
+class Bands:
+    """A batch for the completer; what says nothing else is (batch, mel_bands, frames)."""
+
+    denoised: Tensor
+    noisy: Tensor
+    wanted: Tensor
+    conditions: Tensor | None  # (batch, 4, frames)
+    spectrum: Tensor  # (batch, bins, frames), complex, of which `denoised` are the bands
+    clean: Tensor  # (batch, bins, frames), the studio's power
+
+
+class Game:
+    """What the completer and its discriminators are to make small, each in its turn."""
+
+    def __init__(self, discriminators: Discriminators, objective: CompleterObjective) -> None:
+        self.discriminators, self.objective = discriminators, objective
+        self.made: Tensor | None = None  # by the completer in its last turn, which comes first
+
+    def completing(self, module: nn.Module, bands: Bands) -> tuple[Tensor, dict[str, Tensor]]:
+        """The mean error of the mel bands and, from some turn on, what the discriminators say of them."""
+        made = module(bands.denoised, bands.noisy, bands.conditions)
+        self.made = made.detach()
+        error = (made - bands.wanted).abs().mean()
+        with torch.autocast(made.device.type, enabled=False):
+            present = unscale(bands.denoised)
+            added = rendered(bands.spectrum, present, present, unscale(made), None)
+            minded = disturbance(_power(bands.spectrum + added), bands.clean, RATE).mean()
+        logs = {
+            "error": error,
+            "input_error": (bands.denoised - bands.wanted).abs().mean(),
+            "disturbance": minded,
+        }
+        error = error + self.objective.disturbance * minded
+        heed = (self.discriminators.turns / self.objective.start - 1).clamp(0, 1)
+        if heed == 0:
+            return error, {"loss": error, **logs}
+        judged = self.discriminators(made, bands.denoised)
+        with torch.no_grad():
+            real = self.discriminators(bands.wanted, bands.denoised)
+        adversarial = -torch.stack([scores[-1].float().mean() for scores in judged]).mean()
+        matched = matching(judged, real)
+        total = error + heed * (self.objective.adversarial * adversarial + self.objective.matching * matched)
+        return total, {"loss": total, **logs, "adversarial": adversarial, "matching": matched}
+
+    def discriminating(self, module: nn.Module, bands: Bands) -> tuple[Tensor, dict[str, Tensor]]:
+        """The hinge loss of telling completed mel bands from those of the studio."""
+        assert self.made is not None, "the completer goes first"
+        error = hinge(module(bands.wanted, bands.denoised), module(self.made, bands.denoised))
+        self.discriminators.turns += 1
+        return error, {"hinge": error}
+
+
+def train_denoiser(
+    corpus: Corpus,
+    config: DenoiserConfig,
+    objective: DenoiserObjective,
+    run: Settings,
+    *,
+    pretrain_steps: int = 0,
+    pool_size: int | None = None,
+) -> tuple[Denoiser, Outcome]:
+    """The averaged denoiser after a run, pre-trained first if it is a new one and that is asked for."""
+    torch.manual_seed(run.seed)
+    draw = _draw(corpus, run, pool_size)
+    module = Denoiser(config)
+    begun = (run.folder / STATE).is_file()
+    if pretrain_steps and not begun:
+        folder = run.folder / "pretrain"
+        first = replace(
+            run,
+            folder=folder,
+            steps=pretrain_steps,
+            resume=run.resume and (folder / STATE).is_file(),
+            validate_steps=pretrain_steps + 1,
+        )
+        trained = train({"denoiser": Player(module, masked_bands, objective.learning_rate)}, draw, first)
+        module.load_state_dict(trained.averages["denoiser"].state_dict())
+        if trained.step < pretrain_steps:
+            return module, trained  # time is up; to be resumed
+        run = replace(run, resume=False)
+    player = Player(module, denoising(objective), objective.learning_rate, betas=(0.9, 0.99))
+    outcome = train(
+        {"denoiser": player},
+        draw,
+        run,
+        validate=_validation(corpus),
+        card={
+            "config": config.as_json(),
+            "objective": asdict(objective),
+            "pretrain_steps": pretrain_steps,
+        },
+    )
+    return cast(Denoiser, outcome.averages["denoiser"]), outcome
+
+
+def train_waveform(
+    corpus: Corpus,
+    config: WaveformConfig,
+    objective: DenoiserObjective,
+    run: Settings,
+    *,
+    pool_size: int | None = None,
+) -> tuple[WaveformEnhancer, Outcome]:
+    """The averaged network from samples to samples after a run."""
+    torch.manual_seed(run.seed)
+    player = Player(
+        WaveformEnhancer(config), enhancing(objective), objective.learning_rate, betas=(0.9, 0.98)
+    )
+    outcome = train(
+        {"waveform_enhancer": player},
+        _draw(corpus, run, pool_size),
+        run,
+        validate=_validation(corpus),
+        card={"config": config.as_json(), "objective": asdict(objective)},
+    )
+    return cast(WaveformEnhancer, outcome.averages["waveform_enhancer"]), outcome
+
+
+def train_completer(
+    corpus: Corpus,
+    config: CompleterConfig,
+    objective: CompleterObjective,
+    run: Settings,
+    denoiser: Denoiser,
+    *,
+    pool_size: int | None = None,
+) -> tuple[Completer, Outcome]:
+    """The averaged completer after a run, on what a denoiser leaves."""
+    torch.manual_seed(run.seed)
+    completer, discriminators = Completer(config), Discriminators()
+    game = Game(discriminators, objective)
+    denoiser = denoiser.to(this_process().device).eval()
+    draw_examples = _draw(corpus, run, pool_size)
+
+    def draw(generator: torch.Generator) -> Bands:
+        with torch.no_grad():
+            return _bands_of(draw_examples(generator), denoiser)
+
+    players = {
+        "completer": Player(completer, game.completing, objective.learning_rate, betas=(0.8, 0.98)),
+        "discriminators": Player(
+            discriminators,
+            game.discriminating,
+            objective.discriminator_rate,
+            betas=(0.8, 0.98),
+            averaged=False,
+        ),
+    }
+    outcome = train(
+        players,
+        draw,
+        run,
+        validate=_completer_validation(corpus, denoiser),
+        card={"config": config.as_json(), "objective": asdict(objective)},
+    )
+    return cast(Completer, outcome.averages["completer"]), outcome
+
+
+def _draw(corpus: Corpus, run: Settings, pool_size: int | None) -> Callable[[torch.Generator], Examples]:
+    examples = pool(corpus) if pool_size is None else pool(corpus, pool_size)
+    device = this_process().device
+
+    def draw(generator: torch.Generator) -> Examples:
+        drawn = batch(examples, run.batch, FRAMES, generator)
+        return Examples(drawn.recording.to(device), drawn.speech.to(device), drawn.noise.to(device))
+
+    return draw
+
+
+def _conditions(recording: Tensor) -> Tensor | None:
+    """Without gradients; nothing for a share of the batches."""
+    return None if torch.rand(()) < UNCONDITIONED_SHARE else conditioning(recording)
+
+
+def _bands_of(examples: Examples, denoiser: Denoiser) -> Bands:
+    """What the completer gets to see; some items are denoised in part only."""
+    spectrum = stft(examples.recording, FRONT_END)
+    conditions = _conditions(examples.recording)
+    # Between the mask in full and no mask at all, as the strength goes.
+    strength = (1.3 * torch.rand(len(spectrum), 1, 1, device=spectrum.device)).clamp_max(1)
+    speech = spectrum + strength * (denoiser(spectrum, conditions).apply(spectrum) - spectrum)
+    clean = stft(examples.speech, FRONT_END)
+    noisy, denoised, wanted = (
+        scale(mel_from_magnitude(x.abs(), FRONT_END)) for x in (spectrum, speech, clean)
+    )
+    return Bands(denoised, noisy, wanted, conditions, spectrum=speech, clean=_power(clean))
+
+
+def _hidden(bands: Tensor) -> Tensor:
+    """What is hidden in pre-training, booleans of the shape of the bands."""
+    hidden = torch.zeros_like(bands, dtype=torch.bool)
+    frames = bands.shape[-1]
+    for item in hidden:
+        if torch.rand(()) < 0.5:
+            for _ in range(6):
+                width, length = int(torch.randint(8, 40, ())), int(torch.randint(4, 24, ()))
+                low, start = int(torch.randint(BANDS - width, ())), int(torch.randint(frames - length, ()))
+                item[low : low + width, start : start + length] = True
+        else:
+            item[:, int(torch.randint(frames // 2, frames - 1, ())) :] = True
+    return hidden
+
+
+def _power(spectrum: Tensor) -> Tensor:
+    return spectrum.real.square() + spectrum.imag.square() + 1e-12
+
+
+def _compressed(spectrum: Tensor, power: float) -> Tensor:
+    """The magnitudes raised to a power, the phases kept."""
+    return spectrum * _power(spectrum).pow((power - 1) / 2)
+
+
+def _si_sdr_db(estimate: Tensor, clean: Tensor) -> Tensor:
+    """(batch,); where the clean one is silent it is 0 and teaches nothing."""
+    energy = clean.square().sum(-1)
+    aligned = ((estimate * clean).sum(-1) / energy.clamp_min(1e-8))[:, None] * clean
+    noise = (estimate - aligned).square().sum(-1)
+    db = 10 * ((aligned.square().sum(-1) + 1e-8).log10() - (noise + 1e-8).log10())
+    return torch.where(energy > 1e-4, db, torch.zeros_like(db))
+
+
+def _weights_of_bins() -> Tensor:
+    """(bins,): each ERB counts alike, and so each of the many bins of the highs for less; 1 on average."""
+    frequencies = torch.arange(FRONT_END.bins) * (FRONT_END.rate / FRONT_END.fft)
+    weights = 1 / (0.00437 * frequencies + 1)
+    return weights / weights.mean()
+
+
+def _leveled(item: Item) -> tuple[Tensor, Tensor]:
+    """Recording and clean speech, (1, time) each, at the level that the networks expect."""
+    waves = np.stack((item.recording, item.clean))[:, None]
+    level = active_rms(block_powers(waves[0]))
+    recording, clean = torch.from_numpy(waves * np.float32(ACTIVE_RMS / level if level else 1))
+    return recording, clean
+
+
+def _validation(corpus: Corpus) -> Callable[[Mapping[str, nn.Module]], dict[str, float]]:
+    """SI-SDR gained and disturbance left, over a few recordings that are not trained on."""
+    items = [_leveled(item) for item in validation_items(corpus, count=VALIDATION_ITEMS, seed=1)]
+
+    def validate(averages: Mapping[str, nn.Module]) -> dict[str, float]:
+        (module,) = averages.values()
+        device = next(module.parameters()).device
+        sums = torch.zeros(4)
+        for recording, clean in items:
+            with torch.inference_mode():
+                spectrum = stft(recording.to(device), FRONT_END)
+                if isinstance(module, Denoiser):
+                    estimate = module(spectrum, conditioning(recording.to(device))).apply(spectrum).cpu()
+                    wave = istft(estimate, recording.shape[-1], FRONT_END)
+                else:
+                    wave = module(recording.to(device)).cpu()
+                    estimate = stft(wave, FRONT_END)
+                target = _power(stft(clean, FRONT_END))
+                sums += torch.stack(
+                    [
+                        _si_sdr_db(wave, clean)[0],
+                        _si_sdr_db(recording, clean)[0],
+                        disturbance(_power(estimate), target, RATE)[0],
+                        disturbance(_power(spectrum.cpu()), target, RATE)[0],
+                    ]
+                )
+        si_sdr, si_sdr_before, minded, minded_before = (sums / len(items)).tolist()
+        return {
+            "si_sdr_db": si_sdr,
+            "si_sdr_before_db": si_sdr_before,
+            "disturbance": minded,
+            "disturbance_before": minded_before,
+        }
+
+    return validate
+
+
+def _completer_validation(
+    corpus: Corpus, denoiser: Denoiser
+) -> Callable[[Mapping[str, nn.Module]], dict[str, float]]:
+    """The mean error of the mel bands, before and after, over recordings that are not trained on."""
+    items = [_leveled(item) for item in validation_items(corpus, count=VALIDATION_ITEMS, seed=1)]
+
+    def validate(averages: Mapping[str, nn.Module]) -> dict[str, float]:
+        completer = cast(Completer, averages["completer"])
+        device = next(completer.parameters()).device
+        sums = torch.zeros(2)
+        for recording, clean in items:
+            recording, clean = recording.to(device), clean.to(device)
+            with torch.inference_mode():
+                spectrum = stft(recording, FRONT_END)
+                conditions = conditioning(recording)
+                speech = denoiser(spectrum, conditions).apply(spectrum)
+                noisy, denoised = (scale(mel_from_magnitude(x.abs(), FRONT_END)) for x in (spectrum, speech))
+                wanted = log_mel(clean, FRONT_END)
+                made = completer(denoised, noisy, conditions)
+                sums += torch.stack(
+                    [(made - wanted).abs().mean().cpu(), (denoised - wanted).abs().mean().cpu()]
+                )
+        after, before = (sums / len(items)).tolist()
+        return {"error": after, "error_before": before}
+
+    return validate
+
+
+def main(command: list[str] | None = None) -> None:
+    """Train as the command line says, and save the checkpoint."""
+    parser = arguments(__doc__ or "", steps=10_000, batch=6, folder="runs/enhancement")
+    parser.add_argument("--data", type=Path, required=True, help="a folder with esc50/, speech/, music/")
+    parser.add_argument("--stage", choices=("denoiser", "completer", "waveform_enhancer"), default="denoiser")
+    parser.add_argument("--pretrain", type=int, default=0, help="steps of guessing masked bands first")
+    parser.add_argument("--pool", type=int, help="examples made in advance")
+    parser.add_argument("--no-save", action="store_true", help="leave checkpoints/ as it is")
+    chosen = parser.parse_args(command)
+    corpus = load(chosen.data, RATE)
+    pool_size = 8 if chosen.smoke else chosen.pool
+    run = replace(settings(chosen), folder=chosen.folder / chosen.stage)
+    module: nn.Module
+    if chosen.stage == "denoiser":
+        config = DenoiserConfig((8, 8, 8), 4, 1) if chosen.smoke else DenoiserConfig()
+        module, outcome = train_denoiser(
+            corpus,
+            config,
+            DenoiserObjective(),
+            run,
+            pretrain_steps=min(chosen.pretrain, 2) if chosen.smoke else chosen.pretrain,
+            pool_size=pool_size,
+        )
+        as_json = config.as_json()
+    elif chosen.stage == "waveform_enhancer":
+        shape = WaveformConfig((4, 8, 8, 8), 4) if chosen.smoke else WaveformConfig()
+        module, outcome = train_waveform(corpus, shape, DenoiserObjective(), run, pool_size=pool_size)
+        as_json = shape.as_json()
+    else:
+        size = CompleterConfig((8, 8, 8), 4) if chosen.smoke else CompleterConfig()
+        tiny = Denoiser(DenoiserConfig((8, 8, 8), 4, 1))
+        denoiser = tiny if chosen.smoke else hub.load("denoiser", build_denoiser)
+        module, outcome = train_completer(
+            corpus, size, CompleterObjective(), run, denoiser, pool_size=pool_size
+        )
+        as_json = size.as_json()
+    print(f"{outcome.step} steps in {outcome.minutes:.1f} minutes")
+    if not (chosen.smoke or chosen.no_save):
+        print("Saved", save(chosen.stage, module, as_json, LICENCE))
+
+
+if __name__ == "__main__":
+    main()
