@@ -6,6 +6,7 @@
 >>> aural.measure(clip).integrated_lufs                  # doctest: +SKIP
 -21.3
 >>> write(aural.master(clip, target="spotify").clip, "memo.wav")   # doctest: +SKIP
+>>> write(aural.enhance(clip).clip, "studio.wav")                  # doctest: +SKIP
 >>> write(aural.generate("dog", seed=0).clips[0], "dog.wav")       # doctest: +SKIP
 """
 
@@ -16,13 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from aural.audio import Clip
+    from aural.enhancement.pipeline import Result as Enhanced
     from aural.generation.pipeline import Result as Generated
     from aural.loudness.meter import Loudness
     from aural.loudness.pipeline import Result as Mastered
     from aural.loudness.round_trip import Result as Resynthesized
 
 __version__ = "0.1.0"
-__all__ = ["generate", "master", "master_album", "measure", "resynthesize"]
+__all__ = ["degrade", "enhance", "generate", "master", "master_album", "measure", "resynthesize"]
 
 
 def measure(clip: Clip, layout: str = "auto") -> Loudness:
@@ -54,6 +56,21 @@ def resynthesize(clip: Clip, **options: Any) -> Resynthesized:
     from aural.loudness.round_trip import resynthesize as run
 
     return run(clip, Options(**options))
+
+
+def enhance(clip: Clip, **options: Any) -> Enhanced:
+    """Make a phone recording sound like a studio's; keywords: `aural.enhancement.pipeline.Options`."""
+    from aural.enhancement.pipeline import Options
+    from aural.enhancement.pipeline import enhance as run
+
+    return run(clip, Options(**options))
+
+
+def degrade(clip: Clip, **options: Any) -> Clip:
+    """Make a clip sound like a phone's recording; keywords: `aural.enhancement.degrade.Options`."""
+    from aural.enhancement.degrade import Options, degrade_clip
+
+    return degrade_clip(clip, Options(**options))
 
 
 def generate(label: str, *, source: Clip | None = None, **options: Any) -> Generated:

@@ -6,14 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
 import torch
 
-from aural import hub
 from aural.generation import classifier
 from aural.generation import model as generator
 from aural.training.checkpoints import save
 from aural.vocoding import model as vocoder
+from tests.checkpoints import instead
 
 GENERATOR = generator.Config(channels=(32, 32, 32), groups=8, dropout=0.0)
 VOCODER = vocoder.Config(width=16, layers=1, rounds=1)
@@ -38,8 +37,5 @@ def write_checkpoints(folder: Path) -> None:
 def checkpoints(folder: Path) -> Iterator[None]:
     """Tiny checkpoints in the place of the shipped ones, in this process."""
     write_checkpoints(folder)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(hub, "_models", {})
-        patch.delenv("AURAL_HUB_REPO", raising=False)
-        patch.setenv("AURAL_CHECKPOINTS", str(folder))
+    with instead(folder):
         yield

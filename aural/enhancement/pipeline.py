@@ -1,0 +1,498 @@
+"""Find -> denoise -> complete -> finish -> find.
+
+Importing this module does not import torch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aural import hub
+from aural.audio.clip import Clip, Samples, excerpt
+from aural.audio.resample import resample, resample_samples
+from aural.audio.steps import Steps, finish, part
+from aural.device import inference, pick_device
+from aural.enhancement.findings import Findings, find_steps
+from aural.enhancement.finish import FINISHES, Finish, Finished, finish_steps
+from aural.enhancement.level import ACTIVE_RMS, BLOCK, active_rms, block_powers
+from aural.errors import OptionError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+Setting = Literal["original_phase", "griffin_lim", "vocoder", "waveform"]
+SETTINGS: tuple[Setting, ...] = get_args(Setting)
+PRESETS = tuple(FINISHES)
+EXPAND_RATES = (44_100, 48_000)
+
+CHUNK_FRAMES = 480  # of the front end: 7.68 s; twice as long takes 110 MB more, and is no faster
+OVERLAP_FRAMES = 64  # 1.02 s
+LEAST_PEAK = 1e-9  # -180 dB: what is softer counts as silence
+SILENT_CELL_SECONDS = 0.016
+LEAST_CLIPPING = 1e-4  # of the samples, worth telling
+# A middle this far below the channels is what is left of a cancellation: its phase says nothing.
+LEAST_MIDDLE = 0.1
+# The vocoder knows nothing above 11 kHz; above this the enhanced sound stays itself.
+CROSSOVER_HZ = 9_500.0
+CROSSOVER_TAPS = 511  # 300 Hz of transition at 48 kHz
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to do, and how much of it.
+
+    Raises:
+        OptionError: a value out of range.
+    """
+
+    preset: str = "restore"  # one of PRESETS; "restore" keeps the level, the others end with a finish
+    strength: float = 1.0  # of both stages, 0 to 1; 0 returns the input bit for bit, whatever else is set
+    noise_reduction: bool = True  # stage 1: noise, room and clipping
+    completion: bool = True  # stage 2: what the phone lost above its band
+    expand_rate: int | None = None  # rate of the result, one of EXPAND_RATES; None: that of the input
+    setting: Setting = "original_phase"  # what makes the waveform, one of SETTINGS
+    background_db: float | None = None  # mix the background back at this gain, -60 to 12; None: not at all
+    mastering: bool = True  # False leaves out the preset's finish
+    loudness_lufs: float | None = None  # of the result, -60 to 0; None: the preset's own
+    mix: float = 1.0  # of the finish: 0 is dry, 1 wet; the loudness is set after it
+    seed: int = 0  # of all that is random, 0 to 2³² - 1
+
+    def __post_init__(self) -> None:
+        _require_known("preset", self.preset, PRESETS)
+        _require_known("setting", self.setting, SETTINGS)
+        _require("strength", self.strength, 0, 1)
+        _require("mix of the finish", self.mix, 0, 1)
+        for name in ("noise_reduction", "completion", "mastering"):
+            value = getattr(self, name)
+            if not isinstance(value, bool):
+                raise OptionError(f"{name} must be on (true) or off (false), not {value!r}.")
+        if self.expand_rate is not None and self.expand_rate not in EXPAND_RATES:
+            raise OptionError(
+                f"The sound can be expanded to {' or '.join(map(str, EXPAND_RATES))} Hz, "
+                f"not {self.expand_rate}: choose one of these, or none to keep the rate."
+            )
+        if self.background_db is not None:
+            _require("gain of the background", self.background_db, -60, 12, " dB")
+        if self.loudness_lufs is not None:
+            _require("loudness", self.loudness_lufs, -60, 0, " LUFS")
+        _require_whole("seed", self.seed, 0, 2**32 - 1)
+
+    @property
+    def finish(self) -> Finish | None:
+        """The finish asked for; where the preset has none, a loudness is set and nothing else done."""
+        if not self.mastering:
+            return None
+        chosen = FINISHES[self.preset]
+        if self.loudness_lufs is None:
+            return chosen
+        if chosen is None:
+            return Finish(self.loudness_lufs, high_pass_hz=None, compressor=None, de_esser=None)
+        return replace(chosen, loudness_lufs=self.loudness_lufs)
+
+
+@dataclass(frozen=True)
+class Result:
+    """An enhanced clip, what was found in it, and what was done."""
+
+    clip: Clip  # channels, duration, rate and level of the input, unless the options ask for others
+    background: Clip  # what was taken for background, at the rate and level of the input; see `enhance`
+    before: Findings  # of the input
+    after: Findings  # of the result
+    finished: Finished | None  # what the finish did; None without one
+    pitch_seconds: NDArray[np.float64]  # (frames,), the times of the next two; empty where no stage ran
+    f0_hz: NDArray[np.float32]  # (frames,), also where there is hardly a pitch: see the voicing
+    voicing: NDArray[np.float32]  # (frames,), 0 to 1
+    message: str  # what was found and what changed, in words
+
+    def figures(self) -> dict[str, Any]:
+        """The figures for people and programs."""
+        return {
+            "before": self.before.figures(),
+            "after": self.after.figures(),
+            "finish": None if self.finished is None else self.finished.figures(),
+            "message": self.message,
+        }
+
+
+def enhance(clip: Clip, options: Options | None = None) -> Result:
+    """Make a phone recording sound as if it came from a studio.
+
+    The voice keeps its level, its time and, in the default setting, its phase; all channels go through one
+    mask, so that the stereo image stays. Where the input is exactly silent the result is too. What is above
+    24 kHz is lost, and so is what is above half the input's rate, unless it is expanded.
+
+    The background is the mixture under the denoiser's second mask: noise without the voice and its room. It
+    need not add up with the voice to the input, since the voice also loses its room and its clipping. The
+    setting "waveform" has no such mask: there it is all that was taken away. Without noise reduction it is
+    silent.
+
+    Args:
+        clip: any rate from 4 kHz; one sample to hours.
+
+    Raises:
+        InputError: an empty clip, samples that are not finite, or a rate below 4 kHz.
+        CheckpointError: a model cannot be had.
+    """
+    return finish(enhance_steps(clip, options))
+
+
+def enhance_steps(clip: Clip, options: Options | None = None) -> Steps[Result]:
+    """`enhance` in steps: yields the share done, 0 to 1, and returns the result."""
+    options = options or Options()
+    clip.require_finite()
+    before = yield from part(find_steps(clip), 0.0, 0.15)
+    is_silent = not max(clip.samples.max(), -clip.samples.min()) > LEAST_PEAK
+    if options.strength == 0 or is_silent:
+        reason = "there is no sound in it" if is_silent else "the strength is 0"
+        return _untouched(clip, before, f"Left as it is: {reason}.")
+    if options.noise_reduction or options.completion:
+        voice, background, track = yield from part(_stages_steps(clip, options), 0.15, 0.65)
+    else:
+        nothing = _untouched(clip, before, "Left as it is: everything is switched off.")
+        if options.finish is None and options.expand_rate in (None, clip.rate):
+            return nothing
+        voice, background = resample(clip, options.expand_rate or clip.rate), nothing.background
+        track = _Track.of_frames(0)
+    finished = None
+    if options.finish is not None:
+        finishing = finish_steps(voice, options.finish, options.mix)
+        del voice  # in long clips the finish needs the room
+        finished = yield from part(finishing, 0.65, 0.85)
+        voice = finished.clip
+    after = yield from part(find_steps(voice), 0.85, 1.0)
+    return Result(
+        clip=voice,
+        background=background,
+        before=before,
+        after=after,
+        finished=finished,
+        pitch_seconds=track.seconds,
+        f0_hz=track.f0_hz,
+        voicing=track.voicing,
+        message=_message(before, after, finished),
+    )
+
+
+@dataclass(frozen=True)
+class _Track:
+    """The pitch over time. Shape: (frames,) each."""
+
+    seconds: NDArray[np.float64]
+    f0_hz: NDArray[np.float32]
+    voicing: NDArray[np.float32]
+
+    @classmethod
+    def of_frames(cls, count: int, frame_seconds: float = 0.0) -> _Track:
+        """Room for so many frames."""
+        seconds = np.arange(count, dtype=np.float64) * frame_seconds
+        return cls(seconds, np.zeros(count, np.float32), np.zeros(count, np.float32))
+
+
+def _untouched(clip: Clip, found: Findings, message: str) -> Result:
+    track = _Track.of_frames(0)
+    nothing = clip.with_samples(np.zeros(clip.samples.shape, np.float32))
+    return Result(clip, nothing, found, found, None, track.seconds, track.f0_hz, track.voicing, message)
+
+
+def _message(before: Findings, after: Findings, finished: Finished | None) -> str:
+    """What was found and what became of it, and what the finish says."""
+    changes = []
+    if before.snr_db is not None and after.snr_db is not None:
+        changes.append(f"signal to noise {before.snr_db:.0f} dB, now {after.snr_db:.0f} dB")
+    if before.bandwidth_hz is not None and after.bandwidth_hz is not None:
+        changes.append(
+            f"band up to {before.bandwidth_hz / 1000:.1f} kHz, now {after.bandwidth_hz / 1000:.1f} kHz"
+        )
+    if before.clipping_share > LEAST_CLIPPING:
+        changes.append(f"{before.clipping_share:.1%} clipped, now {after.clipping_share:.1%}")
+    if before.reverberation_seconds is not None and after.reverberation_seconds is not None:
+        changes.append(
+            f"reverberation {before.reverberation_seconds:.1f} s, now {after.reverberation_seconds:.1f} s"
+        )
+    found = f"Found: {'; '.join(changes)}." if changes else "Too short or too soft to tell what changed."
+    return found if finished is None else f"{found} {finished.message}"
+
+
+def _stages_steps(clip: Clip, options: Options) -> Steps[tuple[Clip, Clip, _Track]]:
+    """Both stages over the whole clip, in chunks: the voice at its new rate, the background, the pitch.
+
+    Chunks are joined as `aural.audio.chunks` describes. But here two sounds and a pitch come out, every chunk
+    begins on a frame of the whole, so that frames are the same in whichever chunk they are, and a long clip
+    is not copied.
+    """
+    from aural.enhancement.features import FRONT_END
+
+    yield 0.0  # loading takes a moment, the first time
+    hop = FRONT_END.hop
+    chunk, overlap = CHUNK_FRAMES * hop, OVERLAP_FRAMES * hop
+    work = resample(clip, FRONT_END.rate).samples
+    enhancer = _Enhancer(options, _active_level(work))
+    length = work.shape[1]
+    voice, background = np.zeros_like(work), np.zeros_like(work)
+    track = _Track.of_frames(FRONT_END.frames(length), hop / FRONT_END.rate)
+    end = 0
+    for number, start in enumerate(_starts(length, chunk, overlap, hop)):
+        made = enhancer(work[:, start : start + chunk], options.seed + number)
+        _join(voice, made.voice, start, end, overlap)
+        _join(background, made.background, start, end, overlap)
+        # The pitch changes over in the middle of the cross-fade.
+        first = max(0, end - overlap // 2) // hop
+        track.f0_hz[first : start // hop + made.f0_hz.size] = made.f0_hz[first - start // hop :]
+        track.voicing[first : start // hop + made.voicing.size] = made.voicing[first - start // hop :]
+        end = min(start + chunk, length)
+        yield 0.95 * end / length
+    del work, enhancer
+    silent = _silent_spans(clip)
+    voice = _at_rate(voice, FRONT_END.rate, clip, options.expand_rate or clip.rate, silent)
+    background = _at_rate(background, FRONT_END.rate, clip, clip.rate, silent)
+    layout = clip.layout
+    return Clip(voice, options.expand_rate or clip.rate, layout), Clip(background, clip.rate, layout), track
+
+
+def _starts(length: int, chunk: int, overlap: int, hop: int) -> list[int]:
+    """Where chunks begin, in samples; the last one as early as it can and still reach the end.
+
+    >>> _starts(length=25, chunk=10, overlap=4, hop=2)
+    [0, 6, 12, 16]
+    """
+    last = max(0, -(-(length - chunk) // hop)) * hop
+    return [*range(0, last, chunk - overlap), last]
+
+
+def _join(joined: Samples, piece: Samples, start: int, end: int, overlap: int) -> None:
+    """Put a piece where it starts, cross-faded with what has come up to `end`. Shape: (channels, time)."""
+    if end > 0:
+        # Raised cosine in the middle half, as the edges of a chunk lack a part of their surroundings.
+        position = (np.arange(overlap, dtype=np.float32) + 0.5) / overlap
+        weights = 0.5 - 0.5 * np.cos(np.pi * np.clip(2 * position - 0.5, 0, 1))
+        faded = joined[:, end - overlap : end]
+        faded += weights * (piece[:, end - overlap - start : end - start] - faded)
+    joined[:, end : start + piece.shape[1]] = piece[:, end - start :]
+
+
+def _at_rate(
+    samples: Samples, rate: int, clip: Clip, new_rate: int, silent: list[tuple[int, int]]
+) -> Samples:
+    """What was made at one rate at another, as long as the clip, and silent where the clip is.
+
+    Shape: (channels, time); `samples` themselves are changed where the rate stays.
+    """
+    if new_rate != rate:
+        samples = resample_samples(samples, rate, new_rate)
+    frames = clip.frames if new_rate == clip.rate else max(1, round(clip.frames * new_rate / clip.rate))
+    # Resampling there and back may end a few samples early or late.
+    samples = excerpt(samples, 0, frames)
+    for start, stop in silent:
+        samples[:, round(start * new_rate / clip.rate) : round(stop * new_rate / clip.rate)] = 0
+    return samples
+
+
+def _silent_spans(clip: Clip) -> list[tuple[int, int]]:
+    """Where all channels are exactly 0, in samples; next to sound the first and last 16 ms do not count."""
+    cell = max(1, round(SILENT_CELL_SECONDS * clip.rate))
+    starts = np.arange(0, clip.frames, cell)
+    heard = np.zeros(starts.size + 2, bool)
+    for channel in clip.samples:
+        heard[1:-1] |= np.logical_or.reduceat(channel != 0, starts)
+    silent = ~(heard[:-2] | heard[1:-1] | heard[2:])
+    changes = np.flatnonzero(np.diff(np.concatenate(([False], silent, [False]))))
+    borders = np.append(starts, clip.frames)[changes].tolist()
+    return list(zip(borders[::2], borders[1::2], strict=True))
+
+
+def _active_level(samples: Samples) -> float:
+    """Root mean square of what is active in samples that are not silent, see `aural.enhancement.level`."""
+    peak = max(samples.max(), -samples.min())
+    # Pieces need no large temporary array; squares of the extremes would leave float32.
+    pieces = (samples[:, start : start + 4096 * BLOCK] for start in range(0, samples.shape[1], 4096 * BLOCK))
+    return float(peak) * active_rms(np.concatenate([block_powers(piece / peak) for piece in pieces]))
+
+
+@dataclass(frozen=True)
+class _Made:
+    """What became of a chunk."""
+
+    voice: Samples  # (channels, time)
+    background: Samples  # (channels, time)
+    f0_hz: NDArray[np.float32]  # (frames,)
+    voicing: NDArray[np.float32]  # (frames,)
+
+
+class _Enhancer:
+    """The networks that the options ask for, on chunks of a recording of a known level."""
+
+    def __init__(self, options: Options, active_level: float) -> None:
+        self.options = options
+        self.gain = ACTIVE_RMS / active_level
+        self.device = pick_device()
+        if options.setting == "waveform":
+            from aural.enhancement.model import build_waveform
+
+            self.waveform = hub.load("waveform_enhancer", build_waveform, device=self.device)
+            return
+        from aural.enhancement.model import build_completer, build_denoiser
+
+        if options.noise_reduction:
+            self.denoiser = hub.load("denoiser", build_denoiser, device=self.device)
+        if options.completion:
+            self.completer = hub.load("completer", build_completer, device=self.device)
+
+    def __call__(self, samples: Samples, seed: int) -> _Made:
+        """Shape: (channels, time) at the front end's rate."""
+        import torch
+
+        from aural.audio.spectral import istft, stft
+        from aural.enhancement.features import FRONT_END
+
+        length = samples.shape[1]
+        generator = torch.Generator().manual_seed(seed)
+        with inference(self.device):
+            mixture = torch.tensor(samples, device=self.device) * self.gain
+            spectrum = stft(mixture, FRONT_END)
+            mono = _mono(spectrum)
+            heard = mixture if len(mixture) == 1 else istft(mono, length, FRONT_END)
+            if self.options.setting == "waveform":
+                voice, background, f0_hz, voicing = self._by_waveform(heard, spectrum)
+            else:
+                voice_spectrum, noise, f0_hz, voicing = self._by_masks(spectrum, mono, heard, generator)
+                voice, background = istft(voice_spectrum, length, FRONT_END), istft(noise, length, FRONT_END)
+                if self.options.setting != "original_phase":
+                    voice = self._rebuilt(voice, voice_spectrum, generator)
+            if self.options.background_db is not None:
+                voice = voice + 10 ** (self.options.background_db / 20) * background
+        return _Made(
+            voice=(voice / self.gain).cpu().numpy(),
+            background=(background / self.gain).cpu().numpy(),
+            f0_hz=f0_hz[0].float().cpu().numpy(),
+            voicing=voicing[0].float().cpu().numpy(),
+        )
+
+    def _by_masks(
+        self, spectrum: Tensor, mono: Tensor, heard: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Both stages: spectra of voice and background (channels, bins, frames), pitch and voicing."""
+        from aural.enhancement.features import conditioning, pitch
+
+        strength = self.options.strength
+        conditions = conditioning(heard, mono.abs().square())
+        voice, background = spectrum, spectrum * 0
+        if self.options.noise_reduction:
+            masks = self.denoiser.estimate(mono, conditions)
+            voice = spectrum + strength * (masks.apply(spectrum) - spectrum)
+            background = masks.background(spectrum)
+            f0_hz, voicing = masks.f0_hz, masks.voicing
+        else:
+            f0_hz, voicing = pitch(heard)
+        if self.options.completion:
+            voice = voice + strength * self.completer.complete(voice, mono, conditions, generator)
+        return voice, background, f0_hz, voicing
+
+    def _by_waveform(self, heard: Tensor, spectrum: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The network that goes from samples to samples: voice and background, pitch and voicing."""
+        from aural.enhancement.features import pitch
+
+        made = self.waveform(heard)
+        voice = heard + self.options.strength * (made - heard)
+        f0_hz, voicing = pitch(heard)
+        return _spread(voice, spectrum), _spread(heard - made, spectrum), f0_hz, voicing
+
+    def _rebuilt(self, voice: Tensor, spectrum: Tensor, generator: torch.Generator) -> Tensor:
+        """The voice out of its mel bands. Shape: voice, result: (channels, time)."""
+        from aural.audio.spectral import istft
+        from aural.enhancement.features import FRONT_END
+
+        rebuild = _by_griffin_lim if self.options.setting == "griffin_lim" else _by_vocoder
+        heard = voice if len(voice) == 1 else istft(_mono(spectrum), voice.shape[1], FRONT_END)
+        return _spread(rebuild(heard, generator), spectrum)
+
+
+def _mono(spectrum: Tensor) -> Tensor:
+    """One channel with the power of all: the phase is that of their middle, or of the loudest channel.
+
+    Where channels cancel each other the middle has no phase to speak of.
+
+    Shape: (channels, bins, frames) -> (1, bins, frames), complex.
+    """
+    import torch
+
+    if len(spectrum) == 1:
+        return spectrum
+    magnitude = spectrum.abs()
+    power = magnitude.square().mean(0, keepdim=True).sqrt()
+    middle = spectrum.mean(0, keepdim=True)
+    loudest = spectrum.gather(0, magnitude.argmax(0, keepdim=True))
+    return power * torch.where(middle.abs() > LEAST_MIDDLE * power, middle, loudest).sgn()
+
+
+def _spread(sound: Tensor, spectrum: Tensor) -> Tensor:
+    """A sound for one channel, on the channels of a spectrum as their levels and phases stand in each bin.
+
+    The factors are those that lead from `_mono` to each channel. They are at most the square root of the
+    number of channels, since the power of `_mono` is the channels' mean.
+
+    Shape: sound: (1, time); spectrum: (channels, bins, frames), complex; result: (channels, time).
+    """
+    import torch
+
+    from aural.audio.spectral import istft, stft
+    from aural.enhancement.features import FRONT_END
+
+    if len(spectrum) == 1:
+        return sound
+    mono = _mono(spectrum)
+    factors = torch.where(mono.abs() > 0, spectrum / mono, 0)
+    return istft(stft(sound, FRONT_END) * factors, sound.shape[1], FRONT_END)
+
+
+def _by_griffin_lim(heard: Tensor, generator: torch.Generator) -> Tensor:
+    """Shape: (1, time), both, at 48 kHz."""
+    from aural.audio.spectral import FrontEnd, magnitude_from_mel, mel_from_magnitude, stft
+    from aural.enhancement.features import FRONT_END
+    from aural.vocoding import reconstruct
+
+    front_end = FrontEnd(FRONT_END.rate, window=2048, hop=512, fft=2048, mel_bands=128)
+    magnitude = magnitude_from_mel(mel_from_magnitude(stft(heard, front_end).abs(), front_end), front_end)
+    return reconstruct(magnitude, "griffin_lim", heard.shape[1], front_end, generator=generator)
+
+
+def _by_vocoder(heard: Tensor, generator: torch.Generator) -> Tensor:
+    """The vocoder's sound below the crossover, `heard` above it. Shape: (1, time), both, at 48 kHz."""
+    import torch
+    from scipy.signal import firwin, oaconvolve
+
+    from aural.audio.spectral import DEFAULT_FRONT_END, stft
+    from aural.enhancement.features import FRONT_END
+    from aural.vocoding import reconstruct
+
+    samples = heard.cpu().numpy()
+    slow = torch.from_numpy(resample_samples(samples, FRONT_END.rate, DEFAULT_FRONT_END.rate))
+    magnitude = stft(slow.to(heard.device), DEFAULT_FRONT_END).abs()
+    made = reconstruct(magnitude, "vocoder", slow.shape[1], DEFAULT_FRONT_END, generator=generator)
+    vocoded = resample_samples(made.cpu().numpy(), DEFAULT_FRONT_END.rate, FRONT_END.rate)
+    # Linear phase and an odd number of taps: low and high part add up again, without any delay.
+    low_pass = firwin(CROSSOVER_TAPS, CROSSOVER_HZ, fs=FRONT_END.rate)[np.newaxis]
+    difference = excerpt(vocoded, 0, samples.shape[1]) - samples
+    crossed = samples + oaconvolve(difference, low_pass, mode="same", axes=1)
+    return torch.from_numpy(crossed.astype(np.float32)).to(heard.device)
+
+
+def _require(name: str, value: float, low: float, high: float, unit: str = "") -> None:
+    # True is a number in Python, and to nobody else.
+    if isinstance(value, bool) or not (isinstance(value, Real) and low <= value <= high):
+        raise OptionError(f"The {name} must be from {low:g} to {high:g}{unit}, not {value}.")
+
+
+def _require_whole(name: str, value: int, low: int, high: int) -> None:
+    if isinstance(value, bool) or not (isinstance(value, Integral) and low <= value <= high):
+        raise OptionError(f"The {name} must be a whole number from {low} to {high}, not {value}.")
+
+
+def _require_known(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise OptionError(f'There is no {name} "{value}": choose {" or ".join(known)}.')

@@ -1,0 +1,21 @@
+"""Checkpoints of a test in the place of the shipped ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from aural import hub
+
+
+@contextmanager
+def instead(folder: Path) -> Iterator[None]:
+    """In this process, models are loaded from this folder, and none that is held already is used."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hub, "_models", {})
+        patch.delenv("AURAL_HUB_REPO", raising=False)
+        patch.setenv("AURAL_CHECKPOINTS", str(folder))
+        yield

@@ -1,0 +1,27 @@
+"""Checkpoints of a few kilobytes with random weights: everything runs, nothing is enhanced."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from aural.enhancement import model
+from aural.training.checkpoints import save
+
+DENOISER = model.DenoiserConfig(widths=(4, 4, 8), hidden=4, blocks=1)
+COMPLETER = model.CompleterConfig(widths=(4, 4, 8), hidden=4)
+WAVEFORM = model.WaveformConfig(widths=(4, 4), hidden=4)
+
+
+def write_checkpoints(folder: Path) -> None:
+    """Write the three networks with their manifest; always the same weights."""
+    models = {
+        "denoiser": (model.build_denoiser, DENOISER),
+        "completer": (model.build_completer, COMPLETER),
+        "waveform_enhancer": (model.build_waveform, WAVEFORM),
+    }
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        for name, (build, config) in models.items():
+            save(name, build(config.as_json()), config.as_json(), "MIT", folder=folder)
