@@ -12,6 +12,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 import gradio as gr
 
 from aural.audio import LIMITS
+from aural.enhancement import tab as enhancement
 from aural.generation import tab as generation
 from aural.loudness import tab as loudness
 from aural.ui.storage import KEPT_SECONDS
@@ -27,9 +28,17 @@ def build() -> gr.Blocks:
     demo: gr.Blocks
     with gr.Blocks(title="AURAL", delete_cache=(CLEAN_EVERY_SECONDS, KEPT_SECONDS)) as demo:
         gr.HTML(HEADER)
-        with gr.Tabs():
-            loudness.build()
+        with gr.Tabs() as tabs:
+            mastering_input = loudness.build()
+            enhanced = enhancement.build()
             generation.build()
+        enhanced.button.click(
+            lambda file: (file, gr.Tabs(selected="loudness")),
+            enhanced.file,
+            [mastering_input, tabs],
+            api_visibility="private",
+            queue=False,
+        )
     demo.queue(max_size=QUEUE_LENGTH, default_concurrency_limit=CALLS_AT_ONCE)
     return demo
 

@@ -24,15 +24,22 @@ import app
 import aural
 from aural.audio import Clip, read, write
 from aural.generation.classes import CLASSES
+from aural.ui.examples import FOLDER
+from tests.enhancement import tiny as tiny_enhancement
 from tests.generation import tiny
 
 RATE = 44_100
-ENDPOINTS = ["/generate", "/master", "/master_album", "/measure", "/resynthesize"]
+ENDPOINTS = ["/degrade", "/enhance", "/generate", "/master", "/master_album", "/measure", "/resynthesize"]
+
+# Take one file; all but the first return one.
+TRANSFORMS = ["/measure", "/master", "/resynthesize", "/enhance", "/degrade"]
 
 
 @pytest.fixture(scope="module", autouse=True)
 def tiny_checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with tiny.checkpoints(tmp_path_factory.mktemp("checkpoints")):
+    folder = tmp_path_factory.mktemp("checkpoints")
+    with tiny.checkpoints(folder):
+        tiny_enhancement.write_checkpoints(folder)
         yield
 
 
@@ -79,9 +86,13 @@ def test_every_endpoint_needs_nothing_but_its_audio(client: Client) -> None:
 def test_the_parameters_are_the_fields_of_the_options(client: Client) -> None:
     api = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
     names = {name: [p["parameter_name"] for p in api[name]["parameters"]] for name in ENDPOINTS}
+    from aural.enhancement import degrade
+    from aural.enhancement import pipeline as enhancement
     from aural.generation import pipeline as generation
     from aural.loudness import pipeline, round_trip
 
+    assert set(names["/degrade"]) == {"audio", *degrade.Options.__dataclass_fields__}
+    assert set(names["/enhance"]) == {"audio", "reference", *enhancement.Options.__dataclass_fields__}
     assert set(names["/generate"]) == {"source", *generation.Options.__dataclass_fields__}
     assert set(names["/master"]) == {"audio", *pipeline.Options.__dataclass_fields__}
     assert set(names["/resynthesize"]) == {"audio", *round_trip.Options.__dataclass_fields__}
@@ -254,6 +265,129 @@ def test_cancelled_generations_make_room_for_others(client: Client) -> None:
     assert len(client.predict("dog", **QUICK, api_name="/generate")[0]) == 1
 
 
+@pytest.fixture
+def speech(tmp_path: Path) -> Path:
+    """Three seconds of the sentence that ships with the app."""
+    clip = read(FOLDER / "speech.ogg")
+    path = tmp_path / "speech.wav"
+    write(clip.with_samples(clip.samples[:, : 3 * clip.rate]), path)
+    return path
+
+
+def test_enhance_gives_the_same_sound_as_the_library(client: Client, speech: Path) -> None:
+    path, background, figures, picture = client.predict(
+        handle_file(speech), preset="podcast", strength=0.5, seed=3, api_name="/enhance"
+    )
+    result = aural.enhance(read(speech), preset="podcast", strength=0.5, seed=3)
+    assert figures == result.figures()
+    for file, clip in ((path, result.clip), (background, result.background)):
+        assert soundfile.info(file).subtype == "PCM_24"
+        assert np.allclose(read(file).samples, clip.samples, atol=2**-22)
+    assert aural.measure(read(path)).integrated_lufs == pytest.approx(-16, abs=0.1)
+    with Image.open(picture) as image:
+        assert image.format == "PNG" and min(image.size) > 300
+
+
+@pytest.mark.parametrize("setting", ["griffin_lim", "vocoder", "waveform"])
+def test_every_setting_keeps_length_rate_and_channels(client: Client, tmp_path: Path, setting: str) -> None:
+    path = tmp_path / "stereo.wav"
+    write(tune(1), path)
+    made, *_ = client.predict(handle_file(path), setting=setting, api_name="/enhance")
+    assert (read(made).samples.shape, read(made).rate) == (tune(1).samples.shape, RATE)
+
+
+def test_strength_0_gives_the_input_back(client: Client, recording: Path) -> None:
+    path, *_ = client.predict(handle_file(recording), strength=0, preset="podcast", api_name="/enhance")
+    assert np.array_equal(read(path).samples, read(recording).samples)
+
+
+def test_a_recording_can_be_expanded(client: Client, tmp_path: Path) -> None:
+    path = tmp_path / "narrow.wav"
+    write(tune(1, channels=1, rate=8000), path)
+    made, *_ = client.predict(handle_file(path), expand_rate=48_000, api_name="/enhance")
+    assert (read(made).rate, read(made).frames) == (48_000, 48_000)
+
+
+def test_a_reference_adds_the_measures_before_and_after(client: Client, speech: Path) -> None:
+    phone, _ = client.predict(handle_file(speech), preset="video_call", api_name="/degrade")
+    *_, figures, _ = client.predict(handle_file(phone), reference=handle_file(speech), api_name="/enhance")
+    against = figures["reference"]
+    assert against["delay_seconds"] == 0
+    for nearness in (against["before"], against["after"]):
+        assert set(nearness) == {"snr_db", "si_sdr_db", "pesq", "stoi", "lsd"}
+        assert None not in nearness.values()
+    *_, same, _ = client.predict(
+        handle_file(speech), reference=handle_file(speech), strength=0, api_name="/enhance"
+    )
+    assert same["reference"]["before"] == same["reference"]["after"]
+    assert same["reference"]["after"]["stoi"] == 1
+
+
+@pytest.mark.parametrize("kind", ["text", "nothing", "another tune"])
+def test_a_reference_that_does_not_fit_ends_in_one_clear_sentence(
+    client: Client, speech: Path, tmp_path: Path, kind: str
+) -> None:
+    if kind == "another tune":
+        write(tune(3), tmp_path / "bad.wav")
+        reference = tmp_path / "bad.wav"
+    else:
+        reference = bad_file(kind, tmp_path)
+    with pytest.raises(AppError, match=r"^The reference cannot be used\. .*\.$"):
+        client.predict(handle_file(speech), reference=handle_file(reference), api_name="/enhance")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"preset": "radio"},
+        {"setting": "none"},
+        {"strength": 2},
+        {"mix": -1},
+        {"expand_rate": 22_050},
+        {"background_db": 40},
+        {"loudness_lufs": 5},
+        {"seed": -1},
+        {"seed": None},
+        {"noise_reduction": None},
+    ],
+    ids=str,
+)
+def test_what_cannot_be_enhanced_ends_in_one_clear_sentence(
+    client: Client, recording: Path, settings: dict
+) -> None:
+    with pytest.raises(AppError, match=r"(choose|must be).*\.$"):
+        client.predict(handle_file(recording), **settings, api_name="/enhance")
+
+
+def test_degrade_gives_the_same_sound_as_the_library(client: Client, speech: Path) -> None:
+    settings = {"preset": "phone_call", "seed": 5, "snr_db": 10}
+    path, figures = client.predict(handle_file(speech), **settings, api_name="/degrade")
+    assert np.allclose(read(path).samples, aural.degrade(read(speech), **settings).samples, atol=2**-22)
+    assert {name: figures[name] for name in settings} == settings
+    assert figures["found"]["bandwidth_hz"] < 4000
+    again, _ = client.predict(handle_file(speech), **settings, api_name="/degrade")
+    assert Path(again).read_bytes() == Path(path).read_bytes()
+
+
+@pytest.mark.parametrize("settings", [{"preset": "fax"}, {"seed": 0.5}, {"snr_db": 99}], ids=str)
+def test_what_no_phone_does_ends_in_one_clear_sentence(
+    client: Client, recording: Path, settings: dict
+) -> None:
+    with pytest.raises(AppError, match=r"(choose|must be).*\.$"):
+        client.predict(handle_file(recording), **settings, api_name="/degrade")
+
+
+def test_cancelled_enhancements_make_room_for_others(client: Client, tmp_path: Path) -> None:
+    path = tmp_path / "long.flac"
+    write(tune(300), path)
+    jobs = [client.submit(handle_file(path), api_name="/enhance") for _ in range(app.CALLS_AT_ONCE)]
+    cancel_under_way(jobs)
+    short = tmp_path / "short.wav"
+    write(tune(1), short)
+    assert client.predict(handle_file(short), api_name="/measure")[0]["channels"] == 2
+    assert not any(isinstance(job.outputs()[-1][0], str) for job in jobs), "no cancelled call came to its end"
+
+
 def write_pcm(path: Path, seconds: float, channels: int = 1, rate: int = 8000) -> None:
     """Silence as 8-bit WAV, without holding it in memory."""
     with wave.open(str(path), "wb") as file:
@@ -284,7 +418,7 @@ def bad_file(kind: str, folder: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("endpoint", ["/measure", "/master", "/resynthesize"])
+@pytest.mark.parametrize("endpoint", TRANSFORMS)
 @pytest.mark.parametrize(
     "kind", ["text", "nothing", "header only", "not a number", "infinite", "nine channels", "three hours"]
 )
@@ -310,7 +444,7 @@ def edge_clip(kind: str) -> Clip:
     return Clip(np.full((1, 1), 0.5, np.float32), RATE)
 
 
-@pytest.mark.parametrize("endpoint", ["/measure", "/master", "/resynthesize"])
+@pytest.mark.parametrize("endpoint", TRANSFORMS)
 @pytest.mark.parametrize("kind", ["silence", "short", "dc", "clipped", "one sample"])
 def test_an_odd_file_gives_figures_without_nan(
     client: Client, tmp_path: Path, kind: str, endpoint: str
@@ -318,7 +452,7 @@ def test_an_odd_file_gives_figures_without_nan(
     path = tmp_path / "odd.wav"
     write(edge_clip(kind), path)
     answer = client.predict(handle_file(path), api_name=endpoint)
-    figures = answer[0] if endpoint == "/measure" else answer[1]
+    figures = next(part for part in answer if isinstance(part, dict))
     json.dumps(figures, allow_nan=False)
     if endpoint != "/measure":
         assert read(answer[0]).samples.shape == read(path).samples.shape

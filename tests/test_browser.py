@@ -12,6 +12,7 @@ from playwright.sync_api import Page, expect
 import app
 import aural
 from aural.audio import Clip, read, write
+from tests.enhancement import tiny as tiny_enhancement
 from tests.generation import tiny
 
 pytestmark = pytest.mark.browser
@@ -22,7 +23,9 @@ LONG_WAIT_MS = 60_000
 
 @pytest.fixture(scope="module", autouse=True)
 def tiny_checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with tiny.checkpoints(tmp_path_factory.mktemp("checkpoints")):
+    folder = tmp_path_factory.mktemp("checkpoints")
+    with tiny.checkpoints(folder):
+        tiny_enhancement.write_checkpoints(folder)
         yield
 
 
@@ -51,7 +54,7 @@ def upload(page: Page, address: str, path: Path) -> None:
 
 def expect_audio(page: Page) -> None:
     """Wait until the upload, or the example, has arrived: a click before that would find no audio."""
-    expect(page.get_by_role("button", name="Clear").first).to_be_visible()
+    expect(page.get_by_role("button", name="Clear").first).to_be_visible(timeout=LONG_WAIT_MS)
 
 
 def cell(page: Page, row: str) -> str:
@@ -184,6 +187,79 @@ def test_a_long_run_shows_progress_and_can_be_cancelled(page: Page, address: str
     expect(page.get_by_role("rowheader", name="Integrated loudness")).to_have_count(0)
 
 
+def open_enhance(page: Page, address: str, path: Path | None = None) -> None:
+    """The Enhance tab, with a recording or without."""
+    page.goto(address)
+    page.get_by_role("tab", name="Enhance").click()
+    button = page.get_by_role("button", name="Enhance", exact=True)
+    expect(button).to_be_visible()
+    if path is not None:
+        panel = page.get_by_role("tabpanel").filter(has=button)
+        panel.locator('input[type="file"]').first.set_input_files(path)
+        expect_audio(page)
+
+
+def test_a_visitor_enhances_an_example_and_sends_it_on(page: Page, address: str) -> None:
+    open_enhance(page, address)
+    page.get_by_role("button", name="Phone call").click()
+    expect_audio(page)
+    page.get_by_label("Podcast").check()
+    expect(page.get_by_text("de-essing")).to_be_visible()
+    page.get_by_role("button", name="Enhance", exact=True).click()
+    expect(page.get_by_text(re.compile("Meets -16.0 LUFS"))).to_be_visible(timeout=LONG_WAIT_MS)
+    for version in ("Before", "After", "Background", "Reference"):
+        expect(page.locator(".ab-version", has_text=version)).to_be_visible()
+    # Found, and what changed: loudness from that of the call to that of a podcast.
+    loudness = page.locator("tr", has=page.get_by_role("rowheader", name="Integrated loudness"))
+    assert loudness.get_by_role("cell").all_inner_texts()[1] == "−16.0"
+    # The example came with the sentence that it was made of.
+    expect(page.get_by_role("rowheader", name=re.compile("^SI-SDR"))).to_be_visible()
+    shown = page.locator(".aural-picture", has_text="Spectrograms").locator("img").first
+    expect(shown).to_be_visible()
+    assert shown.evaluate("image => image.complete && image.naturalWidth > 300")
+    for name, file in (("MP3", "enhanced.mp3"), ("Background, WAV", "background.wav")):
+        expect(page.get_by_role("button", name=name)).to_be_enabled(timeout=LONG_WAIT_MS)
+        with page.expect_download() as download:
+            page.get_by_role("button", name=name).click()
+        assert download.value.suggested_filename == f"phone_call-{file}"
+    page.get_by_role("button", name="Send to Down-mix & Loudness").click()
+    expect(page.get_by_role("button", name="Measure", exact=True)).to_be_visible()
+    expect_audio(page)
+    page.get_by_role("button", name="Measure", exact=True).click()
+    expect(page.get_by_role("rowheader", name="Maximum momentary")).to_be_visible(timeout=LONG_WAIT_MS)
+    assert cell(page, "Integrated loudness") == "-16.0 LUFS"
+
+
+def test_a_visitor_makes_a_recording_sound_like_a_phone_and_enhances_it(
+    page: Page, address: str, recording: Path
+) -> None:
+    open_enhance(page, address, recording)
+    page.get_by_role("button", name=re.compile("^Make it sound")).click()
+    expect(page.get_by_label("SNR, dB")).to_have_value("")
+    page.get_by_role("button", name="Degrade").click()
+    expect(page.get_by_text(re.compile("^Found in it"))).to_be_visible(timeout=LONG_WAIT_MS)
+    page.get_by_role("button", name="Enhance this one").click()
+    page.get_by_role("button", name=re.compile("^Compare with")).click()
+    expect(page.get_by_role("button", name="Clear")).to_have_count(2, timeout=LONG_WAIT_MS)
+    page.get_by_role("button", name="Enhance", exact=True).click()
+    expect(page.get_by_role("rowheader", name=re.compile("^SI-SDR"))).to_be_visible(timeout=LONG_WAIT_MS)
+    # Another recording comes next: the reference, which is not of it, goes with the old one.
+    page.get_by_role("button", name="Clear").first.click()
+    expect(page.get_by_role("button", name="Clear")).to_have_count(0)
+
+
+def test_an_enhancement_shows_progress_and_can_be_cancelled(page: Page, address: str, tmp_path: Path) -> None:
+    path = tmp_path / "long.flac"
+    noise = np.random.default_rng(0).standard_normal((2, 200 * RATE)) * 0.1
+    write(Clip(noise.astype(np.float32), RATE), path)
+    open_enhance(page, address, path)
+    page.get_by_role("button", name="Enhance", exact=True).click()
+    expect(page.get_by_text("Enhancing").first).to_be_visible(timeout=LONG_WAIT_MS)
+    page.get_by_role("button", name="Cancel").first.click()
+    expect(page.get_by_text("Enhancing").first).to_be_hidden()
+    expect(page.get_by_role("button", name="Send to Down-mix & Loudness")).to_be_disabled()
+
+
 def open_generate(page: Page, address: str, count: int, steps: int) -> None:
     """The Generate tab with its advanced settings open."""
     page.goto(address)
@@ -267,7 +343,11 @@ def test_a_visitor_varies_an_upload_and_is_told_of_a_gap_without_an_end(
 def test_no_width_needs_scrolling_sideways(page: Page, address: str, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 900})
     page.goto(address)
-    for tab, button in (("Down-mix & Loudness", "Measure"), ("Generate", "Generate")):
+    for tab, button in (
+        ("Down-mix & Loudness", "Measure"),
+        ("Enhance", "Enhance"),
+        ("Generate", "Generate"),
+    ):
         page.get_by_role("tab", name=tab).click()
         expect(page.get_by_role("button", name=button, exact=True)).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")

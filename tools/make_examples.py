@@ -16,11 +16,19 @@ from scipy.signal import butter, sosfilt
 
 from aural.audio import Clip, read
 from aural.audio.resample import resample
+from aural.enhancement.degrade import Options, degrade_clip
 
 EXAMPLES = Path(__file__).parents[1] / "aural" / "ui" / "examples"
 RATE = 44_100  # Hz, that of all the music
 FADE_SECONDS = 0.03
 VORBIS_COMPRESSION = 0.4  # libsndfile's scale: 0 best, 1 smallest
+
+# What the speech is turned into, for the Enhance tab.
+PHONES = {
+    "phone_call.ogg": Options("phone_call"),
+    "noisy_memo.ogg": Options("voice_memo", snr_db=5),
+    "far_away.ogg": Options("far_away"),
+}
 
 Samples = NDArray[np.float32]  # (channels, time)
 
@@ -37,6 +45,9 @@ def make(data: Path) -> None:
     save("celesta.ogg", fairy, RATE)
     save("speech.ogg", speech.samples, speech.rate)
     save("out_of_phase.flac", out_of_phase(vibes), RATE)
+    for name, options in PHONES.items():
+        phone = degrade_clip(speech, options)
+        save(name, phone.samples, phone.rate)
     save("surround.flac", surround(excerpt(brahms, 0.0, 6.2), resample(speech, RATE).samples), RATE)
 
 

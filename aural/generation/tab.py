@@ -9,7 +9,7 @@ from collections.abc import Generator
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import gradio as gr
 import numpy as np
@@ -19,18 +19,17 @@ from aural.audio import write
 from aural.generation import pipeline
 from aural.generation.classes import CLASSES, GROUPS, find, title
 from aural.ui import plots
+from aural.ui.fields import NOTHING, keep_empty, picture, slider, unchecked
 from aural.ui.players import audio_input
-from aural.ui.running import answers, follow, keep_empty, load, picture, takes
+from aural.ui.running import answers, follow, load, takes
 from aural.ui.storage import result_path
 from aural.ui.theme import ACCENT_ON_DARK
 
 Answer = Generator[Any, None, None]
-Field = TypeVar("Field", bound=gr.components.Component)
 
 PREVIEWS = 8  # pictures of the spectrogram on its way
 PREVIEW_SCALE = 0.5  # of a picture's size: drawn and sent while the visitor waits
 MESSAGE_HEIGHT = 64  # pixels: room for the progress bar
-NO_CLASS = ""  # Gradio's dropdowns have no None among their choices
 
 GROUP_NAMES = ("Animals", "Nature", "People", "Home", "City")  # in the order of GROUPS, short for a phone
 # What is typed to search a dropdown replaces the choice that stands there, and does not follow it. Letting go
@@ -54,7 +53,7 @@ def build() -> None:
     with gr.Tab("Generate", id="generate"), gr.Row():
         with gr.Column(scale=2, min_width=320):
             label = _class_picker()
-            count = _slider(
+            count = slider(
                 DEFAULTS.count, 1, pipeline.MOST_CLIPS, 1, "How many", "Variations, made in one go."
             )
             source, strength, gap_start, gap_end = _source_section()
@@ -76,7 +75,7 @@ def build() -> None:
 
 def _class_picker() -> gr.Dropdown:
     """All classes by search, and ten at a time by their group; the dropdown holds what is chosen."""
-    label = _unchecked(
+    label = unchecked(
         gr.Dropdown(
             [(title(name), name) for name in CLASSES],
             value=DEFAULTS.label,
@@ -110,7 +109,7 @@ def _source_section() -> tuple[gr.Audio, gr.Slider, gr.Number, gr.Number]:
             "Mark a gap, and only that is **filled**; a gap that ends after the sound **extends** it."
         )
         source = audio_input("Sound to start from")
-        strength = _slider(
+        strength = slider(
             DEFAULTS.strength,
             0.05,
             1,
@@ -131,7 +130,7 @@ def _advanced_section() -> tuple[dict[str, gr.components.Component], gr.Number]:
         seed = gr.Number(
             None, label="Seed", info="The same seed, the same sound. Empty: a new one each time."
         )
-        seconds = _slider(
+        seconds = slider(
             DEFAULTS.seconds,
             0.5,
             pipeline.MOST_SECONDS,
@@ -139,8 +138,8 @@ def _advanced_section() -> tuple[dict[str, gr.components.Component], gr.Number]:
             "Duration, s",
             "The model has learnt clips of 5 s.",
         )
-        steps = _slider(DEFAULTS.steps, 1, 100, 1, "Steps", "Of denoising: more is finer and slower.")
-        guidance = _slider(
+        steps = slider(DEFAULTS.steps, 1, 100, 1, "Steps", "Of denoising: more is finer and slower.")
+        guidance = slider(
             DEFAULTS.guidance,
             1,
             10,
@@ -148,7 +147,7 @@ def _advanced_section() -> tuple[dict[str, gr.components.Component], gr.Number]:
             "Guidance",
             "1 is none; more is truer to the class, and less varied.",
         )
-        sampler = _unchecked(
+        sampler = unchecked(
             gr.Radio(
                 [(name, key) for key, name in SAMPLER_NAMES.items()],
                 value=DEFAULTS.sampler,
@@ -156,7 +155,7 @@ def _advanced_section() -> tuple[dict[str, gr.components.Component], gr.Number]:
                 info="How a step follows from the last one.",
             )
         )
-        vocoder = _unchecked(
+        vocoder = unchecked(
             gr.Radio(
                 [(name, key) for key, name in VOCODER_NAMES.items()],
                 value=DEFAULTS.vocoder,
@@ -164,16 +163,16 @@ def _advanced_section() -> tuple[dict[str, gr.components.Component], gr.Number]:
                 info="What turns the spectrogram into sound.",
             )
         )
-        morph = _unchecked(
+        morph = unchecked(
             gr.Dropdown(
-                [("none", NO_CLASS), *((title(name), name) for name in CLASSES)],
-                value=DEFAULTS.morph or NO_CLASS,
+                [("none", NOTHING), *((title(name), name) for name in CLASSES)],
+                value=DEFAULTS.morph or NOTHING,
                 label="Morph with",
                 info="A second class, mixed into the first.",
             )
         )
         morph.focus(None, js=SELECT_ALL, api_visibility="private", queue=False)
-        morph_share = _slider(
+        morph_share = slider(
             DEFAULTS.morph_share, 0, 1, 0.05, "Share of the second class", "0.5: half and half."
         )
         loop = gr.Checkbox(DEFAULTS.loop, label="Loop", info="The end runs seamlessly into the start.")
@@ -382,13 +381,3 @@ def _card() -> list[Any]:
         )
         guesses = gr.HTML()
     return [column, shown, player, guesses]
-
-
-def _slider(value: float, minimum: float, maximum: float, step: float, label: str, info: str) -> gr.Slider:
-    return _unchecked(gr.Slider(minimum, maximum, value, step=step, label=label, info=info))
-
-
-def _unchecked(component: Field) -> Field:
-    """The same component, which leaves it to the pipeline to refuse a program's value, and to say why."""
-    component.preprocess = lambda payload: None if payload == NO_CLASS else payload  # type: ignore[method-assign]
-    return component

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import zipfile
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import gradio as gr
 import numpy as np
 
 from aural.audio import LIMITS, Clip, read, write
-from aural.errors import InputError, OptionError
+from aural.errors import InputError
 from aural.loudness import pipeline, round_trip
 from aural.loudness.downmix import METHODS, downmix
 from aural.loudness.equal_loudness import sound_pressure_level_db
@@ -22,15 +22,16 @@ from aural.loudness.meter import measure as measured
 from aural.loudness.meter import measure_steps
 from aural.loudness.targets import TARGETS
 from aural.ui import plots
+from aural.ui.downloads import cleared, download_buttons, encode
 from aural.ui.examples import EXAMPLES
-from aural.ui.players import ABPlayer, Version, audio_input
-from aural.ui.running import answers, follow, keep_empty, load, number, picture, table, takes
+from aural.ui.fields import examples_with_credits, keep_empty, picture
+from aural.ui.players import ABPlayer, Version, audio_input, playable
+from aural.ui.running import answers, follow, load, number, table, takes
 from aural.ui.storage import result_path
 from aural.vocoding import PHASE_SETTINGS
 
 Answer = Generator[Any, None, None]
 
-DOWNLOADS = {".wav": "WAV 24 bit", ".flac": "FLAC", ".mp3": "MP3"}
 PHASE_NAMES = {"original": "original phase", "griffin_lim": "Griffin-Lim", "vocoder": "neural vocoder"}
 PICTURED_PHON = (20.0, 40.0, 60.0, 80.0)
 PICTURED_BANDS = 40
@@ -64,8 +65,8 @@ class _Source:
     layout: gr.Dropdown
 
 
-def build() -> None:
-    """Add the tab to the Blocks being built."""
+def build() -> gr.Audio:
+    """Add the tab to the Blocks being built; returns the field that takes the audio."""
     with gr.Tab("Down-mix & Loudness", id="loudness"), gr.Row():
         with gr.Column(scale=2, min_width=320):
             audio = audio_input("Audio: upload or record it")
@@ -75,11 +76,7 @@ def build() -> None:
                 label="Channel layout",
                 info="Only where a surround file does not say, or says it wrongly.",
             )
-            gr.Examples(
-                [[str(e.path)] for e in EXAMPLES], [audio], example_labels=[e.title for e in EXAMPLES]
-            )
-            with gr.Accordion("Credits of the examples", open=False):
-                gr.Markdown("\n".join(f"- {example.title}: {example.credit}" for example in EXAMPLES))
+            examples_with_credits(EXAMPLES, audio)
             source = _Source(audio, layout)
         with gr.Column(scale=5, min_width=320), gr.Tabs():
             with gr.Tab("Measure"):
@@ -90,6 +87,7 @@ def build() -> None:
                 _album_section(settings)
             with gr.Tab("Round trip"):
                 _round_trip_section(source)
+    return audio
 
 
 def _measure_section(source: _Source) -> None:
@@ -118,7 +116,7 @@ def _measure_section(source: _Source) -> None:
         concurrency_id="audio",
     )
     run.click(
-        _cleared(3), None, [figures_table, folds_table, folds_picture], api_visibility="private", queue=False
+        cleared(3), None, [figures_table, folds_table, folds_picture], api_visibility="private", queue=False
     )
     event.success(
         _show_measurement, figures, [figures_table, folds_table, folds_picture], api_visibility="private"
@@ -267,7 +265,7 @@ def _master_section(source: _Source) -> list[gr.components.Component]:
     player = ABPlayer(label="Before and after, at matched loudness")
     figures_table = gr.HTML()
     history = picture("Loudness against time")
-    downloads = _download_buttons()
+    downloads = download_buttons()
     with gr.Accordion("All figures as JSON", open=False):
         figures = gr.JSON(label="Measurements")
     result = gr.File(label="Mastered file", visible=False)
@@ -284,7 +282,7 @@ def _master_section(source: _Source) -> list[gr.components.Component]:
         concurrency_id="audio",
     )
     run.click(
-        _cleared(3, len(downloads)),
+        cleared(3, len(downloads)),
         None,
         [message, player, figures_table, *downloads],
         api_visibility="private",
@@ -296,9 +294,7 @@ def _master_section(source: _Source) -> list[gr.components.Component]:
         [message, player, figures_table],
         api_visibility="private",
     )
-    encoded = shown.success(
-        _encode_downloads, result, downloads, api_visibility="private", concurrency_id="encoding"
-    )
+    encoded = shown.success(encode, result, downloads, api_visibility="private", concurrency_id="encoding")
     cancel.click(None, cancels=[event, shown, encoded], api_visibility="private")
     return settings
 
@@ -342,7 +338,7 @@ def _album_section(settings: list[gr.components.Component]) -> None:
     event = run.click(
         master_album, [files, *settings], [archive, figures], api_name="master_album", concurrency_id="audio"
     )
-    run.click(_cleared(2), None, [message, figures_table], api_visibility="private", queue=False)
+    run.click(cleared(2), None, [message, figures_table], api_visibility="private", queue=False)
     event.success(_show_album, figures, [message, figures_table], api_visibility="private", queue=False)
     cancel.click(None, cancels=[event], api_visibility="private")
 
@@ -444,7 +440,7 @@ def _round_trip_section(source: _Source) -> None:
     player = ABPlayer(label="Before and after, at matched loudness")
     figures_table = gr.HTML()
     pair = picture("Spectrogram before and after, 0 to 1")
-    downloads = _download_buttons()
+    downloads = download_buttons()
     with gr.Accordion("How hearing and windows shape a spectrogram", open=False):
         contours = picture("Equal-loudness contours (ISO 226:2023) with the file's own spectrum")
         mel = picture("The mel scale with the file's own spectrum")
@@ -461,7 +457,7 @@ def _round_trip_section(source: _Source) -> None:
         concurrency_id="audio",
     )
     run.click(
-        _cleared(2, len(downloads)),
+        cleared(2, len(downloads)),
         None,
         [player, figures_table, *downloads],
         api_visibility="private",
@@ -477,9 +473,7 @@ def _round_trip_section(source: _Source) -> None:
         api_visibility="private",
         concurrency_id="audio",
     )
-    encoded = drawn.success(
-        _encode_downloads, result, downloads, api_visibility="private", concurrency_id="encoding"
-    )
+    encoded = drawn.success(encode, result, downloads, api_visibility="private", concurrency_id="encoding")
     cancel.click(None, cancels=[event, shown, drawn, encoded], api_visibility="private")
 
 
@@ -551,7 +545,7 @@ def _show_master(audio: str, result: str, figures: dict[str, Any]) -> tuple[str,
     return (
         f"**{figures['message']}**",
         [
-            Version("Before", _playable(audio), before["integrated_lufs"]),
+            Version("Before", playable(audio), before["integrated_lufs"]),
             Version("After", result, after["integrated_lufs"]),
         ],
         table(("Measure", "Before", "After"), rows, "Before and after"),
@@ -583,45 +577,11 @@ def _show_round_trip(audio: str, result: str, figures: dict[str, float]) -> tupl
     ]
     return (
         [
-            Version("Before", _playable(audio), figures["before_lufs"]),
+            Version("Before", playable(audio), figures["before_lufs"]),
             Version("After", result, figures["after_lufs"]),
         ],
         table(("Measure", "Value"), rows, "What the round trip cost"),
     )
-
-
-def _cleared(components: int, downloads: int = 0) -> Callable[[], list[Any]]:
-    """A run starts on an empty page: what is shown belongs to the file at hand, or to none."""
-    return lambda: [None] * components + [gr.DownloadButton(value=None, interactive=False)] * downloads
-
-
-def _download_buttons() -> list[gr.DownloadButton]:
-    with gr.Row():
-        return [gr.DownloadButton(text, interactive=False) for text in DOWNLOADS.values()]
-
-
-def _encode_downloads(path: str) -> Generator[list[gr.DownloadButton | dict[str, Any]], None, None]:
-    """The result in every format offered, one after the other; the WAV is there already."""
-    clip = read(path)
-    ready: list[gr.DownloadButton] = []
-    for suffix in DOWNLOADS:
-        encoded = str(Path(path).with_suffix(suffix))
-        try:
-            if encoded != path:
-                write(clip, encoded)
-            ready.append(gr.DownloadButton(value=encoded, interactive=True))
-        except OptionError:  # MP3 holds two channels at most
-            ready.append(gr.DownloadButton(interactive=False))
-        yield [*ready, *(gr.skip() for _ in range(len(DOWNLOADS) - len(ready)))]
-
-
-def _playable(path: str) -> str:
-    """The file in a form that every browser plays from the same first sample on."""
-    if Path(path).suffix.lower() in (".wav", ".flac"):
-        return path
-    decoded = result_path(path, "decoded.wav")
-    write(read(path), decoded)
-    return decoded
 
 
 def _draw_hearing(audio: str, mel_bands: int, window: int) -> tuple[str, str, str]:

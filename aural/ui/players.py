@@ -19,7 +19,8 @@ from gradio.component_meta import ComponentMeta, updateable
 from gradio.data_classes import FileData, GradioModel, GradioRootModel
 from numpy.typing import NDArray
 
-from aural.audio import read
+from aural.audio import read, write
+from aural.ui.storage import result_path
 from aural.ui.theme import ACCENT_ON_DARK
 
 WAVEFORM_COLUMNS = 800
@@ -155,6 +156,15 @@ def audio_input(label: str, *, elem_id: str | None = None) -> gr.Audio:
         waveform_options=gr.WaveformOptions(waveform_color="#8b8b94", waveform_progress_color=ACCENT_ON_DARK),
         elem_id=elem_id,
     )
+
+
+def playable(path: str) -> str:
+    """The file in a form that every browser plays from the same first sample on."""
+    if Path(path).suffix.lower() in (".wav", ".flac"):
+        return path
+    decoded = result_path(path, "decoded.wav")
+    write(read(path), decoded)
+    return decoded
 
 
 def _is_known(loudness_lufs: float | None) -> TypeGuard[float]:

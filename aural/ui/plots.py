@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -153,6 +154,55 @@ def spectrogram_pair(
     right.set_ylabel("")
     right.tick_params(labelleft=False)
     _colour_bar(figure, image, [left, right], "scaled level")
+    return figure
+
+
+@dataclass(frozen=True, eq=False)
+class Heard:
+    """One of the sounds that `spectrogram_versions` compares."""
+
+    label: str
+    samples: NDArray[np.float32]  # (channels, time)
+    rate: int
+    end_hz: float | None = None  # where its band ends: dashed
+
+
+def spectrogram_versions(
+    versions: Sequence[Heard], pitch_s: ArrayLike = (), pitch_hz: ArrayLike = ()
+) -> Figure:
+    """Level in dBFS of several sounds side by side, on one scale of levels and one of frequencies.
+
+    The frequencies stand as the ear spaces them (the ERB-rate scale of Glasberg and Moore 1990), which leaves
+    room for both the pitch and the highs. Above half its rate a sound is shown as silent.
+
+    Shape: pitch_s and pitch_hz (n,), drawn over every sound; NaN leaves a gap.
+    """
+    top_hz = max(version.rate for version in versions) / 2
+    low, high = (21.4 * math.log10(1 + 0.00437 * hz) for hz in (LOWEST_HZ, top_hz))
+    erb_rates = np.linspace(low, high, ROWS)
+    rows_hz = (10 ** (erb_rates / 21.4) - 1) / 0.00437
+    levels = []
+    for version in versions:
+        window = 2 ** round(math.log2(version.rate * 0.043))
+        level = spectrogram_dbfs(version.samples, version.rate, rows_hz, window)
+        level[rows_hz > version.rate / 2] = -math.inf
+        levels.append(level)
+    loudest = max(float(level.max(initial=-math.inf)) for level in levels)
+    highest = 10 * math.ceil(max(loudest, -60.0) / 10)
+    figure, panels = _panels(len(versions))
+    for axes, version, level in zip(panels, versions, levels, strict=True):
+        times = np.array([0.0, version.samples.shape[1] / version.rate])
+        image = _draw_image(axes, level, times, rows_hz, highest - DYNAMIC_RANGE_DB, highest)
+        axes.set_title(version.label, color=TEXT, fontsize=FONT_POINTS)
+        pitch_rows = np.interp(_finite(pitch_hz), rows_hz, np.arange(ROWS), left=math.nan)
+        axes.plot(np.asarray(pitch_s, float), pitch_rows, color=ACCENT, linewidth=2, label="pitch")
+        if version.end_hz is not None:
+            row = _row_of(version.end_hz, rows_hz)
+            axes.axhline(row, color=TEXT, linewidth=1.8, linestyle=(0, (5, 4)), label="end of the band")
+    for axes in panels[1:]:
+        axes.set_ylabel("")
+        axes.tick_params(labelleft=False)
+    _colour_bar(figure, image, panels, "dBFS")
     return figure
 
 

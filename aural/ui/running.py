@@ -100,27 +100,6 @@ def takes(options: type[Any]) -> Callable[[Callable[..., Iterator[Any]]], Callab
     return decorate
 
 
-def keep_empty(fields: list[gr.Number]) -> None:
-    """Gradio gives an empty number a 0 once its accordion opens, unless the page's load has emptied it."""
-    page = gr.context.Context.root_block
-    assert page is not None, "a tab is built inside Blocks"
-    # A single output would take a list as its value.
-    nothing = [None] * len(fields) if len(fields) > 1 else None
-    page.load(lambda: nothing, None, fields, api_visibility="private", queue=False)
-
-
-def picture(label: str) -> gr.Image:
-    """A place for one of the pictures of `aural.ui.plots`."""
-    return gr.Image(
-        label=label,
-        type="filepath",
-        format="png",
-        interactive=False,
-        buttons=["download", "fullscreen"],
-        elem_classes="aural-picture",
-    )
-
-
 def load(path: str | None) -> Clip:
     """The uploaded clip. Raises `InputError` where there is none."""
     if not path:

@@ -52,7 +52,12 @@ table, input[type="number"] { font-variant-numeric: tabular-nums; }
 .aural-table :is(td, thead th:not(:first-child)) { text-align: end; }
 .aural-picture .image-container { padding-top: 36px; background: #131417; }
 .aural-table td.words { text-align: start; }
-@media (max-width: 640px) { .gradio-container > .main { padding: 12px !important; } }
+@media (max-width: 640px) {
+  .gradio-container > .main { padding: 12px !important; }
+  /* All tabs fit, and none hides in a menu. */
+  .tab-container button { padding: 0 8px !important; font-size: 14px !important; }
+  .prose table :is(th, td) { padding: 6px 8px !important; }
+}
 @media (prefers-reduced-motion: reduce) {
   * { transition: none !important; animation-duration: 0.01ms !important; }
 }

@@ -5,21 +5,22 @@ from __future__ import annotations
 import numpy as np
 
 from aural.audio import read
-from aural.ui.examples import EXAMPLES, FOLDER
+from aural.ui.examples import EXAMPLES, FOLDER, PHONE_EXAMPLES
 
+ALL = [*EXAMPLES, *PHONE_EXAMPLES]
 SHIPPED_BYTES = 3_000_000
 
 
 def test_every_file_is_an_example_with_a_credit_in_the_readme() -> None:
     readme = (FOLDER / "README.md").read_text(encoding="utf-8")
     files = {path.name for path in FOLDER.iterdir() if path.suffix in (".ogg", ".flac")}
-    assert {example.path.name for example in EXAMPLES} == files
+    assert {example.path.name for example in ALL} == files
     assert all(f"`{name}`" in readme for name in files)
-    assert all(example.credit for example in EXAMPLES)
+    assert all(example.credit for example in ALL)
 
 
 def test_the_examples_are_small() -> None:
-    assert sum(example.path.stat().st_size for example in EXAMPLES) < SHIPPED_BYTES
+    assert sum(example.path.stat().st_size for example in ALL) < SHIPPED_BYTES
 
 
 def test_the_examples_are_what_their_titles_say() -> None:

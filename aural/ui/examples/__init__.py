@@ -15,6 +15,7 @@ class Example:
     path: Path
     title: str  # what it is, for the visitor
     credit: str  # author, work, licence, and what was changed
+    reference: Path | None = None  # the studio recording that a phone recording was made of
 
 
 EXAMPLES = [
@@ -48,4 +49,19 @@ EXAMPLES = [
         "5.1 surround",
         "made for testing from the Brahms recording and the speech, public domain and CC0",
     ),
+]
+
+# The speech as phones would have recorded it.
+PHONE_EXAMPLES = [
+    Example(
+        FOLDER / file,
+        title,
+        f"“kathleen” voice of the Rhasspy project, CC0, {change} by AURAL",
+        reference=FOLDER / "speech.ogg",
+    )
+    for file, title, change in (
+        ("phone_call.ogg", "Phone call", "sent through a simulated phone call"),
+        ("noisy_memo.ogg", "Noisy voice memo", "turned into a simulated voice memo with noise"),
+        ("far_away.ogg", "Far away in a hall", "put into a simulated large room"),
+    )
 ]

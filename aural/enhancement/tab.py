@@ -1,0 +1,456 @@
+"""The Enhance tab: a phone recording in, a studio recording out; or the other way round, to try it."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Generator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+from aural.audio import Clip, read, write
+from aural.enhancement import pipeline
+from aural.enhancement.findings import find_steps
+from aural.enhancement.finish import FINISHES
+from aural.enhancement.reference import Reference, align, compare_steps
+from aural.errors import InputError
+from aural.loudness.meter import measure_steps
+from aural.ui import plots
+from aural.ui.downloads import cleared, download_buttons, encode
+from aural.ui.examples import PHONE_EXAMPLES
+from aural.ui.fields import NOTHING, examples_with_credits, keep_empty, picture, slider, unchecked
+from aural.ui.players import ABPlayer, Version, audio_input, playable
+from aural.ui.running import answers, follow, load, number, table, takes
+from aural.ui.storage import result_path
+
+Answer = Generator[Any, None, None]
+
+PRESET_NAMES = {
+    "restore": "Restore",
+    "podcast": "Podcast",
+    "voice_memo": "Voice memo",
+    "song_demo": "Song demo",
+    "interview": "Interview",
+}
+SETTING_NAMES = {
+    "original_phase": "original phase",
+    "griffin_lim": "Griffin-Lim",
+    "vocoder": "neural vocoder",
+    "waveform": "end to end",
+}
+BACKGROUNDS_DB = (-24, -18, -12, -6, 0)
+
+# The names of `degrade.PRESETS`, which is not imported before it is needed: it belongs to the training.
+PHONE_NAMES = {
+    "phone_call": "Phone call",
+    "voice_memo": "Voice memo",
+    "video_call": "Video call",
+    "far_away": "Far away",
+    "random": "Any phone",
+}
+
+# What is found in a recording, as the tables show it: field, name, unit, decimals.
+FIGURES = (
+    ("snr_db", "Signal to noise", "dB", 1),
+    ("bandwidth_hz", "Bandwidth", "Hz", 0),
+    ("clipping_share", "Clipped samples", "%", 2),
+    ("reverberation_seconds", "Reverberation time", "s", 2),
+    ("integrated_lufs", "Integrated loudness", "LUFS", 1),
+    ("true_peak_dbtp", "True peak", "dBTP", 1),
+    ("pitch_hz", "Pitch, median", "Hz", 0),
+)
+# Of a recording beside its reference: likewise.
+MEASURES = (
+    ("snr_db", "SNR", "dB", 1),
+    ("si_sdr_db", "SI-SDR", "dB", 1),
+    ("pesq", "PESQ, 1 to 4.6", "", 2),
+    ("stoi", "STOI, 0 to 1", "", 3),
+    ("lsd", "LSD, lower is better", "", 3),
+)
+
+DEFAULTS = pipeline.Options()
+
+
+@dataclass(frozen=True)
+class Handover:
+    """What `app.py` sends on to another tab."""
+
+    button: gr.Button
+    file: gr.File  # the result
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What both sections of the tab work on."""
+
+    audio: gr.Audio
+    reference: gr.Audio
+
+
+def build() -> Handover:
+    """Add the tab to the Blocks being built."""
+    with gr.Tab("Enhance", id="enhance"), gr.Row():
+        with gr.Column(scale=2, min_width=320):
+            audio = audio_input("Recording: upload or record it")
+            examples = gr.Column(min_width=0)
+            preset = unchecked(
+                gr.Radio(
+                    [(PRESET_NAMES[key], key) for key in pipeline.PRESETS],
+                    value=DEFAULTS.preset,
+                    label="Preset",
+                    info="Restore keeps the level; the others end with a finish.",
+                )
+            )
+            about = gr.Markdown(_about_preset(DEFAULTS.preset))
+            preset.change(_about_preset, preset, about, api_visibility="private", queue=False)
+            strength = slider(
+                DEFAULTS.strength, 0, 1, 0.05, "Strength", "0 leaves the recording as it is, bit for bit."
+            )
+            others = _advanced_section()
+            with gr.Accordion("Compare with a studio recording", open=False):
+                gr.Markdown(
+                    "Of the same performance, to measure how near the result comes to it. "
+                    "It may start up to 2 s before or after."
+                )
+                source = _Source(audio, audio_input("Reference"))
+            with examples:
+                examples_with_credits(PHONE_EXAMPLES, audio, source.reference)
+            # Another recording comes next, of which it is not the reference.
+            audio.clear(lambda: None, None, source.reference, api_visibility="private", queue=False)
+            _phone_section(source)
+        with gr.Column(scale=5, min_width=320):
+            return _result_section(source, {"preset": preset, "strength": strength, **others})
+
+
+def _advanced_section() -> dict[str, gr.components.Component]:
+    """All other settings by the names of their options."""
+    with gr.Accordion("Advanced", open=False):
+        noise_reduction = gr.Checkbox(
+            DEFAULTS.noise_reduction,
+            label="Noise reduction",
+            info="Takes out noise, room and clipping.",
+        )
+        completion = gr.Checkbox(
+            DEFAULTS.completion,
+            label="Completion",
+            info="Makes anew what the phone lost above its band.",
+        )
+        setting = unchecked(
+            gr.Radio(
+                [(SETTING_NAMES[key], key) for key in pipeline.SETTINGS],
+                value=DEFAULTS.setting,
+                label="Waveform",
+                info="Where it comes from: the first is the most faithful.",
+            )
+        )
+        expand_rate = unchecked(
+            gr.Radio(
+                [("as it is", NOTHING), *((f"{rate / 1000:g} kHz", rate) for rate in pipeline.EXPAND_RATES)],
+                value=DEFAULTS.expand_rate or NOTHING,
+                label="Sample rate",
+                info="A higher one makes room for the completion.",
+            )
+        )
+        background = unchecked(
+            gr.Dropdown(
+                [("leave it out", NOTHING), *((number(gain, 0) + " dB", gain) for gain in BACKGROUNDS_DB)],
+                value=NOTHING if DEFAULTS.background_db is None else DEFAULTS.background_db,
+                label="Background",
+                info="Mixes some of what was taken out back in.",
+            )
+        )
+        mastering = gr.Checkbox(
+            DEFAULTS.mastering,
+            label="Finish",
+            info="The preset's filter, compression, de-essing and loudness.",
+        )
+        mix = slider(
+            DEFAULTS.mix, 0, 1, 0.05, "Mix of the finish", "0 is dry, 1 wet; the loudness is set after it."
+        )
+        with gr.Row():
+            loudness_lufs = gr.Number(
+                None, label="Loudness, LUFS", info="Empty: the preset's.", min_width=120
+            )
+            seed = gr.Number(DEFAULTS.seed, label="Seed", info="Of all that is random.", min_width=120)
+    keep_empty([loudness_lufs])
+    return {
+        "noise_reduction": noise_reduction,
+        "completion": completion,
+        "expand_rate": expand_rate,
+        "setting": setting,
+        "background_db": background,
+        "mastering": mastering,
+        "loudness_lufs": loudness_lufs,
+        "mix": mix,
+        "seed": seed,
+    }
+
+
+def _result_section(source: _Source, settings: dict[str, gr.components.Component]) -> Handover:
+    with gr.Row():
+        run = gr.Button("Enhance", variant="primary")
+        cancel = gr.Button("Cancel", variant="stop")
+    message = gr.Markdown()
+    player = ABPlayer(label="Before and after, at matched loudness")
+    spectrograms = picture("Spectrograms (line: pitch, dashes: end of the band)")
+    found_table = gr.HTML()
+    reference_table = gr.HTML()
+    downloads = download_buttons()
+    with gr.Row():
+        keep_background = gr.DownloadButton("Background, WAV", interactive=False)
+        send = gr.Button("Send to Down-mix & Loudness", interactive=False)
+    with gr.Accordion("All figures as JSON", open=False):
+        figures = gr.JSON(label="Figures")
+    result = gr.File(label="Enhanced file", visible=False)
+    background = gr.File(label="Background", visible=False)
+    compared = gr.State()  # the files that the result was made from and held against, whatever comes next
+    event = run.click(
+        enhance,
+        [source.audio, *(settings[name] for name in pipeline.Options.__dataclass_fields__), source.reference],
+        [result, background, figures, spectrograms, compared],
+        api_name="enhance",
+        concurrency_id="audio",
+    )
+    clear_page = cleared(4, len(downloads) + 1)
+    run.click(
+        lambda: [*clear_page(), gr.Button(interactive=False)],
+        None,
+        [message, player, found_table, reference_table, *downloads, keep_background, send],
+        api_visibility="private",
+        queue=False,
+    )
+    shown = event.success(
+        _show,
+        [compared, result, background, figures],
+        [message, player, found_table, reference_table, keep_background, send],
+        api_visibility="private",
+    )
+    encoded = shown.success(encode, result, downloads, api_visibility="private", concurrency_id="encoding")
+    cancel.click(None, cancels=[event, shown, encoded], api_visibility="private")
+    return Handover(send, result)
+
+
+@answers
+@takes(pipeline.Options)
+def enhance(
+    audio: str,
+    options: pipeline.Options,
+    reference: str | None = None,
+    progress: gr.Progress = gr.Progress(),
+) -> Answer:
+    """Make a phone recording sound as if it came from a studio.
+
+    Returns the enhanced file and the background that was taken out (WAV, 24 bit), what was found before and
+    after with what changed, and a picture of the spectrograms. A reference, a studio recording of the same
+    performance, adds SNR, SI-SDR, PESQ, STOI and log-spectral distance before and after.
+    """
+    clip = load(audio)
+    # Before the long work: a reference that does not fit ends here.
+    beside = _aligned(clip, reference) if reference else None
+    result = yield from follow(pipeline.enhance_steps(clip, options), progress, "Enhancing")
+    figures = result.figures()
+    if beside is not None:
+        figures["reference"] = yield from _compared(clip, result.clip, beside, progress)
+    progress(0.95, desc="Drawing")
+    paths = [result_path(audio, ending) for ending in ("enhanced.wav", "background.wav")]
+    for made, path in zip((result.clip, result.background), paths, strict=True):
+        write(made, path)
+    yield *paths, figures, plots.save(_spectrograms(clip, result)), (audio, reference)
+
+
+def _aligned(clip: Clip, path: str) -> Reference:
+    try:
+        return align(clip, read(path))
+    except InputError as error:
+        raise InputError(f"The reference cannot be used. {error}") from error
+
+
+def _compared(
+    before: Clip, after: Clip, beside: Reference, progress: gr.Progress
+) -> Generator[Any, None, dict[str, Any]]:
+    """The figures of a comparison with the reference."""
+    nearness_before, notes = yield from follow(
+        compare_steps(before, beside), progress, "Comparing the recording"
+    )
+    nearness_after, more = yield from follow(compare_steps(after, beside), progress, "Comparing the result")
+    loudness = yield from follow(measure_steps(beside.clip), progress, "Measuring the reference")
+    return {
+        "delay_seconds": round(beside.delay_seconds, 5),
+        "before": nearness_before.figures(),
+        "after": nearness_after.figures(),
+        "notes": list(dict.fromkeys(notes + more)),
+        "integrated_lufs": loudness.figures()["integrated_lufs"],
+    }
+
+
+def _spectrograms(clip: Clip, result: pipeline.Result) -> Any:
+    from aural.enhancement.features import VOICED
+
+    heard = [
+        plots.Heard(label, sound.samples, sound.rate, found.bandwidth_hz)
+        for label, sound, found in (("Before", clip, result.before), ("After", result.clip, result.after))
+    ]
+    pitch_hz = np.where(result.voicing > VOICED, result.f0_hz, np.nan)
+    return plots.spectrogram_versions(heard, result.pitch_seconds, pitch_hz)
+
+
+def _show(
+    compared: tuple[str, str | None], result: str, background: str, figures: dict[str, Any]
+) -> tuple[str, list[Version], str, str, gr.DownloadButton, gr.Button]:
+    audio, reference_audio = compared
+    before, after = figures["before"], figures["after"]
+    versions = [
+        Version("Before", playable(audio), before["integrated_lufs"]),
+        Version("After", result, after["integrated_lufs"]),
+        # As loud as it was: all others would have to come down to it.
+        Version("Background", background),
+    ]
+    against = figures.get("reference")
+    if reference_audio and against:
+        versions.append(Version("Reference", playable(reference_audio), against["integrated_lufs"]))
+    return (
+        f"**{figures['message']}**",
+        versions,
+        _change_table(FIGURES, before, after, "What was found, and what changed"),
+        _reference_tables(against) if against else "",
+        gr.DownloadButton(value=background, interactive=True),
+        gr.Button(interactive=True),
+    )
+
+
+def _reference_tables(against: dict[str, Any]) -> str:
+    delay_ms = 1000 * against["delay_seconds"]
+    notes = list(against["notes"])
+    if delay_ms:
+        way = "later" if delay_ms > 0 else "earlier"
+        notes.insert(
+            0, f"The recording was {abs(delay_ms):.1f} ms {way} than the reference: they are aligned."
+        )
+    shown = _change_table(MEASURES, against["before"], against["after"], "Beside the reference")
+    return shown + "".join(f"<p>{html.escape(note)}</p>" for note in notes)
+
+
+def _change_table(
+    rows: tuple[tuple[str, str, str, int], ...], before: dict[str, Any], after: dict[str, Any], caption: str
+) -> str:
+    """Before, after, and the change of each figure."""
+    cells = []
+    for name, label, unit, decimals in rows:
+        factor = 100 if unit == "%" else 1
+        old, new = (None if found[name] is None else factor * found[name] for found in (before, after))
+        heading = f"{label}, {unit}" if unit else label
+        cells.append((heading, number(old, decimals), number(new, decimals), _change(old, new, decimals)))
+    return table(("Measure", "Before", "After", "Change"), cells, caption)
+
+
+def _change(before: float | None, after: float | None, decimals: int) -> str:
+    if before is None or after is None:
+        return number(None)
+    change = round(after - before, decimals)
+    return ("+" if change > 0 else "") + number(change or 0.0, decimals)
+
+
+def _about_preset(key: str) -> str:
+    finish = FINISHES.get(key)
+    if finish is None:
+        return "Noise, room and lost highs are mended; level and tone stay as they are."
+    parts = []
+    if finish.high_pass_hz is not None:
+        parts.append(f"high-pass at {finish.high_pass_hz:g} Hz")
+    if finish.compressor is not None:
+        parts.append(f"compression {finish.compressor.ratio:g} : 1")
+    if finish.de_esser is not None:
+        parts.append("de-essing")
+    parts.append(f"{number(finish.loudness_lufs, 0)} LUFS")
+    if finish.range_lu is not None:
+        parts.append(f"loudness range up to {finish.range_lu:g} LU")
+    parts.append(f"true peak up to {number(finish.ceiling_dbtp, 0)} dBTP")
+    return f"Restored, then finished: {', '.join(parts)}."
+
+
+def _phone_section(source: _Source) -> None:
+    with gr.Accordion("Make it sound like a phone", open=False):
+        gr.Markdown("No bad recording at hand? Turn the one above into one, then see what comes back.")
+        preset = unchecked(
+            gr.Radio(
+                [(name, key) for key, name in PHONE_NAMES.items()],
+                value="voice_memo",
+                label="Phone",
+            )
+        )
+        with gr.Row():
+            snr_db = gr.Number(None, label="SNR, dB", info="Empty: the phone's own.", min_width=120)
+            seed = gr.Number(0, label="Seed", info="Another one, another room.", min_width=120)
+        with gr.Row():
+            run = gr.Button("Degrade", min_width=100)
+            cancel = gr.Button("Cancel", variant="stop", min_width=100)
+        message = gr.Markdown()
+        result = gr.Audio(
+            label="As the phone recorded it", type="filepath", interactive=False, buttons=["download"]
+        )
+        take = gr.Button("Enhance this one", interactive=False)
+        figures = gr.JSON(label="Figures", visible=False)
+        original = gr.State()
+    keep_empty([snr_db])
+    event = run.click(
+        degrade,
+        [source.audio, preset, seed, snr_db],
+        [result, figures, original],
+        api_name="degrade",
+        concurrency_id="audio",
+    )
+    run.click(
+        lambda: (None, gr.Button(interactive=False)),
+        None,
+        [message, take],
+        api_visibility="private",
+        queue=False,
+    )
+    shown = event.success(
+        lambda figures: (_about_phone(figures["found"]), gr.Button(interactive=True)),
+        figures,
+        [message, take],
+        api_visibility="private",
+    )
+    cancel.click(None, cancels=[event, shown], api_visibility="private")
+    # What it was made of becomes the reference.
+    take.click(
+        lambda *files: files,
+        [result, original],
+        [source.audio, source.reference],
+        api_visibility="private",
+        queue=False,
+    )
+
+
+@answers
+def degrade(
+    audio: str,
+    preset: str = "voice_memo",
+    seed: int = 0,
+    snr_db: float | None = None,
+    progress: gr.Progress = gr.Progress(),
+) -> Answer:
+    """Make a recording sound as a phone would have recorded it: room, noise, microphone, codec.
+
+    Returns the degraded file (WAV, 24 bit) and what can be found in it.
+    """
+    from aural.enhancement.degrade import Options, degrade_clip_steps
+
+    options = Options(preset, seed, snr_db)
+    degraded = yield from follow(degrade_clip_steps(load(audio), options), progress, "Degrading")
+    found = yield from follow(find_steps(degraded), progress, "Listening")
+    path = result_path(audio, f"{preset}.wav")
+    write(degraded, path)
+    yield path, {**asdict(options), "found": found.figures()}, audio
+
+
+def _about_phone(found: dict[str, Any]) -> str:
+    parts = [
+        f"{label.lower()} {number(found[name], decimals)} {unit}"
+        for name, label, unit, decimals in FIGURES
+        if name in ("snr_db", "bandwidth_hz", "reverberation_seconds") and found[name] is not None
+    ]
+    return f"Found in it: {', '.join(parts)}." if parts else "Silence stays silence."

@@ -1,0 +1,40 @@
+"""A result to take along: a button for each format, which works as soon as its file is there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from aural.audio import read, write
+from aural.errors import OptionError
+
+FORMATS = {".wav": "WAV 24 bit", ".flac": "FLAC", ".mp3": "MP3"}
+
+
+def download_buttons() -> list[gr.DownloadButton]:
+    """One button for each of `FORMATS`; hand them to `encode` and `cleared`."""
+    with gr.Row():
+        return [gr.DownloadButton(text, interactive=False) for text in FORMATS.values()]
+
+
+def encode(path: str) -> Generator[list[gr.DownloadButton | dict[str, Any]], None, None]:
+    """The result in every format offered, one after the other; the WAV is there already."""
+    clip = read(path)
+    ready: list[gr.DownloadButton] = []
+    for suffix in FORMATS:
+        encoded = str(Path(path).with_suffix(suffix))
+        try:
+            if encoded != path:
+                write(clip, encoded)
+            ready.append(gr.DownloadButton(value=encoded, interactive=True))
+        except OptionError:  # MP3 holds two channels at most
+            ready.append(gr.DownloadButton(interactive=False))
+        yield [*ready, *(gr.skip() for _ in range(len(FORMATS) - len(ready)))]
+
+
+def cleared(components: int, downloads: int = 0) -> Callable[[], list[Any]]:
+    """A run starts on an empty page: what is shown belongs to the file at hand, or to none."""
+    return lambda: [None] * components + [gr.DownloadButton(value=None, interactive=False)] * downloads

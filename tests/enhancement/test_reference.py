@@ -1,0 +1,88 @@
+"""A reference beside a recording: found to the sample, or refused in a sentence."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from aural.audio import Clip, read
+from aural.audio.resample import resample
+from aural.audio.steps import finish
+from aural.enhancement.degrade import Options, degrade_clip
+from aural.enhancement.reference import Reference, align, compare_steps
+from aural.errors import InputError
+from aural.ui.examples import FOLDER, PHONE_EXAMPLES
+
+SPEECH = read(FOLDER / "speech.ogg")
+
+
+def later(clip: Clip, samples: int) -> Clip:
+    """Starts later, or without its first samples."""
+    padded = np.pad(clip.samples, ((0, 0), (max(samples, 0), 0)))[:, max(-samples, 0) :]
+    return clip.with_samples(padded)
+
+
+def test_a_sound_is_as_near_to_itself_as_can_be() -> None:
+    nearness, notes = finish(compare_steps(SPEECH, align(SPEECH, SPEECH)))
+    assert nearness.snr_db is None or nearness.snr_db > 100
+    assert nearness.si_sdr_db is None or nearness.si_sdr_db > 100
+    assert nearness.pesq == pytest.approx(4.64, abs=0.01)
+    assert nearness.stoi == pytest.approx(1, abs=1e-6)
+    assert nearness.lsd == pytest.approx(0, abs=1e-6)
+    assert notes == []
+
+
+def test_level_and_polarity_make_no_difference_to_the_delay_nor_level_to_the_measures() -> None:
+    noisy = degrade_clip(SPEECH, Options("phone_call"))
+    beside = align(noisy, SPEECH)
+    soft = noisy.with_samples(noisy.samples * np.float32(0.05))
+    loud, quiet = (finish(compare_steps(clip, beside))[0] for clip in (noisy, soft))
+    for one, other in zip(loud.figures().values(), quiet.figures().values(), strict=True):
+        assert one == pytest.approx(other, abs=0.01)
+    assert align(noisy.with_samples(-noisy.samples), SPEECH).delay_seconds == beside.delay_seconds
+
+
+@pytest.mark.parametrize("delay", [-40_000, -1234, 0, 777, 90_000])
+def test_a_delay_is_found_to_the_sample(delay: int) -> None:
+    found = align(later(SPEECH, delay), SPEECH)
+    assert found.delay_seconds * SPEECH.rate == pytest.approx(delay, abs=1e-6)
+    ours, clean = found.beside(later(SPEECH, delay))
+    assert np.array_equal(ours, clean)
+
+
+@pytest.mark.parametrize("example", PHONE_EXAMPLES, ids=lambda example: example.title)
+def test_what_a_phone_made_of_the_reference_starts_with_it(example) -> None:
+    assert align(read(example.path), SPEECH).delay_seconds == 0
+
+
+def test_a_reference_of_another_rate_is_resampled() -> None:
+    found = align(SPEECH, resample(SPEECH, 44_100))
+    ours, clean = found.beside(SPEECH)
+    assert ours.shape == clean.shape
+    assert finish(compare_steps(SPEECH, found))[0].si_sdr_db > 40
+
+
+def test_a_mono_reference_serves_a_stereo_recording() -> None:
+    stereo = Clip(np.concatenate([SPEECH.samples, 0.5 * SPEECH.samples]), SPEECH.rate)
+    ours, clean = align(stereo, SPEECH).beside(stereo)
+    assert ours.shape == clean.shape == SPEECH.samples.shape
+
+
+@pytest.mark.parametrize("kind", ["noise", "silence", "short", "late"])
+def test_a_reference_that_does_not_fit_is_refused_in_a_sentence(kind: str) -> None:
+    noise = 0.1 * np.random.default_rng(0).standard_normal(SPEECH.samples.shape)
+    reference = {
+        "noise": SPEECH.with_samples(noise.astype(np.float32)),
+        "silence": SPEECH.with_samples(np.zeros_like(SPEECH.samples)),
+        "short": SPEECH.with_samples(SPEECH.samples[:, : SPEECH.frames // 3]),
+        "late": later(SPEECH, 3 * SPEECH.rate),
+    }[kind]
+    with pytest.raises(InputError, match=r"choose.*\.$"):
+        align(SPEECH, reference)
+
+
+def test_what_cannot_be_measured_is_told_and_the_rest_is_measured() -> None:
+    short = SPEECH.with_samples(SPEECH.samples[:, 48_000 : 48_000 + 9600])
+    nearness, notes = finish(compare_steps(short, Reference(short, 0.0)))
+    assert nearness.pesq is None and nearness.stoi is None and nearness.lsd is not None
+    assert all(note.endswith(".") for note in notes) and len(notes) == 2
