@@ -8,6 +8,7 @@ import wave
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
 
 import httpx
@@ -296,6 +297,14 @@ def test_every_setting_keeps_length_rate_and_channels(client: Client, tmp_path: 
     assert (read(made).samples.shape, read(made).rate) == (tune(1).samples.shape, RATE)
 
 
+def test_what_exceeds_full_scale_is_not_clipped_anew(client: Client, tmp_path: Path) -> None:
+    path = tmp_path / "hot.wav"
+    hot = tune(1).with_samples(2 * tune(1).samples / np.abs(tune(1).samples).max())
+    write(hot, path, "wav32f")
+    made, *_ = client.predict(handle_file(path), strength=0, api_name="/enhance")
+    assert np.array_equal(read(made).samples, hot.samples)
+
+
 def test_strength_0_gives_the_input_back(client: Client, recording: Path) -> None:
     path, *_ = client.predict(handle_file(recording), strength=0, preset="podcast", api_name="/enhance")
     assert np.array_equal(read(path).samples, read(recording).samples)
@@ -315,7 +324,9 @@ def test_a_reference_adds_the_measures_before_and_after(client: Client, speech: 
     assert against["delay_seconds"] == 0
     for nearness in (against["before"], against["after"]):
         assert set(nearness) == {"snr_db", "si_sdr_db", "pesq", "stoi", "lsd"}
-        assert None not in nearness.values()
+        # PESQ is for those only who have a C compiler.
+        assert (nearness["pesq"] is None) == (find_spec("pesq") is None)
+        assert None not in [nearness[name] for name in nearness if name != "pesq"]
     *_, same, _ = client.predict(
         handle_file(speech), reference=handle_file(speech), strength=0, api_name="/enhance"
     )
@@ -349,6 +360,8 @@ def test_a_reference_that_does_not_fit_ends_in_one_clear_sentence(
         {"seed": -1},
         {"seed": None},
         {"noise_reduction": None},
+        {"strength": True},
+        {"preset": None},
     ],
     ids=str,
 )

@@ -4,8 +4,8 @@
                                          [--pictures FILE]
 
 The recordings are the fixed, seeded validation set of `aural.enhancement.data`: speakers seen and not seen in
-training, noise and texts that were not, through the phone chain; with --faults each fault alone too. Figures
-are means over the recordings:
+training, recordings and noise that were not, through the phone chain; with --faults each fault alone too.
+(The unseen speakers of RAVDESS say the two texts that all of RAVDESS says.) Figures are means:
 
 - PESQ-WB, STOI, SI-SDR (at most 40 dB) and LSD against the clean recording, see `aural.audio.comparison`;
 - DNSMOS P.835 overall, speech and background, which hears the result only;

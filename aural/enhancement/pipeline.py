@@ -56,9 +56,9 @@ class Options:
     noise_reduction: bool = True  # stage 1: noise, room and clipping
     completion: bool = True  # stage 2: what the phone lost above its band
     expand_rate: int | None = None  # rate of the result, one of EXPAND_RATES; None: that of the input
-    setting: Setting = "original_phase"  # what makes the waveform, one of SETTINGS
-    background_db: float | None = None  # mix the background back at this gain, -60 to 12; None: not at all
-    mastering: bool = True  # False leaves out the preset's finish
+    setting: Setting = "original_phase"  # what makes the waveform, one of SETTINGS; see `enhance`
+    background_db: float | None = None  # gain of the background mixed back in, -60 to 12; None: not at all
+    mastering: bool = True  # False leaves out the preset's finish, and the loudness with it
     loudness_lufs: float | None = None  # of the result, -60 to 0; None: the preset's own
     mix: float = 1.0  # of the finish: 0 is dry, 1 wet; the loudness is set after it
     seed: int = 0  # of all that is random, 0 to 2³² - 1
@@ -124,13 +124,16 @@ def enhance(clip: Clip, options: Options | None = None) -> Result:
     """Make a phone recording sound as if it came from a studio.
 
     The voice keeps its level, its time and, in the default setting, its phase; all channels go through one
-    mask, so that the stereo image stays. Where the input is exactly silent the result is too. What is above
-    24 kHz is lost, and so is what is above half the input's rate, unless it is expanded.
+    mask, so that the stereo image stays. Where the input is exactly silent the result is too, but for what a
+    filter of the finish lets ring. What is above 24 kHz is lost, and so is what is above half the input's
+    rate, unless it is expanded. Peaks that are mended may exceed full scale where there is no finish.
 
     The background is the mixture under the denoiser's second mask: noise without the voice and its room. It
-    need not add up with the voice to the input, since the voice also loses its room and its clipping. The
-    setting "waveform" has no such mask: there it is all that was taken away. Without noise reduction it is
-    silent.
+    need not add up with the voice to the input, since the voice also loses its room and its clipping. Without
+    noise reduction it is silent. What is mixed back of it goes by the strength, as what was taken out did.
+
+    The setting "waveform" is one network for both stages, and runs as soon as one of them is on. It has no
+    masks: there the background is all that was taken away.
 
     Args:
         clip: any rate from 4 kHz; one sample to hours.
@@ -281,6 +284,9 @@ def _at_rate(
 ) -> Samples:
     """What was made at one rate at another, as long as the clip, and silent where the clip is.
 
+    It fades out and in over a cell beside each silence, of which nothing is heard in the clip either: what
+    the networks put there does not end in a click.
+
     Shape: (channels, time); `samples` themselves are changed where the rate stays.
     """
     if new_rate != rate:
@@ -288,8 +294,15 @@ def _at_rate(
     frames = clip.frames if new_rate == clip.rate else max(1, round(clip.frames * new_rate / clip.rate))
     # Resampling there and back may end a few samples early or late.
     samples = excerpt(samples, 0, frames)
+    fade = round(SILENT_CELL_SECONDS * new_rate)
+    falling = np.linspace(1, 0, fade, dtype=np.float32)
     for start, stop in silent:
-        samples[:, round(start * new_rate / clip.rate) : round(stop * new_rate / clip.rate)] = 0
+        first, last = (round(border * new_rate / clip.rate) for border in (start, stop))
+        samples[:, first:last] = 0
+        if start > 0:
+            samples[:, first - fade : first] *= falling
+        if stop < clip.frames:
+            samples[:, last : last + fade] *= falling[::-1][: frames - last]
     return samples
 
 
@@ -365,7 +378,9 @@ class _Enhancer:
                 if self.options.setting != "original_phase":
                     voice = self._rebuilt(voice, voice_spectrum, generator)
             if self.options.background_db is not None:
-                voice = voice + 10 ** (self.options.background_db / 20) * background
+                # Of half a noise reduction half the background is missing.
+                gain = self.options.strength * 10 ** (self.options.background_db / 20)
+                voice = voice + gain * background
         return _Made(
             voice=(voice / self.gain).cpu().numpy(),
             background=(background / self.gain).cpu().numpy(),

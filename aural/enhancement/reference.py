@@ -71,7 +71,8 @@ class Reference:
         """
         reference = resample(self.clip, clip.rate).samples
         delay = round(self.delay_seconds * clip.rate)
-        start, stop = max(0, delay), min(clip.frames, delay + reference.shape[1])
+        start = max(0, delay)
+        stop = max(start, min(clip.frames, delay + reference.shape[1]))
         samples, reference = clip.samples[:, start:stop], excerpt(reference, start - delay, stop - delay)
         if len(samples) != len(reference):
             return samples.mean(axis=0, keepdims=True), reference.mean(axis=0, keepdims=True)
@@ -140,7 +141,8 @@ def _delay_seconds(recording: Clip, reference: Clip) -> float | None:
     if not (x.any() and y.any()):
         return None
     longest = round(LONGEST_DELAY_SECONDS * SEARCH_RATE)
-    length = next_fast_len(max(len(x) + len(y), 2 * longest + 1), real=True)
+    # Room for the longest delay: else one beyond it would come around and look like one on the other side.
+    length = next_fast_len(len(x) + len(y) + longest, real=True)
     product = rfft(x, length) * rfft(y, length).conj()
     magnitude = np.abs(product)
     product /= (magnitude + 1e-3 * magnitude.mean()) ** WHITENING

@@ -142,7 +142,7 @@ def _advanced_section() -> dict[str, gr.components.Component]:
                 [(SETTING_NAMES[key], key) for key in pipeline.SETTINGS],
                 value=DEFAULTS.setting,
                 label="Waveform",
-                info="Where it comes from: the first is the most faithful.",
+                info="The first is the most faithful to the voice; the last does both stages at once.",
             )
         )
         expand_rate = unchecked(
@@ -242,9 +242,10 @@ def enhance(
 ) -> Answer:
     """Make a phone recording sound as if it came from a studio.
 
-    Returns the enhanced file and the background that was taken out (WAV, 24 bit), what was found before and
-    after with what changed, and a picture of the spectrograms. A reference, a studio recording of the same
-    performance, adds SNR, SI-SDR, PESQ, STOI and log-spectral distance before and after.
+    Returns the enhanced file and the background that was taken out (WAV, 24 bit, or float where it exceeds
+    full scale), what was found before and after with what changed, and a picture of the spectrograms. A
+    reference, a studio recording of the same performance, adds SNR, SI-SDR, PESQ, STOI and log-spectral
+    distance before and after.
     """
     clip = load(audio)
     # Before the long work: a reference that does not fit ends here.
@@ -256,7 +257,9 @@ def enhance(
     progress(0.95, desc="Drawing")
     paths = [result_path(audio, ending) for ending in ("enhanced.wav", "background.wav")]
     for made, path in zip((result.clip, result.background), paths, strict=True):
-        write(made, path)
+        # Peaks that were clipped and are mended again would be clipped anew by 24 bits.
+        hot = max(made.samples.max(), -made.samples.min()) > 1
+        write(made, path, "wav32f" if hot else "wav24")
     yield *paths, figures, plots.save(_spectrograms(clip, result)), (audio, reference)
 
 

