@@ -98,24 +98,62 @@ class Masks:
         return pitch_of_bin((near * weights).sum(1))
 
 
-class Denoiser(nn.Module):
-    """Stage 1: noise, room and clipping out, with the phase of the recording."""
+class _UNet(nn.Module):
+    """A U-Net over frequency with dual-path blocks in its middle, modulated by the conditions (FiLM).
 
-    def __init__(self, config: DenoiserConfig = DenoiserConfig()) -> None:
+    Shape:
+        in: (batch, channels, frequencies, frames), frequencies a multiple of 8; out: as many frequencies,
+        widths[0] channels.
+    """
+
+    def __init__(self, channels: int, widths: tuple[int, int, int], hidden: int, blocks: int) -> None:
         super().__init__()
-        first, second, third = config.widths
-        self.config = config
-        self.register_buffer("analysis", _analysis(), persistent=False)
-        self.register_buffer("synthesis", _synthesis(), persistent=False)
-        self.entry = _Convolution(4, first, (5, 3), (2, 1))
+        first, second, third = widths
+        self.entry = _Convolution(channels, first, (5, 3), (2, 1))
         self.down = nn.ModuleList(
             [_Convolution(first, second, (3, 3), (2, 1)), _Convolution(second, third, (3, 3), (2, 1))]
         )
         self.film = nn.Conv1d(CONDITIONS + 1, 2 * third, 1)
-        self.blocks = nn.ModuleList([_DualPath(third, config.hidden) for _ in range(config.blocks)])
+        self.blocks = nn.ModuleList([_DualPath(third, hidden) for _ in range(blocks)])
         self.up = nn.ModuleList(
             [_Upwards(third, third, second), _Upwards(second, second, first), _Upwards(first, first, first)]
         )
+        nn.init.zeros_(self.film.weight)
+
+    def downwards(self, x: Tensor, conditioning: Tensor | None) -> tuple[Tensor, list[Tensor]]:
+        """The middle of the U-Net, and what the way up is to be joined with."""
+        if conditioning is None:
+            conditions = x.new_zeros(len(x), CONDITIONS + 1, x.shape[-1])
+        else:
+            # The last one says that the others are known.
+            conditions = functional.pad(conditioning, (0, 0, 0, 1), value=1.0)
+        x = self.entry(x)
+        skips = []
+        for layer in self.down:
+            skips.append(x)
+            x = layer(x)
+        factor, shift = self.film(conditions)[:, :, None].chunk(2, dim=1)
+        x = x * (1 + factor) + shift
+        skips.append(x)
+        for block in self.blocks:
+            x = block(x)
+        return x, skips
+
+    def upwards(self, x: Tensor, skips: list[Tensor]) -> Tensor:
+        """From the middle back to all frequencies."""
+        for layer, skip in zip(self.up, reversed(skips), strict=True):
+            x = layer(x, skip)
+        return x
+
+
+class Denoiser(_UNet):
+    """Stage 1: noise, room and clipping out, with the phase of the recording."""
+
+    def __init__(self, config: DenoiserConfig = DenoiserConfig()) -> None:
+        super().__init__(4, config.widths, config.hidden, config.blocks)
+        first, _, third = config.widths
+        self.config = config
+        self.register_buffer("synthesis", _synthesis(), persistent=False)
         self.gains = nn.Conv2d(first, 3, (3, 1), padding=(1, 0))
         self.filters = nn.Conv2d(first, 2 * len(TAPS), (3, 3), padding=1)
         self.pitch = nn.Sequential(
@@ -125,7 +163,6 @@ class Denoiser(nn.Module):
             assert head.bias is not None
             nn.init.normal_(head.weight, std=1e-2)
             nn.init.zeros_(head.bias)
-        nn.init.zeros_(self.film.weight)
 
     def forward(
         self, spectrum: Tensor, conditioning: Tensor | None = None, hidden: Tensor | None = None
@@ -149,23 +186,9 @@ class Denoiser(nn.Module):
             seen = torch.ones_like(bands) if hidden is None else (~hidden).float()
             x = torch.cat((bands[:, None], parts, seen[:, None]), 1)
             x = torch.cat((x[:, :3] * seen[:, None], x[:, 3:]), 1)
-            if conditioning is None:
-                conditions = power.new_zeros(len(power), CONDITIONS + 1, power.shape[-1])
-            else:
-                conditions = functional.pad(conditioning, (0, 0, 0, 1), value=1.0)
-        x = self.entry(x)
-        skips = []
-        for layer in self.down:
-            skips.append(x)
-            x = layer(x)
-        factor, shift = self.film(conditions)[:, :, None].chunk(2, dim=1)
-        x = x * (1 + factor) + shift
-        skips.append(x)
-        for block in self.blocks:
-            x = block(x)
+        x, skips = self.downwards(x, conditioning)
         pitch = self.pitch(torch.cat((x.mean(2), x.amax(2)), 1))
-        for layer, skip in zip(self.up, reversed(skips), strict=True):
-            x = layer(x, skip)
+        x = self.upwards(x, skips)
         gains, filters = self.gains(x), self.filters(x[:, :, :LOW_BINS])
         with torch.autocast(spectrum.device.type, enabled=False):
             gains, filters = gains.float(), filters.float()
@@ -201,24 +224,13 @@ class CompleterConfig:
         return {**asdict(self), "widths": list(self.widths)}
 
 
-class Completer(nn.Module):
+class Completer(_UNet):
     """Stage 2: the mel bands of a studio recording, out of those that are left."""
 
     def __init__(self, config: CompleterConfig = CompleterConfig()) -> None:
-        super().__init__()
+        super().__init__(5, config.widths, config.hidden, 2)
         self.config = config
-        first, second, third = config.widths
-        self.entry = _Convolution(5, first, (5, 3), (2, 1))
-        self.down = nn.ModuleList(
-            [_Convolution(first, second, (3, 3), (2, 1)), _Convolution(second, third, (3, 3), (2, 1))]
-        )
-        self.film = nn.Conv1d(CONDITIONS + 1, 2 * third, 1)
-        self.blocks = nn.ModuleList([_DualPath(third, config.hidden) for _ in range(2)])
-        self.up = nn.ModuleList(
-            [_Upwards(third, third, second), _Upwards(second, second, first), _Upwards(first, first, first)]
-        )
-        self.exit = nn.Conv2d(first, 2, (3, 3), padding=1)
-        nn.init.zeros_(self.film.weight)
+        self.exit = nn.Conv2d(config.widths[0], 2, (3, 3), padding=1)
 
     def forward(self, denoised: Tensor, noisy: Tensor, conditioning: Tensor | None = None) -> Tensor:
         """The completed mel bands; on the scale of `spectral.scale`, as all here.
@@ -238,22 +250,7 @@ class Completer(nn.Module):
             ),
             1,
         )
-        if conditioning is None:
-            conditions = denoised.new_zeros(len(denoised), CONDITIONS + 1, denoised.shape[-1])
-        else:
-            conditions = functional.pad(conditioning, (0, 0, 0, 1), value=1.0)
-        x = self.entry(x)
-        skips = []
-        for layer in self.down:
-            skips.append(x)
-            x = layer(x)
-        factor, shift = self.film(conditions)[:, :, None].chunk(2, dim=1)
-        x = x * (1 + factor) + shift
-        skips.append(x)
-        for block in self.blocks:
-            x = block(x)
-        for layer, skip in zip(self.up, reversed(skips), strict=True):
-            x = layer(x, skip)
+        x = self.upwards(*self.downwards(x, conditioning))
         residual, gate = self.exit(x).float().unbind(1)
         completed: Tensor = denoised + torch.sigmoid(gate) * residual
         return completed

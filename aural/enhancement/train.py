@@ -24,7 +24,7 @@ from aural import hub
 from aural.audio.spectral import istft, log_mel, mel_from_magnitude, scale, stft, unscale
 from aural.enhancement.data import RATE, Examples, Item, batch, pool, validation_items
 from aural.enhancement.discriminators import Discriminators, hinge, matching
-from aural.enhancement.features import FRONT_END, conditioning, pitch
+from aural.enhancement.features import FRONT_END, VOICED, conditioning, pitch
 from aural.enhancement.level import ACTIVE_RMS, active_rms, block_powers
 from aural.enhancement.model import (
     BANDS,
@@ -57,8 +57,7 @@ from aural.training.losses import disturbance, resolutions, scaled_spectra, spec
 
 LICENCE = "CC-BY-NC-SA-4.0"  # the narrowest of the recordings' licences, that of RAVDESS
 FRAMES = 128  # of a training piece, 2 s
-UNCONDITIONED_SHARE = 0.3  # of the pieces: the networks are to work without the conditions too
-VOICED = 0.5
+UNCONDITIONED_SHARE = 0.3  # of the batches: the networks are to work without the conditions too
 VALIDATION_ITEMS = 16
 LARGEST_SI_SDR_DB = 30.0  # better is not asked for
 
@@ -71,7 +70,8 @@ class DenoiserObjective:
     spectrum: float = 60.0  # of the compressed spectra's squared error, with their phases
     compression: float = 0.3  # power that both are raised to
     si_sdr: float = 0.15  # of its negative in dB
-    disturbance: float = 1.0  # of what an ear would mind
+    logarithm: float = 16.0  # of the error of the scaled magnitudes: what is soft is not to be cut away
+    disturbance: float = 0.4  # of what an ear would mind
     resolutions: float = 5.0  # of the distance of scaled spectra of the waveform
     noise: float = 20.0  # of the background's compressed bands
     pitch: float = 0.05  # of the cross-entropy of the pitch bins
@@ -111,6 +111,7 @@ def denoising(objective: DenoiserObjective) -> Loss[Examples]:
             made, wanted = (_compressed(x, objective.compression) for x in (estimate, clean))
             weight = weights.to(device)[:, None]
             magnitude = (weight * (made.abs() - wanted.abs()).square()).mean()
+            logarithm = (weight * (scale(_power(estimate).sqrt()) - scale(_power(clean).sqrt())).abs()).mean()
             complex_error = (weight * torch.view_as_real(made - wanted).square().sum(-1)).mean()
             si_sdr_db = _si_sdr_db(wave, examples.speech).clamp_max(LARGEST_SI_SDR_DB).mean()
             minded = disturbance(_power(estimate), _power(clean), RATE).mean()
@@ -125,6 +126,7 @@ def denoising(objective: DenoiserObjective) -> Loss[Examples]:
                 objective.magnitude * magnitude
                 + objective.spectrum * complex_error
                 - objective.si_sdr * si_sdr_db
+                + objective.logarithm * logarithm
                 + objective.disturbance * minded
                 + objective.resolutions * distance
                 + objective.noise * noise_error
@@ -135,6 +137,7 @@ def denoising(objective: DenoiserObjective) -> Loss[Examples]:
             "magnitude": magnitude,
             "complex": complex_error,
             "si_sdr_db": si_sdr_db,
+            "logarithm": logarithm,
             "disturbance": minded,
             "distance": distance,
             "noise": noise_error,

@@ -152,4 +152,6 @@ def _fill(
     partial = cache.with_suffix(f".{os.getpid()}.npy")
     np.save(partial, np.concatenate(waves))
     partial.replace(cache)
-    index.write_text(json.dumps([asdict(item) for item in recordings]), encoding="utf-8")
+    listed = index.with_suffix(f".{os.getpid()}.json")
+    listed.write_text(json.dumps([asdict(item) for item in recordings]), encoding="utf-8")
+    listed.replace(index)
