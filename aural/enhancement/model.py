@@ -402,6 +402,7 @@ class WaveformEnhancer(nn.Module):
             [
                 nn.Sequential(
                     nn.Conv1d(before, after, 2 * STRIDE, STRIDE, padding=STRIDE // 2),
+                    nn.BatchNorm1d(after),
                     nn.SiLU(),
                     nn.Conv1d(after, 2 * after, 1),
                     nn.GLU(1),
@@ -416,6 +417,7 @@ class WaveformEnhancer(nn.Module):
             [
                 nn.Sequential(
                     nn.Conv1d(after, 2 * after, 3, padding=1),
+                    nn.BatchNorm1d(2 * after),
                     nn.GLU(1),
                     nn.ConvTranspose1d(after, before, 2 * STRIDE, STRIDE, padding=STRIDE // 2),
                 )
