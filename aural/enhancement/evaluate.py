@@ -317,10 +317,10 @@ def draw_pictures(path: Path, items: Sequence[Item]) -> None:
                 vmax=-20,
                 cmap="magma",
             )
-            axes.set_title(f"{item.name}, {title}" if axes is row[0] else title, fontsize=9)
+            axes.set_title(f"{item.name[:24]}, {title}" if axes is row[0] else title, fontsize=9)
         row[0].set_ylabel("kHz")
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=75)
+    figure.savefig(path, dpi=60)
 
 
 @cache
