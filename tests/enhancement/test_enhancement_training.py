@@ -359,7 +359,8 @@ def test_each_judge_sees_its_own_band_and_both_what_was_made_and_what_was_given(
 
 def bands() -> Bands:
     wanted = torch.rand(2, 96, 33)
-    return Bands(denoised=0.8 * wanted, noisy=wanted, wanted=wanted, conditions=None)
+    spectrum = torch.randn(2, FRONT_END.bins, 33, dtype=torch.complex64)
+    return Bands(0.8 * wanted, wanted, wanted, None, spectrum=spectrum, clean=spectrum.abs().square())
 
 
 def made_of(bands: Bands, share: float) -> nn.Module:
@@ -370,7 +371,7 @@ def made_of(bands: Bands, share: float) -> nn.Module:
 def test_the_error_of_the_completer_falls_as_it_nears_the_studio() -> None:
     given = bands()
     for turns in (0, 100):
-        game = Game(Discriminators(4), CompleterObjective(adversarial=0.0, start=10))
+        game = Game(Discriminators(4), CompleterObjective(disturbance=0.0, adversarial=0.0, start=10))
         game.discriminators.turns += turns
         with torch.no_grad():
             losses = [game.completing(made_of(given, share), given) for share in (0, 0.5, 1)]
@@ -379,9 +380,18 @@ def test_the_error_of_the_completer_falls_as_it_nears_the_studio() -> None:
         assert float(losses[0][1]["error"]) == float(losses[0][1]["input_error"])
 
 
+def test_what_an_ear_minds_counts_in_the_completed_sound() -> None:
+    given = bands()
+    loss, logs = Game(Discriminators(4), CompleterObjective(disturbance=0.5)).completing(
+        made_of(given, 0.5), given
+    )
+    assert float(logs["disturbance"]) > 0
+    assert float(loss - logs["error"]) == pytest.approx(0.5 * float(logs["disturbance"]), rel=1e-4)
+
+
 def test_the_judges_are_heeded_from_their_start_on_and_in_full_at_twice_of_it() -> None:
     given = bands()
-    game = Game(Discriminators(4), CompleterObjective(start=10))
+    game = Game(Discriminators(4), CompleterObjective(disturbance=0.0, start=10))
     shares = []
     for turns in (0, 10, 15, 20, 90):
         game.discriminators.turns.fill_(turns)
