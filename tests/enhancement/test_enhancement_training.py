@@ -48,6 +48,7 @@ from aural.enhancement.train import (
     train_waveform,
 )
 from aural.errors import InputError, OptionError
+from aural.training import loop
 from aural.training.loop import Outcome, Settings
 from tests.enhancement.small_corpus import small_corpus, write_folder
 
@@ -101,6 +102,7 @@ def test_a_smoke_run_of_each_stage_and_its_resumption(
     # A smoke run neither needs a checkpoint nor leaves one.
     monkeypatch.setenv("AURAL_CHECKPOINTS", str(tmp_path / "none"))
     monkeypatch.setattr(train, "save", None)
+    monkeypatch.setattr(loop, "SMOKE_SECONDS", 3_600)  # a busy machine takes longer than an idle one
     command = ["--data", str(folder), "--folder", str(tmp_path / "run"), "--stage", stage, "--smoke"]
     main([*command, "--pretrain", "100"])
     card = json.loads((tmp_path / "run" / stage / "run.json").read_text(encoding="utf-8"))
