@@ -309,13 +309,13 @@ def test_a_class_is_found_by_typing(page: Page, address: str) -> None:
 
 
 def test_the_spectrogram_emerges_and_a_generation_can_be_cancelled(page: Page, address: str) -> None:
-    open_generate(page, address, count=8, steps=100)
+    open_generate(page, address, count=8, steps=200)
     page.get_by_role("button", name="Generate", exact=True).click()
+    expect(page.get_by_text(re.compile("^Generating")).first).to_be_visible(timeout=LONG_WAIT_MS)
     emerging = page.locator(".aural-picture img")
     expect(emerging).to_be_visible(timeout=LONG_WAIT_MS)
     first = emerging.get_attribute("src")
     expect(emerging).not_to_have_attribute("src", first or "", timeout=LONG_WAIT_MS)
-    expect(page.get_by_text(re.compile("^Generating")).first).to_be_visible()
     page.get_by_role("button", name="Cancel").click()
     expect(page.get_by_text(re.compile("^Generating"))).to_have_count(0)
     expect(page.get_by_role("button", name="Download all")).to_be_disabled()
