@@ -310,6 +310,7 @@ def test_a_class_is_found_by_typing(page: Page, address: str) -> None:
 
 def test_the_spectrogram_emerges_and_a_generation_can_be_cancelled(page: Page, address: str) -> None:
     open_generate(page, address, count=8, steps=200)
+    page.get_by_label("number input for Duration, s").fill("10")
     page.get_by_role("button", name="Generate", exact=True).click()
     expect(page.get_by_text(re.compile("^Generating")).first).to_be_visible(timeout=LONG_WAIT_MS)
     emerging = page.locator(".aural-picture img")
