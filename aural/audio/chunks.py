@@ -13,6 +13,7 @@ overlap to either side comes out as if it had been handed the whole clip.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 
@@ -46,7 +47,6 @@ def process_in_chunks(
             "make it shorter than a chunk, and not negative."
         )
     chunk = min(chunk, clip.frames)
-    weights = _fade_in(overlap)
     joined = np.empty_like(clip.samples)
     end = 0
     while end < clip.frames:
@@ -54,18 +54,27 @@ def process_in_chunks(
         source = clip.samples[:, start : start + chunk]
         processed = function(source)
         assert processed.shape == source.shape, "the function must keep (channels, time)"
-        if end > 0:
-            faded = joined[:, end - overlap : end]
-            # In this form equal chunks stay as they are, bit for bit.
-            faded += weights * (processed[:, end - overlap - start : end - start] - faded)
-        joined[:, end : start + chunk] = processed[:, end - start :]
+        join(joined, processed, start, end, overlap)
         end = start + chunk
         yield end / clip.frames
     return clip.with_samples(joined)
 
 
+def join(joined: Samples, piece: Samples, start: int, end: int, overlap: int) -> None:
+    """Put a piece where it starts, cross-faded with what has come up to `end`.
+
+    Shape: (channels, time), both. The piece may start more than the overlap before `end`.
+    """
+    if end > 0:
+        faded = joined[:, end - overlap : end]
+        # In this form equal chunks stay as they are, bit for bit.
+        faded += _fade_in(overlap) * (piece[:, end - overlap - start : end - start] - faded)
+    joined[:, end : start + piece.shape[1]] = piece[:, end - start :]
+
+
+@lru_cache(maxsize=4)
 def _fade_in(overlap: int) -> Samples:
-    """Raised cosine from 0 to 1 in the middle half of `overlap` samples."""
+    """Raised cosine from 0 to 1 in the middle half of `overlap` samples; shared, so not to be written to."""
     position = (np.arange(overlap) + 0.5) / max(overlap, 1)
     phase = np.clip(2 * position - 0.5, 0, 1)
     weights: Samples = (0.5 - 0.5 * np.cos(np.pi * phase)).astype(np.float32)

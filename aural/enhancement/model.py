@@ -183,9 +183,8 @@ class Denoiser(_UNet):
             low = spectrum[:, :LOW_BINS]
             parts = torch.stack((low.real, low.imag), 1) * (power[:, None, :LOW_BINS] + 1e-8).pow(-0.35)
             parts = functional.pad(parts, (0, 0, 0, HIGH_BANDS))
-            seen = torch.ones_like(bands) if hidden is None else (~hidden).float()
-            x = torch.cat((bands[:, None], parts, seen[:, None]), 1)
-            x = torch.cat((x[:, :3] * seen[:, None], x[:, 3:]), 1)
+            seen = (torch.ones_like(bands) if hidden is None else (~hidden).float())[:, None]
+            x = torch.cat((bands[:, None] * seen, parts * seen, seen), 1)
         x, skips = self.downwards(x, conditioning)
         pitch = self.pitch(torch.cat((x.mean(2), x.amax(2)), 1))
         x = self.upwards(x, skips)
@@ -205,11 +204,6 @@ class Denoiser(_UNet):
                 pitch=pitch.float(),
                 bands=bands + 3 * gains[:, 2] if hidden is None else 3 * gains[:, 2],
             )
-
-    def estimate(self, spectrum: Tensor, conditioning: Tensor | None) -> Masks:
-        """`forward`, by the name that the pipeline knows."""
-        masks: Masks = self(spectrum, conditioning)
-        return masks
 
 
 @dataclass(frozen=True)

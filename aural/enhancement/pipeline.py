@@ -6,13 +6,13 @@ Importing this module does not import torch.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aural import hub
+from aural.audio.chunks import join
 from aural.audio.clip import Clip, Samples, excerpt
 from aural.audio.resample import resample, resample_samples
 from aural.audio.steps import Steps, finish, part
@@ -20,7 +20,7 @@ from aural.device import inference, pick_device
 from aural.enhancement.findings import Findings, find_steps
 from aural.enhancement.finish import FINISHES, Finish, Finished, finish_steps
 from aural.enhancement.level import ACTIVE_RMS, BLOCK, active_rms, block_powers
-from aural.errors import OptionError
+from aural.errors import OptionError, require, require_whole
 
 if TYPE_CHECKING:
     import torch
@@ -66,8 +66,8 @@ class Options:
     def __post_init__(self) -> None:
         _require_known("preset", self.preset, PRESETS)
         _require_known("setting", self.setting, SETTINGS)
-        _require("strength", self.strength, 0, 1)
-        _require("mix of the finish", self.mix, 0, 1)
+        require("strength", self.strength, 0, 1)
+        require("mix of the finish", self.mix, 0, 1)
         for name in ("noise_reduction", "completion", "mastering"):
             value = getattr(self, name)
             if not isinstance(value, bool):
@@ -78,10 +78,10 @@ class Options:
                 f"not {self.expand_rate}: choose one of these, or none to keep the rate."
             )
         if self.background_db is not None:
-            _require("gain of the background", self.background_db, -60, 12, " dB")
+            require("gain of the background", self.background_db, -60, 12, " dB")
         if self.loudness_lufs is not None:
-            _require("loudness", self.loudness_lufs, -60, 0, " LUFS")
-        _require_whole("seed", self.seed, 0, 2**32 - 1)
+            require("loudness", self.loudness_lufs, -60, 0, " LUFS")
+        require_whole("seed", self.seed, 0, 2**32 - 1)
 
     @property
     def finish(self) -> Finish | None:
@@ -242,8 +242,8 @@ def _stages_steps(clip: Clip, options: Options) -> Steps[tuple[Clip, Clip, _Trac
     end = 0
     for number, start in enumerate(_starts(length, chunk, overlap, hop)):
         made = enhancer(work[:, start : start + chunk], options.seed + number)
-        _join(voice, made.voice, start, end, overlap)
-        _join(background, made.background, start, end, overlap)
+        join(voice, made.voice, start, end, overlap)
+        join(background, made.background, start, end, overlap)
         # The pitch changes over in the middle of the cross-fade.
         first = max(0, end - overlap // 2) // hop
         track.f0_hz[first : start // hop + made.f0_hz.size] = made.f0_hz[first - start // hop :]
@@ -266,17 +266,6 @@ def _starts(length: int, chunk: int, overlap: int, hop: int) -> list[int]:
     """
     last = max(0, -(-(length - chunk) // hop)) * hop
     return [*range(0, last, chunk - overlap), last]
-
-
-def _join(joined: Samples, piece: Samples, start: int, end: int, overlap: int) -> None:
-    """Put a piece where it starts, cross-faded with what has come up to `end`. Shape: (channels, time)."""
-    if end > 0:
-        # Raised cosine in the middle half, as the edges of a chunk lack a part of their surroundings.
-        position = (np.arange(overlap, dtype=np.float32) + 0.5) / overlap
-        weights = 0.5 - 0.5 * np.cos(np.pi * np.clip(2 * position - 0.5, 0, 1))
-        faded = joined[:, end - overlap : end]
-        faded += weights * (piece[:, end - overlap - start : end - start] - faded)
-    joined[:, end : start + piece.shape[1]] = piece[:, end - start :]
 
 
 def _at_rate(
@@ -398,7 +387,7 @@ class _Enhancer:
         conditions = conditioning(heard, mono.abs().square())
         voice, background = spectrum, spectrum * 0
         if self.options.noise_reduction:
-            masks = self.denoiser.estimate(mono, conditions)
+            masks = self.denoiser(mono, conditions)
             voice = spectrum + strength * (masks.apply(spectrum) - spectrum)
             background = masks.background(spectrum)
             f0_hz, voicing = masks.f0_hz, masks.voicing
@@ -495,17 +484,6 @@ def _by_vocoder(heard: Tensor, generator: torch.Generator) -> Tensor:
     difference = excerpt(vocoded, 0, samples.shape[1]) - samples
     crossed = samples + oaconvolve(difference, low_pass, mode="same", axes=1)
     return torch.from_numpy(crossed.astype(np.float32)).to(heard.device)
-
-
-def _require(name: str, value: float, low: float, high: float, unit: str = "") -> None:
-    # True is a number in Python, and to nobody else.
-    if isinstance(value, bool) or not (isinstance(value, Real) and low <= value <= high):
-        raise OptionError(f"The {name} must be from {low:g} to {high:g}{unit}, not {value}.")
-
-
-def _require_whole(name: str, value: int, low: int, high: int) -> None:
-    if isinstance(value, bool) or not (isinstance(value, Integral) and low <= value <= high):
-        raise OptionError(f"The {name} must be a whole number from {low} to {high}, not {value}.")
 
 
 def _require_known(name: str, value: str, known: tuple[str, ...]) -> None:

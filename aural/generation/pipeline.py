@@ -9,7 +9,6 @@ import math
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from numbers import Integral, Real
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
@@ -19,7 +18,7 @@ from aural import hub
 from aural.audio.clip import Clip, Samples, excerpt
 from aural.audio.resample import resample
 from aural.audio.steps import Steps, finish, part
-from aural.errors import InputError, OptionError
+from aural.errors import InputError, OptionError, require, require_whole
 from aural.generation.classes import CLASSES, find
 
 if TYPE_CHECKING:
@@ -75,14 +74,14 @@ class Options:
         find(str(self.label or ""))
         if self.morph is not None:
             find(str(self.morph))
-        _require_whole("number of clips", self.count, 1, MOST_CLIPS)
-        _require("duration", self.seconds, 0.5, MOST_SECONDS, " s")
-        _require_whole("number of steps", self.steps, 1, 200)
-        _require("guidance", self.guidance, 1, 10)
+        require_whole("number of clips", self.count, 1, MOST_CLIPS)
+        require("duration", self.seconds, 0.5, MOST_SECONDS, " s")
+        require_whole("number of steps", self.steps, 1, 200)
+        require("guidance", self.guidance, 1, 10)
         if self.seed is not None:
-            _require_whole("seed", self.seed, 0, 2**32 - 1)
-        _require("share of the second class", self.morph_share, 0, 1)
-        _require("strength", self.strength, 0, 1)
+            require_whole("seed", self.seed, 0, 2**32 - 1)
+        require("share of the second class", self.morph_share, 0, 1)
+        require("strength", self.strength, 0, 1)
         if self.strength == 0:
             raise OptionError("A strength of 0 would change nothing: choose one above 0, up to 1.")
         for name, value, known in (
@@ -98,8 +97,8 @@ class Options:
             if start is not end:
                 raise OptionError("A gap needs both its start and its end: give the other one too.")
             return
-        _require("start of the gap", start, 0, MOST_SECONDS, " s")
-        _require("end of the gap", end, 0, MOST_SECONDS, " s")
+        require("start of the gap", start, 0, MOST_SECONDS, " s")
+        require("end of the gap", end, 0, MOST_SECONDS, " s")
         if end - start < LEAST_GAP_SECONDS:
             raise OptionError(
                 f"A gap from {start:g} to {end:g} s is too short: "
@@ -241,17 +240,6 @@ def _require_fitting(options: Options, source: Clip | None) -> None:
         raise OptionError(
             f"The gap leaves nothing of the audio: make it shorter by {LEAST_SOURCE_SECONDS:g} s or more."
         )
-
-
-def _require(name: str, value: float, low: float, high: float, unit: str = "") -> None:
-    # True is a number in Python, and to nobody else.
-    if isinstance(value, bool) or not (isinstance(value, Real) and low <= value <= high):
-        raise OptionError(f"The {name} must be from {low:g} to {high:g}{unit}, not {value}.")
-
-
-def _require_whole(name: str, value: int, low: int, high: int) -> None:
-    if isinstance(value, bool) or not (isinstance(value, Integral) and low <= value <= high):
-        raise OptionError(f"The {name} must be a whole number from {low} to {high}, not {value}.")
 
 
 def _generators(seed: int, count: int) -> list[torch.Generator]:

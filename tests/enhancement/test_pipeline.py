@@ -60,7 +60,7 @@ class PlainDenoiser(nn.Module):
         super().__init__()
         self.share = share
 
-    def estimate(self, spectrum: Tensor, conditioning: Tensor) -> Plain:
+    def forward(self, spectrum: Tensor, conditioning: Tensor) -> Plain:
         assert spectrum.shape[0] == 1 and spectrum.shape[1] == FRONT_END.bins
         assert conditioning.shape == (1, 4, spectrum.shape[2])
         magnitude = spectrum.abs()
@@ -78,7 +78,7 @@ class Late(Plain):
 class LateDenoiser(nn.Module):
     """Goes on after the sound has ended, as filters over frames do."""
 
-    def estimate(self, spectrum: Tensor, _conditioning: Tensor) -> Plain:
+    def forward(self, spectrum: Tensor, _conditioning: Tensor) -> Plain:
         return Late(1.0, spectrum.shape[2])
 
 
