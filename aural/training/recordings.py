@@ -1,4 +1,4 @@
-"""Recordings as a training keeps them: mono, 16 bits, at one rate, decoded once."""
+"""Recordings as a training keeps them: mono, at one rate, decoded once."""
 
 from __future__ import annotations
 
@@ -11,19 +11,24 @@ from numpy.typing import NDArray
 from aural.audio.files import read
 from aural.audio.resample import resample_samples
 
+Wave = NDArray[np.int16] | NDArray[np.float32]
+
 
 def cache_folder() -> Path:
     """Where what was decoded is kept: `aural` under XDG_CACHE_HOME, or else under ~/.cache."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "aural"
 
 
-def decoded(path: Path, rate: int) -> NDArray[np.int16]:
-    """The mean of a file's channels at `rate` Hz, full scale at 32767: (time,).
+def decoded(path: Path, rate: int, exact: bool = False) -> Wave:
+    """The mean of a file's channels at `rate` Hz: (time,), full scale at 32767; exact as floats, at 1.
 
     Raises:
         InputError: see `aural.audio.read`.
     """
     clip = read(path)
     samples = resample_samples(clip.samples, clip.rate, rate).mean(0)
-    wave: NDArray[np.int16] = np.round(samples * 32767).clip(-32768, 32767).astype(np.int16)
+    if exact:
+        exactly: Wave = samples
+        return exactly
+    wave: Wave = np.round(samples * 32767).clip(-32768, 32767).astype(np.int16)
     return wave
