@@ -23,7 +23,7 @@ from torch.nn import functional
 from aural import hub
 from aural.audio.spectral import istft, log_mel, mel_from_magnitude, scale, stft, unscale
 from aural.enhancement.data import RATE, Examples, Item, batch, pool, validation_items
-from aural.enhancement.discriminators import Discriminators, hinge, matching
+from aural.enhancement.discriminators import Discriminators
 from aural.enhancement.features import FRONT_END, VOICED, conditioning, pitch
 from aural.enhancement.level import ACTIVE_RMS, active_rms, block_powers
 from aural.enhancement.model import (
@@ -40,6 +40,7 @@ from aural.enhancement.model import (
     log_bands,
     rendered,
 )
+from aural.training.adversarial import hinge, matching, persuasion
 from aural.training.checkpoints import save
 from aural.training.corpus import Corpus, load
 from aural.training.loop import (
@@ -226,7 +227,7 @@ class Game:
         judged = self.discriminators(made, bands.denoised)
         with torch.no_grad():
             real = self.discriminators(bands.wanted, bands.denoised)
-        adversarial = -torch.stack([scores[-1].float().mean() for scores in judged]).mean()
+        adversarial = persuasion(judged)
         matched = matching(judged, real)
         total = error + heed * (self.objective.adversarial * adversarial + self.objective.matching * matched)
         return total, {"loss": total, **logs, "adversarial": adversarial, "matching": matched}

@@ -19,7 +19,7 @@ from aural.audio.comparison import si_sdr_db
 from aural.audio.spectral import stft
 from aural.enhancement import train
 from aural.enhancement.data import RATE, Examples
-from aural.enhancement.discriminators import BAND_SHARES, Discriminators, hinge, matching
+from aural.enhancement.discriminators import BAND_SHARES, Discriminators
 from aural.enhancement.features import FRONT_END, pitch
 from aural.enhancement.model import (
     BANDS,
@@ -49,6 +49,7 @@ from aural.enhancement.train import (
 )
 from aural.errors import InputError, OptionError
 from aural.training import loop
+from aural.training.adversarial import hinge, matching
 from aural.training.loop import Outcome, Settings
 from tests.enhancement.small_corpus import small_corpus, write_folder
 
