@@ -15,22 +15,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
-from numbers import Integral, Real
 from typing import Literal, get_args
 
-import av
 import numpy as np
-from av.audio.codeccontext import AudioCodecContext
 from numpy.typing import NDArray
 from scipy.fft import irfft, rfft
-from scipy.signal import bessel, butter, cheby1, ellip, fftconvolve, firwin, oaconvolve, sosfilt
+from scipy.signal import butter, fftconvolve, sosfilt
 
 from aural.audio.chunks import process_in_chunks
 from aural.audio.clip import Clip, Samples, excerpt
-from aural.audio.resample import resample, resample_samples
+from aural.audio.codecs import CODECS, KILOBITS, Codec, CodecName, coded
+from aural.audio.low_pass import LOW_PASSES, LowPass, low_pass, low_pass_sections
+from aural.audio.resample import resample
 from aural.audio.steps import Steps, finish, part
-from aural.errors import InputError, OptionError
+from aural.errors import InputError, OptionError, require, require_whole
 
 Fault = Literal["room", "noise", "band", "level", "clipping", "codec"]
 FAULTS: tuple[Fault, ...] = get_args(Fault)  # in the order in which they strike
@@ -43,27 +41,6 @@ PROBABILITIES: dict[Fault, float] = {
     "clipping": 0.25,
     "codec": 0.4,
 }
-LowPass = Literal[
-    "butterworth_2",
-    "butterworth_4",
-    "butterworth_8",
-    "chebyshev",
-    "elliptic",
-    "bessel",
-    "linear",
-    "resampled",
-]
-LOW_PASSES: tuple[LowPass, ...] = get_args(LowPass)
-CodecName = Literal["opus", "aac", "mp3", "amr", "g711"]
-CODECS: tuple[CodecName, ...] = get_args(CodecName)
-# Bit rates that are drawn; those of AMR and G.711 are all there are.
-KILOBITS: dict[CodecName, tuple[float, ...]] = {
-    "opus": (6, 8, 10, 12, 14, 16, 20, 24),
-    "aac": (24, 32, 48, 64),
-    "mp3": (32, 40, 48, 64),
-    "amr": (4.75, 5.15, 5.9, 6.7, 7.4, 7.95, 10.2, 12.2),
-    "g711": (64,),
-}
 
 RATE = 48_000  # Hz, of all that runs through the chain
 LARGEST_PEAK = 0.98  # before the codec, which may overshoot
@@ -75,13 +52,7 @@ CONTROL = RATE // 200  # samples for which the automatic gain decides at once
 VOICE_HZ = (300.0, 3400.0)  # what all phones pass: here the target is brought to the recording's level
 # A user's clip at once; a quarter of the overlap takes the longest room's tail.
 CHUNK_SECONDS, CHUNK_OVERLAP_SECONDS = 30.0, 4.0
-TAPS = 511  # of the linear-phase low-pass
 VELVET_PER_SECOND = 2000  # reflections; the ear hears a smooth tail from about 1500 on
-
-
-def _require(name: str, value: float, low: float, high: float, unit: str = "") -> None:
-    if not isinstance(value, Real) or isinstance(value, bool) or not low <= value <= high:
-        raise OptionError(f"The {name} must be a number from {low:g} to {high:g}{unit}, not {value}.")
 
 
 def _require_known(name: str, value: object, known: Sequence[str]) -> None:
@@ -126,14 +97,6 @@ class Clipping:
 
 
 @dataclass(frozen=True)
-class Codec:
-    """A lossy codec, there and back."""
-
-    name: CodecName  # "amr" (narrow band) and "g711" work at 8 kHz
-    kilobits: float  # per second
-
-
-@dataclass(frozen=True)
 class Chain:
     """One phone, room and line: every setting; what is None or empty is off."""
 
@@ -151,22 +114,20 @@ class Chain:
     def __post_init__(self) -> None:
         half = RATE / 2
         if self.room is not None:
-            _require("reverberation time", self.room.rt60_seconds, 0.05, 1, " s")
-            _require("distance", self.room.distance_m, 0.01, 100, " m")
+            require("reverberation time", self.room.rt60_seconds, 0.05, 1, " s")
+            require("distance", self.room.distance_m, 0.01, 100, " m")
         if self.snr_db is not None:
-            _require("signal-to-noise ratio", self.snr_db, -60, 100, " dB")
+            require("signal-to-noise ratio", self.snr_db, -60, 100, " dB")
         for name, cutoff_hz in (("high-pass", self.high_pass_hz), ("low-pass", self.low_pass_hz)):
             if cutoff_hz is not None:
-                _require(f"cut-off of the {name}", cutoff_hz, 1, half - 1, " Hz")
+                require(f"cut-off of the {name}", cutoff_hz, 1, half - 1, " Hz")
         _require_known("low-pass", self.low_pass_kind, LOW_PASSES)
         if self.level is not None:
-            _require("ratio of the automatic gain", self.level.ratio, 1, 100)
+            require("ratio of the automatic gain", self.level.ratio, 1, 100)
         if self.clipping is not None:
-            _require("clipping share", self.clipping.share, 0.001, 1)
+            require("clipping share", self.clipping.share, 0.001, 1)
         if self.bits is not None:
-            _require("number of bits", self.bits, 2, 24)
-        if self.codec is not None:
-            _require_known("codec", self.codec.name, CODECS)
+            require("number of bits", self.bits, 2, 24)
 
 
 @dataclass(frozen=True, eq=False)
@@ -283,10 +244,9 @@ class Options:
 
     def __post_init__(self) -> None:
         _require_known("preset", self.preset, tuple(PRESETS))
-        if isinstance(self.seed, bool) or not isinstance(self.seed, Integral) or not 0 <= self.seed < 2**32:
-            raise OptionError(f"The seed must be a whole number from 0 to {2**32 - 1}, not {self.seed}.")
+        require_whole("seed", self.seed, 0, 2**32 - 1)
         if self.snr_db is not None:
-            _require("signal-to-noise ratio", self.snr_db, -20, 60, " dB")
+            require("signal-to-noise ratio", self.snr_db, -20, 60, " dB")
 
 
 def _like(chain: Chain) -> Callable[[np.random.Generator], Chain]:
@@ -542,21 +502,12 @@ def _band_limited(sounds: Samples, chain: Chain) -> Samples:
     if chain.high_pass_hz is not None:
         sections.append(butter(2, chain.high_pass_hz, "highpass", fs=RATE, output="sos"))
     sections += [_peaking(resonance) for resonance in chain.resonances]
-    kind, cutoff = chain.low_pass_kind, chain.low_pass_hz
-    if cutoff is not None:
-        if kind.startswith("butterworth"):
-            sections.append(butter(int(kind[-1]), cutoff, fs=RATE, output="sos"))
-        elif kind == "chebyshev":
-            sections.append(cheby1(6, 1, cutoff, fs=RATE, output="sos"))
-        elif kind == "elliptic":
-            sections.append(ellip(6, 0.5, 60, cutoff, fs=RATE, output="sos"))
-        elif kind == "bessel":
-            sections.append(bessel(4, cutoff, fs=RATE, output="sos", norm="mag"))
-        elif kind == "linear":
-            taps = firwin(TAPS, cutoff, window=("kaiser", 8.0), fs=RATE).astype(np.float32)
-            sounds = oaconvolve(sounds, taps[np.newaxis], mode="same", axes=-1)
+    if chain.low_pass_hz is not None:
+        recursive = low_pass_sections(RATE, chain.low_pass_hz, chain.low_pass_kind)
+        if recursive is not None:
+            sections.append(recursive)
         else:
-            sounds = _through_rate(sounds, 2 * cutoff)
+            sounds = low_pass(sounds, RATE, chain.low_pass_hz, chain.low_pass_kind)
     if sections:
         sounds = sosfilt(np.concatenate(sections), sounds).astype(np.float32)
     return sounds
@@ -580,12 +531,6 @@ def _peaking(resonance: Resonance) -> NDArray[np.float64]:
     )
     normalised: NDArray[np.float64] = section[np.newaxis] / section[3]
     return normalised
-
-
-def _through_rate(sounds: Samples, rate: float) -> Samples:
-    """Down to another rate and back. Shape: (channels, time) -> (channels, time)."""
-    there = resample_samples(sounds, RATE, rate)
-    return excerpt(resample_samples(there, rate, RATE), 0, sounds.shape[1])
 
 
 def _level_gains(heard: Samples, level: Level, reference_power: float) -> Samples:
@@ -659,108 +604,5 @@ def _transmitted(sounds: Samples, chain: Chain) -> Samples:
         steps = np.float32(2 ** (chain.bits - 1))
         sounds = (np.round(sounds * steps) / steps).astype(np.float32)
     if chain.codec is not None:
-        sounds = np.stack([_coded(channel, chain.codec) for channel in sounds])
+        sounds = np.stack([coded(channel, chain.codec) for channel in sounds])
     return np.clip(sounds, -1, 1)
-
-
-@dataclass(frozen=True)
-class _Format:
-    """How FFmpeg makes and reads a codec's packets."""
-
-    encoder: str
-    decoder: str
-    rate: int  # Hz
-    sample_format: str
-    options: tuple[tuple[str, str], ...] = ()  # of the encoder
-
-
-_FORMATS = {
-    "opus": _Format(
-        "libopus",
-        "libopus",
-        RATE,
-        "flt",
-        (("application", "voip"), ("compression_level", "3"), ("vbr", "constrained")),
-    ),
-    "aac": _Format("aac", "aac", RATE, "fltp", (("aac_coder", "fast"),)),
-    "mp3": _Format("libmp3lame", "mp3float", RATE, "fltp", (("compression_level", "7"),)),
-    "amr": _Format("libopencore_amrnb", "amrnb", 8000, "s16"),
-    "g711": _Format("pcm_mulaw", "pcm_mulaw", 8000, "s16"),
-}
-
-
-def _coded(samples: Samples, codec: Codec) -> Samples:
-    """There and back, without the codec's delay. Shape: (time,) -> (time,)."""
-    delay = _delay(codec)
-    ended = np.pad(samples, (0, max(delay, 0) + RATE // 25))  # so that the end gets out of the codec as well
-    received: Samples = excerpt(_there_and_back(ended, codec)[np.newaxis], delay, delay + len(samples))[0]
-    return received
-
-
-@cache
-def _delay(codec: Codec) -> int:
-    """Samples by which a codec is late, as bursts of voice-like noise and a cross-correlation find it."""
-    generator = np.random.default_rng(0)
-    seconds = np.arange(RATE) / RATE
-    bursts = generator.standard_normal(RATE) * np.maximum(0, np.sin(2 * np.pi * 3 * seconds))
-    probe = sosfilt(butter(2, (200, 2500), "bandpass", fs=RATE, output="sos"), bursts)
-    probe = (probe * (0.3 / np.abs(probe).max())).astype(np.float32)
-    answer = _there_and_back(np.pad(probe, (0, RATE // 5)), codec)
-    correlation = fftconvolve(answer, probe[::-1])[len(probe) - 1 - RATE // 5 :]
-    return int(np.argmax(correlation[: 2 * RATE // 5])) - RATE // 5
-
-
-def _there_and_back(samples: Samples, codec: Codec) -> Samples:
-    """Encoded and decoded, with the codec's delay. Shape: (time,) -> (about time,)."""
-    form = _FORMATS[codec.name]
-    encoder, decoder = _opened(codec)
-    sent = samples[np.newaxis]
-    if form.rate != RATE:
-        sent = resample_samples(sent, RATE, form.rate)
-    size = encoder.frame_size or sent.shape[1]  # a codec without frames takes any number of samples
-    sent = excerpt(sent, 0, -(-sent.shape[1] // size) * size)
-    packets = []
-    for start in range(0, sent.shape[1], size):
-        piece = _as_format(sent[:, start : start + size], form.sample_format)
-        frame = av.AudioFrame.from_ndarray(piece, form.sample_format, "mono")
-        frame.sample_rate, frame.pts = form.rate, start
-        packets += encoder.encode(frame)
-    packets += encoder.encode(None)
-    pieces = [frame.to_ndarray() for packet in (*packets, None) for frame in decoder.decode(packet)]
-    scale = 32_768 if pieces[0].dtype == np.int16 else 1
-    heard: Samples = np.concatenate(pieces, axis=1).astype(np.float32) / np.float32(scale)
-    if form.rate != RATE:
-        heard = resample_samples(heard, form.rate, RATE)
-    received: Samples = heard[0]
-    return received
-
-
-def _as_format(samples: Samples, sample_format: str) -> NDArray[np.float32] | NDArray[np.int16]:
-    if sample_format != "s16":
-        return np.ascontiguousarray(samples)
-    return np.clip(np.round(samples * 32_768), -32_768, 32_767).astype(np.int16)
-
-
-def _opened(codec: Codec) -> tuple[AudioCodecContext, AudioCodecContext]:
-    """A fresh encoder and decoder."""
-    form = _FORMATS[codec.name]
-    kilobits = codec.kilobits
-    if codec.name == "amr":
-        kilobits = min(KILOBITS["amr"], key=lambda known: abs(known - codec.kilobits))
-    try:
-        encoder = av.CodecContext.create(form.encoder, "w")
-        decoder = av.CodecContext.create(form.decoder, "r")
-    except (ValueError, av.FFmpegError) as error:
-        raise OptionError(
-            f'This installation of PyAV lacks the codec "{codec.name}": choose another, or install its wheel.'
-        ) from error
-    assert isinstance(encoder, AudioCodecContext) and isinstance(decoder, AudioCodecContext)
-    for context in (encoder, decoder):
-        context.sample_rate = form.rate
-        context.layout = "mono"
-    encoder.format = form.sample_format
-    encoder.bit_rate = round(kilobits * 1000)
-    encoder.options = dict(form.options)
-    encoder.open()
-    decoder.extradata = encoder.extradata
-    return encoder, decoder

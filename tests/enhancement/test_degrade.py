@@ -10,17 +10,15 @@ from scipy.signal import butter, correlate, sosfilt
 
 from aural.audio import Clip
 from aural.audio.clip import Samples
+from aural.audio.codecs import CODECS, Codec
+from aural.audio.low_pass import LOW_PASSES, LowPass
 from aural.enhancement import degrade as module
 from aural.enhancement.degrade import (
-    CODECS,
     FAULTS,
-    KILOBITS,
-    LOW_PASSES,
     PRESETS,
     RATE,
     Chain,
     Clipping,
-    Codec,
     Degraded,
     Fault,
     Level,
@@ -202,7 +200,7 @@ def test_short_noise_is_looped_without_a_click_and_silent_noise_is_none() -> Non
 
 
 @pytest.mark.parametrize("kind", LOW_PASSES)
-def test_low_passes_take_what_is_above_and_leave_what_is_below(kind: module.LowPass) -> None:
+def test_low_passes_take_what_is_above_and_leave_what_is_below(kind: LowPass) -> None:
     sound = 0.1 * white(RATE)
     limited = degrade(sound, Chain(low_pass_hz=4000.0, low_pass_kind=kind, bits=None)).samples
     clean = band_db(sound, 100, 2000)
@@ -223,16 +221,12 @@ def test_high_pass_and_resonances() -> None:
     assert gain[1] == pytest.approx(level_db + 9, abs=1)
 
 
-@pytest.mark.parametrize("codec", [Codec(name, rates[-1]) for name, rates in KILOBITS.items()], ids=str)
-def test_codecs_are_on_time_and_lose_something(codec: Codec) -> None:
+def test_a_codec_is_on_time_and_loses_something() -> None:
     speech = voice_like()
-    coded = degrade(speech, Chain(codec=codec))
-    # Opus and AMR resample and high-pass inside: some µs depend on the sound.
-    assert abs(lag(coded.samples, speech)) <= (1 if codec.name in ("opus", "amr") else 0)
-    assert not np.allclose(coded.samples, speech, atol=1e-3)
-    assert power_db(coded.samples) == pytest.approx(power_db(speech), abs=3)
-    # The end is there as well, not cut off by the delay.
-    assert power_db(coded.samples[-RATE // 8 - 2400 : -RATE // 8]) > power_db(speech) - 10
+    received = degrade(speech, Chain(codec=Codec("mp3", 32)))
+    assert lag(received.samples, speech) == 0
+    assert not np.allclose(received.samples, speech, atol=1e-3)
+    assert power_db(received.samples) == pytest.approx(power_db(speech), abs=3)
 
 
 @pytest.mark.parametrize("hard", [True, False])
@@ -291,7 +285,6 @@ def test_settings_that_cannot_be_used_are_refused() -> None:
         {"low_pass_hz": 30_000.0},
         {"low_pass_kind": "brick"},
         {"room": Room(5.0, 1.0, 0)},
-        {"codec": Codec("flac", 100)},  # type: ignore[arg-type]
         {"snr_db": float("nan")},
     ):
         with pytest.raises(OptionError):

@@ -1,0 +1,126 @@
+"""Low-pass filters of many kinds, as recordings meet them on their way: phones, editors, resamplers.
+
+A model that has seen one kind only takes its slope for a law; this is the choice to train and measure with.
+The kinds by their gain, -3 dB at the cut-off where nothing else is said:
+
+    butterworth_2, _4, _8   smooth, falling by 12, 24, 48 dB an octave
+    bessel                  fourth order, softer at the edge than Butterworth's
+    chebyshev               sixth order, 1 dB of ripple, -1 dB at the cut-off
+    elliptic                sixth order, 0.5 dB of ripple, -0.5 dB at the cut-off, stops at -60 dB
+    linear                  windowed sinc, -6 dB at the cut-off, stops at -80 dB and more
+    resampled               down to twice the cut-off and back: a wall beneath the cut-off
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aural.audio.clip import Samples, excerpt
+from aural.audio.resample import resample_samples
+from aural.errors import InputError, OptionError, require
+
+LowPass = Literal[
+    "butterworth_2",
+    "butterworth_4",
+    "butterworth_8",
+    "chebyshev",
+    "elliptic",
+    "bessel",
+    "linear",
+    "resampled",
+]
+LOW_PASSES: tuple[LowPass, ...] = get_args(LowPass)
+
+LINEAR_TAPS_SECONDS = 510 / 48_000  # from the first tap to the last: the transition is 1 kHz wide at any rate
+# How much of a recursive filter's ringing its zero-phase version keeps, to either side: 64 periods of the
+# cut-off, in which the elliptic one, which rings longest, falls below -100 dB.
+RINGING_PERIODS = 64
+FEWEST_TAPS = 1_024
+
+
+def low_pass(
+    samples: Samples, rate: float, cutoff_hz: float, kind: LowPass, *, zero_phase: bool = True
+) -> Samples:
+    """The samples with nothing left above the cut-off but what this kind of filter lets through.
+
+    Args:
+        rate: of the samples, Hz.
+        cutoff_hz: from 1 to just below half the rate.
+        zero_phase: Only the gain of the recursive filters (Butterworth, Bessel, Chebyshev, elliptic) is
+            applied, so that what is left stays where it was; else their phase as well, as a device has it.
+
+    Shape:
+        samples: (channels, time)
+        returns: (channels, time), the same, aligned to the sample
+
+    Raises:
+        InputError: samples of another shape.
+        OptionError: a kind that does not exist, or a cut-off out of range.
+    """
+    if samples.ndim != 2:
+        raise InputError(f"Samples must have the shape (channels, time), not {samples.shape}.")
+    sections = low_pass_sections(rate, cutoff_hz, kind)
+    if not samples.size:
+        return samples
+    # scipy.signal takes long to import, and not all who import this module need it.
+    from scipy.signal import firwin, sosfilt
+
+    if sections is not None and not zero_phase:
+        filtered: Samples = sosfilt(sections, samples).astype(np.float32)
+        return filtered
+    if sections is not None:
+        return _convolved(samples, _zero_phase_taps(sections, rate, cutoff_hz))
+    if kind == "linear":
+        taps = 2 * round(LINEAR_TAPS_SECONDS * rate / 2) + 1
+        return _convolved(samples, firwin(taps, cutoff_hz, window=("kaiser", 8.0), fs=rate))
+    there = resample_samples(samples, rate, 2 * cutoff_hz)
+    return excerpt(resample_samples(there, 2 * cutoff_hz, rate), 0, samples.shape[1])
+
+
+def low_pass_sections(rate: float, cutoff_hz: float, kind: LowPass) -> NDArray[np.float64] | None:
+    """Second-order sections of a recursive kind, to be run with others; None for "linear" and "resampled".
+
+    Shape: (sections, 6)
+
+    Raises:
+        OptionError: a kind that does not exist, or a cut-off out of range.
+    """
+    if kind not in LOW_PASSES:
+        raise OptionError(f'There is no low-pass "{kind}": choose among {", ".join(LOW_PASSES)}.')
+    require("cut-off of the low-pass", cutoff_hz, 1, 0.999 * rate / 2, " Hz")
+    from scipy.signal import bessel, butter, cheby1, ellip
+
+    sections: NDArray[np.float64] | None = None
+    if kind.startswith("butterworth"):
+        sections = butter(int(kind[-1]), cutoff_hz, fs=rate, output="sos")
+    elif kind == "chebyshev":
+        sections = cheby1(6, 1, cutoff_hz, fs=rate, output="sos")
+    elif kind == "elliptic":
+        sections = ellip(6, 0.5, 60, cutoff_hz, fs=rate, output="sos")
+    elif kind == "bessel":
+        sections = bessel(4, cutoff_hz, fs=rate, output="sos", norm="mag")
+    return sections
+
+
+def _zero_phase_taps(sections: NDArray[np.float64], rate: float, cutoff_hz: float) -> NDArray[np.float64]:
+    """The symmetric impulse response of the sections' gain alone. Shape: (an odd number,)."""
+    from scipy.signal import sosfreqz
+
+    half = max(FEWEST_TAPS // 2, round(RINGING_PERIODS * rate / cutoff_hz))
+    _, response = sosfreqz(sections, np.linspace(0, np.pi, 2 * half + 1))
+    # Twice as long as what is kept of it, so that what wraps around has died away.
+    symmetric = np.fft.irfft(np.abs(response))
+    taps: NDArray[np.float64] = np.concatenate((symmetric[-half:], symmetric[: half + 1]))
+    taps *= np.blackman(2 * half + 1)
+    taps *= np.abs(response[0]) / taps.sum()
+    return taps
+
+
+def _convolved(samples: Samples, taps: NDArray[np.float64]) -> Samples:
+    from scipy.signal import oaconvolve
+
+    convolved: Samples = oaconvolve(samples, taps.astype(np.float32)[np.newaxis], mode="same", axes=-1)
+    return convolved
