@@ -19,6 +19,7 @@ from scipy.signal import get_window
 from scipy.special import gammaincinv
 
 from aural.audio import Clip
+from aural.audio.bandwidth import bandwidth_steps
 from aural.audio.clip import Samples
 from aural.audio.resample import resample_samples
 from aural.audio.steps import Steps, finish, part
@@ -38,15 +39,6 @@ NOISE_QUANTILE = 0.05  # even fluent speech leaves each band this often
 NOISE_FRAMES = 3  # averaged, so that the minima are those of the noise and not of its fluctuation
 SHORTEST_FRAMES = 8  # with fewer there is no distribution
 SNR_RANGE_DB = (-20.0, 60.0)
-
-# Band
-SEGMENT_FRAMES = 62  # one second
-SEGMENT_QUANTILE = 0.75  # loud seconds show the band, a single click does not
-SMOOTHING_HZ = 150.0
-EDGE_START_HZ = 1_500.0  # vowels have steep edges of their own below
-EDGE_DB = 15.0  # what counts as the end of the band
-BELOW, ABOVE = 1 / 1.3, 1.2  # ranges compared: from BELOW an edge up to it, and all from ABOVE it
-KNEE_DB = 8.0  # where the band ends on that slope
 
 # Clipping
 HISTOGRAM_BINS = 2_000  # from half of the extreme to the extreme
@@ -74,7 +66,7 @@ class Findings:
     """Estimates for a recording; `None` is what could not be found, as silence has no noise ratio."""
 
     snr_db: float | None  # sound to steady noise; what never pauses, as in music, counts as noise
-    bandwidth_hz: float | None  # where the spectrum ends, at most half the rate; None for silence
+    bandwidth_hz: float | None  # where the band ends, at most half the rate; None for silence
     clipping_share: float  # samples in flat tops, 0 to 1
     reverberation_seconds: float | None  # time to decay by 60 dB; None where too little decays freely
     integrated_lufs: float | None  # loudness
@@ -103,13 +95,14 @@ def find(clip: Clip) -> Findings:
 def find_steps(clip: Clip) -> Steps[Findings]:
     """`find` in steps: yields the share done, 0 to 1, and returns the findings."""
     loudness = yield from part(measure_steps(clip), 0.0, 0.5)
-    spectra, bands, octaves = yield from part(_survey_steps(clip), 0.5, 0.7)
+    bands, octaves = yield from part(_survey_steps(clip), 0.5, 0.6)
+    band = yield from part(bandwidth_steps(clip), 0.6, 0.7)
     f0_hz, voiced_share = yield from part(_pitch_steps(clip), 0.7, 0.9)
     clipped = clipping_share(clip.samples)
     yield 1.0
     return Findings(
         snr_db=_snr_db(bands, clip.rate),
-        bandwidth_hz=_bandwidth_hz(spectra, clip.rate),
+        bandwidth_hz=band.hz if bands.sum(1).max() > SILENT_POWER else None,
         clipping_share=clipped,
         reverberation_seconds=_reverberation_seconds(octaves),
         integrated_lufs=loudness.integrated_lufs,
@@ -176,8 +169,8 @@ def _pieces(channel: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
     return (channel[start : start + PIECE] for start in range(0, channel.size, PIECE))
 
 
-def _survey_steps(clip: Clip) -> Steps[tuple[Powers, Powers, Powers]]:
-    """Spectra by the second (seconds, bins), and the powers of bands and octaves (frames, bands).
+def _survey_steps(clip: Clip) -> Steps[tuple[Powers, Powers]]:
+    """The powers of bands and octaves (frames, bands).
 
     A sine of amplitude 1 has power 1; channels are averaged as powers, so that none cancels another.
     """
@@ -185,9 +178,8 @@ def _survey_steps(clip: Clip) -> Steps[tuple[Powers, Powers, Powers]]:
     window = get_window("hann", 2 * half)
     window = (window * (2 / window.sum())).astype(np.float32)
     count = max(1, 1 + (clip.frames - 2 * half) // half)
-    per_block = max(1, BLOCK_SECONDS * clip.rate // half // SEGMENT_FRAMES) * SEGMENT_FRAMES
+    per_block = max(1, BLOCK_SECONDS * clip.rate // half)
     band_bins, octave_bins = _band_bins(clip.rate, half), _octave_bins(clip.rate, half)
-    spectra: list[Powers] = []
     bands: list[Powers] = []
     octaves: list[Powers] = []
     for first in range(0, count, per_block):
@@ -200,14 +192,10 @@ def _survey_steps(clip: Clip) -> Steps[tuple[Powers, Powers, Powers]]:
             spectrum = rfft(cut * window, axis=-1)
             power += spectrum.real**2 + spectrum.imag**2
         power /= clip.channels
-        # A last part of a second joins the second before it.
-        borders = np.arange(0, max(frames - SEGMENT_FRAMES, 0) + 1, SEGMENT_FRAMES)
-        lengths = np.diff(np.append(borders, frames))
-        spectra.append(np.add.reduceat(power, borders, axis=0) / lengths[:, np.newaxis])
         bands.append(np.add.reduceat(power, band_bins, axis=1))
         octaves.append(np.add.reduceat(power, octave_bins, axis=1)[:, :-1])
         yield min(1.0, (first + frames) / count)
-    return _joined(spectra), _joined(bands), _joined(octaves)
+    return _joined(bands), _joined(octaves)
 
 
 def _joined(parts: list[Powers]) -> Powers:
@@ -248,41 +236,6 @@ def _snr_db(bands: Powers, rate: int) -> float | None:
     signal = float(heard.sum(1).mean()) - noise
     low, high = (10 ** (level / 10) for level in SNR_RANGE_DB)
     return float(10 * np.log10(np.clip(signal / max(noise, SILENT_POWER / high), low, high)))
-
-
-def _bandwidth_hz(spectra: Powers, rate: int) -> float | None:
-    """The highest frequency below which the spectrum stands clear of all that is above; else half the rate.
-
-    An edge at f is where the mean level from f / 1.3 to f is 15 dB above any level from 1.2 f upwards. Voices
-    fall off too, but not so steeply. Of several edges the deepest counts: stop bands may end in others.
-    """
-    spectrum = np.quantile(spectra, SEGMENT_QUANTILE, axis=0)
-    if spectrum.sum() < SILENT_POWER:
-        return None
-    bins = spectrum.size
-    hz = rate / 2 / (bins - 1)
-    index = np.arange(bins)
-    reach = max(1, round(SMOOTHING_HZ / hz / 2))
-    sums = np.concatenate(([0.0], np.cumsum(spectrum)))
-    low, high = np.maximum(index - reach, 0), np.minimum(index + reach + 1, bins)
-    level = 10 * np.log10(np.maximum(sums[high] - sums[low], 0) / (high - low) + 1e-14)
-
-    loudest_above = np.maximum.accumulate(level[::-1])[::-1]
-    sums = np.concatenate(([0.0], np.cumsum(level)))
-    start = (index * BELOW).astype(np.intp)
-    mean_below = (sums[index] - sums[start]) / np.maximum(index - start, 1)
-    drop = mean_below - loudest_above[np.minimum((index * ABOVE).astype(np.intp) + 2, bins - 1)]
-    drop[(index < EDGE_START_HZ / hz) | (index >= bins - 2)] = 0
-    steep = drop > EDGE_DB
-    if not steep.any():
-        return rate / 2
-    last = int(np.argmax(drop))
-    edge = last - int(np.argmin(steep[last::-1])) + 1
-    # The level of the band is that beneath the edge; the band ends where it was last nearly as loud.
-    floor = int(0.6 * edge)
-    reference = np.median(level[floor : int(0.95 * edge)])
-    loud = np.flatnonzero(level[floor : int(1.35 * edge)] > reference - KNEE_DB)
-    return min(float((floor + loud[-1]) * hz), rate / 2)
 
 
 def _reverberation_seconds(octaves: Powers) -> float | None:
