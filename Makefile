@@ -1,12 +1,13 @@
 # make app · make test · make check · make bench. Each sets up what it needs in .venv first.
-# make train-generation · make train-vocoding · make train-classifier · make train-enhancement · make ablation ·
-# make evaluate-enhancement: DATA=, and ARGS= for more.
+# make train-generation · make train-vocoding · make train-classifier · make train-enhancement ·
+# make train-super-resolution · make train-lisa · make ablation · make evaluate-enhancement ·
+# make evaluate-super-resolution: DATA=, and ARGS= for more.
 PYTHON ?= python3
 BIN = .venv/bin
 DATA ?= data
 
 .PHONY: app test check format bench train-generation train-vocoding train-classifier train-enhancement \
-	evaluate-enhancement ablation clean
+	train-super-resolution train-lisa evaluate-enhancement evaluate-super-resolution ablation clean
 
 app: .venv/app
 	$(BIN)/python app.py $(ARGS)
@@ -42,6 +43,16 @@ train-enhancement: .venv/dev
 
 evaluate-enhancement: .venv/evaluate
 	$(BIN)/python -m aural.enhancement.evaluate --data $(DATA) $(ARGS)
+
+# Then with judges: ARGS="--adversarial --start runs/extender/state.pt --folder runs/extender_judged".
+train-super-resolution: .venv/dev
+	$(BIN)/python -m aural.superres.train --data $(DATA) $(ARGS)
+
+train-lisa: .venv/dev
+	$(BIN)/python -m aural.superres.train_lisa --data $(DATA) $(ARGS)
+
+evaluate-super-resolution: .venv/dev
+	$(BIN)/python -m aural.superres.evaluate --data $(DATA) $(ARGS)
 
 ablation: .venv/dev
 	$(BIN)/python -m aural.generation.ablation --data $(DATA)/esc50 $(ARGS)

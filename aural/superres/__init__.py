@@ -1,0 +1,1 @@
+"""A narrow band in, the full band out, at any rate."""

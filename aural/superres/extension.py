@@ -1,0 +1,321 @@
+"""The app's super-resolution: what sinc leaves empty above a recording's band, made anew, at any rate.
+
+    samples at 48 kHz ──> spectra, 187.5 a second ──> causal network ──> gains ──┐
+                             ├─> the band copied up, whitened ──────────────────┤
+                             ├─> spectrum of |samples|, whitened ───────────────┼──> overlap-add = the rest
+                             ├─> noise ─────────────────────────────────────────┤
+                             └─> its own edge, where a filter has bent it ──────┘
+
+It grew from LISA: an encoder gives each short stretch of sound a code, here the spectrum of what is missing,
+and a decoder returns the signal at any time out of the codes around it. Here the decoder is fixed, the
+inverse transform under its windows, and so is band-limited by construction: 48,000 values a second say all
+there is, and sinc gives every value between them. LISA's local ensemble is the overlap of four windows.
+
+The network sees logarithms of powers relative to the level of the last second, and all carriers scale with
+the sound, so the result scales as the input does. It is causal, and its answer for a frame comes LOOK_AHEAD
+frames later: a stream needs `Extender.delay` samples of the future, and gets what the whole file gets.
+
+Sources: Kim et al. 2022 (LISA), Dietz et al. 2002 (a band copied up and shaped), Makhoul and Berouti 1979
+(rectified excitation), Liu et al. 2022 (ConvNeXt blocks), Perez et al. 2018 (FiLM), Yu et al. 2023 (the
+input's cut-off as a condition).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+RATE = 48_000  # Hz
+WINDOW = 1024  # samples of the Hann window, 21 ms
+HOP = 256
+BINS = WINDOW // 2 + 1
+BIN_HZ = RATE / WINDOW
+LOOK_AHEAD = 4  # frames after the one that is made
+LEVEL_FRAMES = 192  # one second: the level that powers are relative to
+WHITENED_BINS = 9  # over which a carrier's power is made even
+CARRIERS = 3  # copy and rectified, with a complex gain each; noise, with a real one
+MIX_BANDS = 48  # in which the carriers are mixed
+NOISE_FRAMES = 256  # until the noise repeats, 1.4 s
+LEAST_POWER = 1e-30  # keeps logarithms and quotients finite; far below any sound
+ZONE = (0.88, 0.92)  # of the band's end: below it the input stays as it is
+LOG_RANGE = (-9.0, 2.0)  # of the features, powers of 10 relative to the level
+
+
+@dataclass(frozen=True)
+class ExtenderConfig:
+    """The size of the network."""
+
+    width: int = 256  # channels
+    expansion: int = 2  # of the channels inside a block
+    dilations: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 1, 2)  # one block each, in frames
+
+    def as_json(self) -> dict[str, Any]:
+        """What `build_extender` takes."""
+        return {**asdict(self), "dilations": list(self.dilations)}
+
+
+@dataclass
+class State:
+    """What a stream remembers between two steps; all of the shape (batch, ...)."""
+
+    samples: Tensor  # (batch, WINDOW - HOP), the last ones
+    powers: Tensor  # (batch, LEVEL_FRAMES - 1), of the last frames
+    carried: Tensor  # (batch, LOOK_AHEAD, BINS, 2), complex: spectra of frames whose answer has not come yet
+    pasts: list[Tensor]  # for each block (batch, past frames, width)
+    overlap: Tensor  # (batch, WINDOW - HOP), of the result
+    frame: int = 0  # number of the next frame
+
+
+class _Block(nn.Module):
+    """Depthwise over the past, then dense over the channels (ConvNeXt), modulated by the cut-off.
+
+    Shape: (batch, frames, width) -> the same.
+    """
+
+    TAPS = 5
+
+    def __init__(self, width: int, expansion: int, dilation: int, conditions: int) -> None:
+        super().__init__()
+        self.dilation = dilation
+        self.taps = nn.Parameter(torch.randn(self.TAPS, width) / math.sqrt(self.TAPS))
+        self.norm = nn.LayerNorm(width)
+        self.film = nn.Linear(conditions, 2 * width)
+        self.inner = nn.Linear(width, expansion * width)
+        self.outer = nn.Linear(expansion * width, width)
+        self.scale = nn.Parameter(torch.full((width,), 0.3))
+        nn.init.zeros_(self.film.weight)
+        nn.init.zeros_(self.film.bias)
+
+    def forward(self, x: Tensor, past: Tensor, conditions: Tensor) -> tuple[Tensor, Tensor]:
+        """The result and the past of the next call. Shape: past (batch, (TAPS - 1) * dilation, width)."""
+        frames = x.shape[1]
+        seen = torch.cat((past, x), 1)
+        y = seen[:, :frames] * self.taps[0]
+        for tap in range(1, self.TAPS):
+            start = tap * self.dilation
+            y = y + seen[:, start : start + frames] * self.taps[tap]
+        factor, shift = self.film(conditions)[:, None].chunk(2, dim=-1)
+        y = self.norm(y) * (1 + factor) + shift
+        y = self.outer(functional.gelu(self.inner(y), approximate="tanh"))
+        return x + self.scale * y, seen[:, frames:]
+
+
+class Extender(nn.Module):
+    """What is missing above the band of a signal at 48 kHz."""
+
+    rate = RATE
+    block = HOP  # samples; a step takes a multiple of it
+    delay = WINDOW - HOP + LOOK_AHEAD * HOP  # samples by which `step` is late, 37 ms
+
+    def __init__(self, config: ExtenderConfig = ExtenderConfig()) -> None:
+        super().__init__()
+        self.config = config
+        conditions = 32
+        self.cutoff = nn.Sequential(nn.Linear(7, conditions), nn.SiLU(), nn.Linear(conditions, conditions))
+        self.entry = nn.Linear(BINS + 1, config.width)
+        self.blocks = nn.ModuleList(
+            [_Block(config.width, config.expansion, dilation, conditions) for dilation in config.dilations]
+        )
+        self.norm = nn.LayerNorm(config.width)
+        # For each bin the logarithm of the gain and that of its own edge; for each band the mix.
+        self.exit = nn.Linear(config.width, 2 * BINS + (2 * CARRIERS - 1) * MIX_BANDS)
+        nn.init.normal_(self.exit.weight, std=1e-2)
+        nn.init.zeros_(self.exit.bias)
+        # White until `train.even_noise` gives another; learned with the rest.
+        self.noise = nn.Parameter(torch.randn(NOISE_FRAMES * HOP))
+        self.register_buffer("window", torch.hann_window(WINDOW) / (WINDOW / 2), persistent=False)
+        self.register_buffer("spread", _spread(), persistent=False)
+
+    def forward(self, samples: Tensor, bandwidth_hz: Tensor) -> Tensor:
+        """What is missing, to be added to the samples; aligned with them.
+
+        Shape:
+            samples: (batch, time), 48 kHz; bandwidth_hz: (batch,), where the band ends;
+            result: (batch, time).
+        """
+        length = samples.shape[-1]
+        padded = functional.pad(samples, (0, self.delay + -length % HOP))
+        made = self.step(padded, bandwidth_hz, self.start(len(samples)))
+        return made[:, self.delay : self.delay + length]
+
+    def start(self, batch: int) -> State:
+        """The state before the first sample: silence."""
+        like = self.get_buffer("window")
+        return State(
+            samples=like.new_zeros(batch, WINDOW - HOP),
+            powers=like.new_zeros(batch, LEVEL_FRAMES - 1),
+            carried=like.new_zeros(batch, LOOK_AHEAD, BINS, 2, dtype=torch.complex64),
+            pasts=[
+                like.new_zeros(batch, (_Block.TAPS - 1) * dilation, self.config.width)
+                for dilation in self.config.dilations
+            ],
+            overlap=like.new_zeros(batch, WINDOW - HOP),
+        )
+
+    def step(self, samples: Tensor, bandwidth_hz: Tensor, state: State) -> Tensor:
+        """The next stretch of a stream: the same as `forward`, `delay` samples late.
+
+        Shape:
+            samples: (batch, n * block); bandwidth_hz: (batch,); result: (batch, n * block).
+        """
+        joined = torch.cat((state.samples, samples.float()), 1)
+        state.samples = joined[:, joined.shape[1] - (WINDOW - HOP) :]
+        with torch.autocast(samples.device.type, enabled=False):
+            # (batch, frames, bins, 2): of the samples and of their magnitudes.
+            spectra = torch.stack([self._spectra(x) for x in (joined, joined.abs())], -1)
+            features, state.powers = self._features(spectra[..., 0], bandwidth_hz, state)
+            conditions = _conditions(bandwidth_hz)
+        x = self.entry(features)
+        conditions = self.cutoff(conditions)
+        pasts = []
+        for block, past in zip(self.blocks, state.pasts, strict=True):
+            x, kept = block(x, past, conditions)
+            pasts.append(kept)
+        state.pasts = pasts
+        answers = self.exit(self.norm(x))
+        with torch.autocast(samples.device.type, enabled=False):
+            frames = features.shape[1]
+            seen = torch.cat((state.carried, spectra), 1)
+            state.carried = seen[:, frames:]
+            first = state.frame - LOOK_AHEAD
+            state.frame += frames
+            made = self._made(seen[:, :frames], answers.float(), bandwidth_hz, first)
+            return self._overlapped(made, state)
+
+    def _spectra(self, joined: Tensor) -> Tensor:
+        """(batch, time) -> (batch, frames, bins), complex amplitudes."""
+        frames: Tensor = joined.unfold(1, WINDOW, HOP)
+        spectra: Tensor = torch.fft.rfft(frames * self.get_buffer("window"))
+        return spectra
+
+    def _features(self, spectrum: Tensor, bandwidth_hz: Tensor, state: State) -> tuple[Tensor, Tensor]:
+        """(batch, frames, BINS + 1), and the powers to be kept."""
+        power = _power(spectrum)
+        total = power.sum(-1)
+        history = torch.cat((state.powers, total), 1)
+        frames = total.shape[1]
+        numbers = torch.arange(state.frame, state.frame + frames, device=total.device)
+        sums = history.unfold(1, LEVEL_FRAMES, 1).sum(-1)
+        level = torch.log10(sums / (numbers + 1).clamp_max(LEVEL_FRAMES) / BINS + LEAST_POWER)
+        top = torch.log10(_top_power(power, bandwidth_hz) + LEAST_POWER)
+        features = torch.cat((torch.log10(power + LEAST_POWER), top[..., None]), -1) - level[..., None]
+        low, high = LOG_RANGE
+        return (features.clamp(low, high) + 3) / 2, history[:, frames:]
+
+    def _made(self, spectra: Tensor, answers: Tensor, bandwidth_hz: Tensor, first: int) -> Tensor:
+        """(batch, frames, bins), complex: the spectrum of what is missing."""
+        gain, own, mix = answers[..., :BINS], answers[..., BINS : 2 * BINS], answers[..., 2 * BINS :]
+        own_spectrum, rectified = spectra.unbind(-1)
+        power = _power(own_spectrum)
+        amplitude = _top_power(power, bandwidth_hz)[..., None].sqrt() * torch.pow(
+            10.0, (gain - 0.5).clamp(-6, 3)
+        )
+        weights = mix.reshape(*mix.shape[:2], 2 * CARRIERS - 1, MIX_BANDS) @ self.get_buffer("spread")
+        copy_real, copy_imaginary, bent_real, bent_imaginary, noise_gain = weights.unbind(-2)
+        copied = _copied_up(_whitened(own_spectrum, power), bandwidth_hz)
+        bent = _whitened(rectified, _power(rectified))
+        noise = self._noise(first, gain.shape[1])
+        carrier = (
+            torch.complex(0.5 + copy_real, copy_imaginary) * copied
+            + torch.complex(bent_real, bent_imaginary) * bent
+            + (0.7 + noise_gain) * noise
+        )
+        zone = _zone(bandwidth_hz)[:, None]
+        missing: Tensor = zone * (amplitude * carrier + torch.expm1(own.clamp(-4, 7)) * own_spectrum)
+        return missing
+
+    def _noise(self, first: int, frames: int) -> Tensor:
+        """Spectra of the noise, of mean power 1, from a frame on. Shape: (frames, bins), complex."""
+        noise = self.noise / self.noise.square().mean().sqrt()
+        numbers = torch.arange(first, first + frames, device=noise.device)
+        index = numbers[:, None] * HOP + torch.arange(WINDOW, device=noise.device)
+        window = self.get_buffer("window")
+        spectra: Tensor = torch.fft.rfft(noise[index % len(noise)] * (window / window.square().sum().sqrt()))
+        return spectra
+
+    def _overlapped(self, spectrum: Tensor, state: State) -> Tensor:
+        """(batch, frames, bins) -> (batch, frames * HOP), joined with what came before."""
+        # Hann squared at a quarter of hop adds up to 1.5; the analysis divided by WINDOW / 2.
+        synthesis = self.get_buffer("window") * (WINDOW / 2) ** 2 / 1.5
+        pieces = torch.fft.irfft(spectrum, WINDOW) * synthesis
+        frames = pieces.shape[1]
+        summed = functional.pad(state.overlap, (0, frames * HOP))
+        parts = pieces.reshape(*pieces.shape[:2], WINDOW // HOP, HOP)
+        blocks = summed.reshape(len(summed), -1, HOP)
+        for number in range(WINDOW // HOP):
+            early = functional.pad(parts[:, :, number], (0, 0, number, WINDOW // HOP - 1 - number))
+            blocks = blocks + early
+        summed = blocks.flatten(1)
+        state.overlap = summed[:, frames * HOP :]
+        return summed[:, : frames * HOP]
+
+
+def build_extender(config: Mapping[str, Any]) -> Extender:
+    """The network of a checkpoint's config, with any weights."""
+    return Extender(ExtenderConfig(**{**config, "dilations": tuple(config["dilations"])}))
+
+
+def _power(spectrum: Tensor) -> Tensor:
+    return spectrum.real.square() + spectrum.imag.square()
+
+
+def _conditions(bandwidth_hz: Tensor) -> Tensor:
+    """The cut-off on a logarithmic scale and as waves of it. Shape: (batch,) -> (batch, 7)."""
+    octaves = torch.log2(bandwidth_hz.float() / 6_000)[:, None]
+    waves = octaves * torch.tensor([1.0, 2.0, 4.0], device=octaves.device)
+    return torch.cat((octaves, waves.sin(), waves.cos()), -1)
+
+
+def _copied_bins(bandwidth_hz: Tensor) -> tuple[Tensor, Tensor]:
+    """First bin and number of the upper half of the band; (batch,) each.
+
+    A multiple of four bins: with a hop of a quarter, a copy that far up keeps its phase from frame to frame.
+    """
+    end = (ZONE[0] * bandwidth_hz / BIN_HZ).floor().long().clamp(8, BINS)
+    number = 4 * (end // 8)
+    return end - number, number
+
+
+def _top_power(power: Tensor, bandwidth_hz: Tensor) -> Tensor:
+    """Mean power in the upper half of the band. Shape: (batch, frames, bins) -> (batch, frames)."""
+    first, number = _copied_bins(bandwidth_hz)
+    bins = torch.arange(BINS, device=power.device)
+    inside = (bins >= first[:, None]) & (bins < (first + number)[:, None])
+    weights = inside / number[:, None]
+    return (power @ weights[..., None].to(power))[..., 0]
+
+
+def _whitened(spectrum: Tensor, power: Tensor) -> Tensor:
+    """The spectrum over the root of its power around each bin. Shape: (batch, frames, bins), all."""
+    around = functional.avg_pool1d(power, WHITENED_BINS, 1, WHITENED_BINS // 2, count_include_pad=False)
+    return spectrum * (around + LEAST_POWER).rsqrt()
+
+
+def _copied_up(spectrum: Tensor, bandwidth_hz: Tensor) -> Tensor:
+    """The upper half of the band again and again, end to end. Shape: (batch, frames, bins)."""
+    first, number = _copied_bins(bandwidth_hz)
+    bins = torch.arange(BINS, device=spectrum.device)
+    source = first[:, None] + (bins - first[:, None]) % number[:, None]
+    index = source[:, None].expand(spectrum.shape)
+    return spectrum.gather(-1, index)
+
+
+def _zone(bandwidth_hz: Tensor) -> Tensor:
+    """0 in the input's own band, 1 above its end. Shape: (batch,) -> (batch, bins)."""
+    low, high = ZONE
+    share = torch.arange(BINS, device=bandwidth_hz.device) * BIN_HZ / bandwidth_hz[:, None].float()
+    ramp = ((share - low) / (high - low)).clamp(0, 1)
+    return 0.5 - 0.5 * torch.cos(math.pi * ramp)
+
+
+def _spread() -> Tensor:
+    """From bands, equal on the mel scale, to bins, by straight lines. Shape: (MIX_BANDS, bins)."""
+    mel = torch.log1p(torch.arange(BINS) * BIN_HZ / 700)
+    place = mel / mel[-1] * (MIX_BANDS - 1)
+    return (1 - (place - torch.arange(MIX_BANDS)[:, None]).abs()).clamp_min(0)

@@ -1,0 +1,346 @@
+"""Cut -> find the band's end -> fill what is missing above it -> compare.
+
+Importing this module does not import torch.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from aural.audio import LIMITS, Clip
+from aural.audio.bandwidth import Bandwidth, bandwidth_steps
+from aural.audio.clip import Samples
+from aural.audio.comparison import LSD_WINDOW, log_spectral_distance
+from aural.audio.files import GIBIBYTE
+from aural.audio.steps import Steps, finish, part
+from aural.errors import InputError, OptionError, require, require_whole
+from aural.superres.sinc import resampled_length
+from aural.superres.streaming import METHODS as METHODS
+from aural.superres.streaming import Method as Method
+from aural.superres.streaming import Streamer, missing_band
+
+RATES = 4_000, 192_000  # Hz, of the result
+FACTORS = 0.0, 48.0
+FULL_RATE = 48_000  # Hz, of the result where nothing else is asked for
+LOWEST_BAND_HZ = 1_700.0  # that may be given
+SHORTEST_SECONDS = 0.01
+EDGE_TOLERANCE = 0.05  # of the band's end, by which a new rate may cut into it
+FLAT_SHARE = 0.9  # of half the rate that "what if" cuts to: below it the cut has changed nothing
+BLOCK_SECONDS = 2.0  # pushed at a time
+# Of a second of sound, roughly, beside each other: what a share of the progress is worth.
+COSTS: dict[Method, float] = {"sinc": 0.05, "default": 1.0, "lisa": 9.0}
+FIGURES = ("snr_db", "lsd", "lsd_above", "lsd_below")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to make of a clip.
+
+    Raises:
+        OptionError: a value out of range, or both a rate and a factor.
+    """
+
+    rate: int | None = None  # Hz of the result, 4,000 to 192,000; None: see `result_rate`
+    factor: float | None = None  # ratio of the result's rate to the input's, above 0 to 48
+    method: Method = "default"  # one of METHODS
+    bandwidth_hz: float | None = None  # where the input's band ends; None: detected
+    what_if_rate: int | None = None  # first cut the clip to this rate, Hz; the result is held against it
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise OptionError(f'There is no method "{self.method}": choose {" or ".join(METHODS)}.')
+        if self.rate is not None and self.factor is not None:
+            raise OptionError("The rate and the factor both say what the new rate is: give only one of them.")
+        if self.rate is not None:
+            require_whole("rate", self.rate, *RATES)
+        if self.factor is not None:
+            require("factor", self.factor, *FACTORS)
+            if self.factor == 0:
+                raise OptionError("The factor must be above 0.")
+        if self.bandwidth_hz is not None:
+            require("bandwidth", self.bandwidth_hz, LOWEST_BAND_HZ, LIMITS.max_rate / 2, " Hz")
+        if self.what_if_rate is not None:
+            require_whole("rate that the clip is cut to", self.what_if_rate, *RATES)
+
+    def result_rate(self, clip: Clip) -> int:
+        """The rate of the result in Hz.
+
+        The factor is that of what is super-resolved, and gives the nearest whole number. Without either it is
+        48 kHz, or the clip's own rate where that is higher; in "what if" always the clip's own.
+
+        Raises:
+            OptionError: the factor leads to a rate out of range.
+        """
+        if self.rate is not None:
+            return self.rate
+        if self.factor is None:
+            return clip.rate if self.what_if_rate else max(FULL_RATE, clip.rate)
+        source_rate = self.what_if_rate or clip.rate
+        rate = round(source_rate * self.factor)
+        lowest, highest = RATES
+        if rate != source_rate and not lowest <= rate <= highest:
+            raise OptionError(
+                f"{self.factor:g} times {source_rate} Hz is {rate} Hz: choose a factor that leads to "
+                f"{lowest} to {highest} Hz."
+            )
+        return rate
+
+
+@dataclass(frozen=True)
+class Result:
+    """A super-resolved clip, what was found in it, and what was done."""
+
+    clip: Clip  # by the method asked for, at its new rate; round(frames · ratio of the rates) long
+    source: Clip  # what was super-resolved: the input, or what "what if" left of it
+    bandwidth_hz: float  # where the source's band ends
+    is_limited: bool  # whether that is well below half its rate
+    filled_hz: tuple[float, float] | None  # the band that the method made; None: it made nothing
+    message: str  # what was found and what was done, in words
+    alternatives: dict[str, Clip] = field(default_factory=dict)  # by the other methods, where asked for
+    truth: Clip | None = None  # of "what if": the input at the new rate
+    comparison: dict[str, dict[str, float]] | None = None  # of "what if": method -> FIGURES against the truth
+
+    def figures(self) -> dict[str, Any]:
+        """The figures for people and programs."""
+        rows = self.comparison
+        return {
+            "rate": self.clip.rate,
+            "source_rate": self.source.rate,
+            "bandwidth_hz": round(self.bandwidth_hz),
+            "is_limited": self.is_limited,
+            "filled_hz": None if self.filled_hz is None else [round(hz) for hz in self.filled_hz],
+            "comparison": None
+            if rows is None
+            else {
+                method: {
+                    name: round(value, 3) if math.isfinite(value) else None for name, value in row.items()
+                }
+                for method, row in rows.items()
+            },
+            "message": self.message,
+        }
+
+
+def super_resolve(clip: Clip, options: Options | None = None, *, compare: bool = False) -> Result:
+    """Bring a clip to a higher rate, and fill the band that it lacks.
+
+    What counts is where the band ends, not the rate: an MP3 or a phone call in a file of 48 kHz is filled
+    where it is empty. Nothing is filled above a band that reaches 17 kHz, nor above 24 kHz: there, and by the
+    method "sinc", the clip is only resampled. Stereo, level, pitch and length stay: of n samples become
+    round(n · new rate / rate). A clip that lacks nothing comes back at its own rate with its very samples.
+
+    The default leaves the input's own band as it is. LISA decodes all anew.
+
+    Args:
+        clip: any rate from 4 kHz, 10 ms at least.
+        compare: make it by the other methods too.
+
+    Raises:
+        InputError: no sound, too short or too long, a rate below 4 kHz, a result that is too large.
+        OptionError: a rate too low for the clip's band, or that does not fit it otherwise.
+        CheckpointError: a model cannot be had.
+    """
+    return finish(super_resolve_steps(clip, options, compare=compare))
+
+
+def super_resolve_steps(
+    clip: Clip, options: Options | None = None, *, compare: bool = False
+) -> Steps[Result]:
+    """`super_resolve` in steps: yields the share done, 0 to 1, and returns the result."""
+    options = options or Options()
+    _require_usable(clip)
+    rate = options.result_rate(clip)
+    methods = _methods(options, compare)
+    _require_room(clip, rate, methods, options)
+    source, truth = clip, None
+    if options.what_if_rate is not None:
+        source = yield from part(_cut_steps(clip, options.what_if_rate), 0.0, 0.05)
+        truth = yield from part(_resolved_steps(clip, rate, clip.rate / 2, "sinc"), 0.05, 0.1)
+    found = yield from part(_band_steps(source, options), 0.1, 0.15)
+    _require_above_band(source, rate, found)
+
+    made: dict[str, Clip] = {}
+    is_filled = missing_band(source.rate, rate, found.hz) is not None
+    share, end = 0.15, 0.95 if truth is None else 0.75
+    total = sum(COSTS[method] for method in methods)
+    for method in methods:
+        if made and not is_filled:
+            made[method] = made[methods[0]]
+            continue
+        until = share + (end - share) * COSTS[method] / total
+        made[method] = yield from part(_resolved_steps(source, rate, found.hz, method), share, until)
+        total -= COSTS[method]
+        share = until
+    comparison = None
+    if truth is not None and options.what_if_rate is not None:
+        cutoff_hz = FLAT_SHARE * options.what_if_rate / 2
+        comparison = yield from part(_comparison_steps(made, truth, cutoff_hz), share, 1.0)
+    chosen = made.pop(options.method)
+    filled_hz = None if options.method == "sinc" else missing_band(source.rate, rate, found.hz)
+    return Result(
+        clip=chosen,
+        source=source,
+        bandwidth_hz=found.hz,
+        is_limited=found.is_limited,
+        filled_hz=filled_hz,
+        message=_message(source, rate, found, filled_hz, options),
+        alternatives=made if compare else {},
+        truth=truth,
+        comparison=comparison,
+    )
+
+
+def _methods(options: Options, compare: bool) -> list[Method]:
+    """The methods to run, that of the options first; a comparison always has the row of sinc."""
+    others = METHODS if compare else ("sinc",) if options.what_if_rate is not None else ()
+    return [options.method, *(method for method in others if method != options.method)]
+
+
+def _require_usable(clip: Clip) -> None:
+    clip.require_finite()
+    LIMITS.check(clip.channels, clip.rate, clip.frames)
+    if clip.seconds < SHORTEST_SECONDS:
+        raise InputError(
+            f"The clip lasts {1000 * clip.seconds:.2g} ms, in which no band can be found: "
+            f"choose one of {1000 * SHORTEST_SECONDS:g} ms at least."
+        )
+
+
+def _require_room(clip: Clip, rate: int, methods: list[Method], options: Options) -> None:
+    versions = len(methods) + (options.what_if_rate is not None)
+    needed = 4 * clip.channels * resampled_length(clip.frames, clip.rate, rate) * versions
+    if needed > LIMITS.decoded_bytes:
+        what = "the result" if versions == 1 else f"the {versions} versions of the result"
+        raise InputError(
+            f"At {rate} Hz {what} would take {needed / GIBIBYTE:.1f} GiB and the limit is "
+            f"{LIMITS.decoded_bytes / GIBIBYTE:.1f} GiB: choose a lower rate, or cut the clip into parts."
+        )
+
+
+def _require_above_band(source: Clip, rate: int, found: Bandwidth) -> None:
+    lowest = math.ceil(2 * found.hz * (1 - EDGE_TOLERANCE))
+    if rate < min(lowest, source.rate):
+        raise OptionError(
+            f"The sound reaches up to {_kilohertz(found.hz)}, for which {rate} Hz is too low: "
+            f"choose a rate of {lowest} Hz or more."
+        )
+
+
+def _cut_steps(clip: Clip, rate: int) -> Steps[Clip]:
+    """The clip at the lower rate of "what if"."""
+    if rate >= clip.rate:
+        raise OptionError(
+            f"A clip of {clip.rate} Hz cannot be cut to {rate} Hz: choose a rate below its own, or none."
+        )
+    source = yield from _resolved_steps(clip, rate, clip.rate / 2, "sinc")
+    if source.seconds < SHORTEST_SECONDS:
+        raise InputError(f"Of the clip only {source.frames} samples are left: choose a longer one.")
+    return source
+
+
+def _band_steps(source: Clip, options: Options) -> Steps[Bandwidth]:
+    """Where the band ends, as given or found."""
+    if options.bandwidth_hz is None:
+        return (yield from bandwidth_steps(source))
+    if options.bandwidth_hz > source.rate / 2:
+        raise OptionError(
+            f"A clip of {source.rate} Hz has no band up to {options.bandwidth_hz:g} Hz: "
+            f"give {source.rate / 2:g} Hz at most, or none to have it detected."
+        )
+    lacks = missing_band(source.rate, source.rate, options.bandwidth_hz)
+    return Bandwidth(float(options.bandwidth_hz), is_limited=lacks is not None)
+
+
+def _resolved_steps(source: Clip, rate: int, bandwidth_hz: float, method: Method) -> Steps[Clip]:
+    """The source at the new rate, by one method."""
+    if rate == source.rate and (method == "sinc" or missing_band(rate, rate, bandwidth_hz) is None):
+        return source
+    yield 0.0  # loading takes a moment, the first time
+    peak = max(source.samples.max(), -source.samples.min())
+    # Networks square and cube what they hear; ordinary levels stay as they are, as in a stream.
+    level = float(peak) if peak > 0 and not 1e-3 < peak < 1e3 else 1.0
+    streamer = Streamer(source.channels, source.rate, rate, bandwidth_hz, method, level=level)
+    made = np.empty((source.channels, resampled_length(source.frames, source.rate, rate)), np.float32)
+    block = round(BLOCK_SECONDS * source.rate)
+    end = 0
+    for start in range(0, source.frames, block):
+        piece = streamer.push(source.samples[:, start : start + block])
+        made[:, end : end + piece.shape[1]] = piece
+        end += piece.shape[1]
+        yield min(start + block, source.frames) / source.frames
+    made[:, end:] = streamer.finish()
+    return Clip(made, rate, source.layout)
+
+
+def _comparison_steps(
+    made: dict[str, Clip], truth: Clip, cutoff_hz: float
+) -> Steps[dict[str, dict[str, float]] | None]:
+    """FIGURES of each method; None where the truth is silent or too short for a spectrum."""
+    frames = min(truth.frames, *(clip.frames for clip in made.values()))
+    reference = truth.samples[:, :frames]
+    if frames <= LSD_WINDOW // 2 or not reference.any():
+        return None
+    rows: dict[str, dict[str, float]] = {}
+    for number, method in enumerate(method for method in METHODS if method in made):
+        estimate = made[method].samples[:, :frames]
+        row = dict.fromkeys(FIGURES, 0.0)
+        row["snr_db"] = _snr_db(estimate, reference)
+        # One channel at a time: what is held is a few copies of it.
+        for channel in range(truth.channels):
+            x, y = estimate[channel], reference[channel]
+            for name, (low_hz, high_hz) in {
+                "lsd": (0.0, math.inf),
+                "lsd_above": (cutoff_hz, math.inf),
+                "lsd_below": (0.0, cutoff_hz),
+            }.items():
+                distance = log_spectral_distance(x, y, rate=truth.rate, low_hz=low_hz, high_hz=high_hz)
+                row[name] += distance / truth.channels
+            yield (number + (channel + 1) / truth.channels) / len(made)
+        rows[method] = row
+    return rows
+
+
+def _snr_db(estimate: Samples, reference: Samples) -> float:
+    """As `aural.audio.comparison.snr_db`, over all channels and in pieces."""
+    signal = noise = 0.0
+    for start in range(0, reference.shape[1], 2**20):
+        piece = reference[:, start : start + 2**20]
+        signal += float(np.sum(piece**2, dtype=np.float64))
+        noise += float(np.sum((piece - estimate[:, start : start + 2**20]) ** 2, dtype=np.float64))
+    return 10 * math.log10(signal / noise) if noise > 0 else math.inf
+
+
+def _message(
+    source: Clip, rate: int, found: Bandwidth, filled_hz: tuple[float, float] | None, options: Options
+) -> str:
+    """What was found and what was done, in words."""
+    cut = f"Cut to {source.rate / 1000:g} kHz first. " if options.what_if_rate is not None else ""
+    end = f"{_kilohertz(found.hz)}{', as given' if options.bandwidth_hz is not None else ''}"
+    if found.is_limited:
+        band = f"The sound ends at {end}, though its rate of {source.rate / 1000:g} kHz has room for more."
+    else:
+        band = f"The sound reaches up to {end}, as far as its rate of {source.rate / 1000:g} kHz goes."
+    if filled_hz is not None:
+        low, high = map(_kilohertz, filled_hz)
+        how = "by LISA" if options.method == "lisa" else "and what is below left as it is"
+        done = f"From {low} to {high} it was made anew, {how}."
+    elif missing_band(source.rate, rate, found.hz) is not None:
+        done = f"By sinc alone it was brought to {rate / 1000:g} kHz, and nothing was made above its band."
+    elif rate == source.rate:
+        done = "Nothing is missing, so it was left as it is."
+    else:
+        done = f"Nothing is missing, so it was only brought to {rate / 1000:g} kHz."
+    return f"{cut}{band} {done}"
+
+
+def _kilohertz(hz: float) -> str:
+    """A frequency that was measured.
+
+    >>> _kilohertz(7_962.5), _kilohertz(11_025.0)
+    ('8 kHz', '11 kHz')
+    """
+    return f"{round(hz / 1000, 1):g} kHz"

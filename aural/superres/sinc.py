@@ -1,0 +1,259 @@
+"""Band-limited interpolation with a Kaiser-windowed sinc: any rate to any rate, whole or block by block.
+
+Sources: Smith, "Digital Audio Resampling Home Page" (windowed-sinc interpolation at any ratio); Kaiser 1974
+(the window, and its length for an attenuation and a width of transition).
+
+Samples taken at `rate_in` stand for the function
+
+    y(t) = Σ x[n] h(t - n),    h(t) = c sinc(c t) w(t / reach),    |t| < reach,    t in input samples,
+
+with c = 0.96 of the lower rate's band. It is flat up to 0.92 of half the lower rate, and 100 dB down from the
+half on: what a higher rate leaves empty stays empty, and nothing folds down into a lower rate.
+
+    rate_out = rate_in · P / Q, and P phases are few: each has its own kernel, and a matrix product over
+    windows of the input, Q further each time, gives P output samples in each row.
+
+    Else: the same at 16 points for each period of the lower rate, and between the points a polynomial through
+    the six nearest, which is as good as kernels between the kernels: -125 dB.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aural.audio.clip import Samples, excerpt
+from aural.errors import OptionError
+
+Floats = NDArray[np.float64]
+
+FLAT = 0.92  # of half the lower rate; from there to the half the sound fades out
+ATTENUATION_DB = 110.0
+BETA = 0.1102 * (ATTENUATION_DB - 8.7)  # of the window, Kaiser 1974
+# Samples of the lower rate to each side; the width of the transition is in cycles a sample.
+REACH = math.ceil((ATTENUATION_DB - 7.95) / (14.36 * (1 - FLAT) / 2) / 2)
+CUTOFF = (1 + FLAT) / 2  # of half the lower rate: the middle of the transition
+
+LARGEST_TABLE = 2**20  # entries; 4 MB
+LEAST_COLUMNS = 128  # of the table: few outputs in a row would copy the input too often
+POINTS = 16  # for each period of the lower rate, where the kernels would be too many
+NODES = range(-2, 4)  # the six nearest points
+LARGEST_COPY = 2**18  # samples a channel
+BLOCK = 2**14  # outputs made at a time
+
+
+def resample(samples: Samples, rate_in: float, rate_out: float) -> Samples:
+    """Samples taken at `rate_in` Hz, as they would have been taken at `rate_out` Hz; both may be fractional.
+
+    The first sample stays at its time, and beyond both ends the sound counts as silence. The same rate
+    returns the samples themselves.
+
+    Shape:
+        samples: (channels, time)
+        returns: (channels, resampled_length(time, rate_in, rate_out))
+
+    Raises:
+        OptionError: a rate is not a finite number above 0.
+
+    >>> resample(np.zeros((2, 44_100), np.float32), 44_100, 47_953).shape
+    (2, 47953)
+    """
+    ratio = _ratio(rate_in, rate_out)
+    if ratio == 1:
+        return samples
+    length = resampled_length(samples.shape[1], rate_in, rate_out)
+    return _outputs(_kernels(ratio), samples, 0, 0, length)
+
+
+def resampled_length(frames: int, rate_in: float, rate_out: float) -> int:
+    """How many samples become of so many: round(frames · rate_out / rate_in), one at least of one."""
+    return max(round(frames * rate_out / rate_in), min(frames, 1))
+
+
+class SincStream:
+    """`resample` block by block: whatever the blocks, together they give what the whole gives.
+
+    What is held does not grow with what went through.
+
+    >>> stream = SincStream(8_000, 48_000, channels=1)
+    >>> [stream.push(np.ones((1, 100), np.float32)).shape[1] for _ in range(3)], stream.finish().shape[1]
+    ([61, 600, 600], 539)
+    """
+
+    look_ahead_seconds: float  # an output is made of no input that is later than it by more than this
+
+    def __init__(self, rate_in: float, rate_out: float, channels: int) -> None:
+        ratio = _ratio(rate_in, rate_out)
+        self._rates = rate_in, rate_out
+        self._kernels = None if ratio == 1 else _kernels(ratio)
+        self._buffer = np.zeros((channels, 0), np.float32)  # what later outputs still need
+        self._start = 0  # which sample the buffer begins with
+        self._received = self._made = 0  # samples in, samples out
+        self.look_ahead_seconds = 0.0 if self._kernels is None else self._kernels.look_ahead / rate_in
+
+    def push(self, samples: Samples) -> Samples:
+        """Hand in the next samples, and get those outputs that they complete.
+
+        Shape: (channels, time) -> (channels, any number).
+        """
+        self._received += samples.shape[1]
+        if self._kernels is None:
+            self._made = self._received
+            return samples
+        self._buffer = np.concatenate((self._buffer, samples), axis=1)
+        return self._up_to(math.floor(self._kernels.complete_until(self._received)))
+
+    def finish(self) -> Samples:
+        """The outputs that are left, with silence after the end. Shape: (channels, any number)."""
+        return self._up_to(resampled_length(self._received, *self._rates))
+
+    def _up_to(self, end: int) -> Samples:
+        end = max(end, self._made)
+        if self._kernels is None:
+            return self._buffer
+        made = _outputs(self._kernels, self._buffer, self._start, self._made, end)
+        self._made = end
+        needed = min(max(self._kernels.first_needed(end), self._start), self._received)
+        # A copy lets go of what is no longer needed.
+        self._buffer = self._buffer[:, needed - self._start :].copy()
+        self._start = needed
+        return made
+
+
+def at(samples: Samples, rate: float, seconds: Floats) -> Samples:
+    """The continuous function that the samples stand for, at any times: `resample` upwards takes it evenly.
+
+    Every value is worked out by itself, which takes some microseconds.
+
+    Shape:
+        samples: (channels, time)
+        seconds: (times,), in any order, also before the beginning and after the end
+        returns: (channels, times)
+    """
+    positions = np.asarray(seconds, np.float64) * rate
+    values = np.empty((samples.shape[0], positions.size), np.float32)
+    offsets = np.arange(-REACH, REACH + 1)
+    for first in range(0, positions.size, 4096):
+        places = positions[first : first + 4096]
+        indices = np.floor(places).astype(np.int64)[:, np.newaxis] + offsets
+        weights = _kernel(indices - places[:, np.newaxis], stretch=1.0)
+        inside = (indices >= 0) & (indices < samples.shape[1])
+        heard = np.where(inside, samples[:, np.where(inside, indices, 0)], 0)
+        values[:, first : first + 4096] = np.einsum("cnk,nk->cn", heard, weights)
+    return values
+
+
+@dataclass(frozen=True, eq=False)
+class _Kernels:
+    """The kernels of a ratio, in a table that makes `columns` points from each window of the input."""
+
+    ratio: Fraction  # outputs for each input sample
+    grid: Fraction  # points for each input sample; the outputs themselves where the phases are few
+    reach: float  # of a kernel to each side, in input samples
+    first: int  # where the window begins, in input samples from the first of its points
+    hop: int  # input samples from window to window
+    table: Samples  # (window, columns)
+
+    @property
+    def columns(self) -> int:
+        """Points made from each window."""
+        return int(self.table.shape[1])
+
+    @property
+    def look_ahead(self) -> float:
+        """By how much an output looks ahead, in input samples."""
+        return self.reach + (0 if self.grid == self.ratio else float(NODES[-1] / self.grid))
+
+    def complete_until(self, received: int) -> float:
+        """How many outputs need no more than so many samples."""
+        return (received - 1 - self.look_ahead) * float(self.ratio) + 1
+
+    def first_needed(self, output: int) -> int:
+        """The first sample that this output needs; below 0 at the beginning."""
+        return math.floor(output / self.ratio - Fraction(self.look_ahead))
+
+
+def _ratio(rate_in: float, rate_out: float) -> Fraction:
+    if not (0 < rate_in < math.inf and 0 < rate_out < math.inf):
+        raise OptionError(f"Sample rates must be finite and above 0, not {rate_in:g} and {rate_out:g} Hz.")
+    return Fraction(rate_out) / Fraction(rate_in)
+
+
+@lru_cache(maxsize=16)
+def _kernels(ratio: Fraction) -> _Kernels:
+    stretch = max(1.0, float(1 / ratio))
+    reach = REACH * stretch
+    grid = ratio
+    if grid.numerator * (2 * reach + grid.denominator) > LARGEST_TABLE:
+        grid = Fraction(math.ceil(POINTS / stretch))
+    phases, period = grid.numerator, grid.denominator
+    # Several periods in a row, as long as the table is small.
+    periods = min(-(-LEAST_COLUMNS // phases), int(LARGEST_TABLE / (phases * (2 * reach + period))))
+    columns = max(periods, 1) * phases
+    first = -math.floor(reach)
+    window = math.floor((columns - 1) / float(grid) + reach) - first + 1
+    # From inputs to points all times are multiples of 1 / phases, most of which come often.
+    end = math.ceil(reach * phases)
+    values = _kernel(np.arange(-end, end + 1) / phases, stretch).astype(np.float32)
+    times = phases * (first + np.arange(window))[:, np.newaxis] - period * np.arange(columns)
+    table = values[np.clip(times, -end, end) + end]  # 0 at both ends
+    return _Kernels(ratio, grid, reach, first, max(periods, 1) * period, table)
+
+
+def _kernel(times: Floats, stretch: float) -> Floats:
+    """h of the module's docstring. Shape: any; `times` and `stretch` in input samples."""
+    cutoff = CUTOFF / stretch
+    inside = np.sqrt(np.maximum(1 - (times / (REACH * stretch)) ** 2, 0))
+    values: Floats = cutoff * np.sinc(cutoff * times) * np.i0(BETA * inside) / np.i0(BETA)
+    values[inside == 0] = 0
+    return values
+
+
+def _outputs(kernels: _Kernels, buffer: Samples, start: int, first: int, last: int) -> Samples:
+    """The outputs `first` to `last`, from samples that begin with number `start` and end in silence.
+
+    Shape: (channels, time) -> (channels, last - first).
+    """
+    outputs = np.empty((buffer.shape[0], last - first), np.float32)
+    for begin in range(first, last, BLOCK):
+        end = min(begin + BLOCK, last)
+        make = _points if kernels.grid == kernels.ratio else _between
+        outputs[:, begin - first : end - first] = make(kernels, buffer, start, begin, end)
+    return outputs
+
+
+def _points(kernels: _Kernels, buffer: Samples, start: int, first: int, last: int) -> Samples:
+    """The points `first` to `last` of the grid, which may lie before the beginning."""
+    columns, hop, window = kernels.columns, kernels.hop, kernels.table.shape[0]
+    rows = range(first // columns, -(-last // columns))
+    begin = rows.start * hop + kernels.first - start
+    heard = excerpt(buffer, begin, begin + (len(rows) - 1) * hop + window)
+    windows = np.lib.stride_tricks.sliding_window_view(heard, window, axis=1)[:, ::hop]
+    points = np.empty((len(buffer), len(rows), columns), np.float32)
+    some = max(1, LARGEST_COPY // window)
+    for row in range(0, len(rows), some):
+        # Windows overlap in memory, and only a copy of them is multiplied fast.
+        copied = np.ascontiguousarray(windows[:, row : row + some])
+        np.matmul(copied, kernels.table, out=points[:, row : row + some])
+    offset = first - rows.start * columns
+    return points.reshape(len(buffer), -1)[:, offset : offset + last - first]
+
+
+def _between(kernels: _Kernels, buffer: Samples, start: int, first: int, last: int) -> Samples:
+    """Outputs between the points of the grid: Lagrange's polynomial through the six nearest."""
+    places = np.arange(first, last) * float(kernels.grid / kernels.ratio)
+    nearest = np.floor(places).astype(np.int64)
+    lowest = int(nearest[0]) + NODES[0]
+    points = _points(kernels, buffer, start, lowest, int(nearest[-1]) + NODES[-1] + 1)
+    fraction = places - nearest
+    values = np.zeros((len(buffer), last - first), np.float32)
+    for node in NODES:
+        others = [other for other in NODES if other != node]
+        weight = np.prod([(fraction - other) / (node - other) for other in others], axis=0)
+        values += weight.astype(np.float32) * points[:, nearest + node - lowest]
+    return values

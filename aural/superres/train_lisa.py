@@ -1,0 +1,264 @@
+"""Train LISA on itself: recordings at a random low rate, queried at the times of a random higher one.
+
+    python -m aural.superres.train_lisa --data DIR [--minutes 60] [--precision bf16] [--resume]
+
+Of a second of sound, two versions are made: one at 4 to 24 kHz, which the model reads, and one at a rate
+from there to 48 kHz, 8,000 consecutive samples of which it is to say. They are consecutive, since their
+spectra are compared too. Most low rates are made by soxr, some by other filters, as recordings come from
+many.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+import torchaudio.functional
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from aural.audio.comparison import log_spectral_distance, snr_db
+from aural.audio.resample import resample_samples
+from aural.errors import InputError
+from aural.superres.model import Lisa, LisaConfig
+from aural.training.checkpoints import save
+from aural.training.corpus import KINDS, Corpus, Recording, load
+from aural.training.loop import Loss, Outcome, Player, Settings, arguments, settings, this_process, train
+from aural.training.losses import resolutions, scaled_spectra, spectral_distance
+
+LICENCE = "CC-BY-NC-SA-4.0"  # the narrowest of the recordings' licences, that of RAVDESS
+RATE = 48_000  # Hz, of the recordings
+TINY = LisaConfig(widths=(4, 8, 8), latent=8, hidden=16, layers=2)
+
+# Share of the segments that each kind gets.
+SHARES = {"speech": 0.7, "music": 0.15, "esc50": 0.15}
+SECONDS = 1  # of a segment
+QUERIES = 8_000  # consecutive samples that the model is asked for
+# A segment that peaks below this is drawn again: silence has nothing to teach, the model keeps it exactly.
+LEAST_PEAK = 1e-3
+RMS = 0.1  # of a segment as it is compared; the model's own level makes all gains alike
+LOWEST_RATE, HIGHEST_RATE = 4_000.0, 24_000.0  # Hz, of what the model reads
+COMMON_RATES = (4_000.0, 8_000.0, 11_025.0, 12_000.0, 16_000.0, 22_050.0, 24_000.0)
+COMMON_SHARE = 0.5
+OTHER_FILTERS_SHARE = 0.3
+OTHER_FILTERS_STEP = 250  # Hz: their filters are long where two rates have hardly a common divisor
+TARGET_STEP = 100  # Hz, between the rates of targets
+# A second has to hold all queries.
+LOWEST_TARGET = math.ceil(QUERIES / SECONDS / TARGET_STEP) * TARGET_STEP
+# Selected samples lie up to so many beside a time: 5 standard deviations and the rounding.
+REACH = 4
+
+VALIDATION_RATES = (8_000, 12_000)
+VALIDATION_ITEMS = 8
+VALIDATION_SECONDS = 2
+# Excerpts are multiples of this, so that each low rate has a whole number of samples in them.
+VALIDATION_STEP = math.lcm(*(RATE // math.gcd(RATE, rate) for rate in VALIDATION_RATES))
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What is made small."""
+
+    spectral: float = 0.01  # weight of the distance of scaled spectra, beside the mean error of samples
+    learning_rate: float = 2e-3
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Sounds at their low rates, and what they are at other times."""
+
+    samples: Tensor  # (batch, time), each at a rate of its own, silence behind what is short
+    positions: Tensor  # (batch, queries), times in samples of that rate, float64
+    wanted: Tensor  # (batch, queries), the sound at these times
+
+
+def objective_of(objective: Objective) -> Loss[Examples]:
+    """The loss for the training loop."""
+    front_ends = resolutions(RATE)
+
+    def loss(module: nn.Module, examples: Examples) -> tuple[Tensor, Mapping[str, Tensor]]:
+        # Only the module's own pass runs in the precision that was asked for.
+        made = module(examples.samples, examples.positions)
+        wanted = examples.wanted
+        with torch.autocast(wanted.device.type, enabled=False):
+            made = made.float()
+            error = (made - wanted).abs().mean()
+            distance = spectral_distance(scaled_spectra(made, front_ends), scaled_spectra(wanted, front_ends))
+            total = error + objective.spectral * distance
+            noise = (made - wanted).square().sum().detach()
+            snr = 10 * (wanted.square().sum() / noise).log10()
+        return total, {"loss": total, "error": error, "distance": distance, "snr_db": snr}
+
+    return loss
+
+
+def batches(corpus: Corpus, size: int) -> Callable[[torch.Generator], Examples]:
+    """A function that draws examples from the recordings for training.
+
+    Raises:
+        InputError: no such recording has the length of a segment.
+    """
+    length = SECONDS * RATE
+    kinds = {
+        kind: [item for item in corpus.of(kind, validation=False) if item.length >= length] for kind in KINDS
+    }
+    shares = torch.tensor([SHARES[kind] if kinds[kind] else 0.0 for kind in KINDS])
+    if not shares.any():
+        raise InputError(f"No training recording has {SECONDS} s: give a folder with longer ones.")
+
+    def segment(generator: torch.Generator) -> NDArray[np.float32]:
+        # A folder of silence is given up after a few draws.
+        for _ in range(20):
+            kind = KINDS[int(torch.multinomial(shares, 1, generator=generator))]
+            chosen = kinds[kind][_whole(0, len(kinds[kind]) - 1, generator)]
+            wave = corpus.wave(chosen, _whole(0, chosen.length - length, generator), length)
+            if wave.abs().amax() >= LEAST_PEAK:
+                wave = wave * (RMS / wave.square().mean().sqrt())
+                break
+        return cast(NDArray[np.float32], wave.numpy())
+
+    def draw(generator: torch.Generator) -> Examples:
+        drawn = [_example(segment(generator), generator) for _ in range(size)]
+        longest = max(len(samples) for samples, _, _ in drawn)
+        return Examples(
+            torch.stack([functional.pad(samples, (0, longest - len(samples))) for samples, _, _ in drawn]),
+            torch.stack([positions for _, positions, _ in drawn]),
+            torch.stack([wanted for _, _, wanted in drawn]),
+        )
+
+    return draw
+
+
+def train_lisa(
+    corpus: Corpus, config: LisaConfig, objective: Objective, run: Settings
+) -> tuple[Lisa, Outcome]:
+    """The averaged model after a run; the recordings for validation are only looked at."""
+    torch.manual_seed(run.seed)
+    device = this_process().device
+    draw_examples = batches(corpus, run.batch)
+
+    def draw(generator: torch.Generator) -> Examples:
+        drawn = draw_examples(generator)
+        return Examples(drawn.samples.to(device), drawn.positions.to(device), drawn.wanted.to(device))
+
+    outcome = train(
+        {"lisa": Player(Lisa(config), objective_of(objective), objective.learning_rate, weight_decay=0.0)},
+        draw,
+        run,
+        validate=validation(corpus),
+        card={"config": config.as_json(), "objective": asdict(objective), "shares": SHARES},
+    )
+    return cast(Lisa, outcome.averages["lisa"]), outcome
+
+
+def validation(corpus: Corpus) -> Callable[[Mapping[str, nn.Module]], dict[str, float]]:
+    """SNR in dB and LSD of a few sentences that are not trained on, brought to 48 kHz, beside sinc's."""
+    speech = [item for item in corpus.of("speech", validation=True) if item.length >= RATE]
+    places = np.linspace(0, len(speech) - 1, min(len(speech), VALIDATION_ITEMS)).round().astype(int)
+    found = [_excerpt(corpus, speech[place]) for place in places]
+    waves = [wave for wave in found if wave.any()]
+    lows = {rate: [resample_samples(wave, RATE, rate) for wave in waves] for rate in VALIDATION_RATES}
+    sincs = {rate: [resample_samples(low, rate, RATE) for low in lows[rate]] for rate in VALIDATION_RATES}
+
+    def validate(averages: Mapping[str, nn.Module]) -> dict[str, float]:
+        lisa = cast(Lisa, averages["lisa"])
+        device = next(lisa.parameters()).device
+        figures = {}
+        for rate in VALIDATION_RATES if waves else ():
+            made = []
+            for low, wave in zip(lows[rate], waves, strict=True):
+                positions = torch.arange(wave.shape[-1], dtype=torch.float64, device=device) * (rate / RATE)
+                with torch.inference_mode():
+                    made.append(lisa(torch.from_numpy(low).to(device), positions).cpu().numpy())
+            for name, estimates in {"": made, "_sinc": sincs[rate]}.items():
+                pairs = list(zip(estimates, waves, strict=True))
+                title = f"{rate // 1000}k{name}"
+                figures[f"{title}_snr_db"] = float(np.mean([snr_db(*pair) for pair in pairs]))
+                figures[f"{title}_lsd"] = float(np.mean([log_spectral_distance(*pair) for pair in pairs]))
+        return figures
+
+    return validate
+
+
+def main(command: list[str] | None = None) -> None:
+    """Train as the command line says, and save the checkpoint."""
+    parser = arguments(__doc__ or "", steps=5_000, batch=4, folder="runs/lisa")
+    parser.add_argument("--data", type=Path, required=True, help="a folder with esc50/, speech/, music/")
+    parser.add_argument("--spectral", type=float, default=Objective.spectral, help="weight of the spectra")
+    parser.add_argument("--learning-rate", type=float, default=Objective.learning_rate)
+    parser.add_argument("--no-save", action="store_true", help="leave checkpoints/ as it is")
+    chosen = parser.parse_args(command)
+    config = TINY if chosen.smoke else LisaConfig()
+    lisa, outcome = train_lisa(
+        load(chosen.data, RATE), config, Objective(chosen.spectral, chosen.learning_rate), settings(chosen)
+    )
+    print(f"{outcome.step} steps in {outcome.minutes:.1f} minutes")
+    if not (chosen.smoke or chosen.no_save):
+        # So small that half precision would spare nothing.
+        print("Saved", save("lisa", lisa, config.as_json(), LICENCE, half=False))
+
+
+def _example(wave: NDArray[np.float32], generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """Samples (time,), as many as matter, positions (queries,) and what is wanted there (queries,)."""
+    rate, samples = _at_low_rate(wave, generator)
+    lowest = max(math.ceil(rate / TARGET_STEP) * TARGET_STEP, LOWEST_TARGET)
+    target_rate = TARGET_STEP * _whole(lowest // TARGET_STEP, RATE // TARGET_STEP, generator)
+    target = wave if target_rate == RATE else resample_samples(wave[None], RATE, target_rate)[0]
+    start = _whole(0, len(target) - QUERIES, generator)
+    positions = torch.arange(start, start + QUERIES, dtype=torch.float64) * (rate / target_rate)
+    # What lies further away has no part in the values.
+    margin = Lisa(TINY).context + REACH
+    first = max(0, int(positions[0]) - margin)
+    last = min(len(samples), int(positions[-1]) + margin + 1)
+    return (
+        torch.from_numpy(samples[first:last].copy()),
+        positions - first,
+        torch.from_numpy(target[start : start + QUERIES].copy()),
+    )
+
+
+def _at_low_rate(wave: NDArray[np.float32], generator: torch.Generator) -> tuple[float, NDArray[np.float32]]:
+    """A rate that is drawn, in Hz, and the wave at that rate; both of the shape (time,)."""
+    rate = LOWEST_RATE + (HIGHEST_RATE - LOWEST_RATE) * _share(generator)
+    is_common = _share(generator) < COMMON_SHARE
+    if is_common:
+        rate = COMMON_RATES[_whole(0, len(COMMON_RATES) - 1, generator)]
+    if _share(generator) >= OTHER_FILTERS_SHARE:
+        return rate, resample_samples(wave[None], RATE, rate)[0]
+    if not is_common:
+        rate = float(round(rate / OTHER_FILTERS_STEP) * OTHER_FILTERS_STEP)
+    if _share(generator) < 0.5:
+        low = torchaudio.functional.resample(torch.from_numpy(wave), RATE, int(rate)).numpy()
+        return rate, cast(NDArray[np.float32], low)
+    from scipy.signal import resample_poly
+
+    common = math.gcd(RATE, int(rate))
+    return rate, resample_poly(wave, int(rate) // common, RATE // common).astype(np.float32)
+
+
+def _excerpt(corpus: Corpus, recording: Recording) -> NDArray[np.float32]:
+    """(1, time): seconds from the middle of a recording."""
+    length = min(recording.length, VALIDATION_SECONDS * RATE)
+    length -= length % VALIDATION_STEP
+    wave = corpus.wave(recording, (recording.length - length) // 2, length)
+    return cast(NDArray[np.float32], wave[None].numpy())
+
+
+def _whole(low: int, high: int, generator: torch.Generator) -> int:
+    """A whole number from `low` to `high`, both included."""
+    return int(torch.randint(low, high + 1, (), generator=generator))
+
+
+def _share(generator: torch.Generator) -> float:
+    """A number from 0 to 1."""
+    return float(torch.rand((), generator=generator))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,186 @@
+"""Super-resolution to 48 kHz beside resamplers, its cost over the length, its memory, and a stream's blocks.
+
+Every method takes its turn in each round, and its best round counts. Memory is what a process that has the
+app imported grows by when it reads, super-resolves and writes the file; it is read from /proc, so this needs
+Linux. Time and memory hardly depend on the weights: what is not shipped is made in its usual size with random
+ones, and the first line says so.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import perf_counter
+
+import librosa
+import numpy as np
+import soundfile
+import soxr
+from numpy.typing import NDArray
+
+from aural import hub
+from aural.audio import Clip, read
+from aural.audio.resample import resample
+from aural.device import describe, pick_device
+from aural.superres.extension import ExtenderConfig, build_extender
+from aural.superres.model import LisaConfig, build_lisa
+from aural.superres.pipeline import METHODS, Method, Options, super_resolve
+from aural.superres.streaming import Streamer
+from aural.training.checkpoints import save
+from tests.bench.bench_enhancement import SPEECH
+from tests.checkpoints import instead
+
+RATE = 48_000  # Hz, of every result
+RATES_IN = (8_000, 16_000)
+SECONDS = {"LISA": 10}  # of mono; a minute of everything else
+ROUNDS = 3
+LENGTHS = (60, 240)  # seconds, over which the cost is to be linear
+MEMORY_SECONDS = 600
+BLOCK_SECONDS = 0.01
+STREAM_SECONDS = 10
+
+Wave = NDArray[np.float32]
+
+MEMORY_PROGRAM = """
+import sys
+from pathlib import Path
+
+import app
+from aural.audio import read, write
+from aural.superres.pipeline import super_resolve
+
+def kibibytes(name):
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(name))
+
+before = kibibytes("VmRSS")
+write(super_resolve(read(sys.argv[1])).clip, sys.argv[2])
+print(kibibytes("VmHWM") - before)
+"""
+
+
+def main() -> None:
+    """Print the times, the memory and the latency."""
+    with checkpoints() as are_random:
+        weights = " (random weights)" if are_random else ""
+        print(f"Super-resolution to 48 kHz mono on {describe(pick_device())}{weights}, best of {ROUNDS}")
+        print(f"{'x real time':24}" + "".join(f"{f'from {rate // 1000} kHz':>14}" for rate in RATES_IN))
+        columns = [compare(rate) for rate in RATES_IN]
+        for name in columns[0]:
+            print(f"{name:24}" + "".join(f"{column[name]:14.1f}" for column in columns))
+        short, long = (seconds_for(length) for length in LENGTHS)
+        print(f"{LENGTHS[0] // 60} min takes {short:.2f} s, {LENGTHS[1] // 60} min {long:.2f} s", end=": ")
+        print(f"{long / short:.2f} times as long for {LENGTHS[1] / LENGTHS[0]:g} times the length")
+        print(f"In blocks of {1000 * BLOCK_SECONDS:g} ms: time for a block, and the look-ahead")
+        for method in METHODS:
+            median, worst, look_ahead = (1000 * seconds for seconds in stream(method))
+            print(f"{method:24}median {median:.1f} ms, worst {worst:.1f} ms, look-ahead {look_ahead:.1f} ms")
+        for rate in (8_000, 44_100):
+            print(
+                f"Memory for {MEMORY_SECONDS // 60} min of stereo at {rate} Hz, above the idle app: "
+                f"{memory_gigabytes(rate):.2f} GB"
+            )
+    print()
+
+
+@contextmanager
+def checkpoints() -> Iterator[bool]:
+    """The shipped checkpoints, or random ones where they are not there yet; says whether they are random."""
+    if {"extender", "lisa"} <= hub.manifest().keys():
+        yield False
+        return
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        extender, lisa = ExtenderConfig().as_json(), LisaConfig().as_json()
+        save("extender", build_extender(extender), extender, "MIT", folder=folder)
+        save("lisa", build_lisa(lisa), lisa, "MIT", folder=folder)
+        with instead(folder):
+            yield True
+
+
+def speech(seconds: float, rate: int) -> Wave:
+    """The shipped speech over and over. Shape: (time,)."""
+    return np.resize(resample(read(SPEECH), rate).samples[0], round(seconds * rate))
+
+
+def methods(rate: int) -> dict[str, Callable[[Wave], object]]:
+    """Ours, then resamplers, which are the floor."""
+
+    def ours(method: Method) -> Callable[[Wave], object]:
+        return lambda wave: super_resolve(Clip(wave[None], rate), Options(rate=RATE, method=method))
+
+    return {
+        "default": ours("default"),
+        "LISA": ours("lisa"),
+        "sinc": ours("sinc"),
+        "librosa": lambda wave: librosa.resample(wave, orig_sr=rate, target_sr=RATE),
+        "soxr, VHQ": lambda wave: soxr.resample(wave, rate, RATE, quality="VHQ"),
+    }
+
+
+def compare(rate: int) -> dict[str, float]:
+    """Method -> how many times faster than real time its best round is; the first round does not count."""
+    best: dict[str, float] = {}
+    for number in range(ROUNDS + 1):
+        for name, method in methods(rate).items():
+            wave = speech(SECONDS.get(name, 60), rate)
+            start = perf_counter()
+            method(wave)
+            if number:
+                speed = wave.size / rate / (perf_counter() - start)
+                best[name] = max(best.get(name, 0.0), speed)
+    return best
+
+
+def seconds_for(length: float) -> float:
+    """How many seconds the default takes for so many seconds at 8 kHz, the best of all rounds."""
+    clip = Clip(speech(length, 8_000)[None], 8_000)
+    times = []
+    for _ in range(ROUNDS):
+        start = perf_counter()
+        super_resolve(clip, Options(rate=RATE))
+        times.append(perf_counter() - start)
+    return min(times)
+
+
+def stream(method: Method) -> tuple[float, float, float]:
+    """Seconds for a block, the median and the longest, and the look-ahead; from 8 kHz."""
+    rate = 8_000
+    samples = speech(STREAM_SECONDS, rate)[None]
+    streamer = Streamer(1, rate, RATE, rate / 2, method)
+    size = round(BLOCK_SECONDS * rate)
+    times = []
+    for start in range(0, samples.shape[1], size):
+        begin = perf_counter()
+        streamer.push(samples[:, start : start + size])
+        times.append(perf_counter() - begin)
+    # In the first blocks buffers fill and libraries warm up.
+    settled = times[len(times) // 10 :]
+    return float(np.median(settled)), max(settled), streamer.look_ahead_seconds
+
+
+def memory_gigabytes(rate: int) -> float:
+    """By how much the process grows at most, from the idle app to the written result."""
+    with tempfile.TemporaryDirectory() as folder:
+        path, result = Path(folder) / "in.wav", Path(folder) / "out.wav"
+        # At 44.1 kHz a band that ends at 4 kHz, so that there is something to fill.
+        wave = np.resize(speech(10, 8_000), MEMORY_SECONDS * 8_000)
+        if rate != 8_000:
+            wave = resample(Clip(wave[None], 8_000), rate).samples[0]
+        soundfile.write(path, np.stack((wave, 0.5 * wave), axis=1), rate, "PCM_16")
+        del wave
+        run = subprocess.run(
+            [sys.executable, "-c", MEMORY_PROGRAM, str(path), str(result)],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    return int(run.stdout) * 1024 / 1e9
+
+
+if __name__ == "__main__":
+    main()

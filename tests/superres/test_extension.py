@@ -1,0 +1,134 @@
+"""The extender adds what is missing above the band and nothing below it, at any level, in any steps."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from aural.superres.extension import BINS, RATE, Extender, ExtenderConfig, build_extender
+
+TINY = ExtenderConfig(width=16, expansion=2, dilations=(1, 4))
+SECONDS = 0.4
+EDGE_HZ = 4_000.0
+
+
+def sound(seed: int = 0, edge_hz: float = EDGE_HZ, seconds: float = SECONDS) -> Tensor:
+    """Noise up to an edge. Shape: (1, time)."""
+    noise = torch.randn(round(seconds * RATE), generator=torch.Generator().manual_seed(seed))
+    spectrum = torch.fft.rfft(noise)
+    frequency_hz = torch.fft.rfftfreq(len(noise), 1 / RATE)
+    return 0.1 * torch.fft.irfft(spectrum * (frequency_hz < edge_hz), len(noise))[None]
+
+
+@pytest.fixture(scope="module")
+def extender() -> Extender:
+    """Random weights, large enough to matter."""
+    torch.manual_seed(0)
+    model = Extender(TINY).eval().requires_grad_(False)
+    torch.nn.init.normal_(model.exit.weight, std=0.1)
+    return model
+
+
+def power_db(samples: Tensor, low_hz: float, high_hz: float) -> float:
+    """Of the samples between two frequencies."""
+    spectrum = torch.fft.rfft(samples * torch.hann_window(samples.shape[-1])).abs().square()
+    frequency_hz = torch.fft.rfftfreq(samples.shape[-1], 1 / RATE)
+    band = (frequency_hz >= low_hz) & (frequency_hz < high_hz)
+    return float(10 * torch.log10(spectrum[..., band].sum() + 1e-20))
+
+
+def test_its_own_band_is_left_alone(extender: Extender) -> None:
+    x = sound()
+    made = extender(x, torch.tensor([EDGE_HZ]))
+    assert power_db(made, 5_000, 20_000) > power_db(x, 0, EDGE_HZ) - 40
+    # Its window's side lobes reach below the edge, far down.
+    assert power_db(made, 0, 0.85 * EDGE_HZ) < power_db(x, 0, 0.85 * EDGE_HZ) - 75
+
+
+@pytest.mark.parametrize("edge_hz", [1_800.0, 8_000.0, 16_000.0])
+def test_the_missing_band_starts_where_it_is_told(extender: Extender, edge_hz: float) -> None:
+    made = extender(sound(edge_hz=edge_hz), torch.tensor([edge_hz]))
+    assert power_db(made, 0, 0.8 * edge_hz) < power_db(made, edge_hz, RATE / 2) - 60
+
+
+@pytest.mark.parametrize("gain", [1e-3, 10.0])
+def test_the_result_scales_with_the_input(extender: Extender, gain: float) -> None:
+    x, bandwidth = sound(), torch.tensor([EDGE_HZ])
+    torch.testing.assert_close(
+        extender(gain * x, bandwidth) / gain, extender(x, bandwidth), atol=1e-5, rtol=1e-3
+    )
+
+
+def test_silence_stays_silent(extender: Extender) -> None:
+    x = sound()
+    x[:, : RATE // 5] = 0
+    made = extender(x, torch.tensor([EDGE_HZ]))
+    assert made[:, : RATE // 5 - 1024].abs().max() < 1e-7
+    assert not extender(torch.zeros(1, 3_000), torch.tensor([EDGE_HZ])).any()
+
+
+@pytest.mark.parametrize("length", [1, 255, 256, 257, 5_000])
+def test_as_long_as_the_input(extender: Extender, length: int) -> None:
+    assert extender(torch.randn(2, length), torch.tensor([EDGE_HZ, 7_000.0])).shape == (2, length)
+
+
+@pytest.mark.parametrize("blocks", [(1,), (3, 1, 7), (40,)])
+def test_any_steps_give_what_the_whole_gives(extender: Extender, blocks: tuple[int, ...]) -> None:
+    x, bandwidth = torch.cat((sound(0), sound(1))), torch.tensor([EDGE_HZ, 7_000.0])
+    whole = extender(x, bandwidth)
+    length = x.shape[1]
+    padded = torch.nn.functional.pad(x, (0, extender.delay + -length % extender.block))
+    state, made, start, turn = extender.start(2), [], 0, 0
+    while start < padded.shape[1]:
+        count = blocks[turn % len(blocks)] * extender.block
+        made.append(extender.step(padded[:, start : start + count], bandwidth, state))
+        start, turn = start + count, turn + 1
+    torch.testing.assert_close(
+        torch.cat(made, 1)[:, extender.delay :][:, :length], whole, atol=1e-6, rtol=1e-5
+    )
+
+
+def test_it_looks_no_further_ahead_than_its_delay(extender: Extender) -> None:
+    x, bandwidth = sound(), torch.tensor([EDGE_HZ])
+    changed = x.clone()
+    place = 40 * extender.block  # the start of a block
+    changed[:, place:] = sound(5)[:, place:]
+    difference = (extender(x, bandwidth) - extender(changed, bandwidth)).abs()[0]
+    assert difference[: place - extender.delay].max() < 1e-7
+    assert difference[place:].max() > 1e-3
+
+
+def test_each_of_a_batch_has_its_own_band(extender: Extender) -> None:
+    x = torch.cat((sound(0), sound(1, 9_000)))
+    edges = torch.tensor([EDGE_HZ, 9_000.0])
+    together = extender(x, edges)
+    for number in range(2):
+        alone = extender(x[number : number + 1], edges[number : number + 1])
+        torch.testing.assert_close(together[number : number + 1], alone, atol=1e-6, rtol=1e-4)
+
+
+def test_a_bent_edge_can_be_straightened() -> None:
+    """With no carrier and the right gain its own edge comes back: the transforms are exact."""
+    model = Extender(TINY).eval().requires_grad_(False)
+    torch.nn.init.zeros_(model.exit.weight)
+    torch.nn.init.zeros_(model.exit.bias)
+    bins = BINS
+    model.exit.bias[:bins] = -100.0  # no carrier
+    model.exit.bias[bins : 2 * bins] = torch.log(torch.tensor(2.0))  # twice the own spectrum
+    x = sound(edge_hz=20_000)
+    made = model(x, torch.tensor([1_000.0]))
+    above = torch.fft.rfft(x)
+    frequency_hz = torch.fft.rfftfreq(x.shape[1], 1 / RATE)
+    wanted = torch.fft.irfft(above * (frequency_hz > 900), x.shape[1])
+    middle = slice(2_000, -2_000)
+    error = (made - wanted)[:, middle].square().mean() / wanted[:, middle].square().mean()
+    assert error < 0.01
+
+
+def test_the_config_makes_the_same_network_again() -> None:
+    built = build_extender(TINY.as_json())
+    assert built.config == TINY
+    assert {k: v.shape for k, v in built.state_dict().items()} == {
+        k: v.shape for k, v in Extender(TINY).state_dict().items()
+    }

@@ -1,0 +1,24 @@
+"""Checkpoints of a few kilobytes with random weights: everything runs, nothing sounds better."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from aural.superres.extension import ExtenderConfig, build_extender
+from aural.superres.model import LisaConfig, build_lisa
+from aural.training.checkpoints import save
+
+EXTENDER = ExtenderConfig(width=8, dilations=(1, 2))
+LISA = LisaConfig(widths=(2, 3, 4), latent=4, hidden=8, layers=2, level=16)
+
+
+def write_checkpoints(folder: Path) -> None:
+    """Write the two networks with their manifest; always the same weights."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        config = EXTENDER.as_json()
+        save("extender", build_extender(config), config, "MIT", folder=folder)
+        config = LISA.as_json()
+        save("lisa", build_lisa(config), config, "MIT", folder=folder)
