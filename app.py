@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from functools import partial
 from typing import Any
 
 # Before Gradio is imported: a visitor's audio is nobody else's business.
@@ -15,6 +16,7 @@ from aural.audio import LIMITS
 from aural.enhancement import tab as enhancement
 from aural.generation import tab as generation
 from aural.loudness import tab as loudness
+from aural.superres import tab as superres
 from aural.ui.storage import KEPT_SECONDS
 from aural.ui.theme import CSS, HEADER, Studio
 
@@ -31,16 +33,25 @@ def build() -> gr.Blocks:
         with gr.Tabs() as tabs:
             mastering_input = loudness.build()
             enhanced = enhancement.build()
-            generation.build()
-        enhanced.button.click(
-            lambda file: (file, gr.Tabs(selected="loudness")),
-            enhanced.file,
-            [mastering_input, tabs],
-            api_visibility="private",
-            queue=False,
-        )
+            resolving_input, resolved = superres.build()
+            generated = generation.build()
+        inputs = {"loudness": mastering_input, "super_resolve": resolving_input}
+        for handover in (enhanced, resolved, *generated):
+            for tab, button in handover.buttons.items():
+                button.click(
+                    partial(_open, tab),
+                    handover.file,
+                    [inputs[tab], tabs],
+                    api_visibility="private",
+                    queue=False,
+                )
     demo.queue(max_size=QUEUE_LENGTH, default_concurrency_limit=CALLS_AT_ONCE)
     return demo
+
+
+def _open(tab: str, file: str) -> tuple[str, gr.Tabs]:
+    """Hand a file to a tab and show it."""
+    return file, gr.Tabs(selected=tab)
 
 
 def launch(demo: gr.Blocks, **settings: Any) -> None:

@@ -7,6 +7,7 @@
 -21.3
 >>> write(aural.master(clip, target="spotify").clip, "memo.wav")   # doctest: +SKIP
 >>> write(aural.enhance(clip).clip, "studio.wav")                  # doctest: +SKIP
+>>> write(aural.super_resolve(clip, rate=48_000).clip, "full-band.wav")   # doctest: +SKIP
 >>> write(aural.generate("dog", seed=0).clips[0], "dog.wav")       # doctest: +SKIP
 """
 
@@ -22,9 +23,19 @@ if TYPE_CHECKING:
     from aural.loudness.meter import Loudness
     from aural.loudness.pipeline import Result as Mastered
     from aural.loudness.round_trip import Result as Resynthesized
+    from aural.superres.pipeline import Result as SuperResolved
 
 __version__ = "0.1.0"
-__all__ = ["degrade", "enhance", "generate", "master", "master_album", "measure", "resynthesize"]
+__all__ = [
+    "degrade",
+    "enhance",
+    "generate",
+    "master",
+    "master_album",
+    "measure",
+    "resynthesize",
+    "super_resolve",
+]
 
 
 def measure(clip: Clip, layout: str = "auto") -> Loudness:
@@ -71,6 +82,14 @@ def degrade(clip: Clip, **options: Any) -> Clip:
     from aural.enhancement.degrade import Options, degrade_clip
 
     return degrade_clip(clip, Options(**options))
+
+
+def super_resolve(clip: Clip, **options: Any) -> SuperResolved:
+    """Make the band that a clip lacks, at any rate; keywords: `aural.superres.pipeline.Options`."""
+    from aural.superres.pipeline import Options
+    from aural.superres.pipeline import super_resolve as run
+
+    return run(clip, Options(**options))
 
 
 def generate(label: str, *, source: Clip | None = None, **options: Any) -> Generated:

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 import app
 import aural
 from aural.audio import Clip, read, write
 from tests.enhancement import tiny as tiny_enhancement
 from tests.generation import tiny
+from tests.superres import tiny as tiny_superres
 
 pytestmark = pytest.mark.browser
 
@@ -26,6 +27,7 @@ def tiny_checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
     folder = tmp_path_factory.mktemp("checkpoints")
     with tiny.checkpoints(folder):
         tiny_enhancement.write_checkpoints(folder)
+        tiny_superres.write_checkpoints(folder)
         yield
 
 
@@ -260,6 +262,127 @@ def test_an_enhancement_shows_progress_and_can_be_cancelled(page: Page, address:
     expect(page.get_by_role("button", name="Send to Down-mix & Loudness")).to_be_disabled()
 
 
+def open_super_resolution(page: Page, address: str) -> None:
+    page.goto(address)
+    page.get_by_role("tab", name="Super-resolution").click()
+    expect(page.get_by_role("button", name="Super-resolve", exact=True)).to_be_visible()
+
+
+def shown(page: Page, label: str) -> Locator:
+    """A picture, once it is there."""
+    image = page.locator(".aural-picture", has_text=label).locator("img").first
+    expect(image).to_be_visible(timeout=LONG_WAIT_MS)
+    assert image.evaluate("image => image.complete && image.naturalWidth > 300"), label
+    return image
+
+
+def test_a_visitor_super_resolves_an_example_zooms_in_and_sends_it_on(page: Page, address: str) -> None:
+    open_super_resolution(page, address)
+    page.get_by_role("button", name="Speech at 8 kHz").click()
+    expect(page.get_by_text(re.compile(r"^8,000 Hz, mono, 3\.4 s"))).to_be_visible(timeout=LONG_WAIT_MS)
+    page.get_by_role("button", name="Super-resolve", exact=True).click()
+    versions = page.locator(".ab-version")
+    expect(versions).to_have_count(4, timeout=LONG_WAIT_MS)
+    for version, name, rate in zip(
+        versions.all(), ("Before", "Sinc", "LISA", "AURAL"), (8, 48, 48, 48), strict=True
+    ):
+        expect(version).to_contain_text(name)
+        expect(version).to_contain_text(f"{rate} kHz")
+    versions.nth(3).click()
+    expect(versions.nth(3)).to_have_attribute("aria-pressed", "true")
+    shown(page, "Spectrograms")
+    # The zoom begins at the loudest moment; elsewhere the picture is another.
+    first = shown(page, "Between the samples").get_attribute("src")
+    position = page.get_by_label("number input for Zoom position, s")
+    assert float(position.input_value()) > 0
+    position.fill("2.5")
+    position.press("Enter")
+    expect(
+        page.locator(".aural-picture", has_text="Between the samples").locator("img").first
+    ).not_to_have_attribute("src", first or "", timeout=LONG_WAIT_MS)
+    button = page.get_by_role("button", name="FLAC")
+    expect(button).to_be_enabled(timeout=LONG_WAIT_MS)
+    with page.expect_download() as download:
+        button.click()
+    assert download.value.suggested_filename == "speech_8k-48kHz.flac"
+    assert read(download.value.path()).rate == 48_000
+    page.get_by_role("button", name="Send to Down-mix & Loudness").click()
+    expect(page.get_by_role("button", name="Measure", exact=True)).to_be_visible()
+    expect_audio(page)
+
+
+def test_presets_rate_and_factor_follow_each_other(page: Page, address: str) -> None:
+    open_super_resolution(page, address)
+    page.get_by_role("button", name=re.compile("^Another rate")).click()
+    rate, factor = page.get_by_label("Rate, Hz"), page.get_by_label("Factor")
+    expect(rate).to_have_value("")
+    expect(factor).to_have_value("")
+    page.get_by_role("radio", name="96 kHz").check()
+    expect(rate).to_have_value("96000")
+    rate.fill("44100")
+    expect(page.get_by_role("radio", name="44.1 kHz")).to_be_checked()
+    factor.fill("2.37")
+    expect(rate).to_have_value("")
+    expect(page.get_by_role("radio", name="44.1 kHz")).not_to_be_checked()
+    page.get_by_role("radio", name="Automatic").check()
+    expect(factor).to_have_value("")
+
+
+def test_a_visitor_asks_what_if_and_reads_how_near_each_method_comes(
+    page: Page, address: str, recording: Path
+) -> None:
+    open_super_resolution(page, address)
+    button = page.get_by_role("button", name="Super-resolve", exact=True)
+    page.get_by_role("tabpanel").filter(has=button).locator('input[type="file"]').set_input_files(recording)
+    expect_audio(page)
+    page.get_by_role("button", name="What if").click()
+    page.get_by_role("radio", name="8 kHz", exact=True).check()
+    button.click()
+    expect(page.get_by_role("rowheader", name="LISA")).to_be_visible(timeout=LONG_WAIT_MS)
+    expect(page.get_by_role("columnheader")).to_have_count(5)
+    assert [each.inner_text() for each in page.get_by_role("rowheader").all()] == ["Sinc", "LISA", "AURAL"]
+    expect(page.locator(".ab-version").first).to_contain_text("Truth")
+
+
+def test_a_rate_below_the_band_is_told_in_a_sentence(page: Page, address: str, recording: Path) -> None:
+    open_super_resolution(page, address)
+    button = page.get_by_role("button", name="Super-resolve", exact=True)
+    page.get_by_role("tabpanel").filter(has=button).locator('input[type="file"]').set_input_files(recording)
+    expect_audio(page)
+    page.get_by_role("button", name=re.compile("^Another rate")).click()
+    page.get_by_label("Rate, Hz").fill("100")
+    button.click()
+    expect(page.get_by_text("must be a whole number from 4000 to 192000")).to_be_visible(timeout=LONG_WAIT_MS)
+    expect(page.locator(".ab-version")).to_have_count(0)
+
+
+def test_a_visitor_hears_the_microphone_live(page: Page, address: str) -> None:
+    open_super_resolution(page, address)
+    page.get_by_role("button", name="Live from the microphone").click()
+    live = page.locator(".live")
+    live.get_by_label("Listen to").select_option("Sinc")
+    live.get_by_role("button", name="Start").click()
+    # Chromium's microphone beeps; what comes back is played, and how late it is stands there.
+    expect(live.get_by_text("Microphone to loudspeaker")).to_be_visible(timeout=LONG_WAIT_MS)
+    page.wait_for_function("+document.querySelector('.live').dataset.latency > 0", timeout=LONG_WAIT_MS)
+    found = live.evaluate("node => ({ ...node.dataset })")
+    assert found["state"] == "running"
+    assert float(found["latency"]) > float(found["lookAhead"]) > 0
+    live.get_by_role("button", name="Stop").click()
+    expect(live.get_by_role("button", name="Start")).to_be_visible()
+    expect(live.locator(".live-note")).to_be_empty()
+
+
+def test_an_enhanced_recording_goes_on_to_super_resolution(page: Page, address: str, recording: Path) -> None:
+    open_enhance(page, address, recording)
+    page.get_by_role("button", name="Enhance", exact=True).click()
+    send = page.get_by_role("button", name="Send to Super-resolution")
+    expect(send).to_be_enabled(timeout=LONG_WAIT_MS)
+    send.click()
+    expect(page.get_by_role("button", name="Super-resolve", exact=True)).to_be_visible()
+    expect(page.get_by_text(re.compile(r"^44,100 Hz, stereo, 5\.0 s"))).to_be_visible(timeout=LONG_WAIT_MS)
+
+
 def open_generate(page: Page, address: str, count: int, steps: int) -> None:
     """The Generate tab with its advanced settings open."""
     page.goto(address)
@@ -287,12 +410,15 @@ def test_a_visitor_picks_a_class_by_its_group_and_generates_variations(page: Pag
     expect(page.get_by_role("button", name="Play", exact=True)).to_have_count(2)
     page.get_by_role("button", name="Keep this seed").click()
     expect(page.get_by_label("Seed")).to_have_value(seed)
+    expect(page.get_by_role("button", name="Send to Super-resolution")).to_have_count(2)
     with page.expect_download() as download:
         page.get_by_role("button", name="Download all").click()
     assert download.value.suggested_filename == f"sea_waves-seed-{seed}-all.zip"
     with zipfile.ZipFile(download.value.path()) as archive:
         assert archive.namelist() == [f"sea_waves-seed-{int(seed) + number}.wav" for number in range(2)]
         assert archive.testzip() is None
+    page.get_by_role("button", name="Send to Super-resolution").last.click()
+    expect(page.get_by_text(re.compile(r"^22,050 Hz, mono, 5\.0 s"))).to_be_visible(timeout=LONG_WAIT_MS)
 
 
 def test_a_class_is_found_by_typing(page: Page, address: str) -> None:
@@ -347,6 +473,7 @@ def test_no_width_needs_scrolling_sideways(page: Page, address: str, width: int)
     for tab, button in (
         ("Down-mix & Loudness", "Measure"),
         ("Enhance", "Enhance"),
+        ("Super-resolution", "Super-resolve"),
         ("Generate", "Generate"),
     ):
         page.get_by_role("tab", name=tab).click()

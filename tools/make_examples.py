@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import av
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
@@ -30,6 +31,16 @@ PHONES = {
     "far_away.ogg": Options("far_away"),
 }
 
+# What super-resolution gets: sentences that no training has heard, at low rates, and a song as a small MP3.
+NARROW = {
+    "speech_8k.flac": ("arctic_b0404_1592530018.ogg", 8_000),
+    "speech_16k.ogg": ("arctic_b0360_1592530953.ogg", 16_000),
+}
+MP3_RATE = 48_000  # Hz
+MP3_BITS_PER_SECOND = 64_000
+MP3_CUTOFF_HZ = 9_000  # of the encoder's low-pass
+SONG_MP3_START = 120.5  # seconds, in the last tenth of the song: no training has heard that either
+
 Samples = NDArray[np.float32]  # (channels, time)
 
 
@@ -49,6 +60,11 @@ def make(data: Path) -> None:
         phone = degrade_clip(speech, options)
         save(name, phone.samples, phone.rate)
     save("surround.flac", surround(excerpt(brahms, 0.0, 6.2), resample(speech, RATE).samples), RATE)
+    for name, (file, rate) in NARROW.items():
+        narrow = resample(read(data / "speech/kathleen" / file), rate)
+        save(name, narrow.samples, rate)
+    late = excerpt(read(data / "music/karissa_hobbs_lets_go_fishin.ogg"), SONG_MP3_START, 7.0)
+    save_mp3("narrow_song.mp3", resample(Clip(late, RATE), MP3_RATE).samples)
 
 
 def excerpt(clip: Clip, start: float, seconds: float) -> Samples:
@@ -90,7 +106,24 @@ def save(name: str, samples: Samples, rate: int) -> None:
     else:
         # FLAC defines six channels as L, R, C, LFE, Ls, Rs (RFC 9639, section 9.1.3): no mask is needed.
         soundfile.write(path, samples.T, rate, subtype="PCM_16", compression_level=1.0)
-    print(f"{name}: {path.stat().st_size / 1000:.0f} kB, {samples.shape[1] / rate:.1f} s")
+    report(path, samples.shape[1] / rate)
+
+
+def save_mp3(name: str, samples: Samples) -> None:
+    """A stereo file whose band ends at `MP3_CUTOFF_HZ`, though its rate is `MP3_RATE`."""
+    path = EXAMPLES / name
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libmp3lame", rate=MP3_RATE, layout="stereo", format="fltp")
+        stream.bit_rate = MP3_BITS_PER_SECOND
+        stream.options = {"cutoff": str(MP3_CUTOFF_HZ)}
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), "fltp", "stereo")
+        frame.sample_rate = MP3_RATE
+        container.mux([*stream.encode(frame), *stream.encode(None)])
+    report(path, samples.shape[1] / MP3_RATE)
+
+
+def report(path: Path, seconds: float) -> None:
+    print(f"{path.name}: {path.stat().st_size / 1000:.0f} kB, {seconds:.1f} s")
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from aural.ui import plots
 from aural.ui.downloads import cleared, download_buttons, encode
 from aural.ui.examples import PHONE_EXAMPLES
 from aural.ui.fields import NOTHING, examples_with_credits, keep_empty, picture, slider, unchecked
+from aural.ui.handover import Handover, send_buttons
 from aural.ui.players import ABPlayer, Version, audio_input, playable
 from aural.ui.running import answers, follow, load, number, table, takes
 from aural.ui.storage import result_path
@@ -71,14 +72,6 @@ MEASURES = (
 )
 
 DEFAULTS = pipeline.Options()
-
-
-@dataclass(frozen=True)
-class Handover:
-    """What `app.py` sends on to another tab."""
-
-    button: gr.Button
-    file: gr.File  # the result
 
 
 @dataclass(frozen=True)
@@ -200,7 +193,7 @@ def _result_section(source: _Source, settings: dict[str, gr.components.Component
     downloads = download_buttons()
     with gr.Row():
         keep_background = gr.DownloadButton("Background, WAV", interactive=False)
-        send = gr.Button("Send to Down-mix & Loudness", interactive=False)
+        sending = send_buttons("loudness", "super_resolve")
     with gr.Accordion("All figures as JSON", open=False):
         figures = gr.JSON(label="Figures")
     result = gr.File(label="Enhanced file", visible=False)
@@ -215,21 +208,21 @@ def _result_section(source: _Source, settings: dict[str, gr.components.Component
     )
     clear_page = cleared(4, len(downloads) + 1)
     run.click(
-        lambda: [*clear_page(), gr.Button(interactive=False)],
+        lambda: [*clear_page(), *(gr.Button(interactive=False) for _ in sending)],
         None,
-        [message, player, found_table, reference_table, *downloads, keep_background, send],
+        [message, player, found_table, reference_table, *downloads, keep_background, *sending.values()],
         api_visibility="private",
         queue=False,
     )
     shown = event.success(
         _show,
         [compared, result, background, figures],
-        [message, player, found_table, reference_table, keep_background, send],
+        [message, player, found_table, reference_table, keep_background, *sending.values()],
         api_visibility="private",
     )
     encoded = shown.success(encode, result, downloads, api_visibility="private", concurrency_id="encoding")
     cancel.click(None, cancels=[event, shown, encoded], api_visibility="private")
-    return Handover(send, result)
+    return Handover(result, sending)
 
 
 @answers
@@ -301,7 +294,7 @@ def _spectrograms(clip: Clip, result: pipeline.Result) -> Any:
 
 def _show(
     compared: tuple[str, str | None], result: str, background: str, figures: dict[str, Any]
-) -> tuple[str, list[Version], str, str, gr.DownloadButton, gr.Button]:
+) -> tuple[str, list[Version], str, str, gr.DownloadButton, gr.Button, gr.Button]:
     audio, reference_audio = compared
     before, after = figures["before"], figures["after"]
     versions = [
@@ -319,6 +312,7 @@ def _show(
         _change_table(FIGURES, before, after, "What was found, and what changed"),
         _reference_tables(against) if against else "",
         gr.DownloadButton(value=background, interactive=True),
+        gr.Button(interactive=True),
         gr.Button(interactive=True),
     )
 

@@ -20,6 +20,7 @@ from aural.generation import pipeline
 from aural.generation.classes import CLASSES, GROUPS, find, title
 from aural.ui import plots
 from aural.ui.fields import NOTHING, keep_empty, picture, slider, unchecked
+from aural.ui.handover import Handover
 from aural.ui.players import audio_input
 from aural.ui.running import answers, follow, load, takes
 from aural.ui.storage import result_path
@@ -48,8 +49,8 @@ DEFAULTS = pipeline.Options(label="dog")
 CSS = Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
 
 
-def build() -> None:
-    """Add the tab to the Blocks being built."""
+def build() -> list[Handover]:
+    """Add the tab to the Blocks being built; a handover for each of its sounds."""
     with gr.Tab("Generate", id="generate"), gr.Row():
         with gr.Column(scale=2, min_width=320):
             label = _class_picker()
@@ -59,7 +60,7 @@ def build() -> None:
             source, strength, gap_start, gap_end = _source_section()
             others, seed = _advanced_section()
         with gr.Column(scale=5, min_width=320):
-            _result_section(
+            return _result_section(
                 {
                     "label": label,
                     "count": count,
@@ -190,7 +191,7 @@ def _advanced_section() -> tuple[dict[str, gr.components.Component], gr.Number]:
     return others, seed
 
 
-def _result_section(settings: dict[str, gr.components.Component], source: gr.Audio) -> None:
+def _result_section(settings: dict[str, gr.components.Component], source: gr.Audio) -> list[Handover]:
     with gr.Row():
         run = gr.Button("Generate", variant="primary")
         cancel = gr.Button("Cancel", variant="stop")
@@ -200,7 +201,8 @@ def _result_section(settings: dict[str, gr.components.Component], source: gr.Aud
         archive = gr.DownloadButton("Download all", interactive=False)
         keep_seed = gr.Button("Keep this seed", interactive=False)
     with gr.Row(elem_classes="aural-cards"):
-        card_parts = [part for _ in range(pipeline.MOST_CLIPS) for part in _card()]
+        cards = [_card() for _ in range(pipeline.MOST_CLIPS)]
+        card_parts = [part for parts, _ in cards for part in parts]
     with gr.Accordion("All figures as JSON", open=False):
         figures = gr.JSON(label="Settings and guesses")
     files = gr.File(label="Sounds", file_count="multiple", visible=False)
@@ -230,6 +232,7 @@ def _result_section(settings: dict[str, gr.components.Component], source: gr.Aud
     keep_seed.click(
         lambda figures: figures["seed"], figures, settings["seed"], api_visibility="private", queue=False
     )
+    return [handover for _, handover in cards]
 
 
 @answers
@@ -366,8 +369,8 @@ def _cleared() -> list[Any]:
     ]
 
 
-def _card() -> list[Any]:
-    """The place of one variation: column, picture, player, guesses."""
+def _card() -> tuple[list[Any], Handover]:
+    """The place of one variation: column, picture, player, guesses; and where its sound may go."""
     with gr.Column(visible=False, min_width=280) as column:
         shown = picture("Spectrogram")
         player = gr.Audio(
@@ -380,4 +383,5 @@ def _card() -> list[Any]:
             ),
         )
         guesses = gr.HTML()
-    return [column, shown, player, guesses]
+        send = gr.Button("Send to Super-resolution", size="sm")
+    return [column, shown, player, guesses], Handover(player, {"super_resolve": send})

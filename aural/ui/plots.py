@@ -1,8 +1,8 @@
-"""Pictures of sound: loudness, spectrograms, goniometer, mel scale, leakage, comparisons.
+"""Pictures of sound: loudness, spectrograms, samples, goniometer, mel scale, leakage, comparisons.
 
-Each function takes plain arrays and returns a matplotlib figure of `WIDTH_PX` x `HEIGHT_PX`; `save` writes it
-as PNG. No pyplot: it keeps global state, which a server's threads would share. matplotlib is imported with
-the first picture, so that the app starts fast.
+Each function takes plain arrays and returns a matplotlib figure of `WIDTH_PX` x `HEIGHT_PX`, or a higher one
+where four spectrograms stand in it; `save` writes it as PNG. No pyplot: it keeps global state, which a
+server's threads would share. matplotlib is imported with the first picture, so that the app starts fast.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 # Twice the 900 x 450 of the page, letters 2 % of the width: sharp on a desk, legible on a phone.
 WIDTH_PX, HEIGHT_PX = 1800, 900
 PIXELS_PER_INCH = 200
+TWO_ROWS_HEIGHT = 1.4  # times as high, where spectrograms with axes stand in two rows
 FONT_POINTS = 12.5
 
 # A dark panel on light and dark pages alike, as meters in a studio have; teal is the theme's accent.
@@ -35,6 +36,7 @@ ACCENT = "#2dd4bf"
 SECOND = "#fbbf24"
 WARNING = "#fb7185"
 SERIES = (ACCENT, SECOND, "#c084fc", "#60a5fa", WARNING, TEXT)
+CURVES = (ACCENT, SECOND, QUIET_TEXT)  # from the front to the back
 COLOUR_MAP = "inferno"
 
 COLUMNS = 1200
@@ -165,22 +167,31 @@ class Heard:
     samples: NDArray[np.float32]  # (channels, time)
     rate: int
     end_hz: float | None = None  # where its band ends: dashed
+    old_end_hz: float | None = None  # where its band ended before something was added: dotted
 
 
 def spectrogram_versions(
-    versions: Sequence[Heard], pitch_s: ArrayLike = (), pitch_hz: ArrayLike = ()
+    versions: Sequence[Heard],
+    pitch_s: ArrayLike = (),
+    pitch_hz: ArrayLike = (),
+    scale: Literal["erb", "linear"] = "erb",
+    max_frequency_hz: float | None = None,
 ) -> Figure:
-    """Level in dBFS of several sounds side by side, on one scale of levels and one of frequencies.
+    """Level in dBFS of several sounds side by side, four two by two, on one scale of levels and frequencies.
 
-    The frequencies stand as the ear spaces them (the ERB-rate scale of Glasberg and Moore 1990), which leaves
-    room for both the pitch and the highs. Above half its rate a sound is shown as silent.
+    At first the frequencies stand as the ear spaces them (the ERB-rate scale of Glasberg and Moore 1990),
+    which leaves room for both the pitch and the highs; a linear scale shows most of the highs. Above half its
+    rate a sound is shown as silent.
 
     Shape: pitch_s and pitch_hz (n,), drawn over every sound; NaN leaves a gap.
     """
-    top_hz = max(version.rate for version in versions) / 2
-    low, high = (21.4 * math.log10(1 + 0.00437 * hz) for hz in (LOWEST_HZ, top_hz))
-    erb_rates = np.linspace(low, high, ROWS)
-    rows_hz = (10 ** (erb_rates / 21.4) - 1) / 0.00437
+    top_hz = min(max(version.rate for version in versions) / 2, max_frequency_hz or math.inf)
+    if scale == "erb":
+        low, high = (21.4 * math.log10(1 + 0.00437 * hz) for hz in (LOWEST_HZ, top_hz))
+        erb_rates = np.linspace(low, high, ROWS)
+        rows_hz = (10 ** (erb_rates / 21.4) - 1) / 0.00437
+    else:
+        rows_hz = np.linspace(0, top_hz, ROWS)
     levels = []
     for version in versions:
         window = 2 ** round(math.log2(version.rate * 0.043))
@@ -189,8 +200,12 @@ def spectrogram_versions(
         levels.append(level)
     loudest = max(float(level.max(initial=-math.inf)) for level in levels)
     highest = 10 * math.ceil(max(loudest, -60.0) / 10)
-    figure, panels = _panels(len(versions))
-    for axes, version, level in zip(panels, versions, levels, strict=True):
+    rows = 1 if len(versions) <= 3 else 2
+    columns = math.ceil(len(versions) / rows)
+    figure, panels = _panels(columns, rows=rows)
+    if rows > 1:
+        figure.set_figheight(TWO_ROWS_HEIGHT * figure.get_figheight())
+    for axes, version, level in zip(panels, versions, levels, strict=False):
         times = np.array([0.0, version.samples.shape[1] / version.rate])
         image = _draw_image(axes, level, times, rows_hz, highest - DYNAMIC_RANGE_DB, highest)
         axes.set_title(version.label, color=TEXT, fontsize=FONT_POINTS)
@@ -199,10 +214,65 @@ def spectrogram_versions(
         if version.end_hz is not None:
             row = _row_of(version.end_hz, rows_hz)
             axes.axhline(row, color=TEXT, linewidth=1.8, linestyle=(0, (5, 4)), label="end of the band")
-    for axes in panels[1:]:
-        axes.set_ylabel("")
-        axes.tick_params(labelleft=False)
+        if version.old_end_hz is not None:
+            row = _row_of(version.old_end_hz, rows_hz)
+            axes.axhline(row, color=ACCENT, linewidth=2.4, linestyle=(0, (1, 2)), label="old end of the band")
+    for number, axes in enumerate(panels):
+        axes.set_visible(number < len(versions))
+        if number % columns:
+            axes.set_ylabel("")
+            axes.tick_params(labelleft=False)
+        if number + columns < len(versions):
+            axes.set_xlabel("")
+            axes.tick_params(labelbottom=False)
     _colour_bar(figure, image, panels, "dBFS")
+    return figure
+
+
+def between_samples(
+    seconds: ArrayLike, samples: ArrayLike, curve_seconds: ArrayLike, curves: Mapping[str, ArrayLike]
+) -> Figure:
+    """A sound's samples as dots, and the continuous signals that stand for it: a line for each label.
+
+    The last one is in the accent colour and on top; the time is in ms from the first point on.
+
+    Shape: seconds and samples (n,), curve_seconds (points,) ascending, each curve (points,).
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    times, dots = np.asarray(curve_seconds, float), _finite(samples)
+    start, end = (times[0], times[-1]) if times.size else (0.0, 0.0)
+    lines = {label: _finite(curve) for label, curve in curves.items()}
+    figure, axes = _panel()
+    axes.axhline(0, color=GRID, linewidth=1.5)
+    for behind, (label, curve) in reversed(list(enumerate(reversed(lines.items())))):
+        # The further behind, the wider: none hides another.
+        axes.plot(
+            1000 * (times - start),
+            curve,
+            color=CURVES[behind % len(CURVES)],
+            linewidth=2 + behind,
+            label=label,
+        )
+    axes.plot(
+        1000 * (np.asarray(seconds, float) - start),
+        dots,
+        linestyle="none",
+        marker="o",
+        markersize=7,
+        markerfacecolor=TEXT,
+        markeredgecolor=FIELD,
+        label="samples",
+    )
+    values = np.concatenate([dots, *lines.values()])
+    values = values[np.isfinite(values)]
+    low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
+    margin = 0.08 * (high - low) or 1.0
+    axes.set(xlim=(0, max(1000 * (end - start), 1e-3)), ylim=(low - margin, high + margin))
+    axes.xaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10]))
+    axes.set_xlabel(f"Time (ms after {start:.3f} s)")
+    axes.set_ylabel("Sample value")
+    _legend(axes)
     return figure
 
 

@@ -54,8 +54,12 @@ table, input[type="number"] { font-variant-numeric: tabular-nums; }
 .aural-table td.words { text-align: start; }
 @media (max-width: 640px) {
   .gradio-container > .main { padding: 12px !important; }
-  /* All tabs fit, and none hides in a menu. */
-  .tab-container button { padding: 0 8px !important; font-size: 14px !important; }
+  /* All tabs fit, and none hides in a menu: long names stand in two lines. */
+  .tab-container { height: 40px !important; }
+  .tab-container button {
+    flex: none !important; max-width: 84px !important; height: 40px !important; padding: 0 4px !important;
+    font-size: 13px !important; line-height: 1.2 !important; white-space: normal !important;
+  }
   .prose table :is(th, td) { padding: 6px 8px !important; }
 }
 @media (prefers-reduced-motion: reduce) {

@@ -210,6 +210,52 @@ def test_the_mel_axis_stands_where_hertz_says(draw: Callable) -> None:
     draw(plots.mel_scale(hertz, mels, filters))
 
 
+def test_the_samples_are_dots_and_the_last_curve_lies_on_top(draw: Callable) -> None:
+    seconds, times = np.arange(8) / 1000 + 2, np.linspace(2, 2.007, 225)
+    curves = {"one": np.sin(2 * np.pi * 500 * times), "two": np.sin(2 * np.pi * 500 * times) + 0.1}
+    figure = plots.between_samples(seconds, np.sin(2 * np.pi * 500 * seconds), times, curves)
+    axes = figure.axes[0]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["one", "two", "samples"]
+    _, one, two, dots = axes.lines
+    assert two.get_color() == plots.ACCENT and one.get_linewidth() > two.get_linewidth()
+    assert np.allclose(dots.get_xdata(), np.arange(8)) and axes.get_xlim() == pytest.approx((0, 7))
+    low, high = axes.get_ylim()
+    assert -1.4 < low < -1 and 1.1 < high < 1.5
+    assert "2.000 s" in axes.get_xlabel()
+    assert share_of_colour(draw(figure), plots.ACCENT) > 0.002
+
+
+def test_silence_one_sample_and_nothing_have_a_picture_between_the_samples(draw: Callable) -> None:
+    times = np.linspace(0, 0.001, 33)
+    for figure in (
+        plots.between_samples([0.0, 0.001], [0.0, 0.0], times, {"silent": np.zeros(33)}),
+        plots.between_samples([0.0], [0.5], [0.0], {"one": [0.5]}),
+        plots.between_samples([], [], times, {"broken": np.full(33, np.nan)}),
+        plots.between_samples([], [], [], {}),
+    ):
+        assert share_of_colour(draw(figure), plots.FIELD) > 0.5
+
+
+def test_four_spectrograms_stand_two_by_two_with_both_ends_of_their_bands() -> None:
+    heard = [
+        plots.Heard(f"{number}", sine(1000, 0.5)[np.newaxis], RATE, 20_000, 4_000) for number in range(4)
+    ]
+    figure = plots.spectrogram_versions(heard, scale="linear", max_frequency_hz=22_000)
+    panels = figure.axes[:4]
+    assert [axes.get_title() for axes in panels] == ["0", "1", "2", "3"]
+    for axes in panels:
+        _, new, old = axes.lines
+        assert new.get_ydata()[0] == pytest.approx(20 / 22 * (plots.ROWS - 1), abs=0.5)
+        assert old.get_ydata()[0] == pytest.approx(4 / 22 * (plots.ROWS - 1), abs=0.5)
+    assert [bool(axes.get_ylabel()) for axes in panels] == [True, False, True, False]
+    assert [bool(axes.get_xlabel()) for axes in panels] == [False, False, True, True]
+    assert figure.get_figheight() * plots.PIXELS_PER_INCH == pytest.approx(
+        plots.TWO_ROWS_HEIGHT * plots.HEIGHT_PX
+    )
+    three = plots.spectrogram_versions(heard[:3])
+    assert [bool(axes.get_ylabel()) for axes in three.axes[:3]] == [True, False, False]
+
+
 def test_leakage_and_bars_take_what_is_not_finite(draw: Callable) -> None:
     offsets = np.linspace(-100, 100, 401)
     curve = 20 * np.log10(np.maximum(np.abs(np.sinc(offsets / 10)), 1e-20))

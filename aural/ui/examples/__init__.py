@@ -65,3 +65,22 @@ PHONE_EXAMPLES = [
         ("far_away.ogg", "Far away in a hall", "put into a simulated large room"),
     )
 ]
+
+# Sounds whose band is narrower than an ear's.
+NARROW_EXAMPLES = [
+    Example(
+        FOLDER / "speech_8k.flac",
+        "Speech at 8 kHz",
+        "“kathleen” voice of the Rhasspy project, CC0, resampled",
+    ),
+    Example(
+        FOLDER / "speech_16k.ogg",
+        "Speech at 16 kHz",
+        "“kathleen” voice of the Rhasspy project, CC0, resampled, re-encoded",
+    ),
+    Example(
+        FOLDER / "narrow_song.mp3",
+        "Small MP3 at 48 kHz",
+        "“Let's Go Fishin'” by Karissa Hobbs, CC BY 3.0, excerpt, resampled, as MP3 with nothing above 9 kHz",
+    ),
+]

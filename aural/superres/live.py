@@ -1,0 +1,151 @@
+"""A microphone through super-resolution while it runs: blocks in, blocks out, a few visitors at a time.
+
+What a visitor hears is first cut to the rate of a phone, so that there is something to restore. The page
+(`live.js`) records, sends and plays the blocks; here they are held together by the key of their session.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import secrets
+import threading
+import time
+from typing import Any
+
+import numpy as np
+
+from aural.audio import LIMITS
+from aural.audio.clip import Samples
+from aural.errors import InputError, OptionError, require
+from aural.superres.pipeline import METHODS, Method
+
+NARROW_RATES = (4_000, 8_000, 11_025, 16_000, 24_000)  # Hz, that the microphone can be cut to
+BAND_SHARE = 0.96  # of half the narrow rate: where the band ends that the cut leaves, at -6 dB
+
+MOST_SESSIONS = 4
+LONGEST_SECONDS = 180.0  # of sound in one session
+IDLE_SECONDS = 20.0  # after so long without a block a session is given up
+MOST_BLOCK_SECONDS = 3.0
+
+FULL_SCALE = 32_767
+
+
+class Live:
+    """One visitor's microphone: cut to a low rate and brought back to its own.
+
+    Attributes:
+        look_ahead_seconds: how much later than a sound its result can come at the earliest.
+    """
+
+    def __init__(self, rate: int, narrow_rate: int, method: Method) -> None:
+        from aural.superres.sinc import SincStream
+        from aural.superres.streaming import Streamer
+
+        self.rate = rate
+        self.seconds = 0.0  # that came in so far
+        self.used = time.monotonic()  # when the last block came
+        self._lock = threading.Lock()
+        self._cut = SincStream(rate, narrow_rate, 1)
+        self._streamer = Streamer(1, narrow_rate, rate, BAND_SHARE * narrow_rate / 2, method)
+        self.look_ahead_seconds = self._cut.look_ahead_seconds + self._streamer.look_ahead_seconds
+
+    def push(self, samples: Samples) -> Samples:
+        """The next block; returns what is ready. Shape: (1, time) -> (1, any time), both at `rate`."""
+        with self._lock:
+            self.used = time.monotonic()
+            self.seconds += samples.shape[1] / self.rate
+            return self._streamer.push(self._cut.push(samples))
+
+
+class Sessions:
+    """The sessions of a server, by their keys; any thread may call."""
+
+    def __init__(self) -> None:
+        self._sessions: dict[str, Live] = {}
+        self._lock = threading.Lock()
+
+    def open(self, rate: float, narrow_rate: float, method: str) -> dict[str, Any]:
+        """Begin a session; returns its key, its look-ahead in ms and how many seconds it may last.
+
+        Args:
+            rate: of the microphone, Hz.
+            narrow_rate: one of `NARROW_RATES`, below `rate`.
+            method: one of `aural.superres.pipeline.METHODS`.
+
+        Raises:
+            OptionError: a setting out of range.
+            InputError: too many sessions at once.
+        """
+        require("rate of the microphone", rate, LIMITS.min_rate, LIMITS.max_rate, " Hz")
+        if narrow_rate not in NARROW_RATES or narrow_rate >= rate:
+            known = ", ".join(str(each) for each in NARROW_RATES)
+            raise OptionError(
+                f"A microphone of {rate:g} Hz cannot be cut to {narrow_rate}: choose a lower of {known} Hz."
+            )
+        chosen = next((known for known in METHODS if known == method), None)
+        if chosen is None:
+            raise OptionError(f'There is no method "{method}": choose {" or ".join(METHODS)}.')
+        self._sweep()
+        if len(self._sessions) >= MOST_SESSIONS:
+            raise InputError("Others are live at the moment: wait a minute and start again.")
+        # The first block of all takes longest: it is not the visitor's.
+        Live(round(rate), int(narrow_rate), chosen).push(np.zeros((1, round(rate / 10)), np.float32))
+        session, key = Live(round(rate), int(narrow_rate), chosen), secrets.token_urlsafe(12)
+        with self._lock:
+            self._sessions[key] = session
+        return {
+            "key": key,
+            "look_ahead_ms": 1000 * session.look_ahead_seconds,
+            "longest_seconds": LONGEST_SECONDS,
+        }
+
+    def push(self, key: str, block: str) -> dict[str, Any]:
+        """The next block of a session; returns the block that is ready, and the ms that it took to compute.
+
+        A block is one channel of 16-bit samples, little-endian, as base64.
+
+        Raises:
+            InputError: an unknown session, one that has lasted long enough, or a block that is none.
+        """
+        with self._lock:
+            session = self._sessions.get(key) if isinstance(key, str) else None
+        if session is None:
+            raise InputError("This session has ended: start it again.")
+        if session.seconds > LONGEST_SECONDS:
+            self.close(key)
+            raise InputError(f"A session lasts {LONGEST_SECONDS / 60:g} minutes at most: start it again.")
+        samples = _decoded(block)
+        if samples.shape[1] > MOST_BLOCK_SECONDS * session.rate:
+            raise InputError(f"A block may last {MOST_BLOCK_SECONDS:g} s at most: send shorter ones.")
+        start = time.perf_counter()
+        made = session.push(samples)
+        return {"samples": _encoded(made), "took_ms": 1000 * (time.perf_counter() - start)}
+
+    def close(self, key: str) -> None:
+        """End a session; one that is unknown has ended already."""
+        with self._lock:
+            self._sessions.pop(key, None)
+
+    def _sweep(self) -> None:
+        """Give up the sessions whose page is gone."""
+        now = time.monotonic()
+        with self._lock:
+            for key, session in list(self._sessions.items()):
+                if now - session.used > IDLE_SECONDS:
+                    del self._sessions[key]
+
+
+def _decoded(block: str) -> Samples:
+    """Shape: (1, time)."""
+    try:
+        samples = np.frombuffer(base64.b64decode(block, validate=True), "<i2")
+    except (TypeError, ValueError, binascii.Error):
+        raise InputError("A block must hold 16-bit samples as base64: reload the page.") from None
+    return (samples.astype(np.float32) / np.float32(FULL_SCALE))[np.newaxis]
+
+
+def _encoded(samples: Samples) -> str:
+    """Shape: (1, time)."""
+    scaled = np.rint(np.clip(samples[0], -1, 1) * np.float32(FULL_SCALE))
+    return base64.b64encode(scaled.astype("<i2").tobytes()).decode("ascii")

@@ -1,0 +1,456 @@
+"""The Super-resolution tab: a narrow sound in, the band that it lacks made anew, at any rate."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+import soundfile
+
+from aural.audio import Clip, write
+from aural.audio.bandwidth import bandwidth_steps
+from aural.errors import AuralError
+from aural.loudness.meter import measure_steps
+from aural.superres import pipeline
+from aural.superres.live import LONGEST_SECONDS, NARROW_RATES, Sessions
+from aural.superres.streaming import FULL_BAND_HZ, missing_band
+from aural.ui import plots
+from aural.ui.downloads import cleared, download_buttons, encode
+from aural.ui.examples import NARROW_EXAMPLES
+from aural.ui.fields import NOTHING, examples_with_credits, keep_empty, picture, slider, unchecked
+from aural.ui.handover import Handover, send_buttons
+from aural.ui.players import ABPlayer, Version, audio_input, playable
+from aural.ui.running import answers, follow, load, number, table, takes
+from aural.ui.storage import result_path
+
+Answer = Generator[Any, None, None]
+
+METHOD_NAMES: dict[pipeline.Method, str] = {"default": "AURAL", "lisa": "LISA", "sinc": "Sinc"}
+PRESET_RATES = (44_100, 48_000, 88_200, 96_000, 192_000)
+WHAT_IF_RATES = (4_000, 8_000, 11_025, 12_000, 16_000, 22_050, 24_000)
+
+# LISA takes about as long as the sound lasts: what is longer is not compared.
+COMPARED_SECONDS = 120.0
+
+# Of a method beside the truth, as the table shows it: name, heading, decimals.
+MEASURES = (
+    ("snr_db", "SNR, dB", 1),
+    ("lsd", "LSD", 2),
+    ("lsd_above", "LSD above the cut", 2),
+    ("lsd_below", "LSD below it", 2),
+)
+
+# The zoom between the samples.
+DECODED_RATE = 192_000  # Hz, that the models are asked for
+CONTEXT_SECONDS = 0.15  # to both sides of what is shown
+POINTS_PER_SAMPLE = 32
+MOST_POINTS = 6_000  # three for each column of the picture
+NARROWEST_MS, WIDEST_MS = 1.0, 20.0
+FIRST_SAMPLES = 40  # shown at first
+
+HIGHEST_SHOWN_HZ = 24_000.0  # of the spectrograms: beyond it nobody hears, and nothing is made
+
+DEFAULTS = pipeline.Options()
+
+SESSIONS = Sessions()
+
+
+def build() -> tuple[gr.Audio, Handover]:
+    """Add the tab to the Blocks being built; its field, for other tabs to send to, and what it sends on."""
+    with gr.Tab("Super-resolution", id="super_resolve"), gr.Row():
+        with gr.Column(scale=2, min_width=320):
+            audio = audio_input("Sound: upload or record it")
+            examples_with_credits(NARROW_EXAMPLES, audio)
+            about = gr.Markdown()
+            settings = _target_section()
+            settings["method"] = unchecked(
+                gr.Radio(
+                    [(name, key) for key, name in METHOD_NAMES.items()],
+                    value=DEFAULTS.method,
+                    label="Method",
+                    info="AURAL makes the band that is missing; sinc only interpolates, and adds nothing.",
+                )
+            )
+            compare = gr.Checkbox(
+                True,
+                label="Compare all methods",
+                info=f"In one player, up to {COMPARED_SECONDS / 60:g} minutes of sound.",
+            )
+            settings["what_if_rate"] = _what_if_section()
+            settings["bandwidth_hz"] = _advanced_section()
+            _live_section()
+            audio.change(
+                look,
+                audio,
+                about,
+                api_visibility="private",
+                concurrency_id="looking",
+                trigger_mode="always_last",
+            )
+            keep_empty([settings[name] for name in ("rate", "factor", "bandwidth_hz")])  # type: ignore[misc]
+        with gr.Column(scale=5, min_width=320):
+            return audio, _result_section(audio, settings, compare)
+
+
+def _target_section() -> dict[str, gr.components.Component]:
+    """Rate and factor by the names of their options; the presets fill in the rate."""
+    preset = gr.Radio(
+        [("Automatic", NOTHING), *((f"{rate / 1000:g} kHz", rate) for rate in PRESET_RATES)],
+        value=NOTHING,
+        label="Target rate",
+        info="Automatic: 48 kHz, or the sound's own rate where that is higher.",
+    )
+    with gr.Accordion("Another rate, or a factor", open=False), gr.Row():
+        rate = gr.Number(None, label="Rate, Hz", info="4,000 to 192,000.", min_width=120)
+        factor = gr.Number(None, label="Factor", info="Such as 2.37.", min_width=120)
+    # One of the three says what is wanted, and the others follow.
+    preset.input(
+        lambda chosen: (chosen or None, None), preset, [rate, factor], api_visibility="private", queue=False
+    )
+    rate.input(
+        lambda typed: (typed if typed in PRESET_RATES else None if typed else NOTHING, None),
+        rate,
+        [preset, factor],
+        api_visibility="private",
+        queue=False,
+    )
+    factor.input(
+        lambda typed: (None if typed else NOTHING, None),
+        factor,
+        [preset, rate],
+        api_visibility="private",
+        queue=False,
+    )
+    return {"rate": rate, "factor": factor}
+
+
+def _what_if_section() -> gr.Radio:
+    with gr.Accordion("What if", open=False):
+        gr.Markdown(
+            "Have a sound with its full band? Cut it to a low rate first, restore it, and see how near the "
+            "result comes to the truth."
+        )
+        return unchecked(
+            gr.Radio(
+                [("off", NOTHING), *((f"{rate / 1000:g} kHz", rate) for rate in WHAT_IF_RATES)],
+                value=DEFAULTS.what_if_rate or NOTHING,
+                label="Cut it to",
+            )
+        )
+
+
+def _advanced_section() -> gr.Number:
+    with gr.Accordion("Advanced", open=False):
+        return gr.Number(
+            None, label="Where the band ends, Hz", info="Empty: as it is found. What lies above is made anew."
+        )
+
+
+def _live_section() -> None:
+    with gr.Accordion("Live from the microphone", open=False):
+        gr.Markdown(
+            "Your voice, cut to the rate of a phone and restored while you speak. Use headphones, or the "
+            f"microphone hears the result. It ends after {LONGEST_SECONDS / 60:g} minutes."
+        )
+        gr.HTML(
+            html_template='<div class="live-place"></div>',
+            css_template=_beside("live.css"),
+            js_on_load=_beside("live.js"),
+            apply_default_css=False,
+            server_functions=[live_open, live_push, live_close],
+            rates=list(NARROW_RATES),
+            narrow_rate=8_000,
+            methods=[[key, name] for key, name in METHOD_NAMES.items()],
+        )
+
+
+def _beside(name: str) -> str:
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
+
+
+def _result_section(
+    audio: gr.Audio, settings: dict[str, gr.components.Component], compare: gr.Checkbox
+) -> Handover:
+    with gr.Row():
+        run = gr.Button("Super-resolve", variant="primary")
+        cancel = gr.Button("Cancel", variant="stop")
+    message = gr.Markdown()
+    player = ABPlayer(label="Before and after, at matched loudness")
+    nearness = gr.HTML()
+    spectrograms = picture("Spectrograms, dashes: end of the band")
+    between = picture("Between the samples")
+    with gr.Row():
+        at = slider(0, 0, 1, 0.001, "Zoom position, s", "Loudest at first.")
+        width = slider(5, NARROWEST_MS, WIDEST_MS, 0.1, "Width, ms", "Of what is shown.")
+    downloads = download_buttons()
+    with gr.Row():
+        sending = send_buttons("loudness")
+    with gr.Accordion("All figures as JSON", open=False):
+        figures = gr.JSON(label="Figures")
+    result = gr.File(label="Super-resolved file", visible=False)
+    made = gr.State()  # what is shown of this run, whatever comes next
+    event = run.click(
+        super_resolve,
+        [audio, *(settings[name] for name in pipeline.Options.__dataclass_fields__), compare],
+        [result, figures, spectrograms, between, made],
+        api_name="super_resolve",
+        concurrency_id="audio",
+    )
+    clear_page = cleared(3, len(downloads))
+    run.click(
+        lambda: [*clear_page(), *(gr.Button(interactive=False) for _ in sending)],
+        None,
+        [message, player, nearness, *downloads, *sending.values()],
+        api_visibility="private",
+        queue=False,
+    )
+    shown = event.success(
+        _show,
+        [made, figures],
+        [message, player, nearness, at, width, *sending.values()],
+        api_visibility="private",
+    )
+    encoded = shown.success(encode, result, downloads, api_visibility="private", concurrency_id="encoding")
+    gr.on(
+        [at.input, width.input],
+        zoom,
+        [made, at, width],
+        between,
+        api_visibility="private",
+        concurrency_id="zooming",
+        trigger_mode="always_last",
+        show_progress="hidden",
+    )
+    cancel.click(None, cancels=[event, shown, encoded], api_visibility="private")
+    return Handover(result, sending)
+
+
+@answers
+def look(audio: str | None, progress: gr.Progress = gr.Progress()) -> Answer:
+    """What the file is, before anything is done with it."""
+    yield ""
+    if not audio:
+        return
+    clip = load(audio)
+    found = yield from follow(bandwidth_steps(clip), progress, "Listening")
+    channels = {1: "mono", 2: "stereo"}.get(clip.channels, f"{clip.channels} channels")
+    facts = (
+        f"**{clip.rate:,} Hz**, {channels}, {clip.seconds:,.1f} s; the band ends at **{found.hz:,.0f} Hz**"
+    )
+    if found.is_limited and found.hz < FULL_BAND_HZ:
+        facts += f", though the rate has room up to {clip.rate / 2:,.0f} Hz"
+    yield f"{facts}."
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What the zoom looks into: a file that can be read from anywhere, and how it is super-resolved."""
+
+    path: str  # WAV or FLAC
+    seconds: float
+    channel: int  # the one that is loudest at the loudest moment
+    loudest_seconds: float
+    bandwidth_hz: float
+    methods: tuple[pipeline.Method, ...]  # whose curves are drawn
+
+
+@answers
+@takes(pipeline.Options)
+def super_resolve(
+    audio: str,
+    options: pipeline.Options,
+    compare: bool = False,
+    progress: gr.Progress = gr.Progress(),
+) -> Answer:
+    """Make the band that a sound lacks, and give it any rate.
+
+    Returns the super-resolved file (WAV, 24 bit, or float where it exceeds full scale), the figures with what
+    was found and done, and two pictures: the spectrograms, and the signal between the samples. `compare` adds
+    the other methods to the pictures, and to the figures of `what_if_rate`, where the sound is short enough.
+    """
+    clip = load(audio)
+    is_short = clip.seconds <= COMPARED_SECONDS
+    steps = pipeline.super_resolve_steps(clip, options, compare=compare and is_short)
+    result = yield from follow(steps, progress, "Super-resolving")
+    figures = result.figures()
+    if compare and not is_short:
+        figures["message"] += f" Sounds over {COMPARED_SECONDS / 60:g} minutes are not compared."
+    # Where nothing is missing all methods return the same, of which one is enough.
+    others = {method: one for method, one in result.alternatives.items() if one is not result.clip}
+    made = {options.method: result.clip, **others}
+    methods = tuple(method for method in reversed(pipeline.METHODS) if method in made)
+    paths = {method: _written(made[method], audio, method, options.method) for method in methods}
+    heard = _heard(clip, result, options, {method: made[method] for method in methods})
+    versions = []
+    for one, path in zip(heard, [playable(audio), *paths.values()], strict=True):
+        loudness = yield from follow(
+            measure_steps(Clip(one.samples, one.rate, clip.layout)), progress, "Measuring"
+        )
+        versions.append(Version(one.label, path, loudness.integrated_lufs))
+    progress(0.95, desc="Drawing")
+    if options.what_if_rate:
+        path = result_path(audio, "cut.wav")
+        write(result.source, path, "wav32f")
+    else:
+        path = str(versions[0].path)
+    source = _source(path, result, methods)
+    at, width = _first_view(source, result.source.rate)
+    yield (
+        paths[options.method],
+        figures,
+        plots.save(plots.spectrogram_versions(heard, scale="linear", max_frequency_hz=HIGHEST_SHOWN_HZ)),
+        _draw_between(source, at, width),
+        (versions, source, at, width),
+    )
+
+
+def _written(clip: Clip, audio: str, method: pipeline.Method, chosen: pipeline.Method) -> str:
+    """The path of a version's file; the chosen method's is named after its rate alone."""
+    rate = f"{clip.rate / 1000:g}kHz"
+    path = result_path(audio, f"{rate}.wav" if method == chosen else f"{rate}-{method}.wav")
+    # Peaks between samples become samples, and 24 bits would clip them.
+    hot = max(clip.samples.max(), -clip.samples.min()) > 1
+    write(clip, path, "wav32f" if hot else "wav24")
+    return path
+
+
+def _heard(
+    clip: Clip, result: pipeline.Result, options: pipeline.Options, made: dict[pipeline.Method, Clip]
+) -> list[plots.Heard]:
+    """The versions with the ends of their bands. In the mode "what if" the upload is the truth."""
+    old_hz = result.bandwidth_hz
+    if options.what_if_rate:
+        heard = [plots.Heard("Truth", clip.samples, clip.rate)]
+    else:
+        heard = [plots.Heard("Before", clip.samples, clip.rate, old_hz)]
+    for method, sound in made.items():
+        filled = None if method == "sinc" else missing_band(result.source.rate, sound.rate, old_hz)
+        ends = (old_hz, None) if filled is None else (filled[1], old_hz)
+        heard.append(plots.Heard(METHOD_NAMES[method], sound.samples, sound.rate, *ends))
+    return heard
+
+
+def _source(path: str, result: pipeline.Result, methods: tuple[pipeline.Method, ...]) -> _Source:
+    clip = result.source
+    peaks = [max(float(row.max()), -float(row.min())) for row in clip.samples]
+    channel = int(np.argmax(peaks))
+    row = clip.samples[channel]
+    loudest = row.argmax() if row.max() >= -row.min() else row.argmin()
+    return _Source(path, clip.seconds, channel, float(loudest) / clip.rate, result.bandwidth_hz, methods)
+
+
+def _first_view(source: _Source, rate: int) -> tuple[float, float]:
+    """Where the zoom begins, in s, and how wide it is, in ms: around the loudest moment."""
+    width = float(np.clip(round(1000 * FIRST_SAMPLES / rate, 1), NARROWEST_MS, WIDEST_MS))
+    at = source.loudest_seconds - width / 2000
+    return round(min(max(at, 0.0), max(source.seconds - width / 1000, 0.0)), 3), width
+
+
+@answers
+def zoom(made: tuple[list[Version], _Source, float, float] | None, at: float, width: float) -> Answer:
+    """The picture between the samples, from another place or wider."""
+    if made is None:
+        yield None
+        return
+    source = made[1]
+    at = float(np.clip(at or 0.0, 0.0, max(source.seconds - NARROWEST_MS / 1000, 0.0)))
+    yield _draw_between(source, at, float(np.clip(width or NARROWEST_MS, NARROWEST_MS, WIDEST_MS)))
+
+
+def _draw_between(source: _Source, at: float, width_ms: float) -> str:
+    """Draw the samples from `at` s on, and what the methods decode between them."""
+    from aural.superres import sinc
+
+    piece, first = _excerpt(source, at - CONTEXT_SECONDS, at + width_ms / 1000 + CONTEXT_SECONDS)
+    start, rate = first / piece.rate, piece.rate
+    end = min(at + width_ms / 1000, source.seconds)
+    points = min(MOST_POINTS, math.ceil((end - at) * rate * POINTS_PER_SAMPLE) + 1)
+    times = np.linspace(at, end, points)
+    curves = {}
+    for method in source.methods:
+        shown = piece
+        if method != "sinc" and rate < DECODED_RATE:
+            band_hz = max(source.bandwidth_hz, pipeline.LOWEST_BAND_HZ)
+            options = pipeline.Options(rate=DECODED_RATE, method=method, bandwidth_hz=band_hz)
+            shown = pipeline.super_resolve(piece, options).clip
+        curves[METHOD_NAMES[method]] = sinc.at(shown.samples, shown.rate, times - start)[0]
+    indices = np.arange(math.ceil((at - start) * rate - 1e-6), math.floor((end - start) * rate + 1e-6) + 1)
+    indices = indices[indices < piece.frames]
+    return plots.save(
+        plots.between_samples((first + indices) / rate, piece.samples[0, indices], times, curves)
+    )
+
+
+def _excerpt(source: _Source, start_seconds: float, end_seconds: float) -> tuple[Clip, int]:
+    """The loudest channel of a piece of the file, and the number of its first sample."""
+    with soundfile.SoundFile(source.path) as sound:
+        rate = sound.samplerate
+        first = max(0, math.floor(start_seconds * rate))
+        sound.seek(min(first, sound.frames))
+        samples = sound.read(math.ceil(end_seconds * rate) - first, "float32", always_2d=True)
+    return Clip(samples[:, [source.channel]].T, rate), first
+
+
+def _show(
+    made: tuple[list[Version], _Source, float, float], figures: dict[str, Any]
+) -> tuple[str, list[Version], str, gr.Slider, gr.Slider, gr.Button]:
+    versions, source, at, width = made
+    return (
+        f"**{figures['message']}**",
+        versions,
+        _nearness_table(figures["comparison"]),
+        gr.Slider(value=at, maximum=round(max(source.seconds, 0.001), 3)),
+        gr.Slider(value=width),
+        gr.Button(interactive=True),
+    )
+
+
+def _nearness_table(comparison: dict[str, dict[str, float | None]] | None) -> str:
+    """How near each method comes to the truth; empty where there is none."""
+    if not comparison:
+        return ""
+    rows = [
+        (
+            METHOD_NAMES[method],
+            *(_figure(comparison[method][name], decimals) for name, _, decimals in MEASURES),
+        )
+        for method in reversed(pipeline.METHODS)
+        if method in comparison
+    ]
+    headings = ("Method", *(heading for _, heading, _ in MEASURES))
+    return table(headings, rows, "Beside the truth: SNR higher, LSD lower is better")
+
+
+def _figure(value: float | None, decimals: int) -> str:
+    # Adding 0 takes the sign off a zero.
+    return number(None if value is None else round(value, decimals) + 0.0, decimals)
+
+
+def live_open(asked: dict[str, Any]) -> dict[str, Any]:
+    """Begin a live session; see `aural.superres.live.Sessions.open`."""
+    return _answered(SESSIONS.open, asked, ("rate", "narrow_rate", "method"))
+
+
+def live_push(asked: dict[str, Any]) -> dict[str, Any]:
+    """The next block of a live session; see `aural.superres.live.Sessions.push`."""
+    return _answered(SESSIONS.push, asked, ("key", "samples"))
+
+
+def live_close(asked: dict[str, Any]) -> dict[str, Any]:
+    """End a live session; see `aural.superres.live.Sessions.close`."""
+    return _answered(SESSIONS.close, asked, ("key",))
+
+
+def _answered(call: Callable[..., Any], asked: Any, names: tuple[str, ...]) -> dict[str, Any]:
+    """What the page gets: the answer, or the sentence of what went wrong."""
+    if not isinstance(asked, dict):
+        asked = {}
+    try:
+        return call(*(asked.get(name) for name in names)) or {}
+    except AuralError as error:
+        return {"error": str(error)}
