@@ -80,7 +80,7 @@ def bandwidth(clip: Clip) -> Bandwidth:
 
     Args:
         clip: (channels, time), any rate from 4 kHz, any length from one sample. Channels are averaged as
-            powers: the widest one counts. The level does not matter.
+            powers: the widest one counts. The level does not matter, from 1e-18 to 1e18 of full scale.
 
     Raises:
         InputError: an empty clip, samples that are not finite, or a rate below 4 kHz.

@@ -190,6 +190,7 @@ const start = async () => {
     [begun.key, begun.lookAhead] = [opened.key, opened.look_ahead_ms];
     if (run !== begun) return server.live_close({ key: begun.key }); // stopped meanwhile
   } catch (error) {
+    begun.stream?.getTracks().forEach((track) => track.stop()); // allowed after it was stopped
     if (run === begun) stop(error.message);
     return;
   }

@@ -44,11 +44,17 @@ class Live:
 
         self.rate = rate
         self.seconds = 0.0  # that came in so far
-        self.used = time.monotonic()  # when the last block came
+        self.opened = self.used = time.monotonic()  # when it began, and when the last block came
         self._lock = threading.Lock()
         self._cut = SincStream(rate, narrow_rate, 1)
         self._streamer = Streamer(1, narrow_rate, rate, BAND_SHARE * narrow_rate / 2, method)
         self.look_ahead_seconds = self._cut.look_ahead_seconds + self._streamer.look_ahead_seconds
+
+    @property
+    def is_over(self) -> bool:
+        """It has had all its sound, or has lasted longer than that takes."""
+        late = time.monotonic() - self.opened > LONGEST_SECONDS + IDLE_SECONDS
+        return late or self.seconds > LONGEST_SECONDS
 
     def push(self, samples: Samples) -> Samples:
         """The next block; returns what is ready. Shape: (1, time) -> (1, any time), both at `rate`."""
@@ -63,6 +69,7 @@ class Sessions:
 
     def __init__(self) -> None:
         self._sessions: dict[str, Live] = {}
+        self._opening = 0  # that have a place already, but no session yet
         self._lock = threading.Lock()
 
     def open(self, rate: float, narrow_rate: float, method: str) -> dict[str, Any]:
@@ -87,13 +94,19 @@ class Sessions:
         if chosen is None:
             raise OptionError(f'There is no method "{method}": choose {" or ".join(METHODS)}.')
         self._sweep()
-        if len(self._sessions) >= MOST_SESSIONS:
-            raise InputError("Others are live at the moment: wait a minute and start again.")
-        # The first block of all takes longest: it is not the visitor's.
-        Live(round(rate), int(narrow_rate), chosen).push(np.zeros((1, round(rate / 10)), np.float32))
-        session, key = Live(round(rate), int(narrow_rate), chosen), secrets.token_urlsafe(12)
         with self._lock:
-            self._sessions[key] = session
+            if len(self._sessions) + self._opening >= MOST_SESSIONS:
+                raise InputError("Others are live at the moment: wait a minute and start again.")
+            self._opening += 1
+        try:
+            # The first block of all takes longest: it is not the visitor's.
+            Live(round(rate), int(narrow_rate), chosen).push(np.zeros((1, round(rate / 10)), np.float32))
+            session, key = Live(round(rate), int(narrow_rate), chosen), secrets.token_urlsafe(12)
+            with self._lock:
+                self._sessions[key] = session
+        finally:
+            with self._lock:
+                self._opening -= 1
         return {
             "key": key,
             "look_ahead_ms": 1000 * session.look_ahead_seconds,
@@ -112,27 +125,29 @@ class Sessions:
             session = self._sessions.get(key) if isinstance(key, str) else None
         if session is None:
             raise InputError("This session has ended: start it again.")
-        if session.seconds > LONGEST_SECONDS:
+        if session.is_over:
             self.close(key)
             raise InputError(f"A session lasts {LONGEST_SECONDS / 60:g} minutes at most: start it again.")
-        samples = _decoded(block)
-        if samples.shape[1] > MOST_BLOCK_SECONDS * session.rate:
+        # Base64 makes 2.7 characters of 16 bits: what is too long need not be decoded.
+        if not isinstance(block, str) or len(block) > 2.7 * MOST_BLOCK_SECONDS * session.rate:
             raise InputError(f"A block may last {MOST_BLOCK_SECONDS:g} s at most: send shorter ones.")
+        samples = _decoded(block)
         start = time.perf_counter()
         made = session.push(samples)
         return {"samples": _encoded(made), "took_ms": 1000 * (time.perf_counter() - start)}
 
     def close(self, key: str) -> None:
         """End a session; one that is unknown has ended already."""
-        with self._lock:
-            self._sessions.pop(key, None)
+        if isinstance(key, str):
+            with self._lock:
+                self._sessions.pop(key, None)
 
     def _sweep(self) -> None:
         """Give up the sessions whose page is gone."""
         now = time.monotonic()
         with self._lock:
             for key, session in list(self._sessions.items()):
-                if now - session.used > IDLE_SECONDS:
+                if session.is_over or now - session.used > IDLE_SECONDS:
                     del self._sessions[key]
 
 

@@ -20,8 +20,8 @@ from aural.audio.steps import Steps, finish, part
 from aural.errors import InputError, OptionError, require, require_whole
 from aural.superres.sinc import resampled_length
 from aural.superres.streaming import METHODS as METHODS
+from aural.superres.streaming import SHARE_OF_THE_RATE, Streamer, missing_band
 from aural.superres.streaming import Method as Method
-from aural.superres.streaming import Streamer, missing_band
 
 RATES = 4_000, 192_000  # Hz, of the result
 FACTORS = 0.0, 48.0
@@ -30,6 +30,7 @@ LOWEST_BAND_HZ = 1_700.0  # that may be given
 SHORTEST_SECONDS = 0.01
 EDGE_TOLERANCE = 0.05  # of the band's end, by which a new rate may cut into it
 FLAT_SHARE = 0.9  # of half the rate that "what if" cuts to: below it the cut has changed nothing
+OWN_SHARE = 0.85  # of the band's end: up to there the default changes nothing
 BLOCK_SECONDS = 2.0  # pushed at a time
 # Of a second of sound, roughly, beside each other: what a share of the progress is worth.
 COSTS: dict[Method, float] = {"sinc": 0.05, "default": 1.0, "lisa": 9.0}
@@ -51,6 +52,11 @@ class Options:
     what_if_rate: int | None = None  # first cut the clip to this rate, Hz; the result is held against it
 
     def __post_init__(self) -> None:
+        # Programs send 48000.0 for 48000.
+        for name in ("rate", "what_if_rate"):
+            value = getattr(self, name)
+            if isinstance(value, float) and value.is_integer():
+                object.__setattr__(self, name, int(value))
         if self.method not in METHODS:
             raise OptionError(f'There is no method "{self.method}": choose {" or ".join(METHODS)}.')
         if self.rate is not None and self.factor is not None:
@@ -131,9 +137,10 @@ def super_resolve(clip: Clip, options: Options | None = None, *, compare: bool =
     What counts is where the band ends, not the rate: an MP3 or a phone call in a file of 48 kHz is filled
     where it is empty. Nothing is filled above a band that reaches 17 kHz, nor above 24 kHz: there, and by the
     method "sinc", the clip is only resampled. Stereo, level, pitch and length stay: of n samples become
-    round(n · new rate / rate). A clip that lacks nothing comes back at its own rate with its very samples.
+    round(n · new rate / rate). A clip that lacks nothing and keeps its rate comes back with its very samples.
 
-    The default leaves the input's own band as it is. LISA decodes all anew.
+    The default leaves the input's own band as it is up to 0.85 of its end, from where it passes into what is
+    made. LISA decodes all anew.
 
     Args:
         clip: any rate from 4 kHz, 10 ms at least.
@@ -251,8 +258,8 @@ def _band_steps(source: Clip, options: Options) -> Steps[Bandwidth]:
             f"A clip of {source.rate} Hz has no band up to {options.bandwidth_hz:g} Hz: "
             f"give {source.rate / 2:g} Hz at most, or none to have it detected."
         )
-    lacks = missing_band(source.rate, source.rate, options.bandwidth_hz)
-    return Bandwidth(float(options.bandwidth_hz), is_limited=lacks is not None)
+    is_limited = options.bandwidth_hz < SHARE_OF_THE_RATE * source.rate / 2
+    return Bandwidth(float(options.bandwidth_hz), is_limited)
 
 
 def _resolved_steps(source: Clip, rate: int, bandwidth_hz: float, method: Method) -> Steps[Clip]:
@@ -292,14 +299,17 @@ def _comparison_steps(
         # One channel at a time: what is held is a few copies of it.
         for channel in range(truth.channels):
             x, y = estimate[channel], reference[channel]
-            for name, (low_hz, high_hz) in {
-                "lsd": (0.0, math.inf),
-                "lsd_above": (cutoff_hz, math.inf),
-                "lsd_below": (0.0, cutoff_hz),
-            }.items():
+            for part_number, (name, low_hz, high_hz) in enumerate(
+                (
+                    ("lsd", 0.0, math.inf),
+                    ("lsd_above", cutoff_hz, math.inf),
+                    ("lsd_below", 0.0, cutoff_hz),
+                ),
+                start=1,
+            ):
                 distance = log_spectral_distance(x, y, rate=truth.rate, low_hz=low_hz, high_hz=high_hz)
                 row[name] += distance / truth.channels
-            yield (number + (channel + 1) / truth.channels) / len(made)
+                yield (number + (channel + part_number / 3) / truth.channels) / len(made)
         rows[method] = row
     return rows
 
@@ -326,8 +336,11 @@ def _message(
         band = f"The sound reaches up to {end}, as far as its rate of {source.rate / 1000:g} kHz goes."
     if filled_hz is not None:
         low, high = map(_kilohertz, filled_hz)
-        how = "by LISA" if options.method == "lisa" else "and what is below left as it is"
+        kept = f"and what is below {_kilohertz(OWN_SHARE * filled_hz[0])} left as it is"
+        how = "by LISA" if options.method == "lisa" else kept
         done = f"From {low} to {high} it was made anew, {how}."
+    elif rate == source.rate and missing_band(source.rate, rate, found.hz) is not None:
+        done = "Sinc makes nothing above its band, so it was left as it is."
     elif missing_band(source.rate, rate, found.hz) is not None:
         done = f"By sinc alone it was brought to {rate / 1000:g} kHz, and nothing was made above its band."
     elif rate == source.rate:

@@ -296,7 +296,8 @@ class _Decoded:
 
 def _gain(level: float) -> np.float32:
     """What brings this level near full scale: a power of two, which changes no digit."""
-    return np.float32(2.0 ** -round(math.log2(level)) if level > 0 else 1)
+    # Beyond 2^120 a float32 ends.
+    return np.float32(2.0 ** min(-round(math.log2(level)), 120) if level > 0 else 1)
 
 
 def _tensor(values: NDArray[Any]) -> Tensor:

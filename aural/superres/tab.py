@@ -14,7 +14,7 @@ import soundfile
 
 from aural.audio import Clip, write
 from aural.audio.bandwidth import bandwidth_steps
-from aural.errors import AuralError
+from aural.errors import AuralError, InputError
 from aural.loudness.meter import measure_steps
 from aural.superres import pipeline
 from aural.superres.live import LONGEST_SECONDS, NARROW_RATES, Sessions
@@ -388,7 +388,13 @@ def _draw_between(source: _Source, at: float, width_ms: float) -> str:
 
 def _excerpt(source: _Source, start_seconds: float, end_seconds: float) -> tuple[Clip, int]:
     """The loudest channel of a piece of the file, and the number of its first sample."""
-    with soundfile.SoundFile(source.path) as sound:
+    try:
+        opened = soundfile.SoundFile(source.path)
+    except soundfile.LibsndfileError:
+        raise InputError(
+            "The files of this result are no longer kept: super-resolve the sound again."
+        ) from None
+    with opened as sound:
         rate = sound.samplerate
         first = max(0, math.floor(start_seconds * rate))
         sound.seek(min(first, sound.frames))

@@ -160,11 +160,19 @@ def audio_input(label: str, *, elem_id: str | None = None) -> gr.Audio:
 
 def playable(path: str) -> str:
     """The file in a form that every browser plays from the same first sample on."""
-    if Path(path).suffix.lower() in (".wav", ".flac"):
+    if Path(path).suffix.lower() in (".wav", ".flac") and _is_named_rightly(path):
         return path
     decoded = result_path(path, "decoded.wav")
     write(read(path), decoded)
     return decoded
+
+
+def _is_named_rightly(path: str) -> bool:
+    """Whether a WAV or FLAC is one: some programs call an M4A so."""
+    try:
+        return soundfile.info(path).format in ("WAV", "WAVEX", "RF64", "FLAC")
+    except soundfile.LibsndfileError:
+        return False
 
 
 def _is_known(loudness_lufs: float | None) -> TypeGuard[float]:
