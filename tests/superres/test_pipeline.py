@@ -314,3 +314,25 @@ def test_clips_of_hours_are_refused_before_anything_is_made() -> None:
     clip = Clip(np.broadcast_to(np.float32(0.1), (1, 3 * 3_600 * 8_000)), 8_000)
     with pytest.raises(InputError, match=r"180\.0 minutes and the limit is 120"):
         super_resolve(clip)
+
+
+def test_a_whole_rate_may_come_as_a_float() -> None:
+    options = Options(rate=48_000.0, what_if_rate=8_000.0)  # type: ignore[arg-type]
+    assert (options.rate, options.what_if_rate) == (48_000, 8_000)
+    assert isinstance(options.rate, int)
+    with pytest.raises(OptionError, match="whole number"):
+        Options(rate=44_100.5)  # type: ignore[arg-type]
+
+
+def test_the_faintest_of_sounds_gives_no_nan() -> None:
+    noise = np.random.default_rng(0).standard_normal((1, 4_000)).astype(np.float32)
+    made = super_resolve(Clip(noise * np.float32(1e-41), 8_000), Options(rate=48_000, bandwidth_hz=3_900))
+    assert np.isfinite(made.clip.samples).all()
+
+
+def test_a_given_end_of_the_band_is_called_what_it_is() -> None:
+    noise = np.random.default_rng(0).standard_normal((1, 9_600)).astype(np.float32)
+    made = super_resolve(Clip(0.1 * noise, 96_000), Options(bandwidth_hz=20_000.0))
+    assert made.is_limited and made.filled_hz is None and "ends at 20 kHz" in made.message
+    made = super_resolve(Clip(0.1 * noise, 48_000), Options(bandwidth_hz=4_000.0, method="sinc"))
+    assert "left as it is" in made.message and np.array_equal(made.clip.samples, 0.1 * noise)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -229,3 +231,30 @@ def test_a_hostile_block_is_told_in_a_sentence(sessions: live.Sessions) -> None:
     assert tab.live_close({"key": "unknown"}) == {}
     with pytest.raises(OptionError):
         sessions.open(48_000, 8_000, "")
+
+
+def test_no_more_sessions_open_at_once_than_there_are_places(sessions: live.Sessions) -> None:
+    def opened(_: int) -> bool:
+        try:
+            sessions.open(48_000, 8_000, "sinc")
+        except InputError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(12) as visitors:
+        assert sum(visitors.map(opened, range(12))) == live.MOST_SESSIONS
+
+
+def test_empty_blocks_keep_no_session_alive(sessions: live.Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = sessions.open(48_000, 8_000, "sinc")["key"]
+    sessions.push(key, "")
+    later = time.monotonic() + live.LONGEST_SECONDS + live.IDLE_SECONDS + 1
+    monkeypatch.setattr(live.time, "monotonic", lambda: later)
+    with pytest.raises(InputError, match="minutes at most"):
+        sessions.push(key, "")
+
+
+def test_a_key_that_is_none_closes_nothing(sessions: live.Sessions) -> None:
+    sessions.open(48_000, 8_000, "sinc")
+    for key in ([], {}, None, 7):
+        assert tab.live_close({"key": key}) == {}

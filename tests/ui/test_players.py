@@ -16,8 +16,9 @@ import uvicorn
 from fastapi import FastAPI
 from playwright.sync_api import Locator, Page
 
+from aural.audio import Clip, write
 from aural.ui import players, theme
-from aural.ui.players import ABPlayer, Version, audio_input, matched_gains_db
+from aural.ui.players import ABPlayer, Version, audio_input, matched_gains_db, playable
 
 RATE = 48_000
 SECONDS = 6
@@ -330,3 +331,16 @@ def test_long_versions_stream_in_step_from_under_a_path_of_a_larger_site(
     finally:
         server.should_exit = True
         thread.join()
+
+
+def test_a_wav_is_played_as_it_is_and_what_only_bears_the_name_is_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "results"))
+    clip = Clip(np.zeros((1, RATE), np.float32), RATE)
+    real, other = tmp_path / "real.wav", tmp_path / "other.mp3"
+    write(clip, real)
+    write(clip, other)
+    misnamed = other.rename(tmp_path / "misnamed.wav")
+    assert playable(str(real)) == str(real)
+    assert soundfile.info(playable(str(misnamed))).format == "WAV"
