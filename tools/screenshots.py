@@ -52,7 +52,7 @@ def main() -> None:
         page.get_by_role("button", name="Speech at 8 kHz").click()
         expect(page.get_by_text("the band ends at")).to_be_visible(timeout=WAIT_MS)
         page.get_by_role("button", name="Super-resolve", exact=True).click()
-        expect(page.locator(".ab-version")).to_have_count(4, timeout=WAIT_MS)
+        expect(page.locator(".ab-version:visible")).to_have_count(4, timeout=WAIT_MS)
         expect(page.get_by_role("button", name="MP3", exact=True)).to_be_enabled(timeout=WAIT_MS)
         page.wait_for_timeout(1000)
         page.screenshot(path=DOCS / "super_resolve.png")
