@@ -135,8 +135,8 @@ def super_resolve(clip: Clip, options: Options | None = None, *, compare: bool =
     """Bring a clip to a higher rate, and fill the band that it lacks.
 
     What counts is where the band ends, not the rate: an MP3 or a phone call in a file of 48 kHz is filled
-    where it is empty. Nothing is filled above a band that reaches 17 kHz, nor above 24 kHz: there, and by the
-    method "sinc", the clip is only resampled. Stereo, level, pitch and length stay: of n samples become
+    where it is empty. Nothing is filled above a band that reaches 17 kHz, nor far above 20 kHz: there, and by
+    the method "sinc", the clip is only resampled. Stereo, level, pitch and length stay: of n samples become
     round(n · new rate / rate). A clip that lacks nothing and keeps its rate comes back with its very samples.
 
     The default leaves the input's own band as it is up to 0.85 of its end, from where it passes into what is

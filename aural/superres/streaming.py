@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 Method = Literal["default", "lisa", "sinc"]
 METHODS: tuple[Method, ...] = get_args(Method)
 
-MODEL_RATE = 48_000  # Hz, of the Extender: above half of it nothing is made
+MODEL_RATE = 48_000  # Hz, of the Extender
+MADE_UP_TO_HZ = 20_000.0  # about where the recordings end that it learned from, and so what it makes
 FULL_BAND_HZ = 17_000.0  # a band that reaches this far lacks nothing that is heard
 SHARE_OF_THE_RATE = 0.87  # of half the rate: a band that reaches this far ends with its rate
 WORTH_FILLING = 1.05  # how far above the band's end the new band must reach
@@ -39,13 +40,13 @@ def missing_band(rate_in: int, rate_out: int, bandwidth_hz: float) -> tuple[floa
     """From where to where, in Hz, a clip lacks what its new rate has room for; None where it lacks nothing.
 
     >>> missing_band(8_000, 48_000, 3_900.0), missing_band(8_000, 8_000, 3_900.0)
-    ((3900.0, 24000.0), None)
+    ((3900.0, 20000.0), None)
     """
     ends_with_its_rate = bandwidth_hz >= SHARE_OF_THE_RATE * rate_in / 2
     end = rate_in / 2 if ends_with_its_rate else bandwidth_hz
     if bandwidth_hz >= FULL_BAND_HZ or rate_out / 2 <= WORTH_FILLING * end:
         return None
-    return bandwidth_hz, min(rate_out, MODEL_RATE) / 2
+    return bandwidth_hz, min(rate_out / 2, MADE_UP_TO_HZ)
 
 
 class Streamer:

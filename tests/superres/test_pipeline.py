@@ -91,7 +91,7 @@ def test_what_lacks_a_band_gets_it_at_its_own_rate() -> None:
     result = super_resolve(clip)
     assert result.is_limited
     assert result.bandwidth_hz == pytest.approx(6_000, rel=0.05)
-    assert result.filled_hz == (result.bandwidth_hz, 24_000)
+    assert result.filled_hz == (result.bandwidth_hz, 20_000)
     assert "from 6" in result.message.lower() and "as it is" in result.message
     own, made = spectrum_of(clip.samples), spectrum_of(result.clip.samples)
     hz = np.fft.rfftfreq(clip.frames, 1 / 48_000)
@@ -107,7 +107,7 @@ def test_a_short_phone_clip_comes_out_at_48_khz(method: Method) -> None:
     assert (result.clip.rate, result.clip.frames, result.clip.channels) == (48_000, 9_600, 1)
     assert not result.is_limited
     assert 3_500 < result.bandwidth_hz <= 4_000
-    assert result.filled_hz == (None if method == "sinc" else (result.bandwidth_hz, 24_000))
+    assert result.filled_hz == (None if method == "sinc" else (result.bandwidth_hz, 20_000))
 
 
 @pytest.mark.parametrize("method", METHODS)

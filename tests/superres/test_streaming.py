@@ -181,8 +181,8 @@ def test_where_nothing_is_missing_no_model_is_loaded(
 
 def test_what_is_missing_ends_at_half_the_rate_or_24_khz() -> None:
     assert missing_band(8_000, 16_000, 3_900) == (3_900, 8_000)
-    assert missing_band(48_000, 48_000, 8_000) == (8_000, 24_000)
-    assert missing_band(16_000, 192_000, 7_600) == (7_600, 24_000)
+    assert missing_band(48_000, 48_000, 8_000) == (8_000, 20_000)
+    assert missing_band(16_000, 192_000, 7_600) == (7_600, 20_000)
     assert missing_band(44_100, 192_000, 17_000) is None
 
 

@@ -67,7 +67,7 @@ def test_the_spectrograms_mark_what_was_and_what_is_filled() -> None:
     first, sinc, default = tab._heard(before, result(after, before), Options(), made)
     assert (first.label, first.end_hz, first.old_end_hz) == ("Before", BAND_HZ, None)
     assert (sinc.end_hz, sinc.old_end_hz) == (BAND_HZ, None)
-    assert (default.end_hz, default.old_end_hz) == (24_000, BAND_HZ)
+    assert (default.end_hz, default.old_end_hz) == (20_000, BAND_HZ)
     cut = Options(what_if_rate=4_000)
     truth, *_ = tab._heard(before, result(after, before), cut, made)
     assert (truth.label, truth.end_hz) == ("Truth", None)
