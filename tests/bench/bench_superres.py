@@ -1,38 +1,25 @@
 """Super-resolution to 48 kHz beside resamplers, its cost over the length, its memory, and a stream's blocks.
 
-Every method takes its turn in each round, and its best round counts. Memory is what a process that has the
-app imported grows by when it reads, super-resolves and writes the file; it is read from /proc, so this needs
-Linux. Time and memory hardly depend on the weights: what is not shipped is made in its usual size with random
-ones, and the first line says so.
+Every method takes its turn in each round, and its best round counts.
 """
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
 from time import perf_counter
 
 import librosa
 import numpy as np
-import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from aural import hub
 from aural.audio import Clip, read
 from aural.audio.resample import resample
 from aural.device import describe, pick_device
-from aural.superres.extension import ExtenderConfig, build_extender
-from aural.superres.model import LisaConfig, build_lisa
 from aural.superres.pipeline import METHODS, Method, Options, super_resolve
 from aural.superres.streaming import Streamer
-from aural.training.checkpoints import save
 from tests.bench.bench_enhancement import SPEECH
-from tests.checkpoints import instead
+from tests.bench.memory import gigabytes
 
 RATE = 48_000  # Hz, of every result
 RATES_IN = (8_000, 16_000)
@@ -45,61 +32,27 @@ STREAM_SECONDS = 10
 
 Wave = NDArray[np.float32]
 
-MEMORY_PROGRAM = """
-import sys
-from pathlib import Path
-
-import app
-from aural.audio import read, write
-from aural.superres.pipeline import super_resolve
-
-def kibibytes(name):
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(name))
-
-before = kibibytes("VmRSS")
-write(super_resolve(read(sys.argv[1])).clip, sys.argv[2])
-print(kibibytes("VmHWM") - before)
-"""
-
 
 def main() -> None:
     """Print the times, the memory and the latency."""
-    with checkpoints() as are_random:
-        weights = " (random weights)" if are_random else ""
-        print(f"Super-resolution to 48 kHz mono on {describe(pick_device())}{weights}, best of {ROUNDS}")
-        print(f"{'x real time':24}" + "".join(f"{f'from {rate // 1000} kHz':>14}" for rate in RATES_IN))
-        columns = [compare(rate) for rate in RATES_IN]
-        for name in columns[0]:
-            print(f"{name:24}" + "".join(f"{column[name]:14.1f}" for column in columns))
-        short, long = (seconds_for(length) for length in LENGTHS)
-        print(f"{LENGTHS[0] // 60} min takes {short:.2f} s, {LENGTHS[1] // 60} min {long:.2f} s", end=": ")
-        print(f"{long / short:.2f} times as long for {LENGTHS[1] / LENGTHS[0]:g} times the length")
-        print(f"In blocks of {1000 * BLOCK_SECONDS:g} ms: time for a block, and the look-ahead")
-        for method in METHODS:
-            median, worst, look_ahead = (1000 * seconds for seconds in stream(method))
-            print(f"{method:24}median {median:.1f} ms, worst {worst:.1f} ms, look-ahead {look_ahead:.1f} ms")
-        for rate in (8_000, 44_100):
-            print(
-                f"Memory for {MEMORY_SECONDS // 60} min of stereo at {rate} Hz, above the idle app: "
-                f"{memory_gigabytes(rate):.2f} GB"
-            )
+    print(f"Super-resolution to 48 kHz mono on {describe(pick_device())}, best of {ROUNDS}")
+    print(f"{'x real time':24}" + "".join(f"{f'from {rate // 1000} kHz':>14}" for rate in RATES_IN))
+    columns = [compare(rate) for rate in RATES_IN]
+    for name in columns[0]:
+        print(f"{name:24}" + "".join(f"{column[name]:14.1f}" for column in columns))
+    short, long = (seconds_for(length) for length in LENGTHS)
+    print(f"{LENGTHS[0] // 60} min takes {short:.2f} s, {LENGTHS[1] // 60} min {long:.2f} s", end=": ")
+    print(f"{long / short:.2f} times as long for {LENGTHS[1] / LENGTHS[0]:g} times the length")
+    print(f"In blocks of {1000 * BLOCK_SECONDS:g} ms: time for a block, and the look-ahead")
+    for method in METHODS:
+        median, worst, look_ahead = (1000 * seconds for seconds in stream(method))
+        print(f"{method:24}median {median:.1f} ms, worst {worst:.1f} ms, look-ahead {look_ahead:.1f} ms")
+    for rate in (8_000, 44_100):
+        print(
+            f"Memory for {MEMORY_SECONDS // 60} min of stereo at {rate} Hz, above the idle app: "
+            f"{memory_gigabytes(rate):.2f} GB"
+        )
     print()
-
-
-@contextmanager
-def checkpoints() -> Iterator[bool]:
-    """The shipped checkpoints, or random ones where they are not there yet; says whether they are random."""
-    if {"extender", "lisa"} <= hub.manifest().keys():
-        yield False
-        return
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        extender, lisa = ExtenderConfig().as_json(), LisaConfig().as_json()
-        save("extender", build_extender(extender), extender, "MIT", folder=folder)
-        save("lisa", build_lisa(lisa), lisa, "MIT", folder=folder)
-        with instead(folder):
-            yield True
 
 
 def speech(seconds: float, rate: int) -> Wave:
@@ -164,22 +117,11 @@ def stream(method: Method) -> tuple[float, float, float]:
 
 
 def memory_gigabytes(rate: int) -> float:
-    """By how much the process grows at most, from the idle app to the written result."""
-    with tempfile.TemporaryDirectory() as folder:
-        path, result = Path(folder) / "in.wav", Path(folder) / "out.wav"
-        # At 44.1 kHz a band that ends at 4 kHz, so that there is something to fill.
-        wave = np.resize(speech(10, 8_000), MEMORY_SECONDS * 8_000)
-        if rate != 8_000:
-            wave = resample(Clip(wave[None], 8_000), rate).samples[0]
-        soundfile.write(path, np.stack((wave, 0.5 * wave), axis=1), rate, "PCM_16")
-        del wave
-        run = subprocess.run(
-            [sys.executable, "-c", MEMORY_PROGRAM, str(path), str(result)],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    return int(run.stdout) * 1024 / 1e9
+    """What ten minutes take; at 44.1 kHz their band ends at 4 kHz, so that there is something to fill."""
+    wave = np.resize(speech(10, 8_000), MEMORY_SECONDS * 8_000)
+    if rate != 8_000:
+        wave = resample(Clip(wave[None], 8_000), rate).samples[0]
+    return gigabytes("super_resolve", wave, rate)
 
 
 if __name__ == "__main__":
