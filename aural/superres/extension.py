@@ -99,7 +99,7 @@ class _Block(nn.Module):
         y = seen[:, :frames] * self.taps[0]
         for tap in range(1, self.TAPS):
             start = tap * self.dilation
-            y = y + seen[:, start : start + frames] * self.taps[tap]
+            y = torch.addcmul(y, seen[:, start : start + frames], self.taps[tap])
         factor, shift = self.film(conditions)[:, None].chunk(2, dim=-1)
         y = self.norm(y) * (1 + factor) + shift
         y = self.outer(functional.gelu(self.inner(y), approximate="tanh"))

