@@ -9,7 +9,7 @@ moved back first.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ Floats = NDArray[np.float64]
 LSD_WINDOW = 2048  # samples of the Hann window
 LSD_HOP = 512
 LSD_FLOOR = 1e-8  # of |X|², beneath which nothing is told apart
+PIECE = 2**20  # samples handled at a time
 BLOCK = 512  # frames held at a time: their spectra take 17 MB, those of ten minutes would take a gigabyte
 
 PESQ_RATE = 16_000
@@ -47,8 +48,12 @@ def snr_db(estimate: ArrayLike, reference: ArrayLike) -> float:
     """
     x, y = _signals(estimate, reference)
     _require_sound(y, "reference")
+    signal = noise = np.float64(0)
+    for start in range(0, y.shape[-1], PIECE):
+        a, b = (values[..., start : start + PIECE] for values in (x, y))
+        signal, noise = signal + _energy(b), noise + _energy(a - b)
     with np.errstate(divide="ignore"):
-        return float(10 * np.log10(_energy(y) / _energy(x - y)))
+        return float(10 * np.log10(signal / noise))
 
 
 def si_sdr_db(estimate: ArrayLike, reference: ArrayLike) -> float:
@@ -153,17 +158,32 @@ def log_spectral_distance(
     Raises:
         InputError: shapes that differ, too few samples, no bin between the two, values that are not finite.
     """
+    (distance,) = log_spectral_distances(estimate, reference, [(low_hz, high_hz)], rate=rate)
+    return distance
+
+
+def log_spectral_distances(
+    estimate: ArrayLike, reference: ArrayLike, bands_hz: Sequence[tuple[float, float]], *, rate: int
+) -> list[float]:
+    """`log_spectral_distance` of each of several bands, from the same spectra.
+
+    Args:
+        bands_hz: the lowest and the highest frequency of each band.
+    """
     x, y = _signals(estimate, reference)
     _require_window(x)
     bins_hz = np.fft.rfftfreq(LSD_WINDOW, 1 / rate)
-    wanted = (bins_hz >= low_hz) & (bins_hz <= high_hz)
-    if not wanted.any():
-        raise InputError(f"No frequency lies between {low_hz:g} and {high_hz:g} Hz: widen the band.")
-    distances = []
+    wanted = [(bins_hz >= low_hz) & (bins_hz <= high_hz) for low_hz, high_hz in bands_hz]
+    for bins, (low_hz, high_hz) in zip(wanted, bands_hz, strict=True):
+        if not bins.any():
+            raise InputError(f"No frequency lies between {low_hz:g} and {high_hz:g} Hz: widen the band.")
+    distances: list[list[Floats]] = [[] for _ in bands_hz]
     for a, b in zip(_magnitudes(x), _magnitudes(y), strict=True):
-        logs = [np.log10(np.maximum(values[..., wanted] ** 2, LSD_FLOOR)) for values in (a, b)]
-        distances.append(np.sqrt(np.mean((logs[0] - logs[1]) ** 2, axis=-1)))
-    return float(np.mean(np.concatenate(distances, axis=-1)))
+        logs = [np.log10(np.maximum(values**2, LSD_FLOOR)) for values in (a, b)]
+        squares = (logs[0] - logs[1]) ** 2
+        for found, bins in zip(distances, wanted, strict=True):
+            found.append(np.sqrt(np.mean(squares[..., bins], axis=-1)))
+    return [float(np.mean(np.concatenate(found, axis=-1))) for found in distances]
 
 
 def matching_gain(estimate: ArrayLike, reference: ArrayLike) -> float:

@@ -221,7 +221,7 @@ class Game:
             "disturbance": minded,
         }
         error = error + self.objective.disturbance * minded
-        heed = (self.discriminators.turns / self.objective.start - 1).clamp(0, 1)
+        heed = self.discriminators.heed(self.objective.start)
         if heed == 0:
             return error, {"loss": error, **logs}
         judged = self.discriminators(made, bands.denoised)

@@ -50,7 +50,7 @@ from tqdm import tqdm
 from aural.audio import Clip, read
 from aural.audio.clip import Samples
 from aural.audio.codecs import Codec, coded
-from aural.audio.comparison import log_spectral_distance, snr_db
+from aural.audio.comparison import log_spectral_distances, snr_db
 from aural.audio.low_pass import LOW_PASSES, LowPass, low_pass
 from aural.audio.resample import resample
 from aural.errors import AuralError, InputError, OptionError
@@ -283,15 +283,14 @@ def compared(made: Clip, truth: Clip, cutoff_hz: float) -> dict[str, float]:
     frames = min(made.frames, truth.frames)
     assert made.rate == truth.rate and max(made.frames, truth.frames) - frames <= truth.rate // 1000
     x, y = made.samples[:, :frames], truth.samples[:, :frames]
-    figures = {"snr_db": min(snr_db(x, y), MOST_SNR_DB), "lsd": log_spectral_distance(x, y)}
-    bands = {
+    bands_hz = {
+        "lsd": (0.0, math.inf),
         "lsd_above": (cutoff_hz, math.inf),
         "lsd_below": (0.0, cutoff_hz),
         "lsd_flat": (0.0, FLAT_SHARE * cutoff_hz),
     }
-    for name, (low_hz, high_hz) in bands.items():
-        figures[name] = log_spectral_distance(x, y, rate=truth.rate, low_hz=low_hz, high_hz=high_hz)
-    return figures
+    distances = log_spectral_distances(x, y, list(bands_hz.values()), rate=truth.rate)
+    return {"snr_db": min(snr_db(x, y), MOST_SNR_DB), **dict(zip(bands_hz, distances, strict=True))}
 
 
 def score_all(

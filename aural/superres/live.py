@@ -21,7 +21,6 @@ from aural.errors import InputError, OptionError, require
 from aural.superres.pipeline import METHODS, Method
 
 NARROW_RATES = (4_000, 8_000, 11_025, 16_000, 24_000)  # Hz, that the microphone can be cut to
-BAND_SHARE = 0.96  # of half the narrow rate: where the band ends that the cut leaves, at -6 dB
 
 MOST_SESSIONS = 4
 LONGEST_SECONDS = 180.0  # of sound in one session
@@ -47,7 +46,7 @@ class Live:
         self.opened = self.used = time.monotonic()  # when it began, and when the last block came
         self._lock = threading.Lock()
         self._cut = SincStream(rate, narrow_rate, 1)
-        self._streamer = Streamer(1, narrow_rate, rate, BAND_SHARE * narrow_rate / 2, method)
+        self._streamer = Streamer(1, narrow_rate, rate, narrow_rate / 2, method)
         self.look_ahead_seconds = self._cut.look_ahead_seconds + self._streamer.look_ahead_seconds
 
     @property

@@ -55,6 +55,11 @@ class LisaConfig:
     layers: int = 5  # of that width in the decoder
     level: int = 64  # samples on each side over which the level is taken
 
+    @property
+    def context(self) -> int:
+        """Samples on each side of a time that the value there depends on."""
+        return 1 + FIELD + self.level
+
     def as_json(self) -> dict[str, Any]:
         """What `build_lisa` takes."""
         return {**asdict(self), "widths": list(self.widths)}
@@ -76,7 +81,7 @@ class Lisa(nn.Module):
         super().__init__()
         self.config = config
         # The sample after t, which takes part in its value, is up to one later than t.
-        self.context = 1 + FIELD + config.level
+        self.context = config.context
         channels = (1, *config.widths, config.latent)
         self.encoder = nn.ModuleList(
             nn.Conv1d(channels[number], channels[number + 1], kernel) for number, kernel in enumerate(KERNELS)

@@ -13,8 +13,7 @@ import numpy as np
 
 from aural.audio import LIMITS, Clip
 from aural.audio.bandwidth import Bandwidth, bandwidth_steps
-from aural.audio.clip import Samples
-from aural.audio.comparison import LSD_WINDOW, log_spectral_distance
+from aural.audio.comparison import LSD_WINDOW, log_spectral_distances, snr_db
 from aural.audio.files import GIBIBYTE
 from aural.audio.steps import Steps, finish, part
 from aural.errors import InputError, OptionError, require, require_whole
@@ -291,37 +290,21 @@ def _comparison_steps(
     reference = truth.samples[:, :frames]
     if frames <= LSD_WINDOW // 2 or not reference.any():
         return None
+    bands_hz = ((0.0, math.inf), (cutoff_hz, math.inf), (0.0, cutoff_hz))  # of FIGURES but the first
     rows: dict[str, dict[str, float]] = {}
     for number, method in enumerate(method for method in METHODS if method in made):
         estimate = made[method].samples[:, :frames]
         row = dict.fromkeys(FIGURES, 0.0)
-        row["snr_db"] = _snr_db(estimate, reference)
+        row["snr_db"] = snr_db(estimate, reference)
         # One channel at a time: what is held is a few copies of it.
         for channel in range(truth.channels):
             x, y = estimate[channel], reference[channel]
-            for part_number, (name, low_hz, high_hz) in enumerate(
-                (
-                    ("lsd", 0.0, math.inf),
-                    ("lsd_above", cutoff_hz, math.inf),
-                    ("lsd_below", 0.0, cutoff_hz),
-                ),
-                start=1,
-            ):
-                distance = log_spectral_distance(x, y, rate=truth.rate, low_hz=low_hz, high_hz=high_hz)
+            distances = log_spectral_distances(x, y, bands_hz, rate=truth.rate)
+            for name, distance in zip(FIGURES[1:], distances, strict=True):
                 row[name] += distance / truth.channels
-                yield (number + (channel + part_number / 3) / truth.channels) / len(made)
+            yield (number + (channel + 1) / truth.channels) / len(made)
         rows[method] = row
     return rows
-
-
-def _snr_db(estimate: Samples, reference: Samples) -> float:
-    """As `aural.audio.comparison.snr_db`, over all channels and in pieces."""
-    signal = noise = 0.0
-    for start in range(0, reference.shape[1], 2**20):
-        piece = reference[:, start : start + 2**20]
-        signal += float(np.sum(piece**2, dtype=np.float64))
-        noise += float(np.sum((piece - estimate[:, start : start + 2**20]) ** 2, dtype=np.float64))
-    return 10 * math.log10(signal / noise) if noise > 0 else math.inf
 
 
 def _message(

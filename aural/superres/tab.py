@@ -34,7 +34,7 @@ METHOD_NAMES: dict[pipeline.Method, str] = {"default": "AURAL", "lisa": "LISA", 
 PRESET_RATES = (44_100, 48_000, 88_200, 96_000, 192_000)
 WHAT_IF_RATES = (4_000, 8_000, 11_025, 12_000, 16_000, 22_050, 24_000)
 
-# LISA takes about as long as the sound lasts: what is longer is not compared.
+# LISA takes many times as long as the others: what is longer is not compared.
 COMPARED_SECONDS = 120.0
 
 # Of a method beside the truth, as the table shows it: name, heading, decimals.

@@ -73,7 +73,7 @@ class Game:
         made = pairs.samples + module(pairs.samples, pairs.bandwidth_hz)
         self.made = made.detach()
         total, logs = fidelity(made, pairs, self.objective)
-        heed = (self.discriminators.turns / self.adversarial.start - 1).clamp(0, 1)
+        heed = self.discriminators.heed(self.adversarial.start)
         if heed == 0:
             return total, logs
         judged = self.discriminators(made, pairs.samples)

@@ -213,7 +213,7 @@ def _example(wave: NDArray[np.float32], generator: torch.Generator) -> tuple[Ten
     start = _whole(0, len(target) - QUERIES, generator)
     positions = torch.arange(start, start + QUERIES, dtype=torch.float64) * (rate / target_rate)
     # What lies further away has no part in the values.
-    margin = Lisa(TINY).context + REACH
+    margin = LisaConfig().context + REACH
     first = max(0, int(positions[0]) - margin)
     last = min(len(samples), int(positions[-1]) + margin + 1)
     return (

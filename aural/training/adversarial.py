@@ -6,6 +6,7 @@ Sources: Isola et al. 2017 (patches), Lim and Ye 2017 (hinge loss), Kumar et al.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +36,28 @@ class PatchJudge(nn.Sequential):
             x = layer(x)
             features.append(x)
         return features
+
+
+class Judges(nn.Module):
+    """Judges, each of pictures of its own, of sound beside what it was made of."""
+
+    turns: Tensor
+
+    def __init__(self, count: int, width: int) -> None:
+        super().__init__()
+        self.judges = nn.ModuleList([PatchJudge(2, width) for _ in range(count)])
+        self.register_buffer("turns", torch.zeros(()))  # that they have taken, so that a resumed run knows
+
+    def judged(self, pictures: Sequence[Tensor]) -> Scores:
+        """Shape: a picture for each judge, (batch, 2, height, width); see `Scores` for the result."""
+        return [
+            cast(PatchJudge, judge).features(picture)
+            for judge, picture in zip(self.judges, pictures, strict=True)
+        ]
+
+    def heed(self, start: int) -> Tensor:
+        """How much they are heeded: not at all for `start` turns, in full after as many again."""
+        return (self.turns / start - 1).clamp(0, 1)
 
 
 def hinge(real: Scores, made: Scores) -> Tensor:
