@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from aural.audio.clip import Samples, excerpt
 from aural.audio.resample import resample_samples
-from aural.errors import InputError, OptionError, require
+from aural.errors import InputError, OptionError, require, require_known
 
 CodecName = Literal["opus", "aac", "mp3", "amr", "g711"]
 CODECS: tuple[CodecName, ...] = get_args(CodecName)
@@ -46,8 +46,7 @@ class Codec:
     cutoff_hz: float | None = None  # of the encoder's low-pass ("aac" and "mp3"); None: its own choice
 
     def __post_init__(self) -> None:
-        if self.name not in CODECS:
-            raise OptionError(f'There is no codec "{self.name}": choose among {", ".join(CODECS)}.')
+        require_known("codec", self.name, CODECS)
         require("bit rate of the codec", self.kilobits, 1, 512, " kbit/s")
         if self.cutoff_hz is not None:
             if self.name not in CUT_OFF_CODECS:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from aural.audio.clip import Samples, excerpt
 from aural.audio.resample import resample_samples
-from aural.errors import InputError, OptionError, require
+from aural.errors import InputError, require, require_known
 
 LowPass = Literal[
     "butterworth_2",
@@ -88,8 +88,7 @@ def low_pass_sections(rate: float, cutoff_hz: float, kind: LowPass) -> NDArray[n
     Raises:
         OptionError: a kind that does not exist, or a cut-off out of range.
     """
-    if kind not in LOW_PASSES:
-        raise OptionError(f'There is no low-pass "{kind}": choose among {", ".join(LOW_PASSES)}.')
+    require_known("low-pass", kind, LOW_PASSES)
     require("cut-off of the low-pass", cutoff_hz, 1, 0.999 * rate / 2, " Hz")
     from scipy.signal import bessel, butter, cheby1, ellip
 

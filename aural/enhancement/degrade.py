@@ -13,7 +13,7 @@ and what linear-phase filters and codecs delay is taken back. Minimum-phase filt
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
@@ -28,7 +28,7 @@ from aural.audio.codecs import CODECS, KILOBITS, Codec, CodecName, coded
 from aural.audio.low_pass import LOW_PASSES, LowPass, low_pass, low_pass_sections
 from aural.audio.resample import resample
 from aural.audio.steps import Steps, finish, part
-from aural.errors import InputError, OptionError, require, require_whole
+from aural.errors import InputError, require, require_known, require_whole
 
 Fault = Literal["room", "noise", "band", "level", "clipping", "codec"]
 FAULTS: tuple[Fault, ...] = get_args(Fault)  # in the order in which they strike
@@ -53,11 +53,6 @@ VOICE_HZ = (300.0, 3400.0)  # what all phones pass: here the target is brought t
 # A user's clip at once; a quarter of the overlap takes the longest room's tail.
 CHUNK_SECONDS, CHUNK_OVERLAP_SECONDS = 30.0, 4.0
 VELVET_PER_SECOND = 2000  # reflections; the ear hears a smooth tail from about 1500 on
-
-
-def _require_known(name: str, value: object, known: Sequence[str]) -> None:
-    if value not in known:
-        raise OptionError(f'There is no {name} "{value}": choose among {", ".join(known)}.')
 
 
 @dataclass(frozen=True)
@@ -121,7 +116,7 @@ class Chain:
         for name, cutoff_hz in (("high-pass", self.high_pass_hz), ("low-pass", self.low_pass_hz)):
             if cutoff_hz is not None:
                 require(f"cut-off of the {name}", cutoff_hz, 1, half - 1, " Hz")
-        _require_known("low-pass", self.low_pass_kind, LOW_PASSES)
+        require_known("low-pass", self.low_pass_kind, LOW_PASSES)
         if self.level is not None:
             require("ratio of the automatic gain", self.level.ratio, 1, 100)
         if self.clipping is not None:
@@ -151,7 +146,7 @@ def draw(generator: np.random.Generator, faults: Collection[str] | None = None) 
         OptionError: a fault of another name.
     """
     for fault in faults or ():
-        _require_known("fault", fault, FAULTS)
+        require_known("fault", fault, FAULTS)
     chances = dict(zip(FAULTS, generator.random(len(FAULTS)), strict=True))
     chain = Chain(
         room=Room(
@@ -243,7 +238,7 @@ class Options:
     snr_db: float | None = None  # speech over background noise, -20 to 60; None: the preset's own
 
     def __post_init__(self) -> None:
-        _require_known("preset", self.preset, tuple(PRESETS))
+        require_known("preset", self.preset, PRESETS)
         require_whole("seed", self.seed, 0, 2**32 - 1)
         if self.snr_db is not None:
             require("signal-to-noise ratio", self.snr_db, -20, 60, " dB")

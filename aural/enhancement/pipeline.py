@@ -20,7 +20,7 @@ from aural.device import inference, pick_device
 from aural.enhancement.findings import Findings, find_steps
 from aural.enhancement.finish import FINISHES, Finish, Finished, finish_steps
 from aural.enhancement.level import ACTIVE_RMS, BLOCK, active_rms, block_powers
-from aural.errors import OptionError, require, require_whole
+from aural.errors import OptionError, require, require_known, require_switch, require_whole
 
 if TYPE_CHECKING:
     import torch
@@ -64,14 +64,12 @@ class Options:
     seed: int = 0  # of all that is random, 0 to 2³² - 1
 
     def __post_init__(self) -> None:
-        _require_known("preset", self.preset, PRESETS)
-        _require_known("setting", self.setting, SETTINGS)
+        require_known("preset", self.preset, PRESETS)
+        require_known("setting", self.setting, SETTINGS)
         require("strength", self.strength, 0, 1)
         require("mix of the finish", self.mix, 0, 1)
         for name in ("noise_reduction", "completion", "mastering"):
-            value = getattr(self, name)
-            if not isinstance(value, bool):
-                raise OptionError(f"{name} must be on (true) or off (false), not {value!r}.")
+            require_switch(name, getattr(self, name))
         if self.expand_rate is not None and self.expand_rate not in EXPAND_RATES:
             raise OptionError(
                 f"The sound can be expanded to {' or '.join(map(str, EXPAND_RATES))} Hz, "
@@ -484,8 +482,3 @@ def _by_vocoder(heard: Tensor, generator: torch.Generator) -> Tensor:
     difference = excerpt(vocoded, 0, samples.shape[1]) - samples
     crossed = samples + oaconvolve(difference, low_pass, mode="same", axes=1)
     return torch.from_numpy(crossed.astype(np.float32)).to(heard.device)
-
-
-def _require_known(name: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise OptionError(f'There is no {name} "{value}": choose {" or ".join(known)}.')

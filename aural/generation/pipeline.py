@@ -18,7 +18,7 @@ from aural import hub
 from aural.audio.clip import Clip, Samples, excerpt
 from aural.audio.resample import resample
 from aural.audio.steps import Steps, finish, part
-from aural.errors import InputError, OptionError, require, require_whole
+from aural.errors import InputError, OptionError, require, require_known, require_switch, require_whole
 from aural.generation.classes import CLASSES, find
 
 if TYPE_CHECKING:
@@ -55,19 +55,19 @@ class Options:
         OptionError: a value out of range, or settings that exclude each other.
     """
 
-    label: str  # one of the 50 classes, see `aural.generation.classes`
+    label: str  # one of the 50 classes of ESC-50, such as dog or "church bells"
     count: int = 1  # clips, 1 to 8
     seconds: float = 5.0  # 0.5 to 10; an uploaded sound brings its own length
     steps: int = 30  # of denoising, 1 to 200
     guidance: float = 4.0  # how strongly the class is asked for, 1 (as it comes) to 10
-    sampler: Sampler = "dpm++"  # one of SAMPLERS
+    sampler: Sampler = "dpm++"  # how a step follows from the last one, one of SAMPLERS
     seed: int | None = None  # of the first clip, 0 to 2³² - 1, the next have the next ones; None: any
     vocoder: Vocoder = "vocoder"  # what makes the waveform, one of VOCODERS
     morph: str | None = None  # a second class to blend with
     morph_share: float = 0.5  # of the second class, 0 to 1
     strength: float = 0.6  # how far to depart from an uploaded sound, above 0 (hardly) to 1 (entirely)
-    gap_start_seconds: float | None = None  # in an uploaded sound, where to fill it
-    gap_end_seconds: float | None = None  # may lie beyond its end, which extends it
+    gap_start_seconds: float | None = None  # in an uploaded sound, where the gap starts that is filled
+    gap_end_seconds: float | None = None  # where the gap ends; beyond the sound's own end it extends it
     loop: bool = False  # the end leads into the start, to the nearest 12 ms of the length
 
     def __post_init__(self) -> None:
@@ -84,14 +84,9 @@ class Options:
         require("strength", self.strength, 0, 1)
         if self.strength == 0:
             raise OptionError("A strength of 0 would change nothing: choose one above 0, up to 1.")
-        for name, value, known in (
-            ("sampler", self.sampler, SAMPLERS),
-            ("vocoder", self.vocoder, VOCODERS),
-        ):
-            if value not in known:
-                raise OptionError(f'There is no {name} "{value}": choose {" or ".join(known)}.')
-        if not isinstance(self.loop, bool):
-            raise OptionError(f"The loop must be on (true) or off (false), not {self.loop!r}.")
+        require_known("sampler", self.sampler, SAMPLERS)
+        require_known("vocoder", self.vocoder, VOCODERS)
+        require_switch("loop", self.loop)
         start, end = self.gap_start_seconds, self.gap_end_seconds
         if start is None or end is None:
             if start is not end:

@@ -17,7 +17,7 @@ from scipy.signal import lfilter
 from aural.audio import Clip
 from aural.audio.clip import Samples, excerpt
 from aural.audio.steps import Steps, finish
-from aural.errors import OptionError
+from aural.errors import require_known
 from aural.loudness.layouts import (
     AUTO,
     HALF_POWER,
@@ -81,8 +81,7 @@ def downmix(clip: Clip, method: str, layout: str = AUTO, normalise: bool = False
 
 def downmix_steps(clip: Clip, method: str, layout: str = AUTO, normalise: bool = False) -> Steps[Clip]:
     """`downmix` in steps: yields the share done and returns the folded clip."""
-    if method not in METHODS:
-        raise OptionError(f"There is no down-mix {method!r}: choose one of {', '.join(METHODS)}.")
+    require_known("down-mix", method, METHODS)
     name = layout_of(clip, layout)
     if method == "keep" or (clip.channels == 1 and method.startswith("mono")):
         return clip if layout == AUTO else Clip(clip.samples, clip.rate, name)

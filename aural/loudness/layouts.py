@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from aural.audio import Clip
 from aural.audio.files import IMPLIED_LAYOUTS
-from aural.errors import OptionError
+from aural.errors import OptionError, require_known
 
 Matrix = NDArray[np.float64]
 
@@ -58,8 +58,7 @@ def layout_of(clip: Clip, layout: str = AUTO) -> str:
     channels than any layout has.
     """
     if layout != AUTO:
-        if layout not in LAYOUTS:
-            raise OptionError(f"There is no channel layout {layout!r}: choose one of {', '.join(LAYOUTS)}.")
+        require_known("channel layout", layout, LAYOUTS)
         if len(LAYOUTS[layout]) != clip.channels:
             raise OptionError(
                 f"The layout {layout} has {len(LAYOUTS[layout])} channels and the audio {clip.channels}: "

@@ -11,7 +11,7 @@ import numpy as np
 
 from aural.audio import Clip
 from aural.audio.steps import Steps, finish, part
-from aural.errors import InputError, OptionError
+from aural.errors import InputError, OptionError, require, require_known, require_switch
 from aural.loudness.downmix import METHODS, downmix_steps
 from aural.loudness.dynamics import apply_gains_steps, limit_steps, ride_gains
 from aural.loudness.equal_loudness import HIGHEST_PHON, LOWEST_PHON, compensate_steps
@@ -38,18 +38,18 @@ class Options:
     """How to master. What is `None` comes from the target."""
 
     target: str = "spotify"  # a key of TARGETS, or "free" with loudness_lufs given
-    loudness_lufs: float | None = None  # integrated loudness wanted
-    ceiling_dbtp: float | None = None  # largest true peak allowed
-    range_lu: float | None = None  # largest loudness range, where control_range is on
+    loudness_lufs: float | None = None  # integrated loudness wanted, -60 to 0; None: the target's
+    ceiling_dbtp: float | None = None  # largest true peak allowed, -40 to 0; None: the target's
+    range_lu: float | None = None  # 1 to 40, what control_range leads to at most; None: the target's
     downmix: str = "keep"  # a key of METHODS
     layout: str = AUTO  # FFmpeg's name of the channel layout; AUTO: what the file says
     normalise_downmix: bool = False  # divide a linear fold-down by the sum of its coefficients
     limiter: bool = True  # False: one gain for the whole file and nothing else
-    control_range: bool = False  # draw loud and soft passages together until range_lu is met
+    control_range: bool = False  # draw loud and soft passages together until the range is met
     playback_phon: float | None = None  # compensate for playing at this level, ISO 226; None: do not
-    reference_phon: float = 83.0  # the level the mix was made at
-    max_gain_db: float = 40.0  # a file so quiet that it needs more is mostly noise
-    max_limiting_db: float = 12.0  # largest reduction of a peak: more is heard as distortion
+    reference_phon: float = 83.0  # the level the mix was made at, 20 to 90
+    max_gain_db: float = 40.0  # 0 to 80: a file so quiet that it needs more is mostly noise
+    max_limiting_db: float = 12.0  # 0 to 40, how far a peak is pressed down at most
 
 
 @dataclass(frozen=True)
@@ -150,38 +150,30 @@ def resolve_target(options: Options) -> Target:
                 "The free target needs a loudness (loudness_lufs): set one, for example -16 LUFS."
             )
         target = Target("free values", "standard", options.loudness_lufs, -1.0, "the caller")
-    elif options.target in TARGETS:
-        target = TARGETS[options.target]
     else:
-        raise OptionError(
-            f"There is no target {options.target!r}: choose one of {', '.join(TARGETS)} or {FREE}."
-        )
-    if options.downmix not in METHODS:
-        raise OptionError(f"There is no down-mix {options.downmix!r}: choose one of {', '.join(METHODS)}.")
+        require_known("target", options.target, [*TARGETS, FREE])
+        target = TARGETS[options.target]
+    require_known("down-mix", options.downmix, METHODS)
+    for name in ("normalise_downmix", "limiter", "control_range"):
+        require_switch(name, getattr(options, name))
     if options.loudness_lufs is not None:
         target = replace(target, loudness_lufs=options.loudness_lufs, mono_loudness_lufs=None)
     if options.ceiling_dbtp is not None:
         target = replace(target, ceiling_dbtp=options.ceiling_dbtp)
     if options.range_lu is not None:
         target = replace(target, range_max_lu=options.range_lu)
-    _require("loudness", target.loudness_lufs, -60, 0, "LUFS")
-    _require("true-peak ceiling", target.ceiling_dbtp, -40, 0, "dBTP")
-    _require("largest gain", options.max_gain_db, 0, 80, "dB")
-    _require("largest limiting", options.max_limiting_db, 0, 40, "dB")
+    require("loudness", target.loudness_lufs, -60, 0, " LUFS")
+    require("true-peak ceiling", target.ceiling_dbtp, -40, 0, " dBTP")
+    require("largest gain", options.max_gain_db, 0, 80, " dB")
+    require("largest limiting", options.max_limiting_db, 0, 40, " dB")
     if options.playback_phon is not None:
-        _require("listening level", options.playback_phon, LOWEST_PHON, HIGHEST_PHON, "phon")
-        _require("level of the mix", options.reference_phon, LOWEST_PHON, HIGHEST_PHON, "phon")
+        require("listening level", options.playback_phon, LOWEST_PHON, HIGHEST_PHON, " phon")
+        require("level of the mix", options.reference_phon, LOWEST_PHON, HIGHEST_PHON, " phon")
     if options.control_range:
         if target.range_max_lu is None:
             raise OptionError(f"{target.name} names no loudness range (range_lu): set one, for example 8 LU.")
-        _require("loudness range", target.range_max_lu, 1, 40, "LU")
+        require("loudness range", target.range_max_lu, 1, 40, " LU")
     return target
-
-
-def _require(name: str, value: float | None, low: float, high: float, unit: str) -> None:
-    if value is None or not (math.isfinite(value) and low <= value <= high):
-        given = "empty" if value is None else value
-        raise OptionError(f"The {name} must be between {low} and {high} {unit}, not {given}.")
 
 
 def _shape_steps(clip: Clip, options: Options, target: Target) -> Steps[_Track]:

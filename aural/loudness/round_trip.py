@@ -16,7 +16,7 @@ from scipy.signal import get_window, welch
 from aural.audio.clip import Clip, excerpt
 from aural.audio.resample import resample
 from aural.audio.steps import Steps, finish, part
-from aural.errors import InputError, OptionError
+from aural.errors import InputError, OptionError, require, require_known, require_whole
 from aural.vocoding import PHASE_SETTINGS, PhaseSetting, reconstruct_steps
 
 if TYPE_CHECKING:
@@ -54,20 +54,18 @@ class Options:
     rate: int | None = 22_050  # Hz at which the spectrogram is made; None: the clip's own
 
     def __post_init__(self) -> None:
-        if self.phase not in PHASE_SETTINGS:
-            raise OptionError(
-                f'There is no phase setting "{self.phase}": choose {" or ".join(PHASE_SETTINGS)}.'
-            )
+        require_known("phase setting", self.phase, PHASE_SETTINGS)
         if self.mel_bands != 0:
-            _require_whole("number of mel bands (0 for none)", self.mel_bands, 8, 512)
-        _require_whole("window", self.window, 64, 16_384)
-        _require_whole("hop", self.hop, self.window // 64, self.window // 2)
-        _require_whole("number of iterations", self.iterations, 1, 1000)
-        _require_whole("seed", self.seed, 0, 2**32 - 1)
+            require_whole("number of mel bands (0 for none)", self.mel_bands, 8, 512)
+        require_whole("window", self.window, 64, 16_384)
+        require_whole("hop", self.hop, self.window // 64, self.window // 2)
+        require_whole("number of iterations", self.iterations, 1, 1000)
+        require_whole("seed", self.seed, 0, 2**32 - 1)
         if self.rate is not None:
-            _require_whole("rate of the spectrogram", self.rate, 4000, 384_000)
-        if self.momentum is None or not 0 <= self.momentum < 1:
-            raise OptionError(f"The momentum must be 0 or more and below 1, not {self.momentum}.")
+            require_whole("rate of the spectrogram", self.rate, 4000, 384_000)
+        require("momentum", self.momentum, 0, 1)
+        if self.momentum == 1:
+            raise OptionError("With a momentum of 1 Griffin-Lim comes to no end: choose one below 1.")
 
 
 @dataclass(frozen=True)
@@ -235,11 +233,6 @@ def _front_end(options: Options, clip: Clip) -> FrontEnd:
     return front_end
 
 
-def _require_whole(name: str, value: int, low: int, high: int) -> None:
-    if not (isinstance(value, int) and low <= value <= high):
-        raise OptionError(f"The {name} must be a whole number from {low} to {high}, not {value}.")
-
-
 def _decibels(power: ArrayLike) -> Values:
     """Of powers; never less than FLOOR_DB."""
     return 10 * np.log10(np.maximum(power, 10 ** (FLOOR_DB / 10)))
@@ -267,8 +260,8 @@ def leakage(window: int = 1024, zero_padding: int = 8, sine_bins: float | None =
         zero_padding: length of the transform in windows, 1 to 64.
         sine_bins: the sine's frequency in bins; without it, halfway between two at an eighth of the rate.
     """
-    _require_whole("window", window, 64, 16_384)
-    _require_whole("zero-padding factor", zero_padding, 1, 64)
+    require_whole("window", window, 64, 16_384)
+    require_whole("zero-padding factor", zero_padding, 1, 64)
     if sine_bins is None:
         sine_bins = window // 8 + 0.5
     if not 0 < sine_bins < window / 2:
@@ -296,7 +289,7 @@ class AverageSpectrum:
 
 def average_spectrum(clip: Clip, window: int = 4096) -> AverageSpectrum:
     """Power in each frequency bin, averaged over time and channels (Welch 1967, Hann, half overlapping)."""
-    _require_whole("window", window, 64, 16_384)
+    require_whole("window", window, 64, 16_384)
     hop = window - window // 2
     frames = 1 + max(0, clip.frames - window) // hop
     power = np.zeros(window // 2 + 1)

@@ -16,7 +16,7 @@ from aural.audio.bandwidth import Bandwidth, bandwidth_steps
 from aural.audio.comparison import LSD_WINDOW, log_spectral_distances, snr_db
 from aural.audio.files import GIBIBYTE
 from aural.audio.steps import Steps, finish, part
-from aural.errors import InputError, OptionError, require, require_whole
+from aural.errors import InputError, OptionError, require, require_known, require_whole
 from aural.superres.sinc import resampled_length
 from aural.superres.streaming import METHODS as METHODS
 from aural.superres.streaming import SHARE_OF_THE_RATE, Streamer, missing_band
@@ -44,9 +44,9 @@ class Options:
         OptionError: a value out of range, or both a rate and a factor.
     """
 
-    rate: int | None = None  # Hz of the result, 4,000 to 192,000; None: see `result_rate`
-    factor: float | None = None  # ratio of the result's rate to the input's, above 0 to 48
-    method: Method = "default"  # one of METHODS
+    rate: int | None = None  # Hz, 4,000 to 192,000; None: 48,000, or the clip's own if higher
+    factor: float | None = None  # instead of the rate: its ratio to the clip's, above 0 to 48
+    method: Method = "default"  # what makes the missing band, one of METHODS; "sinc" makes none
     bandwidth_hz: float | None = None  # where the input's band ends; None: detected
     what_if_rate: int | None = None  # first cut the clip to this rate, Hz; the result is held against it
 
@@ -56,8 +56,7 @@ class Options:
             value = getattr(self, name)
             if isinstance(value, float) and value.is_integer():
                 object.__setattr__(self, name, int(value))
-        if self.method not in METHODS:
-            raise OptionError(f'There is no method "{self.method}": choose {" or ".join(METHODS)}.')
+        require_known("method", self.method, METHODS)
         if self.rate is not None and self.factor is not None:
             raise OptionError("The rate and the factor both say what the new rate is: give only one of them.")
         if self.rate is not None:

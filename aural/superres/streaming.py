@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from aural import hub
 from aural.audio.clip import Samples, excerpt
 from aural.device import inference, pick_device
-from aural.errors import OptionError
+from aural.errors import require_known
 from aural.superres.sinc import CUTOFF, SincStream, resampled_length
 
 if TYPE_CHECKING:
@@ -80,8 +80,7 @@ class Streamer:
         *,
         level: float = 1.0,
     ) -> None:
-        if method not in METHODS:
-            raise OptionError(f'There is no method "{method}": choose {" or ".join(METHODS)}.')
+        require_known("method", method, METHODS)
         self._rates = rate_in, rate_out
         self._received = self._made = 0
         self.filled_hz = None if method == "sinc" else missing_band(rate_in, rate_out, bandwidth_hz)
