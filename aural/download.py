@@ -1,4 +1,4 @@
-"""A file of a Hub repository, fetched into the Hub cache by a process that ends when the Hub stalls.
+"""Files of a Hub repository, fetched into the Hub cache by a process that ends when the Hub stalls.
 
 huggingface_hub tries a failing Hub again for 23 s and more, and a thread that waits for a socket or a name
 server cannot be ended; a process can. Run as a program this module is that process, so it imports nothing of
@@ -14,16 +14,22 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from huggingface_hub.utils.tqdm import tqdm
 
-PATIENCE_SECONDS = 3.5  # without new bytes; with the start and the end of the process it stays below 5 s
+PATIENCE_SECONDS = 3.5  # without new bytes; with the start and end of the process about 5 s, if not busy
 GRACE_SECONDS = 0.3  # for an interrupted download to remove its partial file
 # New bytes are noticed chunk by chunk. At the library's 10 MB a slow but healthy line would look stalled.
 CHUNK_BYTES = 64 * 1024
+# A process that is killed leaves its partial file in the cache, where no later one takes it up. One that is
+# at work writes to its own all the time.
+STALE_SECONDS = 600
+
+Progress = Callable[[str, int, int], None]  # of a file: its name, the bytes so far, the bytes in all
 
 
 class Unavailable(Exception):  # noqa: N818 - one place does not have the file, the next may
@@ -38,94 +44,205 @@ class Unavailable(Exception):  # noqa: N818 - one place does not have the file, 
 def download(
     repository: str, revision: str, file: str, *, cache: Path, force: bool, patience_seconds: float
 ) -> Path:
-    """Fetch one file into the Hub cache.
+    """Fetch one file into the Hub cache; see `download_all`."""
+    files = {file: force}
+    return download_all(repository, revision, files, cache=cache, patience_seconds=patience_seconds)[file]
+
+
+def download_all(
+    repository: str,
+    revision: str,
+    files: Mapping[str, bool],
+    *,
+    cache: Path,
+    patience_seconds: float,
+    progress: Progress | None = None,
+) -> dict[str, Path]:
+    """Fetch files into the Hub cache, one after the other.
 
     Args:
         repository: "owner/name"; the Hub is the one that HF_ENDPOINT names.
+        files: name -> whether to replace the copy that the cache holds.
         cache: the Hub cache's folder.
-        force: replace the copy that the cache holds.
         patience_seconds: how long the Hub may send nothing new.
+        progress: told of the bytes as they come; None: a bar for each file on stderr.
+
+    Returns:
+        name -> path in the cache.
 
     Raises:
-        Unavailable: the Hub does not have the file, fails, or stalls.
+        Unavailable: the Hub does not have a file, fails, or stalls.
     """
-    order = json.dumps([repository, revision, file, str(cache), force, patience_seconds])
-    finished = subprocess.run(
-        [sys.executable, "-P", __file__, order],
-        stdout=subprocess.PIPE,
-        text=True,
-        check=False,
-        # Telemetry would ask the Hub for a list of its own before the first file.
-        env=os.environ | {"HF_HUB_DISABLE_TELEMETRY": "1"},
-    )
-    if not finished.stdout:
-        raise Unavailable(f"the Hub sent nothing new for {patience_seconds:g} s", "try again later")
-    answer = json.loads(finished.stdout)
-    if "path" not in answer:
+    order = json.dumps([repository, revision, dict(files), str(cache), patience_seconds])
+    bars = _Bars()
+    answer: dict[str, Any] = {}
+    try:
+        # Should this process end, the other one finds nobody who hears its progress, and ends too.
+        with subprocess.Popen(
+            [sys.executable, "-P", __file__, order],
+            stdout=subprocess.PIPE,
+            text=True,
+            # Telemetry would ask the Hub for a list of its own before the first file.
+            env=os.environ | {"HF_HUB_DISABLE_TELEMETRY": "1"},
+        ) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                answer = json.loads(line)
+                if "file" in answer:
+                    (progress or bars.show)(answer["file"], answer["done"], answer["total"])
+    finally:
+        bars.close()
+    if "reason" in answer:
         raise Unavailable(answer["reason"], answer["remedy"])
-    return Path(answer["path"])
+    if "paths" not in answer:
+        raise Unavailable(f"the Hub sent nothing new for {patience_seconds:g} s", "try again later")
+    return {file: Path(path) for file, path in answer["paths"].items()}
+
+
+class _Bars:
+    """A bar on stderr for each file that is told of."""
+
+    def __init__(self) -> None:
+        self._bars: dict[str, Any] = {}
+
+    def show(self, file: str, done: int, total: int) -> None:
+        from tqdm import tqdm
+
+        if file not in self._bars:
+            self._bars[file] = tqdm(
+                desc=file,
+                total=total,
+                unit="B",
+                unit_scale=True,
+                mininterval=0.1 if sys.stderr.isatty() else 2.0,  # a log keeps every state of the bar
+            )
+        bar = self._bars[file]
+        bar.update(done - bar.n)
+        if done >= total:
+            bar.close()
+
+    def close(self) -> None:
+        for bar in self._bars.values():
+            bar.close()
 
 
 class _Watch:
-    """Interrupts the process once nothing new has come for too long."""
+    """Interrupts the process once nothing new has come for too long.
 
-    def __init__(self, patience_seconds: float) -> None:
+    Where another process holds the lock on a file that it is fetching, its bytes count as new.
+    """
+
+    def __init__(self, patience_seconds: float, blobs: Path) -> None:
         self.patience_seconds = patience_seconds
-        self.restart()
+        self.blobs = blobs
+        self.begin()
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have told us to ignore it
         threading.Thread(target=self._run, daemon=True).start()
+
+    def begin(self) -> None:
+        """Another file is next."""
+        self.most_bytes = 0
+        self.restart()
 
     def restart(self) -> None:
         self.ends_at = time.monotonic() + self.patience_seconds
 
     def _run(self) -> None:
         while (left_seconds := self.ends_at - time.monotonic()) > 0:
-            time.sleep(left_seconds)
+            time.sleep(min(left_seconds, 0.2))
+            # After a cut the library may start a file again: what it had already does not count as new.
+            if (partial_bytes := sum(_sizes(self.blobs))) > self.most_bytes:
+                self.most_bytes = partial_bytes
+                self.restart()
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(GRACE_SECONDS)
         os._exit(1)  # a look-up by a hanging name server does not hear the signal
 
 
+def _sizes(blobs: Path) -> list[int]:
+    """Bytes of each partial file."""
+    sizes = []
+    for path in blobs.glob("*.incomplete"):
+        try:
+            sizes.append(path.stat().st_size)
+        except OSError:
+            continue  # it is complete by now
+    return sizes
+
+
 def _fetch(
-    repository: str, revision: str, file: str, cache: str, force: bool, patience_seconds: float
-) -> dict[str, str]:
-    """The body of the process: the file's path, or the reason why there is none and a remedy."""
-    watch = _Watch(patience_seconds)
+    repository: str, revision: str, files: dict[str, bool], cache: str, patience_seconds: float
+) -> dict[str, Any]:
+    """The body of the process: the files' paths, or the reason why there are none and a remedy."""
     from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
 
     constants.DOWNLOAD_CHUNK_SIZE = CHUNK_BYTES
-    try:
-        # One question without retries first: hf_hub_download would repeat a failing one before it says why.
-        get_hf_file_metadata(hf_hub_url(repository, file, revision=revision))
-        path = hf_hub_download(
-            repository,
-            file,
-            revision=revision,
-            cache_dir=cache,
-            force_download=force,
-            tqdm_class=_bar_that_restarts(watch),
-        )
-    except Exception as error:
-        reason, remedy = _explain(error, repository, revision, file)
-        return {"reason": reason, "remedy": remedy}
-    return {"path": path}
+    blobs = Path(cache, f"models--{repository.replace('/', '--')}", "blobs")
+    _remove_stale(blobs)
+    watch = _Watch(patience_seconds, blobs)  # not before: a slow start is not the Hub's fault
+    paths = {}
+    for file, force in files.items():
+        watch.begin()
+        try:
+            # One question without retries first: hf_hub_download would repeat a failing one, then say why.
+            get_hf_file_metadata(hf_hub_url(repository, file, revision=revision))
+            path = hf_hub_download(
+                repository,
+                file,
+                revision=revision,
+                cache_dir=cache,
+                force_download=force,
+                tqdm_class=_bar_that_tells(file, watch),
+            )
+        except Exception as error:
+            reason, remedy = _explain(error, repository, revision, file)
+            return {"reason": reason, "remedy": remedy}
+        paths[file] = path
+        size = Path(path).stat().st_size
+        _say(file=file, done=size, total=size)
+    return {"paths": paths}
 
 
-def _bar_that_restarts(watch: _Watch) -> type[tqdm]:
-    """The library's progress bar; bytes that have not come before restart the watch."""
+def _remove_stale(blobs: Path) -> None:
+    for path in blobs.glob("*.incomplete"):
+        try:
+            if time.time() - path.stat().st_mtime > STALE_SECONDS:
+                path.unlink()
+        except OSError:
+            continue  # somebody else has removed it
+
+
+def _say(**words: object) -> None:
+    print(json.dumps(words), flush=True)
+
+
+def _bar_that_tells(file: str, watch: _Watch) -> type[tqdm]:
+    """A progress bar that shows nothing: it tells of the bytes, and new ones restart the watch."""
     from huggingface_hub.utils.tqdm import tqdm
 
     class Bar(tqdm):
-        received = 0.0
-        furthest = 0.0
+        def __init__(self, *args: Any, **settings: Any) -> None:
+            super().__init__(*args, **settings | {"disable": True})  # type: ignore[no-untyped-call]
+            self.received = self.furthest = settings.get("initial", 0)
+            self.said_at = 0.0
 
-        def update(self, n: float | None = 1) -> bool | None:
+        def update(self, n: float | None = 1) -> None:
             # After a cut the library may start the file again: what it had already does not count as new.
             self.received += n or 0
             if self.received > self.furthest:
                 self.furthest = self.received
                 watch.restart()
-            return super().update(n)  # type: ignore[no-any-return]
+            if self.total and time.monotonic() - self.said_at > 0.1:
+                self.said_at = time.monotonic()
+                _say(file=file, done=int(self.received), total=int(self.total))
+
+        def update_transfer(self, n: float) -> None:
+            """Bytes off the wire, which Xet tells of apart from those that are in the file."""
+            if n > 0:
+                watch.restart()
+
+        def set_transfer_postfix_str(self, *_: object, **__: object) -> None:
+            """Nothing is shown here."""
 
     return Bar
 
@@ -156,6 +273,6 @@ def _explain(error: Exception, repository: str, revision: str, file: str) -> tup
 
 if __name__ == "__main__":
     try:
-        print(json.dumps(_fetch(*json.loads(sys.argv[1]))))
-    except KeyboardInterrupt:
-        sys.exit(1)
+        _say(**_fetch(*json.loads(sys.argv[1])))
+    except (KeyboardInterrupt, BrokenPipeError):
+        os._exit(1)  # at once: whoever was to read what is left in the pipe may be gone

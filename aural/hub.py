@@ -3,6 +3,7 @@
 The files come from the Hub repository that AURAL_HUB_REPO names, out of the Hub cache where they are cached,
 else from `checkpoints/<name>/` (AURAL_CHECKPOINTS names another folder than `checkpoints`). The folder's
 `manifest.json` pins the revision and the sha256 of each file, so every place gives the same bytes or none.
+`python -m aural.hub` brings them to the Hub and from there: see `aural.publishing`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from aural.device import Device, pick_device
-from aural.download import PATIENCE_SECONDS, Unavailable, download
+from aural.download import PATIENCE_SECONDS, Progress, Unavailable, download_all
 from aural.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 Model = TypeVar("Model", bound="nn.Module")
+
+FAILURES = 2  # after which `prefetch` asks no more: one may lie in a file, two in a row lie in the Hub
 
 _log = logging.getLogger(__name__)
 _lock = threading.Lock()  # guards _models; never held while something loads
@@ -117,23 +120,64 @@ def resolve(name: str) -> Checkpoint:
             f"There is no checkpoint {name!r}: choose one that the manifest lists ({known})."
         )
     entry = entries[name]
-    repository = os.environ.get("AURAL_HUB_REPO", "").strip()
+    repository = named_repository()
     failures: list[Unavailable] = []
     if repository:
         try:
-            return _checkpoint(entry, _files_of_hub(entry, repository), f"{repository} at {entry.revision}")
+            return _checkpoint(entry, fetch(entry, repository), f"{repository} at {entry.revision}")
         except Unavailable as failure:
             _log.warning("Checkpoint %r is not taken from the Hub: %s", name, failure)
             failures.append(failure)
-    folder = _folder() / name
-    source = f"{folder}, since {failures[0].reason}" if failures else str(folder)
+    place = folder() / name
+    source = f"{place}, since {failures[0].reason}" if failures else str(place)
     try:
-        return _checkpoint(entry, _files_of_folder(entry, folder), source)
+        return _checkpoint(entry, folder_files(entry), source)
     except Unavailable as failure:
         failures.append(failure)
     reasons = ", and ".join(failure.reason for failure in failures)
     remedies = ", or ".join(failure.remedy for failure in failures)
     raise CheckpointError(f"The checkpoint {name!r} cannot be used, because {reasons}: {remedies}.")
+
+
+def prefetch(progress: Progress | None = None) -> None:
+    """Fetch what the Hub cache lacks of the checkpoints; for the app's start.
+
+    Does nothing where AURAL_HUB_REPO names no repository, and asks the Hub nothing where all is cached. What
+    cannot be had is told in the log; the first use of that checkpoint looks again, there and in the folder.
+
+    Args:
+        progress: told of the bytes as they come; None: a bar for each file on stderr.
+    """
+    repository = named_repository()
+    if not repository:
+        return
+    try:
+        entries = manifest()
+    except CheckpointError as error:
+        _log.warning("No checkpoint is fetched from the Hub: %s", error)
+        return
+    failures = 0
+    for name, entry in entries.items():
+        try:
+            fetch(entry, repository, progress)
+        except Unavailable as failure:
+            _log.warning("Checkpoint %r is not taken from the Hub: %s %s", name, failure, _instead(entry))
+            # One that is not published says nothing about the Hub.
+            failures += entry.revision is not None
+            if failures == FAILURES:
+                _log.warning("The Hub is asked no more until a checkpoint is used.")
+                return
+        else:
+            failures = 0
+
+
+def _instead(entry: Entry) -> str:
+    """A sentence on what the folder has of it."""
+    try:
+        folder_files(entry)
+    except Unavailable as failure:
+        return f"Nor can it be had from the folder: {failure}"
+    return f"It is used from {folder() / entry.name}."
 
 
 def manifest() -> dict[str, Entry]:
@@ -142,7 +186,7 @@ def manifest() -> dict[str, Entry]:
     Raises:
         CheckpointError: the manifest is missing or malformed.
     """
-    path = _folder() / "manifest.json"
+    path = folder() / "manifest.json"
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -172,58 +216,108 @@ def _entry(name: str, fields: object, path: Path) -> Entry:
     )
 
 
-def _folder() -> Path:
+def named_repository() -> str:
+    """The Hub repository that AURAL_HUB_REPO names; empty: none."""
+    return os.environ.get("AURAL_HUB_REPO", "").strip()
+
+
+def folder() -> Path:
+    """The folder of the checkpoints and their manifest."""
     return Path(os.environ.get("AURAL_CHECKPOINTS") or Path(__file__).parents[1] / "checkpoints")
 
 
-def _files_of_hub(entry: Entry, repository: str) -> dict[str, Path]:
-    """The files in the Hub cache, those that are missing or damaged there fetched once; file name -> path."""
-    from huggingface_hub import constants, try_to_load_from_cache
+def fetch(entry: Entry, repository: str, progress: Progress | None = None) -> dict[str, Path]:
+    """The files in the Hub cache, those that are missing or damaged there fetched once; file name -> path.
+
+    Args:
+        progress: told of the bytes as they come; None: a bar for each file on stderr.
+
+    Raises:
+        Unavailable: the Hub fails, or has not the files that the manifest names.
+    """
+    from huggingface_hub import constants
+
+    revision = _revision(entry)
+    paths = cached_files(entry, repository)
+    damaged = differing(entry, paths)
+    # file in the repository -> whether a damaged one in the cache is to be replaced
+    wanted = {
+        f"{entry.name}/{file}": file in damaged
+        for file in entry.sha256
+        if file in damaged or file not in paths
+    }
+    if not wanted:
+        return paths
+    fetched = download_all(
+        repository,
+        revision,
+        wanted,
+        cache=Path(constants.HF_HUB_CACHE),
+        patience_seconds=PATIENCE_SECONDS,
+        progress=progress,
+    )
+    paths |= {remote.removeprefix(f"{entry.name}/"): path for remote, path in fetched.items()}
+    poisoned = differing(entry, paths)
+    for file in poisoned:
+        # Other programs read this cache too: leave them nothing that we would not use ourselves.
+        paths[file].resolve().unlink(missing_ok=True)
+        paths[file].unlink(missing_ok=True)
+    if poisoned:
+        raise Unavailable(
+            f"{repository} sent a {entry.name}/{poisoned[0]} whose sha256 is not the manifest's",
+            "check AURAL_HUB_REPO and the revision in the manifest",
+        )
+    return paths
+
+
+def cached_files(entry: Entry, repository: str) -> dict[str, Path]:
+    """Those of the files that lie in the Hub cache, sound or not, without a request; file name -> path.
+
+    Raises:
+        Unavailable: the repository cannot have such a name, or the checkpoint is not published.
+    """
+    from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
-    if entry.revision is None:
-        raise Unavailable("the manifest names no revision on the Hub", "unset AURAL_HUB_REPO")
     paths = {}
-    for file, digest in entry.sha256.items():
-        remote = f"{entry.name}/{file}"
+    for file in entry.sha256:
         try:
-            cached = try_to_load_from_cache(repository, remote, revision=entry.revision)
+            path = try_to_load_from_cache(repository, f"{entry.name}/{file}", revision=_revision(entry))
         except HFValidationError as error:
             raise Unavailable(f"AURAL_HUB_REPO is {repository!r}", "write it as owner/name") from error
-        path = Path(cached) if isinstance(cached, str) else None
-        if path is None or _sha256(path) != digest:
-            path = download(
-                repository,
-                entry.revision,
-                remote,
-                cache=Path(constants.HF_HUB_CACHE),
-                force=path is not None,
-                patience_seconds=PATIENCE_SECONDS,
-            )
-            if _sha256(path) != digest:
-                # Other programs read this cache too: leave them nothing that we would not use ourselves.
-                path.resolve().unlink()
-                path.unlink(missing_ok=True)
-                raise Unavailable(
-                    f"{repository} sent a {remote} whose sha256 is not the manifest's",
-                    "check AURAL_HUB_REPO and the revision in the manifest",
-                )
-        paths[file] = path
+        if isinstance(path, str):
+            paths[file] = Path(path)
     return paths
 
 
-def _files_of_folder(entry: Entry, folder: Path) -> dict[str, Path]:
-    """The files in the checkpoint's folder; file name -> path."""
+def _revision(entry: Entry) -> str:
+    if entry.revision is None:
+        raise Unavailable(
+            "the manifest names no revision on the Hub", "push it first, or unset AURAL_HUB_REPO"
+        )
+    return entry.revision
+
+
+def folder_files(entry: Entry) -> dict[str, Path]:
+    """The files in the checkpoint's folder; file name -> path.
+
+    Raises:
+        Unavailable: one is missing, or is not the one that the manifest names.
+    """
     remedy = "restore that file with `git checkout` or `git lfs pull`"
-    paths = {file: folder / file for file in entry.sha256}
-    for file, path in paths.items():
-        try:
-            matches = _sha256(path) == entry.sha256[file]
-        except OSError as error:
-            raise Unavailable(f"{path} cannot be read ({error.strerror})", remedy) from error
-        if not matches:
-            raise Unavailable(f"the sha256 of {path} is not the manifest's", remedy)
+    paths = {file: folder() / entry.name / file for file in entry.sha256}
+    try:
+        damaged = differing(entry, paths)
+    except OSError as error:
+        raise Unavailable(f"{error.filename} cannot be read ({error.strerror})", remedy) from error
+    if damaged:
+        raise Unavailable(f"the sha256 of {paths[damaged[0]]} is not the manifest's", remedy)
     return paths
+
+
+def differing(entry: Entry, paths: Mapping[str, Path]) -> list[str]:
+    """Those of the files whose bytes are not the ones that the manifest names; paths: file name -> path."""
+    return [file for file, path in paths.items() if _sha256(path) != entry.sha256[file]]
 
 
 def _sha256(path: Path) -> str:
@@ -287,3 +381,11 @@ def _differences(wanted: Mapping[str, torch.Tensor], found: Mapping[str, torch.T
         if name in found and found[name].shape != tensor.shape
     ]
     return differences[:4] + [f"and {len(differences) - 4} more"] * (len(differences) > 4)
+
+
+if __name__ == "__main__":
+    import sys
+
+    from aural.publishing import main
+
+    sys.exit(main())

