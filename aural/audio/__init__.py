@@ -1,6 +1,6 @@
-"""Audio in, audio out: `Clip`, `read` and `write`."""
+"""Audio in, audio out: `Clip`, `read` and `write`; `probe` tells what a file holds before it is read."""
 
 from aural.audio.clip import Clip
-from aural.audio.files import LIMITS, Limits, read, write
+from aural.audio.files import LIMITS, Facts, Limits, probe, read, write
 
-__all__ = ["LIMITS", "Clip", "Limits", "read", "write"]
+__all__ = ["LIMITS", "Clip", "Facts", "Limits", "probe", "read", "write"]

@@ -11,9 +11,10 @@ from __future__ import annotations
 import struct
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import chain
+from itertools import chain, islice
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -73,6 +74,16 @@ class Limits:
 
 LIMITS = Limits()
 
+
+@dataclass(frozen=True)
+class Facts:
+    """What a file tells of its sound before it is decoded."""
+
+    rate: int  # Hz
+    channels: int
+    seconds: float  # estimated where the file does not tell it
+
+
 ANY_RATE = range(1, 2**31)
 
 
@@ -129,6 +140,8 @@ MASK_OFFSET = 12 + 8 + 20
 
 OPUS_BITS_PER_SECOND = 160_000  # a channel
 
+ESTIMATE_PACKETS = 2_000  # some 20 to 60 s, by which the length of a file is judged that does not tell it
+
 BLOCK_FRAMES = 2**14  # libsndfile's Vorbis encoder overruns its stack when handed minutes at once
 
 
@@ -146,11 +159,25 @@ def read(path: str | PathLike[str], limits: Limits = LIMITS) -> Clip:
     _check_file(path, limits)
     clip = _read_with_soundfile(path, limits) or _read_with_av(path, limits)
     if clip is None:
-        raise InputError(
-            f"{path.name!r} holds no audio that can be read: "
-            "choose a WAV, AIFF, FLAC, OGG, Opus, MP3, M4A, MP4 or WebM file."
-        )
+        raise _no_audio(path)
     return clip.require_finite()
+
+
+def probe(path: str | PathLike[str], limits: Limits = LIMITS) -> Facts:
+    """The rate, the channels and the length of a file's sound, from its header and its first frame.
+
+    That takes milliseconds. The length is the one that the file tells; where it tells none (a browser's
+    recording, bare AAC) it is judged by the time that the first packets fill.
+
+    Raises:
+        InputError: as of `read`, but for what only shows when all is decoded.
+    """
+    path = Path(path)
+    _check_file(path, limits)
+    facts = _probe_with_soundfile(path, limits) or _probe_with_av(path, limits)
+    if facts is None:
+        raise _no_audio(path)
+    return facts
 
 
 def write(clip: Clip, path: str | PathLike[str], encoding: str | None = None) -> Path:
@@ -200,31 +227,55 @@ def _check_file(path: Path, limits: Limits) -> None:
         )
 
 
+def _no_audio(path: Path) -> InputError:
+    return InputError(
+        f"{path.name!r} holds no audio that can be read: "
+        "choose a WAV, AIFF, FLAC, OGG, Opus, MP3, M4A, MP4 or WebM file."
+    )
+
+
 def _read_with_soundfile(path: Path, limits: Limits) -> Clip | None:
     """The clip, or None where the file is better left to FFmpeg."""
+    with _open_sound(path, limits) as sound:
+        if sound is None:
+            return None
+        speakers = None
+        if sound.channels > 2:
+            vorbis = sound.subtype == "VORBIS"
+            speakers = VORBIS_SPEAKERS[sound.channels] if vorbis else _speakers_in_header(path)
+        blocks = sound.blocks(BLOCK_FRAMES, dtype="float32", always_2d=True)
+        try:
+            return _gather(blocks, sound.channels, sound.samplerate, sound.frames, speakers, limits)
+        except soundfile.LibsndfileError:
+            return None  # damaged: FFmpeg gets more out of it
+
+
+def _probe_with_soundfile(path: Path, limits: Limits) -> Facts | None:
+    """The facts, or None where the file is better left to FFmpeg."""
+    with _open_sound(path, limits) as sound:
+        return sound and Facts(sound.samplerate, sound.channels, sound.frames / sound.samplerate)
+
+
+@contextmanager
+def _open_sound(path: Path, limits: Limits) -> Iterator[soundfile.SoundFile | None]:
+    """The file as libsndfile sees it, within the limits; None where it is better left to FFmpeg."""
     with path.open("rb") as handle:
         try:
             # Handed a name, libsndfile would decode unknown bytes as what the suffix says.
             sound = soundfile.SoundFile(handle.fileno(), closefd=False)
         except soundfile.LibsndfileError:
-            return None
+            yield None
+            return
         with sound:
             # libsndfile leaves gaps in an MP3 that is read in blocks, and fails on surround Opus of other
             # encoders. Where a recorder could not go back to write the length, it takes that for 0 in WAV
             # and for 2^63 - 1 in FLAC.
-            vorbis = sound.subtype == "VORBIS"
-            exact = vorbis or sound.format in {"WAV", "WAVEX", "RF64", "AIFF", "FLAC"}
+            exact = sound.subtype == "VORBIS" or sound.format in {"WAV", "WAVEX", "RF64", "AIFF", "FLAC"}
             if not exact or not 0 < sound.frames < 2**62:
-                return None
+                yield None
+                return
             limits.check(sound.channels, sound.samplerate, sound.frames)
-            speakers = None
-            if sound.channels > 2:
-                speakers = VORBIS_SPEAKERS[sound.channels] if vorbis else _speakers_in_header(path)
-            blocks = sound.blocks(BLOCK_FRAMES, dtype="float32", always_2d=True)
-            try:
-                return _gather(blocks, sound.channels, sound.samplerate, sound.frames, speakers, limits)
-            except soundfile.LibsndfileError:
-                return None  # damaged: FFmpeg gets more out of it
+            yield sound
 
 
 def _speakers_in_header(path: Path) -> list[str] | None:
@@ -241,39 +292,100 @@ def _speakers_in_header(path: Path) -> list[str] | None:
 
 def _read_with_av(path: Path, limits: Limits) -> Clip | None:
     """The clip, or None where FFmpeg can make nothing of the file."""
+    with _open_track(path, limits) as track:
+        if track is None:
+            return None
+        # A tenth of a second more takes in the padding at the end.
+        room = track.told_frames + track.rate // 10 if track.told_frames else 0
+        blocks = _av_blocks(chain([track.first], track.others))
+        clip = _gather(blocks, track.channels, track.rate, room, track.speakers, limits)
+        if track.container.format.name.startswith("mov"):
+            # FFmpeg leaves an AAC file's last frame whole. MP4 tells the length in steps of 1 ms or less.
+            surplus = clip.frames - track.told_frames
+            if 0 < surplus < 2_048:
+                clip = clip.with_samples(clip.samples[:, : track.told_frames + track.rate // 1_000])
+        return clip
+
+
+def _probe_with_av(path: Path, limits: Limits) -> Facts | None:
+    """The facts, or None where FFmpeg can make nothing of the file."""
+    with _open_track(path, limits) as track:
+        if track is None:
+            return None
+        seconds = track.told_frames / track.rate or _estimated_seconds(track, path.stat().st_size)
+        limits.check(track.channels, track.rate, round(seconds * track.rate))
+        return Facts(track.rate, track.channels, seconds)
+
+
+def _estimated_seconds(track: _Track, file_bytes: int) -> float:
+    """How long the rest is, if each second of it takes as many bytes as those at the start."""
+    import av
+
+    time_base = track.stream.time_base
+    if time_base is None:
+        return track.first.samples / track.rate
+    start, end, position, packets = track.stream.start_time or 0, 0, 0, 0
+    try:
+        for packet in islice(track.container.demux(track.stream), ESTIMATE_PACKETS):
+            packets += 1
+            if packet.pts is not None:
+                end, position = packet.pts + (packet.duration or 0), (packet.pos or 0) + packet.size
+    except (IndexError, av.FFmpegError):
+        pass  # a damaged end
+    seconds = max(track.first.samples / track.rate, float((end - start) * time_base))
+    return seconds * file_bytes / position if packets == ESTIMATE_PACKETS and position > 0 else seconds
+
+
+@dataclass(frozen=True)
+class _Track:
+    """A container's sound, of which the first frame is decoded."""
+
+    container: InputContainer
+    stream: AudioStream
+    speakers: list[str] | None  # in the stream's order, if it names them
+    told_frames: int  # 0: not told
+    first: AudioFrame
+    others: Iterator[AudioFrame]  # that follow the first
+
+    # The decoded frame is right where a header is not: HE-AAC may announce half its rate.
+    @property
+    def channels(self) -> int:
+        return self.first.layout.nb_channels
+
+    @property
+    def rate(self) -> int:
+        return self.first.sample_rate
+
+
+@contextmanager
+def _open_track(path: Path, limits: Limits) -> Iterator[_Track | None]:
+    """The file's sound, within the limits; None where FFmpeg can make nothing of the file."""
     import av
 
     try:
         container = _open_container(path)
     except av.FFmpegError:
-        return None
+        yield None
+        return
     with container:
         if container.streams.video and not container.streams.audio:
             raise InputError(f"{path.name!r} has no sound: choose a file with an audio track.")
         stream = _audio_stream(container)
         if stream is None:
-            return None
+            yield None
+            return
         speakers, decodable = _take_layout(stream)
         if not decodable:
             raise InputError("The file's speaker layout cannot be read: export it as stereo or 5.1.")
         frames = _av_frames(container, stream)
         first = next(frames, None)
         if first is None:
-            return None
-        # The decoded frame is right where a header is not: HE-AAC may announce half its rate.
-        channels, rate = first.layout.nb_channels, first.sample_rate
-        told_frames = _told_frames(container, stream, rate)
-        limits.check(channels, rate, told_frames)
-        # A tenth of a second more takes in the padding at the end.
-        room = told_frames + rate // 10 if told_frames else 0
-        blocks = _av_blocks(chain([first], frames))
-        clip = _gather(blocks, channels, rate, room, _named(first.layout) or speakers, limits)
-        if container.format.name.startswith("mov"):
-            # FFmpeg leaves an AAC file's last frame whole. MP4 tells the length in steps of 1 ms or less.
-            surplus = clip.frames - told_frames
-            if 0 < surplus < 2_048:
-                clip = clip.with_samples(clip.samples[:, : told_frames + rate // 1_000])
-        return clip
+            yield None
+            return
+        told_frames = _told_frames(container, stream, first.sample_rate)
+        track = _Track(container, stream, _named(first.layout) or speakers, told_frames, first, frames)
+        limits.check(track.channels, track.rate, told_frames)
+        yield track
 
 
 def _open_container(path: Path) -> InputContainer:

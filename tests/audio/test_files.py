@@ -6,15 +6,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
+from typing import BinaryIO
 
 import av
 import numpy as np
 import pytest
 import soundfile
 
-from aural.audio import Clip, Limits, read, write
+from aural.audio import Clip, Limits, probe, read, write
 from aural.audio.clip import Samples
 from aural.audio.files import ENCODINGS
 from aural.errors import AuralError, InputError, OptionError
@@ -294,14 +296,21 @@ def test_an_unusable_file_is_refused_in_a_sentence(
 ) -> None:
     path = tmp_path / "case.wav"
     make(path)
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(InputError, match=message) as of_read:
         read(path)
+    if "not numbers" in message:
+        assert probe(path).channels == 2  # that shows only when all is decoded
+        return
+    with pytest.raises(InputError) as of_probe:
+        probe(path)
+    assert str(of_probe.value) == str(of_read.value)
 
 
 @pytest.mark.parametrize("name", ["nothing\0here.wav", "", "x" * 300, "/dev/zero"])
 def test_a_hostile_name_is_refused_in_a_sentence(name: str) -> None:
-    with pytest.raises(InputError):
-        read(name)
+    for function in (read, probe):
+        with pytest.raises(InputError):
+            function(name)
 
 
 def test_three_hours_are_refused_without_decoding_them(tmp_path: Path) -> None:
@@ -310,6 +319,56 @@ def test_three_hours_are_refused_without_decoding_them(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"180\.0 minutes"):
         read(tmp_path / "long.wav")
     assert time.perf_counter() - start < 0.2
+
+
+@pytest.mark.parametrize("suffix", [*FFMPEG_FILES, "wav", "ogg"])
+def test_a_file_tells_its_facts_before_it_is_read(tmp_path: Path, suffix: str) -> None:
+    samples, path = noise(2, 150_000), tmp_path / f"sound.{suffix}"
+    if suffix in FFMPEG_FILES:
+        encode(path, samples, FFMPEG_FILES[suffix], "stereo")
+    else:
+        write(Clip(samples, RATE), path)
+    facts, clip = probe(path), read(path)
+    assert (facts.rate, facts.channels) == (clip.rate, clip.channels) == (RATE, 2)
+    assert facts.seconds == pytest.approx(clip.seconds, abs=0.03)
+
+
+def write_without_length(path: Path, seconds: int) -> Path:
+    """A recording as a browser makes it: it cannot go back to write the length at the file's start."""
+    with path.open("wb") as file, av.open(Unseekable(file), "w", format="webm") as container:
+        stream = container.add_stream("libopus", rate=RATE, layout="mono")
+        stream.bit_rate = 32_000
+        for start in range(0, seconds * RATE, 960):
+            frame = av.AudioFrame.from_ndarray(0.2 * noise(1, 960), "flt", "mono")
+            frame.sample_rate, frame.pts, frame.time_base = RATE, start, Fraction(1, RATE)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+class Unseekable:
+    """A file that only takes more."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.write = file.write
+
+
+@pytest.mark.parametrize("seconds", [3, 90])
+def test_a_length_that_no_header_tells_is_estimated(tmp_path: Path, seconds: int) -> None:
+    path = write_without_length(tmp_path / "recorded.webm", seconds)
+    with av.open(path) as container:
+        assert container.duration is None and container.streams.audio[0].duration is None
+    # 90 s are more packets than are looked at.
+    assert probe(path).seconds == pytest.approx(seconds, rel=0.05)
+    bare = encode(tmp_path / "bare.aac", np.tile(tones(1), 3), "aac", "mono")
+    bare.write_bytes((seconds // 3) * bare.read_bytes())
+    assert probe(bare).seconds == pytest.approx(read(bare).seconds, rel=0.02)
+
+
+def test_an_estimated_length_is_held_to_the_limit_before_anything_is_decoded(tmp_path: Path) -> None:
+    path = write_without_length(tmp_path / "recorded.webm", 6)
+    with pytest.raises(InputError, match=r"lasts 0\.1 minutes and the limit is 0\.05:"):
+        probe(path, Limits(minutes=0.05))
 
 
 def test_a_length_that_no_header_tells_is_held_to_the_limit_too(tmp_path: Path) -> None:
@@ -382,6 +441,8 @@ def test_no_content_at_all_ends_in_a_traceback(tmp_path: Path) -> None:
             case 3:
                 content = bytearray(random.bytes(5_000)) if trial % 2 else content[:64] + random.bytes(5_000)
         path.write_bytes(content)
+        with suppress(AuralError):
+            assert probe(path).seconds >= 0
         try:
             assert read(path).require_finite().frames > 0
             read_without_error += 1
