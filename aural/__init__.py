@@ -8,6 +8,7 @@
 >>> write(aural.master(clip, target="spotify").clip, "memo.wav")   # doctest: +SKIP
 >>> write(aural.enhance(clip).clip, "studio.wav")                  # doctest: +SKIP
 >>> write(aural.super_resolve(clip, rate=48_000).clip, "full-band.wav")   # doctest: +SKIP
+>>> write(aural.release(clip, target="spotify").clip, "release.wav")       # doctest: +SKIP
 >>> write(aural.generate("dog", seed=0).clips[0], "dog.wav")       # doctest: +SKIP
 """
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from aural.loudness.meter import Loudness
     from aural.loudness.pipeline import Result as Mastered
     from aural.loudness.round_trip import Result as Resynthesized
+    from aural.release.pipeline import Result as Released
     from aural.superres.pipeline import Result as SuperResolved
 
 __version__ = "0.1.0"
@@ -33,6 +35,7 @@ __all__ = [
     "master",
     "master_album",
     "measure",
+    "release",
     "resynthesize",
     "super_resolve",
 ]
@@ -88,6 +91,14 @@ def super_resolve(clip: Clip, **options: Any) -> SuperResolved:
     """Make the band that a clip lacks, at any rate; keywords: `aural.superres.pipeline.Options`."""
     from aural.superres.pipeline import Options
     from aural.superres.pipeline import super_resolve as run
+
+    return run(clip, Options(**options))
+
+
+def release(clip: Clip, **options: Any) -> Released:
+    """Enhance, super-resolve and master a clip; keywords: `aural.release.pipeline.Options`."""
+    from aural.release.pipeline import Options
+    from aural.release.pipeline import release as run
 
     return run(clip, Options(**options))
 

@@ -1,0 +1,282 @@
+"""The verbs from a shell: `python -m aural enhance memo.m4a podcast.wav --preset podcast`.
+
+Exit codes: 0, all is done; 1, something that the caller can mend, which the last line says; 2, wrong usage;
+3, some files of a folder could not be done; 130, interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import re
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from aural import jobs
+from aural.audio.files import ENCODINGS
+from aural.audio.steps import Steps
+from aural.errors import AuralError, OptionError
+from aural.options import REQUIRED, Field, describe, parse
+
+DONE, MENDABLE, SOME_FAILED, INTERRUPTED = 0, 1, 3, 130
+SECONDS_BETWEEN_UPDATES = 0.1
+BAR_WIDTH = 24  # characters
+SETTING = "set_"  # before the names of the verb's settings, so that none meets another argument
+# What the report tells of a result: column, name, unit.
+FIGURES = (
+    ("integrated_lufs", "", "LUFS"),
+    ("true_peak_dbtp", "true peak ", "dBTP"),
+    ("range_lu", "range ", "LU"),
+)
+
+T = TypeVar("T")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a verb as a shell's arguments say; returns the exit code. Wrong usage leaves with 2."""
+    arguments = _spelt(sys.argv[1:] if arguments is None else arguments)
+    given = _parser(arguments).parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # the bytes of a file's name need not be text
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        return _run(given)
+    except AuralError as error:
+        print(error, file=sys.stderr)
+        return MENDABLE
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _spelt(arguments: Sequence[str]) -> list[str]:
+    """The arguments with names as the parser has them: "super-resolve" and "--loudness_lufs" are understood.
+
+    >>> _spelt(["super-resolve", "my_memo.wav", "--what_if_rate=8000"])
+    ['super_resolve', 'my_memo.wav', '--what-if-rate=8000']
+    """
+    spelt = []
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        is_option = argument.startswith("--")
+        spelt.append(f"{name.replace('_', '-')}{equals}{value}" if is_option else argument)
+    return [spelt[0].replace("-", "_"), *spelt[1:]] if spelt and not spelt[0].startswith("-") else spelt
+
+
+def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser, with the settings of the verb that the arguments name; those of others are not loaded."""
+    parser = argparse.ArgumentParser(
+        prog="python -m aural",
+        description="Measure, master, enhance, super-resolve and make sounds.",
+        epilog="The settings of a verb: python -m aural VERB --help.",
+        allow_abbrev=False,
+    )
+    commands = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for verb in jobs.VERBS.values():
+        command = commands.add_parser(verb.name, help=verb.help, description=verb.help, allow_abbrev=False)
+        if arguments and arguments[0] == verb.name:
+            _add_files(command, verb)
+            for field in describe(verb.options):
+                _add_setting(command, field)
+    return parser
+
+
+def _add_files(command: argparse.ArgumentParser, verb: jobs.Verb) -> None:
+    if verb.name == "generate":
+        command.add_argument("label", help="the class, as in dog, rain, church_bells")
+        command.add_argument(
+            "--source", type=Path, metavar="FILE", help="a sound to vary, whose gap to fill, or to extend"
+        )
+    else:
+        command.add_argument(
+            "source", type=Path, metavar="IN", help="an audio or video file, or a folder of them"
+        )
+    if verb.ending is not None:
+        formats = sorted({encoding.suffix[1:] for encoding in ENCODINGS.values()})
+        command.add_argument(
+            "output",
+            type=Path,
+            metavar="OUT",
+            help=f"the result, whose suffix chooses the format ({', '.join(formats)}); or a folder",
+        )
+        command.add_argument(
+            "--format", choices=formats, default="wav", help="of results in a folder (default: wav)"
+        )
+        command.add_argument("--force", action="store_true", help="overwrite what is there already")
+    command.add_argument("--json", action="store_true", help="print the figures as JSON")
+    command.add_argument("--quiet", action="store_true", help="show no progress, and tell of failures only")
+
+
+def _add_setting(command: argparse.ArgumentParser, field: Field) -> None:
+    if field.default is REQUIRED:
+        return  # the class of `generate`, which comes first
+    name = f"--{field.name.replace('_', '-')}"
+    help_text = re.sub(r"\bNone\b", "none", field.help)  # as one types it here
+    settings: dict[str, Any] = {
+        "dest": f"{SETTING}{field.name}",
+        "default": argparse.SUPPRESS,
+        "help": f"{help_text} (default: {_shown(field.default)})".replace("%", "%%"),
+    }
+    if field.kind is bool:
+        command.add_argument(name, action=argparse.BooleanOptionalAction, **settings)
+        return
+
+    def value(text: str) -> Any:
+        try:
+            return parse(field, text)
+        except OptionError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    metavar = "|".join(field.choices) if field.choices else field.kind.__name__.upper()
+    command.add_argument(name, type=value, metavar=metavar, **settings)
+
+
+def _shown(default: Any) -> str:
+    if isinstance(default, bool):
+        return "on" if default else "off"
+    return "none" if default is None else str(default)
+
+
+def _run(given: argparse.Namespace) -> int:
+    """Do what was asked for; returns the exit code."""
+    verb = jobs.VERBS[given.verb]
+    settings = {
+        name.removeprefix(SETTING): value for name, value in vars(given).items() if name.startswith(SETTING)
+    }
+    if verb.name == "generate":
+        settings["label"] = given.label
+    options = verb.options(**settings)
+    if verb.name != "generate" and given.source.is_dir():
+        return _run_folder(verb, options, given)
+    source, output = given.source, _output(verb, given)
+    if output is not None:
+        _require_free(jobs.outputs(output, getattr(options, "count", 1)), given)
+    name = given.label if source is None else source.name
+    done = _Bar(given.quiet).follow(jobs.run_steps(verb.name, source, output, options), name)
+    row = {
+        **done.row,
+        "file": "" if source is None else str(source),
+        "output": "" if done.output is None else str(done.output),
+    }
+    if given.json:
+        _print_json({**row, "figures": done.figures})
+    elif not given.quiet:
+        _report(row, done.figures)
+    return DONE
+
+
+def _output(verb: jobs.Verb, given: argparse.Namespace) -> Path | None:
+    """Where the result of one file goes: as given, or into the folder given, named after the source."""
+    if verb.ending is None:
+        return None
+    output: Path = given.output
+    if output.suffix and not output.is_dir():
+        return output
+    if given.source is None:
+        return output / f"{given.label.strip().replace(' ', '_')}.{given.format}"
+    return output / f"{given.source.stem}-{_ending(verb, given)}"
+
+
+def _ending(verb: jobs.Verb, given: argparse.Namespace) -> str | None:
+    """The end of a result's name, in the format asked for."""
+    return None if verb.ending is None else str(Path(verb.ending).with_suffix(f".{given.format}"))
+
+
+def _require_free(outputs: Sequence[Path], given: argparse.Namespace) -> None:
+    taken = [path for path in outputs if path.exists()]
+    if taken and not given.force:
+        others = f" and {len(taken) - 1} more are" if len(taken) > 1 else " is"
+        raise OptionError(
+            f"{str(taken[0])!r}{others} there already: give another name, or --force to overwrite."
+        )
+
+
+def _run_folder(verb: jobs.Verb, options: Any, given: argparse.Namespace) -> int:
+    """All files of a folder, one after the other; one that cannot be done does not stop the rest."""
+    folder = given.source
+    out_folder: Path | None = None if verb.ending is None else given.output
+    if out_folder is not None and out_folder.exists() and not out_folder.is_dir():
+        raise OptionError(f"{str(out_folder)!r} is a file: for the results of a folder, give a folder.")
+    tasks = jobs.planned(folder, out_folder or folder, _ending(verb, given))
+    _require_free([output for _, output in tasks if output is not None], given)
+    rows, failures = [], 0
+    bar = _Bar(given.quiet)
+    for number, (source, output) in enumerate(tasks, start=1):
+        name = str(source.relative_to(folder))
+        try:
+            steps = jobs.run_steps(verb.name, source, output, options)
+            done = bar.follow(steps, f"{number}/{len(tasks)} {name}")
+            row, figures = done.row, done.figures
+        except AuralError as error:
+            print(f"{name}: {error}", file=sys.stderr)
+            row, figures = jobs.failed(source, error), {}
+            failures += 1
+        row = {**row, "file": name}
+        if row["output"] and out_folder is not None and output is not None:
+            row["output"] = str(output.relative_to(out_folder))
+        rows.append({**row, "figures": figures})
+        if not (given.json or given.quiet or row["error"]):
+            _report(row, figures)
+    if given.json:
+        _print_json(rows)
+    if failures:
+        print(f"{failures} of {len(tasks)} files could not be done.", file=sys.stderr)
+    return SOME_FAILED if failures else DONE
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, indent=2))
+
+
+def _report(row: dict[str, Any], figures: dict[str, Any]) -> None:
+    """A result in two lines for people."""
+    others = "".join(f", {name}" for name in figures.get("files", [])[1:])
+    print(f"{row['output'] or row['file']}{others}: {row['message']}".removesuffix(": "))
+    parts = []
+    for column, name, unit in FIGURES:
+        if row[column] is None:
+            continue
+        before = row.get(f"{column}_before")
+        was = "" if before is None else f" (before {before:.1f})"
+        parts.append(f"{name}{row[column]:.1f} {unit}{was}")
+    channels = {1: "mono", 2: "stereo"}.get(row["channels"], f"{row['channels']} channels")
+    length, rate = f"{row['seconds']:.2f} s", f"{row['rate']} Hz"
+    print(f"  {', '.join([*parts, length, rate, channels])}")
+
+
+class _Bar:
+    """A line on a terminal that shows how far the work is; elsewhere, or if it is to be quiet, nothing."""
+
+    def __init__(self, quiet: bool) -> None:
+        self.is_shown = sys.stderr.isatty() and not quiet
+
+    def follow(self, steps: Steps[T], name: str) -> T:
+        """Run the steps to their end and hand back the result; the line is gone then."""
+        shown = -SECONDS_BETWEEN_UPDATES
+        try:
+            while True:
+                share = next(steps)
+                if self.is_shown and time.monotonic() - shown >= SECONDS_BETWEEN_UPDATES:
+                    self._draw(share, name)
+                    shown = time.monotonic()
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+        finally:
+            steps.close()
+            if self.is_shown:
+                print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+    def _draw(self, share: float, name: str) -> None:
+        filled = round(share * BAR_WIDTH)
+        line = f"{'█' * filled}{'░' * (BAR_WIDTH - filled)} {share:4.0%} {name}"
+        columns = shutil.get_terminal_size().columns
+        print(f"\r{line[: columns - 1]}\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

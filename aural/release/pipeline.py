@@ -1,0 +1,148 @@
+"""Enhance -> super-resolve -> master: from a phone's recording to what can be released.
+
+Importing this module does not import torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any
+
+from aural.audio import Clip
+from aural.audio.resample import resample
+from aural.audio.steps import Steps, finish, part
+from aural.enhancement import pipeline as enhancement
+from aural.enhancement.finish import FINISHES
+from aural.enhancement.pipeline import PRESETS as PRESETS
+from aural.errors import require_known
+from aural.loudness import pipeline as mastering
+from aural.loudness.downmix import METHODS as METHODS
+from aural.loudness.targets import TARGETS as TARGETS
+from aural.superres import pipeline as superres
+
+# Where the stages end in the progress, by what they take where there is something to do in each.
+ENHANCED, SUPER_RESOLVED = 0.6, 0.93
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to release a recording as.
+
+    Raises:
+        OptionError: a value that one of the stages cannot use.
+    """
+
+    preset: str = "podcast"  # of the enhancement and its finish, one of PRESETS
+    strength: float = 1.0  # of the enhancement, 0 to 1; 0 leaves it out, and its finish too
+    completion: bool = True  # whether the enhancement makes what the phone lost above its band
+    rate: int | None = 48_000  # Hz of the result; None: 48 kHz, or the recording's own where that is higher
+    target: str = "apple_podcasts"  # sets loudness and true peak, one of TARGETS
+    downmix: str = "keep"  # before the loudness is set, one of METHODS
+    seed: int = 0  # of the enhancement, 0 to 2³² - 1
+
+    def __post_init__(self) -> None:
+        require_known("preset", self.preset, PRESETS)
+        require_known("target", self.target, TARGETS)  # not the free one, which needs figures of its own
+        resolving = _super_resolution(self)
+        object.__setattr__(self, "rate", resolving.rate)  # programs send 48000.0 for 48000
+        mastering.resolve_target(_mastering(self))
+        _enhancement(self)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What can be released, and what each stage made on the way to it."""
+
+    clip: Clip  # that of `mastered`
+    enhanced: enhancement.Result  # of the recording
+    super_resolved: superres.Result  # of the enhanced clip, at the rate of the result if that is lower
+    mastered: mastering.Result  # of the super-resolved clip
+    message: str  # what the stages found and did, in words
+
+    def figures(self) -> dict[str, Any]:
+        """The figures for people and programs, of each stage too."""
+        return {
+            "message": self.message,
+            "enhanced": self.enhanced.figures(),
+            "super_resolved": self.super_resolved.figures(),
+            "mastered": self.mastered.figures(),
+        }
+
+
+def release(clip: Clip, options: Options | None = None) -> Result:
+    """Enhance, super-resolve and master a clip.
+
+    The preset's finish keeps its high-pass, compressor and de-esser, but goes to the loudness of the target
+    in place of its own, so that no peak is limited for a loudness that is then taken back. The mastering at
+    the end sets loudness and true peak anew, since what super-resolution adds has both.
+
+    Args:
+        clip: any rate from 4 kHz, 10 ms at least.
+
+    Raises:
+        InputError: audio that one of the stages cannot use.
+        OptionError: settings that do not fit the clip.
+        CheckpointError: a model cannot be had.
+    """
+    return finish(release_steps(clip, options))
+
+
+def release_steps(clip: Clip, options: Options | None = None) -> Steps[Result]:
+    """`release` in steps: yields the share done, 0 to 1, and returns the result."""
+    options = options or Options()
+    _require_fitting(clip, options)
+    enhancing = enhancement.enhance_steps(clip, _enhancement(options, clip))
+    enhanced = yield from part(enhancing, 0.0, ENHANCED)
+    # What a lower rate cannot hold is given up here: the next stage refuses to cut into a band.
+    source = resample(enhanced.clip, min(clip.rate, options.rate or clip.rate))
+    resolving = superres.super_resolve_steps(source, _super_resolution(options))
+    resolved = yield from part(resolving, ENHANCED, SUPER_RESOLVED)
+    mastered = yield from part(mastering.master_steps(resolved.clip, _mastering(options)), SUPER_RESOLVED, 1)
+    return Result(
+        clip=mastered.clip,
+        enhanced=enhanced,
+        super_resolved=resolved,
+        mastered=mastered,
+        message=f"{_found(enhanced)} {resolved.message} {mastered.message}",
+    )
+
+
+def _enhancement(options: Options, clip: Clip | None = None) -> enhancement.Options:
+    """Those of the first stage; without a clip, of one channel."""
+    channels = 1 if clip is None or options.downmix.startswith("mono") else clip.channels
+    has_finish = FINISHES.get(options.preset) is not None
+    return enhancement.Options(
+        preset=options.preset,
+        strength=options.strength,
+        completion=options.completion,
+        loudness_lufs=TARGETS[options.target].loudness_for(channels) if has_finish else None,
+        seed=options.seed,
+    )
+
+
+def _super_resolution(options: Options) -> superres.Options:
+    return superres.Options(rate=options.rate)
+
+
+def _mastering(options: Options) -> mastering.Options:
+    return mastering.Options(target=options.target, downmix=options.downmix)
+
+
+def _require_fitting(clip: Clip, options: Options) -> None:
+    """Refuse a clip that a later stage would refuse, before the first one takes its minutes."""
+    is_lower = options.rate is not None and options.rate < clip.rate
+    # A stage makes its checks before its first step.
+    stages: tuple[Generator[float, None, Any], ...] = (
+        superres.super_resolve_steps(clip, superres.Options() if is_lower else _super_resolution(options)),
+        mastering.master_steps(clip, _mastering(options)),
+    )
+    for steps in stages:
+        next(steps, None)
+        steps.close()
+
+
+def _found(enhanced: enhancement.Result) -> str:
+    """What the first stage says, but for the loudness of its finish, which is not the last word."""
+    finished = enhanced.finished
+    return enhanced.message if finished is None else enhanced.message.removesuffix(finished.message).strip()

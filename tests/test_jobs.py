@@ -1,0 +1,240 @@
+"""One file through one verb: the library's own samples, a row of figures, and no output but a whole one."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+import aural
+from aural import jobs
+from aural.audio import Clip, read, write
+from aural.audio.steps import finish
+from aural.errors import InputError, OptionError
+from aural.jobs import COLUMNS, VERBS, MeasureOptions, failed, planned, run_steps, sources
+
+pytestmark = pytest.mark.usefixtures("tiny_checkpoints")
+
+ROOT = Path(__file__).parents[1]
+RATE = 16_000
+# Verb -> settings with which it is quick, and others than its own.
+SETTINGS: dict[str, dict[str, Any]] = {
+    "master": {"target": "ebu_r128"},
+    "resynthesize": {"phase": "original", "mel_bands": 0},
+    "enhance": {"preset": "podcast", "strength": 0.5},
+    "degrade": {"preset": "phone_call", "seed": 3},
+    "super_resolve": {"rate": 24_000},
+    "release": {"target": "spotify"},
+}
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Path:
+    """A decaying tone over noise, 2 s of stereo."""
+    generator = np.random.default_rng(0)
+    time = np.arange(2 * RATE) / RATE
+    tone = np.sin(2 * np.pi * 220 * time) * np.exp(-4 * (time % 0.5))
+    samples = np.stack((0.2 * tone, 0.1 * tone)) + 0.005 * generator.standard_normal((2, time.size))
+    return write(Clip(samples.astype(np.float32), RATE), tmp_path / "memo.wav")
+
+
+def run(verb: str, source: Path | None, output: Path | None = None, **settings: Any) -> jobs.Done:
+    return finish(run_steps(verb, source, output, VERBS[verb].options(**settings)))
+
+
+@pytest.mark.parametrize("verb", SETTINGS)
+def test_a_verb_writes_what_the_library_makes(verb: str, recording: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out" / "result.wav"
+    done = run(verb, recording, output, **SETTINGS[verb])
+    result = getattr(aural, verb)(read(recording), **SETTINGS[verb])
+    clip = result if isinstance(result, Clip) else result.clip
+    peak = np.abs(clip.samples).max()
+    expected = write(clip, tmp_path / "expected.wav", "wav32f" if peak > 1 else "wav24")
+    assert output.read_bytes() == expected.read_bytes()
+    assert done.output == output
+
+    before, after = aural.measure(read(recording)).figures(), aural.measure(clip).figures()
+    row = done.row
+    assert tuple(row) == COLUMNS
+    assert (row["file"], row["output"], row["error"]) == ("memo.wav", "result.wav", "")
+    assert row["integrated_lufs_before"] == before["integrated_lufs"]
+    assert row["true_peak_dbtp_before"] == before["true_peak_dbtp"]
+    for name in ("seconds", "rate", "channels", "integrated_lufs", "true_peak_dbtp", "range_lu"):
+        assert row[name] == after[name], name
+    assert row["message"].endswith(".")
+    json.dumps([done.row, done.figures], allow_nan=False)
+
+
+def test_measure_writes_nothing_and_tells_all_figures(recording: Path, tmp_path: Path) -> None:
+    before = sorted(tmp_path.iterdir())
+    done = run("measure", recording)
+    assert done.output is None and sorted(tmp_path.iterdir()) == before
+    assert done.figures == aural.measure(read(recording)).figures()
+    assert tuple(done.row) == COLUMNS
+    assert done.row["integrated_lufs"] == done.figures["integrated_lufs"]
+    assert done.row["integrated_lufs_before"] is None
+
+
+def test_generate_needs_no_file_and_numbers_several(tmp_path: Path) -> None:
+    done = run("generate", None, tmp_path / "dog.flac", label="dog", count=2, steps=2, seconds=0.5, seed=4)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dog-1.flac", "dog-2.flac"]
+    assert done.output == tmp_path / "dog-1.flac"
+    assert done.figures["files"] == ["dog-1.flac", "dog-2.flac"]
+    clips = aural.generate("dog", count=2, steps=2, seconds=0.5, seed=4).clips
+    for name, clip in zip(done.figures["files"], clips, strict=True):
+        np.testing.assert_allclose(read(tmp_path / name).samples, clip.samples, atol=2**-23)
+    assert done.figures["seed"] == 4 and len(done.figures["guesses"]) == 2
+    assert (done.row["file"], done.row["integrated_lufs_before"]) == ("", None)
+    json.dumps(done.figures)
+
+
+def test_generate_varies_a_file(recording: Path, tmp_path: Path) -> None:
+    done = run("generate", recording, tmp_path / "crow.wav", label="crow", steps=2, seed=1)
+    assert done.row["file"] == "memo.wav" and done.row["seconds"] == pytest.approx(2, abs=0.05)
+
+
+def test_what_exceeds_full_scale_keeps_its_peaks_in_wav_and_is_told_of_in_flac(tmp_path: Path) -> None:
+    loud = write(Clip(np.full((1, 1_000), 1.5, np.float32), RATE), tmp_path / "loud.wav", "wav32f")
+    settings = {"phase": "original", "mel_bands": 0, "rate": None}
+    kept = run("resynthesize", loud, tmp_path / "kept.wav", **settings)
+    clipped = run("resynthesize", loud, tmp_path / "clipped.flac", **settings)
+    assert soundfile.info(tmp_path / "kept.wav").subtype == "FLOAT"
+    assert read(tmp_path / "kept.wav").samples.max() == pytest.approx(1.5, abs=0.1)
+    assert "clipped" in clipped.row["message"] and "clipped" not in kept.row["message"]
+
+
+@pytest.mark.parametrize(
+    ("source", "output", "match"),
+    [
+        ("memo.wav", "memo.wav", "itself"),
+        ("memo.wav", "folder/../memo.wav", "itself"),
+        ("memo.wav", "memo.doc", "format"),
+        ("memo.wav", "memo", "format"),
+        ("memo.wav", "memo.wav/result.wav", "folder"),
+    ],
+)
+def test_an_output_that_cannot_be_written_is_refused(
+    source: str, output: str, match: str, recording: Path
+) -> None:
+    before = recording.read_bytes()
+    with pytest.raises(OptionError, match=match):
+        run("master", recording.parent / source, recording.parent / output)
+    assert recording.read_bytes() == before
+
+
+def test_a_file_that_cannot_be_read_gets_a_row_with_the_reason(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as raised:
+        run("measure", tmp_path / "missing.wav")
+    row = failed(tmp_path / "missing.wav", raised.value)
+    assert tuple(row) == COLUMNS
+    assert (row["file"], row["error"]) == ("missing.wav", str(raised.value))
+    assert row["integrated_lufs"] is None
+
+
+def test_too_little_memory_is_told_in_words(recording: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(_: Path) -> Clip:
+        raise MemoryError
+
+    monkeypatch.setattr(jobs, "read", fails)
+    with pytest.raises(InputError, match="shorter"):
+        run("measure", recording)
+
+
+def test_the_steps_rise_and_closing_them_leaves_no_output(recording: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out" / "result.wav"
+    options = VERBS["release"].options()
+    shares = list(run_steps("release", recording, output, options))
+    assert shares == sorted(shares) and shares[0] == 0 and shares[-1] == 1
+    output.unlink()
+    steps = run_steps("release", recording, output, options)
+    while next(steps) < 0.5:
+        pass
+    steps.close()
+    assert not list(output.parent.iterdir())
+
+
+@pytest.mark.parametrize("failure", [KeyboardInterrupt, OSError])
+def test_a_write_that_ends_midway_leaves_no_output(
+    failure: type[BaseException], recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = soundfile.SoundFile.write
+
+    def cut(self: soundfile.SoundFile, data: Any) -> None:
+        whole(self, data[:100])
+        raise failure("the disk is full")
+
+    monkeypatch.setattr(soundfile.SoundFile, "write", cut)
+    with pytest.raises((failure, OptionError)):
+        run("master", recording, tmp_path / "out" / "result.wav")
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_sources_are_found_by_suffix_below_a_folder_but_not_where_it_is_hidden(tmp_path: Path) -> None:
+    names = ["b.WAV", "a.mp3", "talks/c.m4a", "talks/clip.mp4", "notes.txt", ".hidden.wav", ".trash/d.wav"]
+    for name in names:
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    found = [str(path.relative_to(tmp_path)) for path in sources(tmp_path)]
+    assert found == ["a.mp3", "b.WAV", "talks/c.m4a", "talks/clip.mp4"]
+    with pytest.raises(InputError, match="no folder"):
+        sources(tmp_path / "nowhere")
+
+
+def test_results_are_laid_out_as_their_sources_and_never_meet(tmp_path: Path) -> None:
+    folder, out = tmp_path / "memos", tmp_path / "memos" / "done"
+    for name in ("talks/a.m4a", "talks/A.wav", "b.wav", "done/old-enhanced.wav"):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    pairs = {
+        str(source.relative_to(folder)): str(output.relative_to(out))
+        for source, output in planned(folder, out, "enhanced.wav")
+        if output is not None
+    }
+    assert pairs == {
+        "b.wav": "b-enhanced.wav",
+        "talks/A.wav": "talks/A.wav-enhanced.wav",
+        "talks/a.m4a": "talks/a.m4a-enhanced.wav",
+    }
+    assert len(planned(folder, folder, None)) == 4
+    with pytest.raises(InputError, match="same"):
+        planned(folder, folder, "enhanced.wav")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="no audio"):
+        planned(tmp_path / "empty", out, None)
+
+
+def test_every_verb_of_the_library_is_there_with_its_options() -> None:
+    assert set(VERBS) == set(aural.__all__) - {"master_album"}
+    for name, verb in VERBS.items():
+        assert verb.name == name and verb.help.endswith(".")
+        assert (verb.ending is None) == (name == "measure")
+    assert asdict(MeasureOptions()) == {"layout": "auto"}
+
+
+def test_release_can_be_called_before_and_after_its_package_takes_its_place() -> None:
+    code = """
+import types, aural
+from aural.errors import OptionError
+for kind in (types.FunctionType, types.ModuleType):
+    assert isinstance(aural.release, kind), aural.release
+    try:
+        aural.release(None, target="nowhere")
+    except OptionError as error:
+        print(error)
+"""
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert run.stdout.count('no target "nowhere"') == 2
+
+
+def test_release_is_a_verb_beside_its_package(recording: Path) -> None:
+    made = aural.release(read(recording), target="spotify")
+    assert made.mastered.target_lufs == -14
