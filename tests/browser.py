@@ -12,7 +12,11 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
+
+LONG_WAIT_MS = 60_000  # for what the app computes
+
+expect.set_options(timeout=20_000)  # for a busy machine
 
 ARGUMENTS = [
     "--no-sandbox",

@@ -4,6 +4,35 @@ import os
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before the first import of Gradio: tests stay offline
 
+from collections.abc import Iterator
+
+import pytest
+
 from tests.browser import chromium, page
 
-__all__ = ["chromium", "page"]
+__all__ = ["address", "chromium", "page", "tiny_checkpoints"]
+
+
+@pytest.fixture(scope="module")
+def tiny_checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Networks of a few kilobytes in the place of the shipped ones: everything runs, and quickly."""
+    from tests.enhancement import tiny as tiny_enhancement
+    from tests.generation import tiny
+    from tests.superres import tiny as tiny_superres
+
+    folder = tmp_path_factory.mktemp("checkpoints")
+    with tiny.checkpoints(folder):
+        tiny_enhancement.write_checkpoints(folder)
+        tiny_superres.write_checkpoints(folder)
+        yield
+
+
+@pytest.fixture(scope="module")
+def address(tiny_checkpoints: None) -> Iterator[str]:  # noqa: ARG001
+    """Where the app is served, with tiny networks."""
+    import app
+
+    demo = app.build()
+    app.launch(demo, prevent_thread_lock=True, quiet=True, server_port=None)
+    yield demo.local_url
+    demo.close()

@@ -2,39 +2,45 @@
 
 from __future__ import annotations
 
+from abc import ABCMeta
 from collections.abc import Sequence
-from typing import TypeVar
+from functools import cache
+from typing import Any
 
 import gradio as gr
+from gradio.component_meta import ComponentMeta, updateable
 
 from aural.ui.examples import Example
-
-Field = TypeVar("Field", bound=gr.components.Component)
 
 NOTHING = ""  # stands for None among the choices of a dropdown or a radio, which have no None
 
 
+class NoStubFile(ComponentMeta):
+    """Gradio's metaclass, except that it does not write a .pyi file beside the module at every import."""
+
+    def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> type:
+        if "__init__" in namespace:
+            namespace["__init__"] = updateable(namespace["__init__"])  # type: ignore[no-untyped-call]
+        return ABCMeta.__new__(mcs, name, bases, namespace)
+
+
 def slider(value: float, minimum: float, maximum: float, step: float, label: str, info: str) -> gr.Slider:
-    """A slider whose number a program may set to anything: the pipeline refuses it in its own words."""
-    return unchecked(gr.Slider(minimum, maximum, value, step=step, label=label, info=info))
+    """A slider with a line that explains it."""
+    return gr.Slider(minimum, maximum, value, step=step, label=label, info=info)
 
 
-def unchecked(component: Field) -> Field:
-    """The same component, which leaves it to the pipeline to refuse a program's value, and to say why.
-
-    `NOTHING` becomes None.
-    """
-    component.preprocess = lambda payload: None if payload == NOTHING else payload  # type: ignore[method-assign]
-    return component
+def unchecked(component: gr.components.Component) -> None:
+    """Leave it to the verb to refuse a program's value, in its own words; `NOTHING` becomes None."""
+    # Of the class, since every update of a page replaces a component by a new one of its class.
+    component.__class__ = _unchecked(type(component))
 
 
-def keep_empty(fields: list[gr.Number]) -> None:
-    """Gradio gives an empty number a 0 once its accordion opens, unless the page's load has emptied it."""
-    page = gr.context.Context.root_block
-    assert page is not None, "a tab is built inside Blocks"
-    # A single output would take a list as its value.
-    nothing = [None] * len(fields) if len(fields) > 1 else None
-    page.load(lambda: nothing, None, fields, api_visibility="private", queue=False)
+@cache
+def _unchecked(kind: type[gr.components.Component]) -> type[gr.components.Component]:
+    def preprocess(_: gr.components.Component, payload: Any) -> Any:
+        return None if payload == NOTHING else payload
+
+    return NoStubFile(kind.__name__, (kind,), {"preprocess": preprocess})
 
 
 def picture(label: str) -> gr.Image:

@@ -4,6 +4,13 @@
 const KEYS = "ABCD";
 const FADE_SECONDS = 0.003; // time constant: a switch is over in about 10 ms, too short for a dip, too long for a click
 const START_SECONDS = 0.02; // lead that lets every version start on the same sample
+const REGION_SECONDS = 0.05; // the shortest region that goes round
+const HANDLE_STEPS = {
+  ...{ ArrowLeft: -0.1, ArrowDown: -0.1, ArrowRight: 0.1, ArrowUp: 0.1 },
+  ...{ PageDown: -1, PageUp: 1, Home: -Infinity, End: Infinity },
+};
+const TRIALS = [8, 10, 16, 20];
+const CONVINCING = 0.05; // a result that chance alone brings more seldom than this shows a difference
 
 const make = (tag, attributes = {}, ...children) => {
   const node = document.createElement(tag);
@@ -38,12 +45,17 @@ const bufferEngine = async (versions, rate, signal) => {
   });
 
   let context = null;
-  let run = null; // what sounds now: { sources, gains, gate, startedAt }
+  let run = null; // what sounds now: { sources, gains, gate, startedAt, loops }
   let wanted = false;
   let offset = 0;
   let levels = versions.map(() => 0);
-  let looping = false;
+  let loop = null; // what goes round, { from, to } in seconds; whoever starts behind it plays on to the end first
+  const setSource = (source) => {
+    source.loop = loop !== null;
+    if (loop) [source.loopStart, source.loopEnd] = [loop.from, loop.to];
+  };
   const start = () => {
+    const loops = loop !== null && offset < loop.to;
     const startedAt = context.currentTime + START_SECONDS;
     const gate = context.createGain();
     gate.connect(context.destination);
@@ -60,15 +72,19 @@ const bufferEngine = async (versions, rate, signal) => {
     const sources = padded.map((buffer, index) => {
       const source = context.createBufferSource();
       source.buffer = buffer;
-      source.loop = looping;
+      if (loops) setSource(source);
       source.connect(gains[index]);
       source.start(startedAt, offset);
       return source;
     });
-    run = { sources, gains, gate, startedAt };
+    run = { sources, gains, gate, startedAt, loops };
     sources[0].onended = () => {
       if (run?.sources !== sources) return; // stopped by a pause or a seek
       run = null;
+      if (loop) {
+        offset = loop.from;
+        return start();
+      }
       wanted = false;
       offset = 0;
       engine.onend();
@@ -90,7 +106,8 @@ const bufferEngine = async (versions, rate, signal) => {
     position: () => {
       if (!run) return offset;
       const reached = offset + Math.max(0, context.currentTime - run.startedAt);
-      return looping ? reached % engine.seconds : Math.min(reached, engine.seconds);
+      if (!run.loops || reached < loop.to) return Math.min(reached, engine.seconds);
+      return loop.from + ((reached - loop.to) % (loop.to - loop.from));
     },
     play: async () => {
       wanted = true;
@@ -114,9 +131,19 @@ const bufferEngine = async (versions, rate, signal) => {
       run?.gains.forEach((gain, index) => gain.gain.setTargetAtTime(levels[index], context.currentTime, FADE_SECONDS));
     },
     setLoop: (next) => {
-      if (run) [offset, run.startedAt] = [engine.position(), context.currentTime];
-      looping = next;
-      run?.sources.forEach((source) => (source.loop = looping));
+      const at = engine.position();
+      // On whole samples nothing is interpolated at the seam.
+      next &&= { from: Math.round(next.from * rate) / rate, to: Math.round(next.to * rate) / rate };
+      const inside = !next || (at >= next.from && at < next.to);
+      const border = Math.min(run?.loops ? loop.to : engine.seconds, next ? next.to : engine.seconds);
+      const restart = run && !(inside && border - at > REGION_SECONDS); // no source may meet its border meanwhile
+      if (restart) stop();
+      loop = next;
+      if (!run) offset = inside ? offset : loop.from;
+      if (restart) start();
+      if (!run || restart) return;
+      [offset, run.startedAt, run.loops] = [at, Math.max(run.startedAt, context.currentTime), loop !== null];
+      run.sources.forEach(setSource);
     },
     close: () => {
       engine.pause();
@@ -148,6 +175,8 @@ const streamEngine = async (versions, rate, signal) => {
   let context = null;
   let gains = [];
   let levels = versions.map(() => 0);
+  let loop = null;
+  let inside = false; // whether the loop's end is still ahead
   const audible = () => players[Math.max(0, levels.findIndex((level) => level > 0))];
   const engine = {
     kind: "stream",
@@ -155,6 +184,7 @@ const streamEngine = async (versions, rate, signal) => {
     onend: () => {},
     position: () => {
       const leader = audible();
+      if (inside && leader.currentTime >= loop.to) engine.seek(loop.from);
       for (const player of players) {
         const lag = leader.currentTime - player.currentTime;
         if (player === leader || leader.paused || Math.abs(lag) < 0.002) player.playbackRate = 1;
@@ -177,12 +207,20 @@ const streamEngine = async (versions, rate, signal) => {
       await Promise.all(players.map((player) => player.play()));
     },
     pause: () => players.forEach((player) => player.pause()),
-    seek: (seconds) => players.forEach((player) => (player.currentTime = seconds)),
+    seek: (seconds) => {
+      players.forEach((player) => (player.currentTime = seconds));
+      inside = loop !== null && seconds < loop.to;
+    },
     setLevels: (next) => {
       levels = next;
       gains.forEach((gain, index) => gain.gain.setTargetAtTime(levels[index], context.currentTime, FADE_SECONDS));
     },
-    setLoop: (next) => players.forEach((player) => (player.loop = next)),
+    setLoop: (next) => {
+      loop = next;
+      const at = audible().currentTime;
+      inside = loop !== null && at >= loop.from && at < loop.to;
+      if (loop && !inside) engine.seek(loop.from);
+    },
     close: () => {
       engine.pause();
       context?.close();
@@ -192,9 +230,19 @@ const streamEngine = async (versions, rate, signal) => {
     player.onended = () => {
       if (player !== audible()) return;
       engine.pause();
-      engine.seek(0);
-      engine.onend();
+      engine.seek(loop ? loop.from : 0);
+      loop ? engine.play().catch(engine.onend) : engine.onend();
     };
+    // On a busy machine Chromium may wait for ever for what it holds already; a seek to where it is wakes it.
+    player.onwaiting = () =>
+      setTimeout(() => {
+        const { buffered, currentTime: at } = player;
+        const enough = Math.min(at + 0.5, player.duration - 0.05);
+        const holds = (_, span) => buffered.start(span) <= at && buffered.end(span) >= enough;
+        if (player.paused || player.readyState > 2 || !Array.from(buffered, holds).some(Boolean)) return;
+        player.currentTime = at;
+      }, 300);
+    player.ontimeupdate = () => engine.position(); // a page in the background draws no frames, but its loop goes on
   });
   return engine;
 };
@@ -228,21 +276,39 @@ const now = make("output", { "aria-live": "off" });
 const total = make("span");
 const loopButton = make("button", { type: "button", class: "ab-toggle", "data-control": "loop" }, "Loop");
 const matchButton = make("button", { type: "button", class: "ab-toggle", "data-control": "match" }, "Matched loudness");
+const sign = (name, title, text) => make("button", { type: "button", "aria-label": name, title }, text);
+const startButton = sign("Region starts here", "The region to loop starts at the playhead: key [", "[");
+const endButton = sign("Region ends here", "The region to loop ends at the playhead: key ]", "]");
+const removeButton = sign("Remove the region", "Remove the region: key Esc", "×");
 const title = make("div", { class: "ab-title" });
+const testButton = make("button", { type: "button", class: "ab-small" });
+const panel = make("div", { class: "ab-test" });
 const bar = make(
   "div",
   { class: "ab-bar" },
   playButton,
   make("div", { class: "ab-time" }, now, total),
-  make("div", { class: "ab-toggles" }, loopButton, matchButton),
+  make(
+    "div",
+    { class: "ab-toggles" },
+    make("div", { class: "ab-joined" }, loopButton, startButton, endButton, removeButton),
+    matchButton,
+  ),
 );
 const choices = make("div", { class: "ab-versions" });
+const ears = make("div", { class: "ab-versions ab-ears", role: "group", "aria-label": "Listen to" });
+const answers = make("div", { class: "ab-answers", role: "group", "aria-label": "Your answer" });
 const lanes = make("div", { class: "ab-lanes" });
 const seek = make("input", { class: "ab-seek", type: "range", min: "0", step: "any", value: "0", "aria-label": "Position" });
+const shade = make("div", { class: "ab-region" });
+const handles = ["start", "end"].map((side) =>
+  make("div", { class: `ab-handle ab-${side}`, role: "slider", tabindex: "0", "aria-label": `Region ${side}` }),
+);
 const hint = make("div", { class: "ab-hint" });
 const note = make("div", { class: "ab-note", role: "status" });
 const spoken = make("div", { class: "ab-spoken", "aria-live": "polite" });
-root.append(title, bar, choices, lanes, hint, note, spoken);
+const head = make("div", { class: "ab-head" }, title, testButton);
+root.append(head, panel, bar, choices, ears, answers, lanes, hint, note, spoken);
 element.querySelector(".ab-player").replaceChildren(root);
 
 let versions = [];
@@ -252,15 +318,25 @@ let active = 0;
 let matched = true;
 let looping = false;
 let playing = false;
+let region = null; // { from, to } in seconds
+let length = 0; // in seconds, of what was loaded last
+let loopedBefore = false; // before there was a region
+// The blind test, null outside it: its stage, "setup", "trial" or "result"; the pair's places among the versions; and
+// from the first trial on the number of trials, the answers, which of A, B and X is to be heard, whether X has been,
+// and `x`, the place in the pair of what X is: it stands here alone, and nothing on the page depends on it before the
+// last answer.
+let test = null;
+let count = 10;
 
-const gainDb = (index) => (matched ? versions[index].matched_gain_db : 0);
+const blind = () => test?.stage === "trial";
+const gainDb = (index) => (matched || blind() ? versions[index].matched_gain_db : 0);
 const step = () => (engine.seconds > 60 ? 5 : 1);
 
 const setState = (state, text = "") => {
   root.dataset.state = state;
   note.textContent = text;
   const listening = state === "ready" || state === "playing";
-  for (const control of [playButton, seek]) control.disabled = !listening;
+  for (const control of [playButton, seek, startButton, endButton, testButton]) control.disabled = !listening;
   playButton.setAttribute("aria-label", state === "playing" ? "Pause" : "Play");
   playButton.innerHTML =
     state === "playing"
@@ -278,25 +354,48 @@ const showPosition = () => {
 };
 
 const showChoice = () => {
-  root.dataset.active = active;
-  root.dataset.matched = matched;
-  root.dataset.gains = versions.map((_, index) => gainDb(index).toFixed(2)).join(" ");
-  matchButton.setAttribute("aria-pressed", matched);
-  loopButton.setAttribute("aria-pressed", looping);
+  const hidden = blind();
+  const audible = hidden ? test.pair[test.ear === 2 ? test.x : test.ear] : active;
   const gains = versions.map((_, index) => 10 ** (gainDb(index) / 20));
+  engine?.setLevels(gains.map((gain, index) => (index === audible ? gain : 0)));
+  root.dataset.active = hidden ? "ABX"[test.ear] : active;
+  root.dataset.matched = matched || hidden;
+  root.dataset.gains = hidden ? "" : versions.map((_, index) => gainDb(index).toFixed(2)).join(" ");
+  const measured = versions.filter((version) => version.loudness_lufs !== null).length > 1;
+  matchButton.disabled = hidden || !measured;
+  matchButton.setAttribute("aria-pressed", matched || hidden);
+  loopButton.setAttribute("aria-pressed", looping);
+  [...ears.children].forEach((button, ear) => button.setAttribute("aria-pressed", ear === test?.ear));
   // One zoom for all lanes, so that their heights compare as the sounds do.
   const highest = Math.max(...versions.map((version, index) => gains[index] * Math.max(...version.peaks)));
   const zoom = (0.95 * props.waveform_steps) / Math.max(1, highest);
   versions.forEach((version, index) => {
-    const shown = matched && version.loudness_lufs !== null && !matchButton.disabled;
-    choices.children[index].setAttribute("aria-pressed", index === active);
+    const shown = matched && measured && version.loudness_lufs !== null;
+    choices.children[index].setAttribute("aria-pressed", !hidden && index === active);
     choices.children[index].querySelector(".ab-gain").textContent = shown ? `${signed(gainDb(index))} dB` : "";
-    lanes.children[index].dataset.active = index === active;
+    lanes.children[index].dataset.active = !hidden && index === active;
     for (const path of lanes.children[index].querySelectorAll("path"))
       path.style.transform = `scaleY(${zoom * gains[index]})`;
   });
-  engine?.setLevels(gains.map((gain, index) => (index === active ? gain : 0)));
 };
+
+// A region that is being drawn is shown before it goes round.
+const showRegion = (span = region) => {
+  for (const part of [shade, ...handles]) part.hidden = !span;
+  removeButton.disabled = !region;
+  root.dataset.region = span ? `${span.from.toFixed(3)} ${span.to.toFixed(3)}` : "";
+  if (!span) return;
+  handles.forEach((handle, index) => {
+    const at = index ? span.to : span.from;
+    lanes.style.setProperty(index ? "--to" : "--from", at / engine.seconds);
+    handle.setAttribute("aria-valuemin", index ? span.from.toFixed(2) : 0);
+    handle.setAttribute("aria-valuemax", (index ? engine.seconds : span.to).toFixed(2));
+    handle.setAttribute("aria-valuenow", at.toFixed(2));
+    handle.setAttribute("aria-valuetext", clock(at));
+  });
+};
+
+const applyLoop = () => engine?.setLoop(looping ? (region ?? { from: 0, to: engine.seconds }) : null);
 
 const tick = () => {
   if (!playing) return;
@@ -331,6 +430,32 @@ const choose = (index) => {
   spoken.textContent = `Version ${KEYS[index]}, ${versions[index].label}`;
 };
 
+const setRegion = (span) => {
+  if (!engine) return;
+  if (span && !region) [loopedBefore, looping] = [looping, true];
+  if (!span && region) looping &&= loopedBefore;
+  region = span;
+  applyLoop();
+  showRegion();
+  showChoice();
+  showPosition();
+  spoken.textContent = span ? `Loop from ${clock(span.from)} to ${clock(span.to)}` : "Region removed";
+};
+
+// The span with one side elsewhere. index: 0 its start, 1 its end.
+const moved = (span, index, seconds) =>
+  index
+    ? { from: span.from, to: Math.min(engine.seconds, Math.max(span.from + REGION_SECONDS, seconds)) }
+    : { from: Math.max(0, Math.min(span.to - REGION_SECONDS, seconds)), to: span.to };
+
+const setSide = (index) => {
+  if (!engine) return;
+  const at = engine.position() || (index ? engine.seconds : 0); // nothing ends where all begins
+  const whole = { from: 0, to: engine.seconds };
+  const fits = region && (index ? at > region.from : at < region.to);
+  setRegion(moved(fits ? region : whole, index, at));
+};
+
 const moveTo = (seconds) => {
   if (!engine) return;
   engine.seek(Math.min(engine.seconds, Math.max(0, seconds)));
@@ -345,7 +470,7 @@ const toggleMatch = () => {
 
 const toggleLoop = () => {
   looping = !looping;
-  engine?.setLoop(looping);
+  applyLoop();
   showChoice();
 };
 
@@ -354,6 +479,241 @@ const leave = () => {
   engine?.close();
   engine = null;
   playing = false;
+};
+
+const showHint = () => {
+  const keys = (...names) => names.map((name) => `<kbd>${name}</kbd>`).join(" ");
+  const parts = blind()
+    ? [`${keys(..."ABX")} listen`, `${keys(..."12")} X is A, X is B`]
+    : [`${keys(...KEYS.slice(0, versions.length))} switch`, `${keys("M")} matched`];
+  const all = [
+    ...parts,
+    `${keys("Space")} play, pause`,
+    `${keys("←", "→")} ${step()} s`,
+    `${keys("L")} loop`,
+    `${keys("[", "]")} or ${keys("Shift")} and drag: region, ${keys("Esc")} removes it`,
+  ];
+  hint.innerHTML = all.map((part) => `<span>${part}</span>`).join(" · ");
+};
+
+// The blind test.
+
+const usable = () => versions.flatMap((version, index) => (version.loudness_lufs === null ? [] : [index]));
+
+// Why X could be told by something other than the sound; "" where it cannot.
+const refusal = () => {
+  const channels = test.pair.map((index) => versions[index].channels);
+  if (usable().length < 2)
+    return "The test needs two versions of known loudness, since by its level alone X could be told.";
+  if (engine.kind !== "buffers")
+    return "Streamed, as sounds this long are, X could be told by how it switches: test a shorter piece.";
+  if (channels[0] !== channels[1] && Math.max(...channels) > 2)
+    return "The test needs two versions with the same channels: folded down for two ears, they differ in level.";
+  return "";
+};
+
+// Probability of at least so many right answers by chance: one-sided, exact.
+const chance = (right, trials) => {
+  let [ways, sum] = [1, 0];
+  for (let each = trials; each >= right; each--) {
+    sum += ways;
+    ways = (ways * each) / (trials - each + 1);
+  }
+  return sum / 2 ** trials;
+};
+
+const verdict = () => {
+  const trials = test.answers.length;
+  const right = test.answers.filter(({ x, said }) => x === said).length;
+  const p = chance(right, trials);
+  root.dataset.p = p;
+  const early = trials < test.count ? `Ended early: it counts as ${trials} of ${test.count} trials. ` : "";
+  const found =
+    p < CONVINCING
+      ? `You hear a difference (below ${CONVINCING}).`
+      : "No difference shown: more trials may tell.";
+  return `${early}${right} of ${trials} right: p ${p < 0.001 ? "< 0.001" : `= ${p.toFixed(3)}`}. ${found}`;
+};
+
+const smallButton = (text, press) => {
+  const button = make("button", { type: "button", class: "ab-small" }, text);
+  button.onclick = () => press();
+  return button;
+};
+
+const pairFields = () =>
+  test.pair.map((chosen, side) => {
+    const select = make(
+      "select",
+      { "aria-label": `Version to hear as ${KEYS[side]}` },
+      ...versions.map((version, index) => {
+        const known = version.loudness_lufs !== null;
+        const option = make("option", { value: index }, known ? version.label : `${version.label} (loudness unknown)`);
+        option.disabled = !known;
+        option.selected = index === chosen;
+        return option;
+      }),
+    );
+    select.onchange = () => {
+      const [before, other] = [test.pair[side], test.pair[1 - side]];
+      test.pair[side] = +select.value;
+      if (other === test.pair[side]) test.pair[1 - side] = before; // the two change places
+      showTest();
+      panel.querySelectorAll("select")[side].focus();
+    };
+    return make("label", { class: "ab-field" }, KEYS[side], select);
+  });
+
+const countField = () => {
+  const options = TRIALS.map((trials) => {
+    const input = make("input", { type: "radio", name: "trials", value: trials });
+    input.checked = trials === count;
+    input.onchange = () => (count = trials);
+    return make("label", {}, input, make("span", {}, String(trials)));
+  });
+  return make("fieldset", { class: "ab-count" }, make("legend", {}, "Trials"), ...options);
+};
+
+const setup = () => {
+  const refused = refusal();
+  const form = make("form", { class: "ab-setup" });
+  const rules = [
+    "X is A or B, drawn by chance for every trial. Listen for as long as you like and say which it is.",
+    "All play at matched loudness; the score comes after the last trial.",
+  ];
+  form.append(make("p", {}, refused || rules.join(" ")));
+  if (usable().length > 1 && versions.length > 2 && engine.kind === "buffers") form.append(...pairFields());
+  if (!refused) form.append(countField(), make("button", { class: "ab-small ab-primary" }, "Start"));
+  form.onsubmit = (event) => {
+    event.preventDefault();
+    startTest();
+  };
+  return [form];
+};
+
+// One mark for each trial: until the end it tells only that there was an answer.
+const marks = () => {
+  const list = make("ol", { class: "ab-marks" });
+  if (blind()) list.setAttribute("aria-hidden", "true");
+  for (let trial = 0; trial < test.count; trial++) {
+    const given = test.answers[trial];
+    const item = make("li", given ? { class: "ab-done" } : {});
+    if (given && !blind()) {
+      const right = given.x === given.said;
+      item.className = right ? "ab-right" : "ab-wrong";
+      item.append(KEYS[given.x], make("span", { class: "ab-spoken" }, right ? ": right" : ": wrong"));
+    }
+    list.append(item);
+  }
+  return list;
+};
+
+const trialHead = () => {
+  const trial = make("strong", {}, `Trial ${test.answers.length + 1} of ${test.count}`);
+  return [make("div", { class: "ab-trial" }, trial, marks(), smallButton("End early", finish))];
+};
+
+const result = () => [
+  make("p", { class: "ab-verdict" }, test.verdict),
+  make(
+    "div",
+    { class: "ab-trial" },
+    marks(),
+    make("span", { class: "ab-facts" }, "What X was; filled where you were right"),
+    smallButton("Test again", () => openTest(test.pair)),
+  ),
+];
+
+const showTest = () => {
+  const held = root.contains(document.activeElement);
+  root.dataset.test = test?.stage ?? "";
+  testButton.textContent = test ? "Close the test" : "ABX test";
+  testButton.setAttribute("aria-expanded", test !== null);
+  panel.hidden = !test;
+  panel.replaceChildren(...(test ? { setup, trial: trialHead, result }[test.stage]() : []));
+  choices.hidden = blind() || !versions.length;
+  ears.hidden = answers.hidden = !blind();
+  if (engine) showHint();
+  showChoice();
+  const focused = document.activeElement; // may have gone, or be hidden now
+  if (held && !(root.contains(focused) && focused.checkVisibility())) root.focus({ preventScroll: true });
+};
+
+const openTest = (pair = usable()) => {
+  test = { stage: "setup", pair: [pair[0] ?? 0, pair[1] ?? 1] };
+  showTest();
+  spoken.textContent = panel.querySelector("p").textContent;
+};
+
+const closeTest = () => {
+  if (blind()) pause();
+  test = null;
+  showTest();
+};
+
+const startTest = () => {
+  test = { ...test, stage: "trial", count, answers: [] };
+  delete root.dataset.p;
+  const names = [...test.pair.map((index) => versions[index].label), "A or B"];
+  ears.replaceChildren(
+    ...names.map((name, ear) => {
+      const letter = make("span", { class: "ab-letter" }, "ABX"[ear]);
+      const button = make("button", { type: "button", class: "ab-version", title: name }, letter);
+      button.append(make("span", { class: "ab-name" }, name));
+      button.onclick = () => listen(ear);
+      return button;
+    }),
+  );
+  answers.replaceChildren(
+    ...[0, 1].map((said) => {
+      const key = make("kbd", { "aria-hidden": "true" }, String(said + 1));
+      const button = make("button", { type: "button" }, `X is ${KEYS[said]}`, key);
+      button.onclick = () => answer(said);
+      return button;
+    }),
+  );
+  nextTrial();
+};
+
+const nextTrial = () => {
+  test.x = crypto.getRandomValues(new Uint8Array(1))[0] & 1;
+  test.heard = false;
+  test.ear = 0;
+  showTest();
+  showAnswers();
+  spoken.textContent = `Trial ${test.answers.length + 1} of ${test.count}`;
+};
+
+const showAnswers = () => {
+  for (const button of answers.children) button.setAttribute("aria-disabled", !test.heard);
+};
+
+const listen = (ear) => {
+  test.ear = ear;
+  test.heard ||= ear === 2;
+  showAnswers();
+  note.textContent = "";
+  showChoice();
+  spoken.textContent = `Listening to ${"ABX"[ear]}`;
+  if (!playing) play();
+};
+
+const answer = (said) => {
+  if (!test.heard) {
+    note.textContent = "Listen to X first.";
+    return;
+  }
+  test.answers.push({ x: test.x, said });
+  test.answers.length < test.count ? nextTrial() : finish();
+};
+
+const finish = () => {
+  if (!test.answers.length) return openTest();
+  pause();
+  test.verdict = verdict();
+  test.stage = "result";
+  showTest();
+  spoken.textContent = test.verdict;
 };
 
 const build = () => {
@@ -377,7 +737,8 @@ const build = () => {
     }),
   );
   const end = Math.max(...versions.map((version) => version.seconds));
-  const stride = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600].find((each) => each > end / 7) ?? end;
+  const strides = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600];
+  const stride = strides.find((each) => each > end / 7) ?? end;
   const ruler = make("div", { class: "ab-ruler", "aria-hidden": "true" });
   for (let at = 0; at < end * 0.97; at += stride) {
     const mark = make("span", {}, stride < 1 ? clock(at) : clock(at).slice(0, -2));
@@ -391,8 +752,10 @@ const build = () => {
       return lane;
     }),
     ruler,
+    shade,
     make("div", { class: "ab-playhead" }),
     seek,
+    ...handles,
   );
   seek.max = end;
   total.textContent = ` / ${clock(end)}`;
@@ -404,10 +767,11 @@ const load = async () => {
   const { signal } = loading;
   versions = Array.isArray(props.value) ? props.value : [];
   active = versions[active] ? active : 0;
-  for (const part of [bar, choices, lanes, hint]) part.hidden = !versions.length;
-  matchButton.disabled = versions.filter((version) => version.loudness_lufs !== null).length < 2;
+  test = null;
+  for (const part of [bar, lanes, hint, testButton]) part.hidden = !versions.length;
   build();
-  showChoice();
+  showTest();
+  showRegion(null);
   showPosition();
   if (!versions.length) return setState("empty", "Nothing to compare yet.");
   setState("loading", "Loading …");
@@ -429,30 +793,84 @@ const load = async () => {
     setState("ready");
     showPosition();
   };
-  engine.setLoop(looping);
-  seek.max = engine.seconds;
-  const keys = versions.map((_, index) => `<kbd>${KEYS[index]}</kbd>`).join(" ");
-  hint.innerHTML = `${keys} switch · <kbd>Space</kbd> play, pause · <kbd>←</kbd> <kbd>→</kbd> ${step()} s · <kbd>M</kbd> matched · <kbd>L</kbd> loop`;
+  // The same sound made anew keeps its region.
+  if (region && Math.abs(engine.seconds - length) > 0.001) [region, looping] = [null, looping && loopedBefore];
+  length = engine.seconds;
+  applyLoop();
+  seek.max = length;
   setState("ready");
-  showChoice();
+  showTest();
+  showRegion();
+  showPosition();
 };
 
 playButton.onclick = () => (playing ? pause() : play());
 loopButton.onclick = toggleLoop;
 matchButton.onclick = toggleMatch;
+startButton.onclick = () => setSide(0);
+endButton.onclick = () => setSide(1);
+removeButton.onclick = () => setRegion(null);
+testButton.onclick = () => (test ? closeTest() : openTest());
 seek.oninput = () => moveTo(+seek.value);
+
+// Follows a pointer until it lets go; spanAt: seconds -> the region to show meanwhile and to keep in the end.
+const drag = (target, event, spanAt) => {
+  const { left, width } = lanes.getBoundingClientRect();
+  const secondsAt = ({ clientX }) => Math.min(1, Math.max(0, (clientX - left) / width)) * engine.seconds;
+  const grabbed = secondsAt(event);
+  let span = null;
+  const until = new AbortController();
+  const on = (name, act) => target.addEventListener(name, act, { signal: until.signal });
+  target.setPointerCapture(event.pointerId);
+  on("pointermove", (next) => engine && showRegion((span = spanAt(secondsAt(next), grabbed))));
+  on("pointerup", () => (until.abort(), span && setRegion(span)));
+  on("pointercancel", () => (until.abort(), showRegion()));
+};
+seek.addEventListener("mousedown", (event) => event.shiftKey && event.preventDefault()); // no seek
+seek.addEventListener("pointerdown", (event) => {
+  if (!event.shiftKey || event.button) return;
+  drag(seek, event, (at, grabbed) =>
+    at < grabbed
+      ? moved({ from: 0, to: grabbed }, 0, at)
+      : moved({ from: grabbed, to: grabbed }, 1, at)
+  );
+});
+handles.forEach((handle, index) => {
+  handle.addEventListener("pointerdown", (event) => {
+    if (!event.button) drag(handle, event, (at) => moved(region, index, at));
+  });
+  handle.addEventListener("keydown", (event) => {
+    const by = HANDLE_STEPS[event.key];
+    if (by === undefined || event.ctrlKey || event.metaKey || event.altKey) return;
+    setRegion(moved(region, index, (index ? region.to : region.from) + by));
+    event.preventDefault();
+    event.stopPropagation();
+  });
+});
+
 // After a click the keys belong to the player; whoever came by the Tab key stays on the control.
-root.addEventListener("click", (event) => event.detail > 0 && root.focus({ preventScroll: true }));
+root.addEventListener("click", (event) => {
+  if (event.detail > 0 && !event.target.closest("select, label, .ab-handle")) root.focus({ preventScroll: true });
+});
 root.addEventListener("keydown", (event) => {
-  if (!engine || event.ctrlKey || event.metaKey || event.altKey) return;
+  // On some keyboards brackets are typed with a modifier.
+  const typed = event.getModifierState("AltGraph") || (event.altKey && "[]".includes(event.key));
+  if (!engine || event.metaKey || (!typed && (event.ctrlKey || event.altKey))) return;
+  if (event.target.matches("select, .ab-count input")) return;
   const key = event.key.length === 1 ? event.key.toUpperCase() : event.key;
   const index = Math.max(KEYS.indexOf(key), "1234".indexOf(key));
   if (key === " " && event.target.tagName === "BUTTON") return; // presses the button
   if (key === " ") playing ? pause() : play();
   else if (key === "ArrowLeft") moveTo(engine.position() - step());
   else if (key === "ArrowRight") moveTo(engine.position() + step());
-  else if (key === "M") toggleMatch();
+  else if (key === "[") setSide(0);
+  else if (key === "]") setSide(1);
+  else if (key === "Escape" && region) setRegion(null);
   else if (key === "L") toggleLoop();
+  else if (blind() && "ABX".includes(key)) listen("ABX".indexOf(key));
+  else if (blind() && "12".includes(key)) event.repeat || answer("12".indexOf(key));
+  else if (blind()) return;
+  else if (key === "M") toggleMatch();
   else if (index >= 0) choose(index);
   else return;
   event.preventDefault();

@@ -6,25 +6,26 @@ Python measures and outlines the files; `players.js` plays them in the browser, 
 from __future__ import annotations
 
 import math
-from abc import ABCMeta
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeGuard
+from typing import Literal, TypeGuard
 
 import gradio as gr
 import numpy as np
 import soundfile
-from gradio.component_meta import ComponentMeta, updateable
 from gradio.data_classes import FileData, GradioModel, GradioRootModel
 from numpy.typing import NDArray
 
 from aural.audio import read, write
+from aural.ui.fields import NoStubFile
 from aural.ui.storage import result_path
 from aural.ui.theme import ACCENT_ON_DARK
 
 WAVEFORM_COLUMNS = 800
 WAVEFORM_STEPS = 200  # of a waveform's height per full scale: two digits are all that a screen can show
+
+MONO_ON_TWO_DB = 10 * math.log10(2)
 
 # Up to here a browser holds every version decoded in memory and switches to the sample; beyond it streams.
 DECODED_LIMIT_BYTES = 512 * 2**20
@@ -66,19 +67,12 @@ class PlayerVersions(GradioRootModel):
     root: list[PlayerVersion]
 
 
-class _NoStubFile(ComponentMeta):
-    """Gradio's metaclass, except that it does not write a .pyi file beside this module at every import."""
-
-    def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> type:
-        namespace["__init__"] = updateable(namespace["__init__"])  # type: ignore[no-untyped-call]
-        return ABCMeta.__new__(mcs, name, bases, namespace)
-
-
-class ABPlayer(gr.HTML, metaclass=_NoStubFile):
+class ABPlayer(gr.HTML, metaclass=NoStubFile):
     """Two to four versions of a sound behind one transport: switching keeps the place and leaves no gap.
 
     With "Matched loudness" on, as it is at first, the louder versions are turned down to the quietest one's
-    integrated loudness, because the louder of two otherwise equal sounds is always preferred.
+    integrated loudness, because the louder of two otherwise equal sounds is always preferred. A region can go
+    round, and a blind test (ABX) says with a p-value whether two versions are told apart.
 
     Value: list of `Version`, or None for an empty player. Events return nothing; endpoints leave it out.
     """
@@ -123,10 +117,11 @@ class ABPlayer(gr.HTML, metaclass=_NoStubFile):
         """
         if not value:
             return None
-        gains_db = matched_gains_db([version.loudness_lufs for version in value])
-        return PlayerVersions(
-            root=[_player_version(version, gain_db) for version, gain_db in zip(value, gains_db, strict=True)]
-        )
+        versions = [_player_version(version) for version in value]
+        gains_db = matched_gains_db([_heard_lufs(version) for version in versions])
+        for version, gain_db in zip(versions, gains_db, strict=True):
+            version.matched_gain_db = gain_db
+        return PlayerVersions(root=versions)
 
 
 def matched_gains_db(loudness_lufs: Sequence[float | None]) -> list[float]:
@@ -179,7 +174,14 @@ def _is_known(loudness_lufs: float | None) -> TypeGuard[float]:
     return loudness_lufs is not None and math.isfinite(loudness_lufs)
 
 
-def _player_version(version: Version, matched_gain_db: float) -> PlayerVersion:
+def _heard_lufs(version: PlayerVersion) -> float | None:
+    """Loudness as played: one channel is measured as one loudspeaker, and a browser plays it on two."""
+    if version.loudness_lufs is None or version.channels > 1:
+        return version.loudness_lufs
+    return version.loudness_lufs + MONO_ON_TWO_DB
+
+
+def _player_version(version: Version) -> PlayerVersion:
     try:
         with soundfile.SoundFile(version.path) as sound:
             rate, channels, frames = sound.samplerate, sound.channels, sound.frames
@@ -194,7 +196,7 @@ def _player_version(version: Version, matched_gain_db: float) -> PlayerVersion:
         label=version.label,
         file=FileData(path=str(version.path)),
         loudness_lufs=version.loudness_lufs if _is_known(version.loudness_lufs) else None,
-        matched_gain_db=matched_gain_db,
+        matched_gain_db=0.0,
         rate=rate,
         channels=channels,
         seconds=frames / rate,

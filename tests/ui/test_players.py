@@ -14,7 +14,7 @@ import pytest
 import soundfile
 import uvicorn
 from fastapi import FastAPI
-from playwright.sync_api import Locator, Page
+from playwright.sync_api import Locator, Page, expect
 
 from aural.audio import Clip, write
 from aural.ui import players, theme
@@ -67,12 +67,15 @@ def versions(tmp_path_factory: pytest.TempPathFactory) -> list[Version]:
 
 
 @pytest.fixture(scope="module")
-def build(versions: list[Version]) -> Callable[[], gr.Blocks]:
+def build(versions: list[Version], tmp_path_factory: pytest.TempPathFactory) -> Callable[[], gr.Blocks]:
+    short = Version("Short", tone(tmp_path_factory.mktemp("short") / "short.wav", 0.5, seconds=2))
+
     def blocks() -> gr.Blocks:
         with gr.Blocks() as demo:
             with gr.Tab("First"):
                 first = ABPlayer(label="First player", elem_id="first")
                 gr.Button("Two").click(lambda: versions[:2], None, first)
+                gr.Button("Short").click(lambda: [short], None, first)
                 gr.Button("Three").click(lambda: versions, None, first)
                 gr.Button("None").click(lambda: None, None, first)
                 gr.Button("Rename").click(lambda: gr.update(label="Renamed", value=versions[:2]), None, first)
@@ -129,6 +132,15 @@ def test_louder_versions_are_turned_down_to_the_quietest() -> None:
 def test_silence_and_unknown_loudness_are_no_measure_for_the_others() -> None:
     assert matched_gains_db([-14.0, -math.inf, math.nan, None]) == [0.0, 0.0, 0.0, 0.0]
     assert matched_gains_db([]) == []
+
+
+def test_one_channel_played_on_two_loudspeakers_is_matched_as_it_is_heard(tmp_path: Path) -> None:
+    stereo = Version("Stereo", tone(tmp_path / "stereo.wav", 0.5), -9.0)
+    mono = Version("Mono", tone(tmp_path / "mono.wav", 0.5, channels=1), -12.01)  # the same, measured on one
+    gains_db = [version.matched_gain_db for version in ABPlayer().postprocess([stereo, mono]).root]
+    assert gains_db == pytest.approx([0, 0], abs=0.01)
+    both_mono = ABPlayer().postprocess([mono, Version("Louder", mono.path, -6.01)]).root
+    assert [version.matched_gain_db for version in both_mono] == pytest.approx([0, -6])
 
 
 def test_the_outline_of_a_sine_is_its_amplitude_and_its_root_mean_square(tmp_path: Path) -> None:
@@ -243,8 +255,8 @@ def test_keys_play_seek_switch_and_loop(page: Page, address: str) -> None:
 def test_playback_ends_at_the_end_and_a_loop_goes_round(page: Page, address: str) -> None:
     player = open_player(page, address)
     player.locator(".ab-seek").fill(str(SECONDS - 0.3))
+    assert float(state(player)["position"]) == SECONDS - 0.3
     player.locator(".ab-play").click()
-    assert state(player)["state"] == "playing"
     page.locator("#first .ab[data-state=ready]").wait_for()
     assert float(state(player)["position"]) == 0.0
     player.get_by_role("button", name="Loop").click()
@@ -275,6 +287,25 @@ def test_the_value_may_change_and_go(page: Page, address: str) -> None:
     page.get_by_role("button", name="Rename", exact=True).click()
     page.get_by_role("group", name="Renamed").wait_for()
     page.locator("#first .ab[data-state=ready]").wait_for()
+
+
+@pytest.mark.browser
+def test_a_region_stays_when_the_same_sound_comes_again(page: Page, address: str) -> None:
+    player = open_player(page, address)
+    player.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("[")
+    assert state(player)["region"] == f"1.000 {SECONDS}.000"
+    page.get_by_role("button", name="Three", exact=True).click()
+    expect(player.locator(".ab-version")).to_have_count(3)
+    page.locator("#first .ab[data-state=ready]").wait_for()
+    assert state(player)["region"] == f"1.000 {SECONDS}.000"
+    assert state(player)["position"] == "1.000"
+    page.get_by_role("button", name="Short", exact=True).click()
+    expect(player.locator(".ab-version")).to_have_count(1)
+    page.locator("#first .ab[data-state=ready]").wait_for()
+    assert state(player)["region"] == ""
+    assert player.get_by_role("button", name="Loop").get_attribute("aria-pressed") == "false"
 
 
 @pytest.mark.browser
