@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import io
 import json
-import re
 import shutil
 import sys
 import time
@@ -17,16 +16,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from aural import jobs
-from aural.audio.files import ENCODINGS
+from aural import jobs, shell
 from aural.audio.steps import Steps
 from aural.errors import AuralError, OptionError
-from aural.options import REQUIRED, Field, describe, parse
 
 DONE, MENDABLE, SOME_FAILED, INTERRUPTED = 0, 1, 3, 130
 SECONDS_BETWEEN_UPDATES = 0.1
 BAR_WIDTH = 24  # characters
-SETTING = "set_"  # before the names of the verb's settings, so that none meets another argument
+LABEL = f"{shell.SETTING}label"  # the one setting that stands by itself
 # What the report tells of a result: column, name, unit.
 FIGURES = (
     ("integrated_lufs", "", "LUFS"),
@@ -39,8 +36,12 @@ T = TypeVar("T")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a verb as a shell's arguments say; returns the exit code. Wrong usage leaves with 2."""
-    arguments = _spelt(sys.argv[1:] if arguments is None else arguments)
-    given = _parser(arguments).parse_args(arguments)
+    given = shell.parsed(
+        sys.argv[1:] if arguments is None else arguments,
+        "python -m aural",
+        "Measure, master, enhance, super-resolve and make sounds.",
+        _add_files,
+    )
     if isinstance(sys.stdout, io.TextIOWrapper):  # the bytes of a file's name need not be text
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
@@ -53,41 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
 
 
-def _spelt(arguments: Sequence[str]) -> list[str]:
-    """The arguments with names as the parser has them: "super-resolve" and "--loudness_lufs" are understood.
-
-    >>> _spelt(["super-resolve", "my_memo.wav", "--what_if_rate=8000"])
-    ['super_resolve', 'my_memo.wav', '--what-if-rate=8000']
-    """
-    spelt = []
-    for argument in arguments:
-        name, equals, value = argument.partition("=")
-        is_option = argument.startswith("--")
-        spelt.append(f"{name.replace('_', '-')}{equals}{value}" if is_option else argument)
-    return [spelt[0].replace("-", "_"), *spelt[1:]] if spelt and not spelt[0].startswith("-") else spelt
-
-
-def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
-    """The parser, with the settings of the verb that the arguments name; those of others are not loaded."""
-    parser = argparse.ArgumentParser(
-        prog="python -m aural",
-        description="Measure, master, enhance, super-resolve and make sounds.",
-        epilog="The settings of a verb: python -m aural VERB --help.",
-        allow_abbrev=False,
-    )
-    commands = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for verb in jobs.VERBS.values():
-        command = commands.add_parser(verb.name, help=verb.help, description=verb.help, allow_abbrev=False)
-        if arguments and arguments[0] == verb.name:
-            _add_files(command, verb)
-            for field in describe(verb.options):
-                _add_setting(command, field)
-    return parser
-
-
 def _add_files(command: argparse.ArgumentParser, verb: jobs.Verb) -> None:
     if verb.name == "generate":
-        command.add_argument("label", help="the class, as in dog, rain, church_bells")
+        command.add_argument(LABEL, metavar="LABEL", help="the class, as in dog, rain, church_bells")
         command.add_argument(
             "--source", type=Path, metavar="FILE", help="a sound to vary, whose gap to fill, or to extend"
         )
@@ -96,66 +65,30 @@ def _add_files(command: argparse.ArgumentParser, verb: jobs.Verb) -> None:
             "source", type=Path, metavar="IN", help="an audio or video file, or a folder of them"
         )
     if verb.ending is not None:
-        formats = sorted({encoding.suffix[1:] for encoding in ENCODINGS.values()})
         command.add_argument(
             "output",
             type=Path,
             metavar="OUT",
-            help=f"the result, whose suffix chooses the format ({', '.join(formats)}); or a folder",
+            help=f"the result, whose suffix chooses the format ({', '.join(shell.FORMATS)}); or a folder",
         )
         command.add_argument(
-            "--format", choices=formats, default="wav", help="of results in a folder (default: wav)"
+            "--format", choices=shell.FORMATS, default="wav", help="of results in a folder (default: wav)"
         )
         command.add_argument("--force", action="store_true", help="overwrite what is there already")
     command.add_argument("--json", action="store_true", help="print the figures as JSON")
     command.add_argument("--quiet", action="store_true", help="show no progress, and tell of failures only")
 
 
-def _add_setting(command: argparse.ArgumentParser, field: Field) -> None:
-    if field.default is REQUIRED:
-        return  # the class of `generate`, which comes first
-    name = f"--{field.name.replace('_', '-')}"
-    help_text = re.sub(r"\bNone\b", "none", field.help)  # as one types it here
-    settings: dict[str, Any] = {
-        "dest": f"{SETTING}{field.name}",
-        "default": argparse.SUPPRESS,
-        "help": f"{help_text} (default: {_shown(field.default)})".replace("%", "%%"),
-    }
-    if field.kind is bool:
-        command.add_argument(name, action=argparse.BooleanOptionalAction, **settings)
-        return
-
-    def value(text: str) -> Any:
-        try:
-            return parse(field, text)
-        except OptionError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
-
-    metavar = "|".join(field.choices) if field.choices else field.kind.__name__.upper()
-    command.add_argument(name, type=value, metavar=metavar, **settings)
-
-
-def _shown(default: Any) -> str:
-    if isinstance(default, bool):
-        return "on" if default else "off"
-    return "none" if default is None else str(default)
-
-
 def _run(given: argparse.Namespace) -> int:
     """Do what was asked for; returns the exit code."""
     verb = jobs.VERBS[given.verb]
-    settings = {
-        name.removeprefix(SETTING): value for name, value in vars(given).items() if name.startswith(SETTING)
-    }
-    if verb.name == "generate":
-        settings["label"] = given.label
-    options = verb.options(**settings)
+    options = shell.options(given)
     if verb.name != "generate" and given.source.is_dir():
         return _run_folder(verb, options, given)
     source, output = given.source, _output(verb, given)
     if output is not None:
         _require_free(jobs.outputs(output, getattr(options, "count", 1)), given)
-    name = given.label if source is None else source.name
+    name = getattr(given, LABEL) if source is None else source.name
     done = _Bar(given.quiet).follow(jobs.run_steps(verb.name, source, output, options), name)
     row = {
         **done.row,
@@ -177,7 +110,7 @@ def _output(verb: jobs.Verb, given: argparse.Namespace) -> Path | None:
     if output.suffix and not output.is_dir():
         return output
     if given.source is None:
-        return output / f"{given.label.strip().replace(' ', '_')}.{given.format}"
+        return output / f"{getattr(given, LABEL).strip().replace(' ', '_')}.{given.format}"
     return output / f"{given.source.stem}-{_ending(verb, given)}"
 
 

@@ -5,9 +5,11 @@ Importing this module imports no verb: each is loaded when it is asked for.
 
 from __future__ import annotations
 
+import csv
+import io
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
@@ -60,6 +62,11 @@ class MeasureOptions:
     """What `measure` can be told."""
 
     layout: str = "auto"  # FFmpeg's name of the channel layout ("5.1"); auto: what the file says
+
+    def __post_init__(self) -> None:
+        from aural.loudness.layouts import require_layout
+
+        require_layout(self.layout)
 
 
 @dataclass(frozen=True)
@@ -192,6 +199,15 @@ def sources(folder: Path) -> list[Path]:
     return sorted(found)
 
 
+def as_csv(rows: Iterable[Mapping[str, Any]]) -> str:
+    """The rows below their headings, COLUMNS; no cell is one that a spreadsheet would take for a formula."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(COLUMNS)
+    writer.writerows([_harmless(row[name]) for name in COLUMNS] for row in rows)
+    return text.getvalue()
+
+
 def outputs(output: Path, count: int) -> list[Path]:
     """The names of so many results: the name itself for one, numbered ones for several.
 
@@ -229,6 +245,15 @@ def planned(folder: Path, out_folder: Path, ending: str | None) -> list[tuple[Pa
         for path in found
         for stem in [path.stem if takers[str(path.with_suffix("")).lower()] == 1 else path.name]
     ]
+
+
+def _harmless(value: Any) -> Any:
+    """A text that a spreadsheet would take for a formula, with an apostrophe before it.
+
+    >>> _harmless("=1+1.wav"), _harmless("memo.wav"), _harmless(-14.0)
+    ("'=1+1.wav", 'memo.wav', -14.0)
+    """
+    return f"'{value}" if isinstance(value, str) and value.startswith(tuple("=+-@\t\r\n")) else value
 
 
 def _require_writable(output: Path, source: Path | None) -> None:

@@ -29,6 +29,7 @@ FLOORS = {
     "generation": 2,
     "release": 3,
     "jobs": 3,
+    "shell": 3,
     "batch": 3,
     "__main__": 3,
 }
@@ -50,8 +51,11 @@ ALLOWED = {
     ("vocoding", "training"),
     ("jobs", "release"),
     ("release", "jobs"),
+    ("shell", "jobs"),
     ("batch", "jobs"),
+    ("batch", "shell"),
     ("__main__", "jobs"),
+    ("__main__", "shell"),
 }
 TRAINING = {"training", "train", "train_classifier", "data", "degrade", "evaluate", "ablation"}
 

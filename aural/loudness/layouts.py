@@ -57,8 +57,8 @@ def layout_of(clip: Clip, layout: str = AUTO) -> str:
     Raises `OptionError` for a layout that is unknown or has another number of channels, and for more
     channels than any layout has.
     """
+    require_layout(layout)
     if layout != AUTO:
-        require_known("channel layout", layout, LAYOUTS)
         if len(LAYOUTS[layout]) != clip.channels:
             raise OptionError(
                 f"The layout {layout} has {len(LAYOUTS[layout])} channels and the audio {clip.channels}: "
@@ -76,6 +76,11 @@ def layout_of(clip: Clip, layout: str = AUTO) -> str:
     if clip.channels not in USUAL_LAYOUTS:
         raise OptionError(f"The audio has {clip.channels} channels: AURAL takes 1 to {max(USUAL_LAYOUTS)}.")
     return USUAL_LAYOUTS[clip.channels]
+
+
+def require_layout(layout: str) -> None:
+    """Raise `OptionError` unless this is AUTO or the name of a layout."""
+    require_known("channel layout", layout, [AUTO, *LAYOUTS])
 
 
 def loudness_weights(layout: str) -> Matrix:

@@ -15,7 +15,7 @@ from aural.errors import InputError, OptionError, require, require_known, requir
 from aural.loudness.downmix import METHODS, downmix_steps
 from aural.loudness.dynamics import apply_gains_steps, limit_steps, ride_gains
 from aural.loudness.equal_loudness import HIGHEST_PHON, LOWEST_PHON, compensate_steps
-from aural.loudness.layouts import AUTO, layout_of
+from aural.loudness.layouts import AUTO, layout_of, require_layout
 from aural.loudness.meter import (
     ABSOLUTE_GATE_LUFS,
     Loudness,
@@ -35,7 +35,11 @@ FREE = "free"  # the target whose figures are all the caller's own
 
 @dataclass(frozen=True)
 class Options:
-    """How to master. What is `None` comes from the target."""
+    """How to master. What is `None` comes from the target.
+
+    Raises:
+        OptionError: a value out of range, or one that the target lacks.
+    """
 
     target: str = "spotify"  # a key of TARGETS, or "free" with loudness_lufs given
     loudness_lufs: float | None = None  # integrated loudness wanted, -60 to 0; None: the target's
@@ -50,6 +54,10 @@ class Options:
     reference_phon: float = 83.0  # the level the mix was made at, 20 to 90
     max_gain_db: float = 40.0  # 0 to 80: a file so quiet that it needs more is mostly noise
     max_limiting_db: float = 12.0  # 0 to 40, how far a peak is pressed down at most
+
+    def __post_init__(self) -> None:
+        resolve_target(self)
+        require_layout(self.layout)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import zipfile
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,11 @@ from aural.loudness.targets import TARGETS
 from aural.ui import plots
 from aural.ui.downloads import cleared, download_buttons, encode
 from aural.ui.examples import EXAMPLES
-from aural.ui.fields import examples_with_credits, keep_empty, picture
+from aural.ui.fields import examples_with_credits, picture
+from aural.ui.handover import Handover, send_buttons, switched
+from aural.ui.page import Page, Tab, expect, page
 from aural.ui.players import ABPlayer, Version, audio_input, playable
-from aural.ui.running import answers, follow, load, number, table, takes
+from aural.ui.running import endpoint, follow, load, number, of_sound, table, takes
 from aural.ui.storage import result_path
 from aural.vocoding import PHASE_SETTINGS
 
@@ -65,8 +67,8 @@ class _Source:
     layout: gr.Dropdown
 
 
-def build() -> gr.Audio:
-    """Add the tab to the Blocks being built; returns the field that takes the audio."""
+def build() -> Tab:
+    """Add the tab to the Blocks being built."""
     with gr.Tab("Down-mix & Loudness", id="loudness"), gr.Row():
         with gr.Column(scale=2, min_width=320):
             audio = audio_input("Audio: upload or record it")
@@ -79,24 +81,23 @@ def build() -> gr.Audio:
             examples_with_credits(EXAMPLES, audio)
             source = _Source(audio, layout)
         with gr.Column(scale=5, min_width=320), gr.Tabs():
-            with gr.Tab("Measure"):
-                _measure_section(source)
-            with gr.Tab("Master"):
-                settings = _master_section(source)
-            with gr.Tab("Album"):
-                _album_section(settings)
-            with gr.Tab("Round trip"):
-                _round_trip_section(source)
-    return audio
+            with gr.Tab("Measure", id="measure"):
+                measuring = _measure_section(source)
+            with gr.Tab("Master", id="master"):
+                mastering, mastered = _master_section(source)
+            with gr.Tab("Album", id="master_album"):
+                album = _album_section(mastering.controls)
+            with gr.Tab("Round trip", id="resynthesize"):
+                resynthesizing, resynthesized = _round_trip_section(source)
+    return Tab("loudness", audio, [measuring, mastering, album, resynthesizing], [mastered, resynthesized])
 
 
-def _measure_section(source: _Source) -> None:
+def _measure_section(source: _Source) -> Page:
     compare = gr.Checkbox(
         True, label="Compare the down-mixes", info="Fold the file down by every method and measure each."
     )
-    with gr.Row():
-        run = gr.Button("Measure", variant="primary")
-        cancel = gr.Button("Cancel", variant="stop")
+    at = page("measure", "Measure", {"layout": source.layout, "compare_downmixes": compare})
+    expect(at, {"audio": source.audio}, of_sound)
     figures_table = gr.HTML()
     history = picture("Loudness against time")
     with gr.Row():
@@ -108,23 +109,24 @@ def _measure_section(source: _Source) -> None:
     folds_table = gr.HTML()
     with gr.Accordion("All figures as JSON", open=False):
         figures = gr.JSON(label="Measurements")
-    event = run.click(
+    event = at.run.click(
         measure,
         [source.audio, source.layout, compare],
         [figures, history, spectrogram, goniometer],
         api_name="measure",
         concurrency_id="audio",
     )
-    run.click(
+    at.run.click(
         cleared(3), None, [figures_table, folds_table, folds_picture], api_visibility="private", queue=False
     )
     event.success(
         _show_measurement, figures, [figures_table, folds_table, folds_picture], api_visibility="private"
     )
-    cancel.click(None, cancels=[event], api_visibility="private")
+    at.cancel.click(None, cancels=[event], api_visibility="private")
+    return at
 
 
-@answers
+@endpoint("measure")
 def measure(
     audio: str,
     layout: str = AUTO,
@@ -133,8 +135,16 @@ def measure(
 ) -> Answer:
     """Measure loudness, peaks and stereo image of an audio file, ITU-R BS.1770-5 and EBU R 128.
 
-    Returns the figures, with a list of down-mixes where they were compared, and three pictures: loudness
-    against time, spectrogram, goniometer.
+    Args:
+        audio: an audio or video file
+        layout: FFmpeg's name of the channel layout, such as 5.1(side); "auto": what the file says
+        compare_downmixes: also measure what each down-mix would make of the file
+
+    Returns:
+        the figures, with a list of down-mixes where they were compared
+        a picture of loudness against time
+        a picture of the spectrogram
+        a picture of the stereo image
     """
     clip = load(audio)
     loudness = yield from follow(measure_steps(clip, layout), progress, "Measuring")
@@ -185,8 +195,8 @@ def _figure_columns(figures: dict[str, Any]) -> tuple[list[str], list[str]]:
     return [*names, "Channel layout"], [*values, figures["layout"]]
 
 
-def _master_section(source: _Source) -> list[gr.components.Component]:
-    """Build the section; returns its settings, in the order of `master`'s parameters after the audio."""
+def _master_section(source: _Source) -> tuple[Page, Handover]:
+    """Build the section; the page's controls stand in the order of `master`'s parameters after the audio."""
     with gr.Row():
         target = gr.Dropdown(
             [
@@ -257,49 +267,50 @@ def _master_section(source: _Source) -> list[gr.components.Component]:
                 label="Largest limiting, dB",
                 info="How far a peak may be pressed down at the most.",
             )
-    keep_empty([loudness_lufs, ceiling_dbtp, range_lu, playback_phon])
-    with gr.Row():
-        run = gr.Button("Master", variant="primary")
-        cancel = gr.Button("Cancel", variant="stop")
-    message = gr.Markdown()
-    player = ABPlayer(label="Before and after, at matched loudness")
-    figures_table = gr.HTML()
-    history = picture("Loudness against time")
-    downloads = download_buttons()
-    with gr.Accordion("All figures as JSON", open=False):
-        figures = gr.JSON(label="Measurements")
-    result = gr.File(label="Mastered file", visible=False)
-    original = gr.State()  # the file that the result was made from, whatever is uploaded meanwhile
     settings: list[gr.components.Component] = [
         target, loudness_lufs, ceiling_dbtp, range_lu, fold, source.layout, normalise, limiter, control_range,
         playback_phon, reference_phon, max_gain_db, max_limiting_db,
     ]  # fmt: skip
-    event = run.click(
+    at = page("master", "Master", dict(zip(pipeline.Options.__dataclass_fields__, settings, strict=True)))
+    expect(at, {"audio": source.audio}, of_sound)
+    message = gr.Markdown()
+    player = ABPlayer(label="Before and after, at matched loudness")
+    figures_table = gr.HTML()
+    history = picture("Loudness against time")
+    with gr.Row():
+        downloads = download_buttons()
+    sending = send_buttons("loudness")
+    with gr.Accordion("All figures as JSON", open=False):
+        figures = gr.JSON(label="Measurements")
+    result = gr.File(label="Mastered file", visible=False)
+    original = gr.State()  # the file that the result was made from, whatever is uploaded meanwhile
+    event = at.run.click(
         master,
         [source.audio, *settings],
         [result, figures, history, original],
         api_name="master",
         concurrency_id="audio",
     )
-    run.click(
-        cleared(3, len(downloads)),
+    clear_page = cleared(3, len(downloads))
+    at.run.click(
+        lambda: [*clear_page(), *switched(sending, False)],
         None,
-        [message, player, figures_table, *downloads],
+        [message, player, figures_table, *downloads, *sending.values()],
         api_visibility="private",
         queue=False,
     )
     shown = event.success(
-        _show_master,
+        lambda *values: [*_show_master(*values), *switched(sending, True)],
         [original, result, figures],
-        [message, player, figures_table],
+        [message, player, figures_table, *sending.values()],
         api_visibility="private",
     )
     encoded = shown.success(encode, result, downloads, api_visibility="private", concurrency_id="encoding")
-    cancel.click(None, cancels=[event, shown, encoded], api_visibility="private")
-    return settings
+    at.cancel.click(None, cancels=[event, shown, encoded], api_visibility="private")
+    return at, Handover(result, sending)
 
 
-@answers
+@endpoint("master")
 @takes(pipeline.Options)
 def master(
     audio: str,
@@ -308,8 +319,14 @@ def master(
 ) -> Answer:
     """Fold an audio file down and bring it to the loudness, true peak and range of a device or platform.
 
-    Returns the mastered file (WAV, 24 bit), the figures before and after with what limited the result, and
-    a picture of its loudness against time.
+    Args:
+        audio: an audio or video file
+        options: as below
+
+    Returns:
+        the mastered file, WAV of 24 bit
+        the figures before and after, the gain, and what stopped it where the target is missed
+        a picture of its loudness against time
     """
     result = yield from follow(pipeline.master_steps(load(audio), options), progress, "Mastering")
     path = result_path(audio, "mastered.wav")
@@ -319,7 +336,7 @@ def master(
     yield path, result.figures(), plots.save(picture), audio
 
 
-def _album_section(settings: list[gr.components.Component]) -> None:
+def _album_section(settings: Mapping[str, gr.components.Component]) -> Page:
     gr.Markdown(
         "Several files, one gain: what is softer than the rest of the album stays so. "
         "The target and all other settings are those of the section **Master**."
@@ -327,23 +344,31 @@ def _album_section(settings: list[gr.components.Component]) -> None:
     files = gr.File(
         label="Tracks, in the order of the album", file_count="multiple", file_types=["audio", "video"]
     )
-    with gr.Row():
-        run = gr.Button("Master the album", variant="primary")
-        cancel = gr.Button("Cancel", variant="stop")
+    at = page("master_album", "Master the album", settings)
     message = gr.Markdown()
     figures_table = gr.HTML()
     archive = gr.File(label="Mastered tracks, WAV 24 bit")
     with gr.Accordion("All figures as JSON", open=False):
         figures = gr.JSON(label="Measurements")
-    event = run.click(
-        master_album, [files, *settings], [archive, figures], api_name="master_album", concurrency_id="audio"
+    expect(at, {"files": files}, _of_album, "master")
+    event = at.run.click(
+        master_album,
+        [files, *settings.values()],
+        [archive, figures],
+        api_name="master_album",
+        concurrency_id="audio",
     )
-    run.click(cleared(2), None, [message, figures_table], api_visibility="private", queue=False)
+    at.run.click(cleared(2), None, [message, figures_table], api_visibility="private", queue=False)
     event.success(_show_album, figures, [message, figures_table], api_visibility="private", queue=False)
-    cancel.click(None, cancels=[event], api_visibility="private")
+    at.cancel.click(None, cancels=[event], api_visibility="private")
+    return at
 
 
-@answers
+def _of_album(files: list[str] | None, **_: Any) -> float:
+    return sum(of_sound(file) for file in files or [])
+
+
+@endpoint("master", _of_album)
 @takes(pipeline.Options)
 def master_album(
     files: list[str],
@@ -352,7 +377,13 @@ def master_album(
 ) -> Answer:
     """Master several audio files with one gain, as an album.
 
-    Returns a zip of the mastered files (WAV, 24 bit) and the figures of each, in the order of the files.
+    Args:
+        files: the tracks, in the order of the album
+        options: as below
+
+    Returns:
+        a zip of the mastered files, WAV of 24 bit
+        the figures of each, in the order of the files
     """
     clips = yield from _load_album(files, progress)
     results = yield from follow(pipeline.master_album_steps(clips, options), progress, "Mastering")
@@ -389,7 +420,7 @@ def _load_album(files: list[str] | None, progress: gr.Progress) -> Generator[Any
     return clips
 
 
-def _round_trip_section(source: _Source) -> None:
+def _round_trip_section(source: _Source) -> tuple[Page, Handover]:
     defaults = round_trip.Options()
     gr.Markdown(
         "What does a spectrogram keep of the sound? The file goes into one and comes back: "
@@ -434,13 +465,16 @@ def _round_trip_section(source: _Source) -> None:
             info="Of Griffin-Lim's first phase, the vocoder's noise.",
             precision=0,
         )
-    with gr.Row():
-        run = gr.Button("Resynthesize", variant="primary")
-        cancel = gr.Button("Cancel", variant="stop")
+    settings = [phase, mel_bands, window, hop, iterations, momentum, seed, rate]
+    names = round_trip.Options.__dataclass_fields__
+    at = page("resynthesize", "Resynthesize", dict(zip(names, settings, strict=True)))
+    expect(at, {"audio": source.audio, "phase": phase}, of_sound)
     player = ABPlayer(label="Before and after, at matched loudness")
     figures_table = gr.HTML()
     pair = picture("Spectrogram before and after, 0 to 1")
-    downloads = download_buttons()
+    with gr.Row():
+        downloads = download_buttons()
+    sending = send_buttons("loudness")
     with gr.Accordion("How hearing and windows shape a spectrogram", open=False):
         contours = picture("Equal-loudness contours (ISO 226:2023) with the file's own spectrum")
         mel = picture("The mel scale with the file's own spectrum")
@@ -449,22 +483,26 @@ def _round_trip_section(source: _Source) -> None:
         figures = gr.JSON(label="Figures")
     result = gr.File(label="Resynthesized file", visible=False)
     original = gr.State()  # the file that the result was made from, whatever is uploaded meanwhile
-    event = run.click(
+    event = at.run.click(
         resynthesize,
-        [source.audio, phase, mel_bands, window, hop, iterations, momentum, seed, rate],
+        [source.audio, *settings],
         [result, figures, pair, original],
         api_name="resynthesize",
         concurrency_id="audio",
     )
-    run.click(
-        cleared(2, len(downloads)),
+    clear_page = cleared(2, len(downloads))
+    at.run.click(
+        lambda: [*clear_page(), *switched(sending, False)],
         None,
-        [player, figures_table, *downloads],
+        [player, figures_table, *downloads, *sending.values()],
         api_visibility="private",
         queue=False,
     )
     shown = event.success(
-        _show_round_trip, [original, result, figures], [player, figures_table], api_visibility="private"
+        lambda *values: [*_show_round_trip(*values), *switched(sending, True)],
+        [original, result, figures],
+        [player, figures_table, *sending.values()],
+        api_visibility="private",
     )
     drawn = shown.success(
         _draw_hearing,
@@ -474,10 +512,11 @@ def _round_trip_section(source: _Source) -> None:
         concurrency_id="audio",
     )
     encoded = drawn.success(encode, result, downloads, api_visibility="private", concurrency_id="encoding")
-    cancel.click(None, cancels=[event, shown, drawn, encoded], api_visibility="private")
+    at.cancel.click(None, cancels=[event, shown, drawn, encoded], api_visibility="private")
+    return at, Handover(result, sending)
 
 
-@answers
+@endpoint("resynthesize")
 @takes(round_trip.Options)
 def resynthesize(
     audio: str,
@@ -486,8 +525,14 @@ def resynthesize(
 ) -> Answer:
     """Take an audio file through its spectrogram and back, in mel bands or not, its phase kept or found.
 
-    Returns the rebuilt file (WAV, 24 bit), spectral convergence and log-spectral distance, and a picture of
-    the spectrograms before and after.
+    Args:
+        audio: an audio or video file
+        options: as below
+
+    Returns:
+        the rebuilt file, WAV of 24 bit
+        spectral convergence and log-spectral distance, in dB, and the loudness before and after
+        a picture of the spectrograms before and after
     """
     clip = load(audio)
     result = yield from follow(round_trip.resynthesize_steps(clip, options), progress, "Resynthesizing")

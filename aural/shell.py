@@ -1,0 +1,103 @@
+"""What the commands of the shell share: the verbs, and their settings as options with the library's names."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from aural import jobs
+from aural.audio.files import ENCODINGS
+from aural.errors import OptionError
+from aural.options import REQUIRED, Field, describe, parse
+
+SETTING = "set_"  # before the names of the verb's settings, so that none meets another argument
+FORMATS = sorted({encoding.suffix[1:] for encoding in ENCODINGS.values()})
+
+
+def parsed(
+    arguments: Sequence[str],
+    program: str,
+    description: str,
+    add_own: Callable[[argparse.ArgumentParser, jobs.Verb], None],
+) -> argparse.Namespace:
+    """The arguments of a command that runs a verb; wrong usage ends the program with 2.
+
+    Only the verb that the arguments name has its settings loaded. "super-resolve" and "--loudness_lufs" are
+    understood too.
+
+    Args:
+        add_own: adds the command's own arguments to the parser of a verb; those that stand for a setting have
+            its name after `SETTING`.
+    """
+    arguments = _spelt(arguments)
+    parser = argparse.ArgumentParser(
+        prog=program,
+        description=description,
+        epilog=f"The settings of a verb: {program} VERB --help.",
+        allow_abbrev=False,
+    )
+    commands = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for verb in jobs.VERBS.values():
+        command = commands.add_parser(verb.name, help=verb.help, description=verb.help, allow_abbrev=False)
+        if arguments and arguments[0] == verb.name:
+            add_own(command, verb)
+            taken = {action.dest for action in command._actions}
+            for field in describe(verb.options):
+                if f"{SETTING}{field.name}" not in taken:
+                    _add_setting(command, field)
+    return parser.parse_args(arguments)
+
+
+def options(given: argparse.Namespace) -> Any:
+    """The verb's options from parsed arguments. Raises `OptionError`."""
+    settings = {
+        name.removeprefix(SETTING): value for name, value in vars(given).items() if name.startswith(SETTING)
+    }
+    return jobs.VERBS[given.verb].options(**settings)
+
+
+def _spelt(arguments: Sequence[str]) -> list[str]:
+    """The arguments with names as the parser has them.
+
+    >>> _spelt(["super-resolve", "my_memo.wav", "--what_if_rate=8000"])
+    ['super_resolve', 'my_memo.wav', '--what-if-rate=8000']
+    """
+    spelt = []
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        is_option = argument.startswith("--")
+        spelt.append(f"{name.replace('_', '-')}{equals}{value}" if is_option else argument)
+    return [spelt[0].replace("-", "_"), *spelt[1:]] if spelt and not spelt[0].startswith("-") else spelt
+
+
+def _add_setting(command: argparse.ArgumentParser, field: Field) -> None:
+    name = f"--{field.name.replace('_', '-')}"
+    help_text = re.sub(r"\bNone\b", "none", field.help)  # as one types it here
+    if field.default is not REQUIRED:
+        help_text += f" (default: {_shown(field.default)})"
+    settings: dict[str, Any] = {
+        "dest": f"{SETTING}{field.name}",
+        "default": argparse.SUPPRESS,
+        "required": field.default is REQUIRED,
+        "help": help_text.replace("%", "%%"),
+    }
+    if field.kind is bool:
+        command.add_argument(name, action=argparse.BooleanOptionalAction, **settings)
+        return
+
+    def value(text: str) -> Any:
+        try:
+            return parse(field, text)
+        except OptionError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    metavar = "|".join(field.choices) if field.choices else field.kind.__name__.upper()
+    command.add_argument(name, type=value, metavar=metavar, **settings)
+
+
+def _shown(default: Any) -> str:
+    if isinstance(default, bool):
+        return "on" if default else "off"
+    return "none" if default is None else str(default)
