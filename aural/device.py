@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+import threading
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
+
+from aural.errors import AuralError
 
 if TYPE_CHECKING:
     import torch
@@ -13,12 +19,17 @@ if TYPE_CHECKING:
 Device = Literal["cpu", "cuda"]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+_lock = threading.Lock()  # guards _borrowers
+_borrowers = 0  # functions decorated by `gpu` that run in this process, where a ZeroGPU Space lends its card
+
 
 def pick_device() -> Device:
-    """`"cuda"` where there is a card or the Space lends one, else `"cpu"`."""
+    """`"cuda"` where there is a card, else `"cpu"`; on ZeroGPU where a card is lent, inside of `gpu` only."""
+    if on_zero_gpu():
+        return "cuda" if _borrowers else "cpu"
     import torch
 
-    return "cuda" if on_zero_gpu() or torch.cuda.is_available() else "cpu"
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def precision(device: Device) -> torch.dtype | None:
@@ -44,14 +55,20 @@ def inference(device: Device) -> Iterator[None]:
         yield
 
 
-def describe(device: Device) -> str:
-    """A few words for the interface: "CPU, 2 cores", "NVIDIA H200", "ZeroGPU, NVIDIA H200"."""
-    import torch
+def describe(device: Device | None = None) -> str:
+    """A few words for the interface: "CPU, 2 cores", "NVIDIA H200", "ZeroGPU, NVIDIA H200".
 
+    Args:
+        device: None: the one that models run on when they are asked to.
+    """
+    if device is None:
+        device = "cuda" if on_zero_gpu() else pick_device()
     if device == "cpu":
         # A container often grants fewer cores than the machine has.
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         return f"CPU, {cores} core{'' if cores == 1 else 's'}"
+    import torch
+
     return f"{'ZeroGPU, ' if on_zero_gpu() else ''}{torch.cuda.get_device_name()}"
 
 
@@ -69,10 +86,13 @@ def on_zero_gpu() -> bool:
 def gpu(duration_seconds: int | Callable[..., int] = 60) -> Callable[[Function], Function]:
     """Decorator for the function that needs the card: `spaces.GPU` on ZeroGPU, no change elsewhere.
 
-    On ZeroGPU the function runs in a process that is gone afterwards: load its model before, outside of it.
+    On ZeroGPU the function runs in a process that is forked off and may be gone afterwards. Load its models
+    before, onto "cuda" and in the main thread: the fork brings them onto the card. What goes in and comes out
+    is pickled. What it raises for the user to mend is raised here too; `spaces` keeps all else to itself.
 
     Args:
-        duration_seconds: how long the card is asked for; a callable gets the function's own arguments.
+        duration_seconds: how long the card is asked for; a callable gets the function's own arguments. Where
+            that is 0 no card is asked for, and the function runs here.
 
     >>> @gpu(duration_seconds=30)
     ... def double(value: int) -> int:
@@ -84,5 +104,85 @@ def gpu(duration_seconds: int | Callable[..., int] = 60) -> Callable[[Function],
         return lambda function: function
     import spaces
 
-    decorator: Callable[[Function], Function] = spaces.GPU(duration=duration_seconds)
-    return decorator
+    def decorate(function: Function) -> Function:
+        # `spaces` looks at the function alone, and would take a wrapper that returns a generator for one that
+        # returns a value.
+        is_generator = inspect.isgeneratorfunction(inspect.unwrap(function))
+        borrowing = (_borrowing_generator if is_generator else _borrowing)(function)
+        lent = spaces.GPU(duration=duration_seconds)(borrowing)
+
+        def chosen(*args: Any, **kwargs: Any) -> Callable[..., Any]:
+            is_needed = not callable(duration_seconds) or duration_seconds(*args, **kwargs) > 0
+            return lent if is_needed else function
+
+        @functools.wraps(function)
+        def running(*args: Any, **kwargs: Any) -> Any:
+            return _value(chosen(*args, **kwargs)(*args, **kwargs))
+
+        @functools.wraps(function)
+        def generating(*args: Any, **kwargs: Any) -> Generator[Any, None, None]:
+            with closing(chosen(*args, **kwargs)(*args, **kwargs)) as values:
+                yield from map(_value, values)
+
+        return cast(Function, generating if is_generator else running)
+
+    return decorate
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """What a function raised in the other process."""
+
+    error: Exception
+
+
+MENDABLE = (AuralError, MemoryError)
+
+
+def _borrowing(function: Callable[..., Any]) -> Callable[..., Any]:
+    """What runs in the process that holds the card."""
+
+    @functools.wraps(function)
+    def borrowing(*args: Any, **kwargs: Any) -> Any:
+        with _card():
+            try:
+                return function(*args, **kwargs)
+            except MENDABLE as error:
+                return _Failure(error)
+
+    return borrowing
+
+
+def _borrowing_generator(
+    function: Callable[..., Generator[Any, None, None]],
+) -> Callable[..., Generator[Any, None, None]]:
+    """Likewise."""
+
+    @functools.wraps(function)
+    def borrowing(*args: Any, **kwargs: Any) -> Generator[Any, None, None]:
+        with _card():
+            try:
+                yield from function(*args, **kwargs)
+            except MENDABLE as error:
+                yield _Failure(error)
+
+    return borrowing
+
+
+def _value(value: Any) -> Any:
+    if isinstance(value, _Failure):
+        raise value.error
+    return value
+
+
+@contextmanager
+def _card() -> Iterator[None]:
+    """Entered where a card is lent. Of the process, not the thread: a generator may go on in another one."""
+    global _borrowers
+    with _lock:
+        _borrowers += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _borrowers -= 1

@@ -74,18 +74,133 @@ def test_off_zero_gpu_the_decorator_changes_nothing(monkeypatch: pytest.MonkeyPa
     assert not device.on_zero_gpu() and device.gpu(lambda _: 5)(run) is run
 
 
-def test_on_zero_gpu_the_function_runs_inside_the_space_s_own_decorator(tmp_path: Path) -> None:
-    # `spaces` is installed on ZeroGPU only: a stand-in with the same signature.
-    (tmp_path / "spaces.py").write_text(
-        "def GPU(task=None, *, duration=None):\n"
-        "    seconds = duration if isinstance(duration, int) else duration('ask')\n"
-        "    return lambda function: lambda *values: (seconds, function(*values))\n"
-    )
+# `spaces` is to be had on ZeroGPU only: a stand-in that lends a card as it does. It takes a function for a
+# generator where `inspect` does, and pickles what goes in and what comes out.
+SPACES = """
+import inspect, pickle
+
+def GPU(task=None, *, duration=None):
+    def decorate(function):
+        if inspect.isgeneratorfunction(function):
+            def lent(*values):
+                print("asked", duration(*values) if callable(duration) else duration)
+                for result in function(*pickle.loads(pickle.dumps(values))):
+                    yield pickle.loads(pickle.dumps(result))
+        else:
+            def lent(*values):
+                print("asked", duration(*values) if callable(duration) else duration)
+                return pickle.loads(pickle.dumps(function(*pickle.loads(pickle.dumps(values)))))
+        return lent
+    return decorate
+"""
+
+
+@pytest.fixture
+def zero_gpu(tmp_path: Path) -> dict[str, str]:
+    """The environment of a ZeroGPU Space."""
+    (tmp_path / "spaces.py").write_text(SPACES)
+    return {"SPACES_ZERO_GPU": "true", "PYTHONPATH": str(tmp_path)}
+
+
+def test_on_zero_gpu_the_function_runs_inside_the_space_s_own_decorator(zero_gpu: dict[str, str]) -> None:
     program = (
-        "from aural.device import gpu, pick_device\n"
-        "print(pick_device(), gpu(90)(len)('four'), gpu(lambda text: len(text))(len)('four'))"
+        "from aural.device import gpu\n"
+        "print(gpu(90)(len)('four'))\n"
+        "print(gpu(lambda text: len(text))(str.upper)('four'))"
     )
-    assert run(program, SPACES_ZERO_GPU="true", PYTHONPATH=str(tmp_path)) == "cuda (90, 4) (3, 4)"
+    assert run(program, **zero_gpu).splitlines() == ["asked 90", "4", "asked 4", "FOUR"]
+
+
+def test_on_zero_gpu_a_generator_stays_one_however_it_is_wrapped(zero_gpu: dict[str, str]) -> None:
+    program = """
+import functools, inspect
+from aural.device import gpu
+
+def letters(text: str, times: int = 2):
+    for letter in text:
+        yield letter * times
+
+@functools.wraps(letters)
+def wrapped(*values):  # a plain function, to `inspect`
+    return letters(*values)
+
+for function in (letters, wrapped):
+    lent = gpu(30)(function)
+    print(list(lent("ab")), inspect.signature(lent), inspect.isgeneratorfunction(lent), lent.__name__)
+"""
+    line = "['aa', 'bb'] (text: str, times: int = 2) True letters"
+    assert run(program, **zero_gpu).splitlines() == ["asked 30", line] * 2
+
+
+def test_on_zero_gpu_no_card_is_asked_for_where_none_is_needed(zero_gpu: dict[str, str]) -> None:
+    program = """
+from aural import device
+
+def letters(text):
+    yield from text
+    yield device.pick_device()
+
+print(device.gpu(len)(str.upper)(""), *device.gpu(len)(letters)(""))
+print(*device.gpu(len)(letters)("ab"))
+"""
+    assert run(program, **zero_gpu).splitlines() == ["cpu", "asked 2", "a b cuda"]
+
+
+def test_on_zero_gpu_a_cancelled_generator_is_closed(zero_gpu: dict[str, str]) -> None:
+    program = """
+from aural import device
+
+@device.gpu()
+def count():
+    try:
+        yield device.pick_device()
+        yield 2
+    finally:
+        print("closed")
+
+values = count()
+print(next(values))
+values.close()
+print(device.pick_device())
+"""
+    assert run(program, **zero_gpu).splitlines() == ["asked 60", "cuda", "closed", "cpu"]
+
+
+def test_on_zero_gpu_there_is_a_card_only_where_it_is_lent(zero_gpu: dict[str, str]) -> None:
+    program = """
+from aural import device
+
+def count():
+    yield device.pick_device()
+
+print(device.pick_device(), device.gpu()(device.pick_device)(), *device.gpu()(count)(), device.pick_device())
+"""
+    assert run(program, **zero_gpu).splitlines()[-1] == "cpu cuda cuda cpu"
+
+
+@pytest.mark.parametrize("error", ["InputError('Choose another file.')", "MemoryError()"])
+def test_on_zero_gpu_a_failure_that_can_be_mended_comes_back_as_it_is(
+    zero_gpu: dict[str, str], error: str
+) -> None:
+    program = f"""
+from aural.device import gpu, pick_device
+from aural.errors import InputError
+
+def value():
+    raise {error}
+
+def values():
+    yield 1
+    raise {error}
+
+for function in (gpu()(value), lambda: list(gpu()(values)())):
+    try:
+        function()
+    except (InputError, MemoryError) as error:
+        print(repr(error), pick_device())
+"""
+    lines = [line for line in run(program, **zero_gpu).splitlines() if not line.startswith("asked")]
+    assert lines == [f"{error} cpu"] * 2
 
 
 def test_importing_the_module_does_not_start_torch() -> None:

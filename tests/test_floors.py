@@ -30,6 +30,7 @@ FLOORS = {
     "release": 3,
     "jobs": 3,
     "shell": 3,
+    "preload": 3,
     "batch": 3,
     "__main__": 3,
 }
