@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-from functools import partial
 from typing import Any
 
 # Before Gradio is imported: a visitor's audio is nobody else's business.
@@ -12,61 +11,93 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 import gradio as gr
 
+from aural import hub
 from aural.audio import LIMITS
 from aural.enhancement import tab as enhancement
 from aural.generation import tab as generation
 from aural.loudness import tab as loudness
+from aural.preload import preload
+from aural.release import tab as release
 from aural.superres import tab as superres
-from aural.ui.storage import KEPT_SECONDS
+from aural.ui import links, machine, programs, storage
+from aural.ui.examples import FOLDER
+from aural.ui.page import reveal
+from aural.ui.running import CALL_SECONDS
 from aural.ui.theme import CSS, HEADER, Studio
 
 QUEUE_LENGTH = 24  # calls that may wait; one more is told that the queue is full
 CALLS_AT_ONCE = 2
+SESSIONS = 300  # that are remembered: each page, and each call without one, makes another of 0.8 MB
 CLEAN_EVERY_SECONDS = 3600
 
 
 def build() -> gr.Blocks:
     """The app with all its tabs, not yet launched."""
+    gr.set_static_paths([FOLDER])  # copies of the examples would be swept with what visitors leave
     demo: gr.Blocks
-    with gr.Blocks(title="AURAL", delete_cache=(CLEAN_EVERY_SECONDS, KEPT_SECONDS)) as demo:
+    with gr.Blocks(title="AURAL", delete_cache=(CLEAN_EVERY_SECONDS, storage.KEPT_SECONDS)) as demo:
         gr.HTML(HEADER)
-        with gr.Tabs() as tabs:
-            mastering_input = loudness.build()
-            enhanced = enhancement.build()
-            resolving_input, resolved = superres.build()
-            generated = generation.build()
-        inputs = {"loudness": mastering_input, "super_resolve": resolving_input}
-        for handover in (enhanced, resolved, *generated):
-            for tab, button in handover.buttons.items():
-                button.click(
-                    partial(_open, tab),
-                    handover.file,
-                    [inputs[tab], tabs],
-                    api_visibility="private",
-                    queue=False,
-                )
+        notice = gr.HTML(visible=False, elem_classes="aural-notice")
+        with gr.Tabs():
+            tabs = [
+                loudness.build(),
+                enhancement.build(),
+                superres.build(),
+                generation.build(),
+                release.build(),
+            ]
+        with gr.Accordion("This machine: device, models, limits", open=False) as about:
+            state = gr.HTML(container=False)
+        gr.on(
+            [demo.load, about.expand],
+            lambda: machine.state(QUEUE_LENGTH, CALLS_AT_ONCE, CALL_SECONDS),
+            None,
+            state,
+            api_visibility="private",
+            queue=False,
+            show_progress="hidden",
+        )
+        links.connect(demo, tabs, notice)
+        for handover in (handover for tab in tabs for handover in tab.handovers):
+            for target in tabs:
+                if target.id in handover.buttons:
+                    _lead(handover.buttons[target.id], handover.file, target.audio)
+        programs.describe(demo)
     demo.queue(max_size=QUEUE_LENGTH, default_concurrency_limit=CALLS_AT_ONCE)
     return demo
 
 
-def _open(tab: str, file: str) -> tuple[str, gr.Tabs]:
-    """Hand a file to a tab and show it."""
-    return file, gr.Tabs(selected=tab)
+def _lead(button: gr.Button, file: gr.File | gr.Audio, field: gr.Audio) -> None:
+    """Let the button hand the file to another tab's field, and show it."""
+    way = reveal(field)
+    button.click(
+        lambda path: [path, *(gr.update(**change) for _, change in way)],
+        file,
+        [field, *(component for component, _ in way)],
+        api_visibility="private",
+        queue=False,
+    )
 
 
 def launch(demo: gr.Blocks, **settings: Any) -> None:
     """Serve the app with its look and limits; settings are those of `gr.Blocks.launch`."""
+    programs.serve_tools()
+    storage.start(demo)
     demo.launch(
         theme=Studio(),
-        css=CSS + generation.CSS,
+        css=CSS + machine.CSS + generation.CSS,
         max_file_size=LIMITS.file_bytes,
         show_error=True,  # what Gradio itself refuses (a text for a number) is told in its own words
         ssr_mode=False,
         run_history=False,  # it would list results whose files are deleted after a few hours
+        mcp_server=True,
+        state_session_capacity=SESSIONS,
         **settings,
     )
 
 
+hub.prefetch()
+preload()
 demo = build()
 
 if __name__ == "__main__":

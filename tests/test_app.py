@@ -23,21 +23,21 @@ from PIL import Image
 
 import app
 import aural
-from aural.audio import Clip, read, write
+from aural.audio import Clip, Limits, read, write
 from aural.generation.classes import CLASSES
+from aural.ui import running, storage
 from aural.ui.examples import FOLDER
-from tests.enhancement import tiny as tiny_enhancement
-from tests.generation import tiny
-from tests.superres import tiny as tiny_superres
 
 RATE = 44_100
 ENDPOINTS = [
+    "/batch",
     "/degrade",
     "/enhance",
     "/generate",
     "/master",
     "/master_album",
     "/measure",
+    "/release",
     "/resynthesize",
     "/super_resolve",
 ]
@@ -47,17 +47,8 @@ TRANSFORMS = ["/measure", "/master", "/resynthesize", "/enhance", "/degrade"]
 TAKE_A_FILE = [*TRANSFORMS, "/super_resolve"]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def tiny_checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    folder = tmp_path_factory.mktemp("checkpoints")
-    with tiny.checkpoints(folder):
-        tiny_enhancement.write_checkpoints(folder)
-        tiny_superres.write_checkpoints(folder)
-        yield
-
-
 @pytest.fixture(scope="module")
-def client() -> Iterator[Client]:
+def client(tiny_checkpoints: None) -> Iterator[Client]:  # noqa: ARG001
     demo = app.build()
     app.launch(demo, prevent_thread_lock=True, quiet=True, server_port=None)
     client = Client(demo.local_url, verbose=False, httpx_kwargs={"timeout": 60})  # for a busy machine
@@ -92,7 +83,7 @@ def test_every_endpoint_needs_nothing_but_its_audio(client: Client) -> None:
     api = client.view_api(return_format="dict", print_info=False)
     for name, endpoint in api["named_endpoints"].items():
         required = [p["parameter_name"] for p in endpoint["parameters"] if not p["parameter_has_default"]]
-        wanted = {"/generate": [], "/master_album": ["files"]}.get(name, ["audio"])
+        wanted = {"/generate": [], "/master_album": ["files"], "/batch": ["files"]}.get(name, ["audio"])
         assert required == wanted, name
 
 
@@ -103,8 +94,11 @@ def test_the_parameters_are_the_fields_of_the_options(client: Client) -> None:
     from aural.enhancement import pipeline as enhancement
     from aural.generation import pipeline as generation
     from aural.loudness import pipeline, round_trip
+    from aural.release import pipeline as release
     from aural.superres import pipeline as superres
 
+    assert names["/batch"] == ["files", "verb", "settings"]
+    assert set(names["/release"]) == {"audio", *release.Options.__dataclass_fields__}
     assert set(names["/degrade"]) == {"audio", *degrade.Options.__dataclass_fields__}
     assert set(names["/enhance"]) == {"audio", "reference", *enhancement.Options.__dataclass_fields__}
     assert set(names["/generate"]) == {"source", *generation.Options.__dataclass_fields__}
@@ -175,6 +169,88 @@ def test_griffin_lim_costs_what_the_figures_say(client: Client, recording: Path)
     assert read(path).samples.shape == tune().samples.shape
     with Image.open(picture) as image:
         assert image.format == "PNG"
+
+
+def test_release_meets_its_target_and_returns_each_stage(client: Client, speech: Path) -> None:
+    settings = {"preset": "interview", "target": "ebu_r128", "seed": 3}
+    path, stages, figures, picture = client.predict(handle_file(speech), **settings, api_name="/release")
+    result = aural.release(read(speech), **settings)
+    made = [*stages, path]
+    clips = [result.enhanced.clip, result.super_resolved.clip, result.clip]
+    for file, clip in zip(made, clips, strict=True):
+        assert read(file).rate == clip.rate
+        assert np.allclose(read(file).samples, clip.samples, atol=2**-22)
+    assert {name: figures[name] for name in result.figures()} == result.figures()
+    loudness = aural.measure(read(path))
+    assert loudness.integrated_lufs == pytest.approx(-23, abs=0.1)
+    assert figures["versions"]["mastered"]["integrated_lufs"] == pytest.approx(-23, abs=0.1)
+    with Image.open(picture) as image:
+        assert image.format == "PNG" and min(image.size) > 300
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"preset": "fax"}, {"target": "free"}, {"rate": 1}, {"downmix": None}, {"target": {}}, {"strength": []}],
+    ids=str,
+)
+def test_what_cannot_be_released_ends_in_one_clear_sentence(
+    client: Client, recording: Path, settings: dict
+) -> None:
+    with pytest.raises(AppError, match=r"(choose|must be).*\.$"):
+        client.predict(handle_file(recording), **settings, api_name="/release")
+
+
+def test_a_batch_does_what_it_can(client: Client, recording: Path, tmp_path: Path) -> None:
+    files = [handle_file(path) for path in (recording, bad_file("text", tmp_path))]
+    archive, table, rows = client.predict(
+        files, verb="master", settings={"target": "tidal"}, api_name="/batch"
+    )
+    assert [bool(row["error"]) for row in rows] == [False, True]
+    with zipfile.ZipFile(archive) as members:
+        assert members.namelist() == ["recording-mastered.wav", "measurements.csv"]
+        assert members.read("measurements.csv") == Path(table).read_bytes()
+        mastered = read(Path(members.extract("recording-mastered.wav", tmp_path / "out")))
+    assert aural.measure(mastered).integrated_lufs == pytest.approx(-14, abs=0.1)
+
+
+def test_a_call_that_takes_too_long_ends_in_one_clear_sentence(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tune(240), tmp_path / "long.flac")
+    monkeypatch.setattr(running, "CALL_SECONDS", 0.5)
+    with pytest.raises(AppError, match=r"longer than the .* minutes that a call may take: try .*\.$"):
+        client.predict(handle_file(tmp_path / "long.flac"), api_name="/enhance")
+
+
+def test_a_full_queue_and_a_file_too_large_are_refused(
+    tiny_checkpoints: None,  # noqa: ARG001
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(app, "QUEUE_LENGTH", 1)
+    monkeypatch.setattr(app, "LIMITS", Limits(file_bytes=2_000_000))
+    write(tune(60, channels=1), tmp_path / "long.flac")
+    write(tune(60, channels=1), tmp_path / "large.wav", "wav32f")
+    demo = app.build()
+    app.launch(demo, prevent_thread_lock=True, quiet=True, server_port=None)
+    client = Client(demo.local_url, verbose=False, httpx_kwargs={"timeout": 60})
+    try:
+        jobs = [client.submit(handle_file(tmp_path / "long.flac"), api_name="/enhance") for _ in range(8)]
+        deadline = time.monotonic() + 60
+        while not any(job.done() for job in jobs) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        refused = [str(job.exception()) for job in jobs if job.done()]
+        assert refused and set(refused) == {"Queue is full! Please try again."}
+        for job in jobs:
+            job.cancel()
+        upload = httpx.post(
+            f"{demo.local_url}gradio_api/upload",
+            files={"files": ("large.wav", (tmp_path / "large.wav").read_bytes())},
+        )
+        assert upload.status_code == 413 and "2000000 bytes" in upload.text
+    finally:
+        client.close()
+        demo.close()
 
 
 QUICK = {"steps": 2, "seconds": 1.0}
@@ -661,15 +737,42 @@ def test_no_file_of_the_server_can_be_read_through_an_endpoint(client: Client, r
     assert "integrated_lufs" not in answer
 
 
-def test_results_are_swept_when_they_are_old(client: Client, recording: Path) -> None:
+def test_results_are_swept_when_they_are_old(
+    client: Client, recording: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage, "SWEPT_EVERY_SECONDS", 0.0)
     client.predict(handle_file(recording), api_name="/master")
     results = Path(get_upload_folder(), "results")
     old = sorted(results.iterdir())
     assert old
-    for folder in old:
-        os.utime(folder, (0, 0))
+    for path in results.rglob("*"):
+        os.utime(path, (0, 0))
     client.predict(handle_file(recording), compare_downmixes=False, api_name="/measure")
     assert not any(folder.exists() for folder in old)
+
+
+def test_the_oldest_go_first_where_all_take_too_much(
+    client: Client, recording: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage, "SWEPT_EVERY_SECONDS", 0.0)
+    paths = [client.predict(handle_file(recording), api_name="/master")[0] for _ in range(2)]
+    client.predict(handle_file(recording), compare_downmixes=False, api_name="/measure")
+    kept = sorted(Path(get_upload_folder(), "results").rglob("*mastered.wav"), key=os.path.getmtime)
+    assert len(kept) >= 2 and all(Path(path).exists() for path in paths)
+    for age, path in enumerate(reversed(kept)):
+        os.utime(path, (time.time() - 60 * age,) * 2)
+    monkeypatch.setattr(storage, "KEPT_BYTES", kept[-1].stat().st_size * 3 // 2)
+    client.predict(handle_file(recording), compare_downmixes=False, api_name="/measure")
+    assert not any(path.exists() for path in kept[:-1])
+
+
+def test_the_examples_outlive_the_sweeping_of_what_visitors_leave(client: Client) -> None:
+    """Gradio's own copies of them would be swept with the uploads: they are served from where they lie."""
+    copies = [path for block in app.build().blocks.values() for path in getattr(block, "temp_files", ())]
+    assert not copies
+    answer = httpx.get(f"{client.src}gradio_api/file={FOLDER / 'song.ogg'}")
+    assert answer.status_code == 200 and answer.content == (FOLDER / "song.ogg").read_bytes()
+    assert httpx.get(f"{client.src}gradio_api/file={FOLDER.parent / 'theme.py'}").status_code == 403
 
 
 def test_calls_at_the_same_time_do_not_mix(client: Client, tmp_path: Path) -> None:

@@ -2,41 +2,19 @@
 
 import re
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-import app
 import aural
 from aural.audio import Clip, read, write
-from tests.enhancement import tiny as tiny_enhancement
-from tests.generation import tiny
-from tests.superres import tiny as tiny_superres
+from tests.browser import LONG_WAIT_MS
 
 pytestmark = pytest.mark.browser
 
 RATE = 44_100
-LONG_WAIT_MS = 60_000
-
-
-@pytest.fixture(scope="module", autouse=True)
-def tiny_checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    folder = tmp_path_factory.mktemp("checkpoints")
-    with tiny.checkpoints(folder):
-        tiny_enhancement.write_checkpoints(folder)
-        tiny_superres.write_checkpoints(folder)
-        yield
-
-
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    demo = app.build()
-    app.launch(demo, prevent_thread_lock=True, quiet=True, server_port=None)
-    yield demo.local_url
-    demo.close()
 
 
 @pytest.fixture(scope="module")
@@ -224,7 +202,7 @@ def test_a_visitor_enhances_an_example_and_sends_it_on(page: Page, address: str)
         with page.expect_download() as download:
             page.get_by_role("button", name=name).click()
         assert download.value.suggested_filename == f"phone_call-{file}"
-    page.get_by_role("button", name="Send to Down-mix & Loudness").click()
+    page.get_by_role("button", name="Send to Loudness").click()
     expect(page.get_by_role("button", name="Measure", exact=True)).to_be_visible()
     expect_audio(page)
     page.get_by_role("button", name="Measure", exact=True).click()
@@ -259,7 +237,7 @@ def test_an_enhancement_shows_progress_and_can_be_cancelled(page: Page, address:
     expect(page.get_by_text("Enhancing").first).to_be_visible(timeout=LONG_WAIT_MS)
     page.get_by_role("button", name="Cancel").first.click()
     expect(page.get_by_text("Enhancing").first).to_be_hidden()
-    expect(page.get_by_role("button", name="Send to Down-mix & Loudness")).to_be_disabled()
+    expect(page.get_by_role("button", name="Send to Loudness")).to_be_disabled()
 
 
 def open_super_resolution(page: Page, address: str) -> None:
@@ -306,7 +284,7 @@ def test_a_visitor_super_resolves_an_example_zooms_in_and_sends_it_on(page: Page
         button.click()
     assert download.value.suggested_filename == "speech_8k-48kHz.flac"
     assert read(download.value.path()).rate == 48_000
-    page.get_by_role("button", name="Send to Down-mix & Loudness").click()
+    page.get_by_role("button", name="Send to Loudness").click()
     expect(page.get_by_role("button", name="Measure", exact=True)).to_be_visible()
     expect_audio(page)
 

@@ -20,10 +20,11 @@ from aural.loudness.meter import measure_steps
 from aural.ui import plots
 from aural.ui.downloads import cleared, download_buttons, encode
 from aural.ui.examples import PHONE_EXAMPLES
-from aural.ui.fields import NOTHING, examples_with_credits, keep_empty, picture, slider, unchecked
-from aural.ui.handover import Handover, send_buttons
+from aural.ui.fields import NOTHING, examples_with_credits, picture, slider
+from aural.ui.handover import Handover, send_buttons, switched
+from aural.ui.page import Page, Tab, expect, page
 from aural.ui.players import ABPlayer, Version, audio_input, playable
-from aural.ui.running import answers, follow, load, number, table, takes
+from aural.ui.running import endpoint, follow, load, number, of_sound, table, takes
 from aural.ui.storage import result_path
 
 Answer = Generator[Any, None, None]
@@ -82,19 +83,17 @@ class _Source:
     reference: gr.Audio
 
 
-def build() -> Handover:
+def build() -> Tab:
     """Add the tab to the Blocks being built."""
     with gr.Tab("Enhance", id="enhance"), gr.Row():
         with gr.Column(scale=2, min_width=320):
             audio = audio_input("Recording: upload or record it")
             examples = gr.Column(min_width=0)
-            preset = unchecked(
-                gr.Radio(
-                    [(PRESET_NAMES[key], key) for key in pipeline.PRESETS],
-                    value=DEFAULTS.preset,
-                    label="Preset",
-                    info="Restore keeps the level; the others end with a finish.",
-                )
+            preset = gr.Radio(
+                [(PRESET_NAMES[key], key) for key in pipeline.PRESETS],
+                value=DEFAULTS.preset,
+                label="Preset",
+                info="Restore keeps the level; the others end with a finish.",
             )
             about = gr.Markdown(_about_preset(DEFAULTS.preset))
             preset.change(_about_preset, preset, about, api_visibility="private", queue=False)
@@ -112,9 +111,12 @@ def build() -> Handover:
                 examples_with_credits(PHONE_EXAMPLES, audio, source.reference)
             # Another recording comes next, of which it is not the reference.
             audio.clear(lambda: None, None, source.reference, api_visibility="private", queue=False)
-            _phone_section(source)
+            phone_page = _phone_section(source)
         with gr.Column(scale=5, min_width=320):
-            return _result_section(source, {"preset": preset, "strength": strength, **others})
+            enhance_page, handover = _result_section(
+                source, {"preset": preset, "strength": strength, **others}
+            )
+    return Tab("enhance", audio, [enhance_page, phone_page], [handover])
 
 
 def _advanced_section() -> dict[str, gr.components.Component]:
@@ -130,29 +132,23 @@ def _advanced_section() -> dict[str, gr.components.Component]:
             label="Completion",
             info="Makes anew what the phone lost above its band.",
         )
-        setting = unchecked(
-            gr.Radio(
-                [(SETTING_NAMES[key], key) for key in pipeline.SETTINGS],
-                value=DEFAULTS.setting,
-                label="Waveform",
-                info="The first is the most faithful to the voice; the last does both stages at once.",
-            )
+        setting = gr.Radio(
+            [(SETTING_NAMES[key], key) for key in pipeline.SETTINGS],
+            value=DEFAULTS.setting,
+            label="Waveform",
+            info="The first is the most faithful to the voice; the last does both stages at once.",
         )
-        expand_rate = unchecked(
-            gr.Radio(
-                [("as it is", NOTHING), *((f"{rate / 1000:g} kHz", rate) for rate in pipeline.EXPAND_RATES)],
-                value=DEFAULTS.expand_rate or NOTHING,
-                label="Sample rate",
-                info="A higher one makes room for the completion.",
-            )
+        expand_rate = gr.Radio(
+            [("as it is", NOTHING), *((f"{rate / 1000:g} kHz", rate) for rate in pipeline.EXPAND_RATES)],
+            value=DEFAULTS.expand_rate or NOTHING,
+            label="Sample rate",
+            info="A higher one makes room for the completion.",
         )
-        background = unchecked(
-            gr.Dropdown(
-                [("leave it out", NOTHING), *((number(gain, 0) + " dB", gain) for gain in BACKGROUNDS_DB)],
-                value=NOTHING if DEFAULTS.background_db is None else DEFAULTS.background_db,
-                label="Background",
-                info="Mixes some of what was taken out back in.",
-            )
+        background = gr.Dropdown(
+            [("leave it out", NOTHING), *((number(gain, 0) + " dB", gain) for gain in BACKGROUNDS_DB)],
+            value=NOTHING if DEFAULTS.background_db is None else DEFAULTS.background_db,
+            label="Background",
+            info="Mixes some of what was taken out back in.",
         )
         mastering = gr.Checkbox(
             DEFAULTS.mastering,
@@ -167,7 +163,6 @@ def _advanced_section() -> dict[str, gr.components.Component]:
                 None, label="Loudness, LUFS", info="Empty: the preset's.", min_width=120
             )
             seed = gr.Number(DEFAULTS.seed, label="Seed", info="Of all that is random.", min_width=120)
-    keep_empty([loudness_lufs])
     return {
         "noise_reduction": noise_reduction,
         "completion": completion,
@@ -181,25 +176,24 @@ def _advanced_section() -> dict[str, gr.components.Component]:
     }
 
 
-def _result_section(source: _Source, settings: dict[str, gr.components.Component]) -> Handover:
-    with gr.Row():
-        run = gr.Button("Enhance", variant="primary")
-        cancel = gr.Button("Cancel", variant="stop")
+def _result_section(source: _Source, settings: dict[str, gr.components.Component]) -> tuple[Page, Handover]:
+    at = page("enhance", "Enhance", settings)
+    expect(at, {"audio": source.audio, "setting": settings["setting"]}, of_sound)
     message = gr.Markdown()
     player = ABPlayer(label="Before and after, at matched loudness")
     spectrograms = picture("Spectrograms (line: pitch, dashes: end of the band)")
     found_table = gr.HTML()
     reference_table = gr.HTML()
-    downloads = download_buttons()
     with gr.Row():
+        downloads = download_buttons()
         keep_background = gr.DownloadButton("Background, WAV", interactive=False)
-        sending = send_buttons("loudness", "super_resolve")
+    sending = send_buttons("enhance")
     with gr.Accordion("All figures as JSON", open=False):
         figures = gr.JSON(label="Figures")
     result = gr.File(label="Enhanced file", visible=False)
     background = gr.File(label="Background", visible=False)
     compared = gr.State()  # the files that the result was made from and held against, whatever comes next
-    event = run.click(
+    event = at.run.click(
         enhance,
         [source.audio, *(settings[name] for name in pipeline.Options.__dataclass_fields__), source.reference],
         [result, background, figures, spectrograms, compared],
@@ -207,25 +201,25 @@ def _result_section(source: _Source, settings: dict[str, gr.components.Component
         concurrency_id="audio",
     )
     clear_page = cleared(4, len(downloads) + 1)
-    run.click(
-        lambda: [*clear_page(), *(gr.Button(interactive=False) for _ in sending)],
+    at.run.click(
+        lambda: [*clear_page(), *switched(sending, False)],
         None,
         [message, player, found_table, reference_table, *downloads, keep_background, *sending.values()],
         api_visibility="private",
         queue=False,
     )
     shown = event.success(
-        _show,
+        lambda *values: [*_show(*values), *switched(sending, True)],
         [compared, result, background, figures],
         [message, player, found_table, reference_table, keep_background, *sending.values()],
         api_visibility="private",
     )
     encoded = shown.success(encode, result, downloads, api_visibility="private", concurrency_id="encoding")
-    cancel.click(None, cancels=[event, shown, encoded], api_visibility="private")
-    return Handover(result, sending)
+    at.cancel.click(None, cancels=[event, shown, encoded], api_visibility="private")
+    return at, Handover(result, sending)
 
 
-@answers
+@endpoint("enhance")
 @takes(pipeline.Options)
 def enhance(
     audio: str,
@@ -235,10 +229,16 @@ def enhance(
 ) -> Answer:
     """Make a phone recording sound as if it came from a studio.
 
-    Returns the enhanced file and the background that was taken out (WAV, 24 bit, or float where it exceeds
-    full scale), what was found before and after with what changed, and a picture of the spectrograms. A
-    reference, a studio recording of the same performance, adds SNR, SI-SDR, PESQ, STOI and log-spectral
-    distance before and after.
+    Args:
+        audio: the recording, an audio or video file
+        options: as below
+        reference: a studio recording of the same performance, to measure how near the result comes to it
+
+    Returns:
+        the enhanced file, WAV of 24 bit, or float where it exceeds full scale
+        the background that was taken out, likewise
+        what was found before and after, and what changed; beside a reference SNR, SI-SDR, PESQ, STOI, LSD too
+        a picture of the spectrograms
     """
     clip = load(audio)
     # Before the long work: a reference that does not fit ends here.
@@ -294,7 +294,7 @@ def _spectrograms(clip: Clip, result: pipeline.Result) -> Any:
 
 def _show(
     compared: tuple[str, str | None], result: str, background: str, figures: dict[str, Any]
-) -> tuple[str, list[Version], str, str, gr.DownloadButton, gr.Button, gr.Button]:
+) -> tuple[str, list[Version], str, str, gr.DownloadButton]:
     audio, reference_audio = compared
     before, after = figures["before"], figures["after"]
     versions = [
@@ -312,8 +312,6 @@ def _show(
         _change_table(FIGURES, before, after, "What was found, and what changed"),
         _reference_tables(against) if against else "",
         gr.DownloadButton(value=background, interactive=True),
-        gr.Button(interactive=True),
-        gr.Button(interactive=True),
     )
 
 
@@ -367,22 +365,19 @@ def _about_preset(key: str) -> str:
     return f"Restored, then finished: {', '.join(parts)}."
 
 
-def _phone_section(source: _Source) -> None:
+def _phone_section(source: _Source) -> Page:
     with gr.Accordion("Make it sound like a phone", open=False):
         gr.Markdown("No bad recording at hand? Turn the one above into one, then see what comes back.")
-        preset = unchecked(
-            gr.Radio(
-                [(name, key) for key, name in PHONE_NAMES.items()],
-                value="voice_memo",
-                label="Phone",
-            )
+        preset = gr.Radio(
+            [(name, key) for key, name in PHONE_NAMES.items()],
+            value="voice_memo",
+            label="Phone",
         )
         with gr.Row():
             snr_db = gr.Number(None, label="SNR, dB", info="Empty: the phone's own.", min_width=120)
             seed = gr.Number(0, label="Seed", info="Another one, another room.", min_width=120)
-        with gr.Row():
-            run = gr.Button("Degrade", min_width=100)
-            cancel = gr.Button("Cancel", variant="stop", min_width=100)
+        at = page("degrade", "Degrade", {"preset": preset, "seed": seed, "snr_db": snr_db})
+        expect(at, {"audio": source.audio}, of_sound)
         message = gr.Markdown()
         result = gr.Audio(
             label="As the phone recorded it", type="filepath", interactive=False, buttons=["download"]
@@ -390,15 +385,14 @@ def _phone_section(source: _Source) -> None:
         take = gr.Button("Enhance this one", interactive=False)
         figures = gr.JSON(label="Figures", visible=False)
         original = gr.State()
-    keep_empty([snr_db])
-    event = run.click(
+    event = at.run.click(
         degrade,
         [source.audio, preset, seed, snr_db],
         [result, figures, original],
         api_name="degrade",
         concurrency_id="audio",
     )
-    run.click(
+    at.run.click(
         lambda: (None, gr.Button(interactive=False)),
         None,
         [message, take],
@@ -411,7 +405,7 @@ def _phone_section(source: _Source) -> None:
         [message, take],
         api_visibility="private",
     )
-    cancel.click(None, cancels=[event, shown], api_visibility="private")
+    at.cancel.click(None, cancels=[event, shown], api_visibility="private")
     # What it was made of becomes the reference.
     take.click(
         lambda *files: files,
@@ -420,9 +414,10 @@ def _phone_section(source: _Source) -> None:
         api_visibility="private",
         queue=False,
     )
+    return at
 
 
-@answers
+@endpoint("degrade")
 def degrade(
     audio: str,
     preset: str = "voice_memo",
@@ -432,7 +427,15 @@ def degrade(
 ) -> Answer:
     """Make a recording sound as a phone would have recorded it: room, noise, microphone, codec.
 
-    Returns the degraded file (WAV, 24 bit) and what can be found in it.
+    Args:
+        audio: the recording, an audio or video file
+        preset: one of phone_call, voice_memo, video_call, far_away, random
+        seed: of room, microphone and noise, 0 to 2³² - 1: the same seed, the same recording
+        snr_db: speech over background noise, -20 to 60; None: the preset's own
+
+    Returns:
+        the degraded file, WAV of 24 bit
+        the settings, and what can be found in it
     """
     from aural.enhancement.degrade import Options, degrade_clip_steps
 

@@ -18,11 +18,13 @@ from numpy.typing import NDArray
 from aural.audio import write
 from aural.generation import pipeline
 from aural.generation.classes import CLASSES, GROUPS, find, title
+from aural.pace import amount_of_generation
 from aural.ui import plots
-from aural.ui.fields import NOTHING, keep_empty, picture, slider, unchecked
-from aural.ui.handover import Handover
+from aural.ui.fields import NOTHING, picture, slider
+from aural.ui.handover import Handover, send_buttons
+from aural.ui.page import Page, Tab, expect, page
 from aural.ui.players import audio_input
-from aural.ui.running import answers, follow, load, takes
+from aural.ui.running import endpoint, follow, load, takes
 from aural.ui.storage import result_path
 from aural.ui.theme import ACCENT_ON_DARK
 
@@ -49,8 +51,8 @@ DEFAULTS = pipeline.Options(label="dog")
 CSS = Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
 
 
-def build() -> list[Handover]:
-    """Add the tab to the Blocks being built; a handover for each of its sounds."""
+def build() -> Tab:
+    """Add the tab to the Blocks being built."""
     with gr.Tab("Generate", id="generate"), gr.Row():
         with gr.Column(scale=2, min_width=320):
             label = _class_picker()
@@ -60,7 +62,7 @@ def build() -> list[Handover]:
             source, strength, gap_start, gap_end = _source_section()
             others, seed = _advanced_section()
         with gr.Column(scale=5, min_width=320):
-            return _result_section(
+            at, handovers = _result_section(
                 {
                     "label": label,
                     "count": count,
@@ -72,17 +74,16 @@ def build() -> list[Handover]:
                 },
                 source,
             )
+    return Tab("generate", source, [at], handovers)
 
 
 def _class_picker() -> gr.Dropdown:
     """All classes by search, and ten at a time by their group; the dropdown holds what is chosen."""
-    label = unchecked(
-        gr.Dropdown(
-            [(title(name), name) for name in CLASSES],
-            value=DEFAULTS.label,
-            label="Sound",
-            info="One of 50: type to search, or choose below.",
-        )
+    label = gr.Dropdown(
+        [(title(name), name) for name in CLASSES],
+        value=DEFAULTS.label,
+        label="Sound",
+        info="One of 50: type to search, or choose below.",
     )
     label.focus(None, js=SELECT_ALL, api_visibility="private", queue=False)
     first = next(iter(GROUPS))
@@ -121,7 +122,6 @@ def _source_section() -> tuple[gr.Audio, gr.Slider, gr.Number, gr.Number]:
         with gr.Row():
             gap_start = gr.Number(None, label="Gap from, s", info="Empty: no gap.", min_width=120)
             gap_end = gr.Number(None, label="Gap to, s", info="Up to 10.", min_width=120)
-    keep_empty([gap_start, gap_end])
     return source, strength, gap_start, gap_end
 
 
@@ -148,36 +148,29 @@ def _advanced_section() -> tuple[dict[str, gr.components.Component], gr.Number]:
             "Guidance",
             "1 is none; more is truer to the class, and less varied.",
         )
-        sampler = unchecked(
-            gr.Radio(
-                [(name, key) for key, name in SAMPLER_NAMES.items()],
-                value=DEFAULTS.sampler,
-                label="Sampler",
-                info="How a step follows from the last one.",
-            )
+        sampler = gr.Radio(
+            [(name, key) for key, name in SAMPLER_NAMES.items()],
+            value=DEFAULTS.sampler,
+            label="Sampler",
+            info="How a step follows from the last one.",
         )
-        vocoder = unchecked(
-            gr.Radio(
-                [(name, key) for key, name in VOCODER_NAMES.items()],
-                value=DEFAULTS.vocoder,
-                label="Phase",
-                info="What turns the spectrogram into sound.",
-            )
+        vocoder = gr.Radio(
+            [(name, key) for key, name in VOCODER_NAMES.items()],
+            value=DEFAULTS.vocoder,
+            label="Phase",
+            info="What turns the spectrogram into sound.",
         )
-        morph = unchecked(
-            gr.Dropdown(
-                [("none", NOTHING), *((title(name), name) for name in CLASSES)],
-                value=DEFAULTS.morph or NOTHING,
-                label="Morph with",
-                info="A second class, mixed into the first.",
-            )
+        morph = gr.Dropdown(
+            [("none", NOTHING), *((title(name), name) for name in CLASSES)],
+            value=DEFAULTS.morph or NOTHING,
+            label="Morph with",
+            info="A second class, mixed into the first.",
         )
         morph.focus(None, js=SELECT_ALL, api_visibility="private", queue=False)
         morph_share = slider(
             DEFAULTS.morph_share, 0, 1, 0.05, "Share of the second class", "0.5: half and half."
         )
         loop = gr.Checkbox(DEFAULTS.loop, label="Loop", info="The end runs seamlessly into the start.")
-    keep_empty([seed])
     others: dict[str, gr.components.Component] = {
         "seconds": seconds,
         "steps": steps,
@@ -191,10 +184,11 @@ def _advanced_section() -> tuple[dict[str, gr.components.Component], gr.Number]:
     return others, seed
 
 
-def _result_section(settings: dict[str, gr.components.Component], source: gr.Audio) -> list[Handover]:
-    with gr.Row():
-        run = gr.Button("Generate", variant="primary")
-        cancel = gr.Button("Cancel", variant="stop")
+def _result_section(
+    settings: dict[str, gr.components.Component], source: gr.Audio
+) -> tuple[Page, list[Handover]]:
+    at = page("generate", "Generate", settings)
+    expect(at, {name: settings[name] for name in ("count", "seconds", "steps")}, amount_of_generation)
     message = gr.Markdown(min_height=1)
     emerging = picture("Spectrogram")
     with gr.Row():
@@ -207,7 +201,7 @@ def _result_section(settings: dict[str, gr.components.Component], source: gr.Aud
         figures = gr.JSON(label="Settings and guesses")
     files = gr.File(label="Sounds", file_count="multiple", visible=False)
     pictures = gr.State()  # one for each card
-    event = run.click(
+    event = at.run.click(
         generate,
         [*(settings[name] for name in pipeline.Options.__dataclass_fields__), source],
         [files, figures, emerging, pictures],
@@ -215,7 +209,7 @@ def _result_section(settings: dict[str, gr.components.Component], source: gr.Aud
         concurrency_id="audio",
         show_progress_on=message,  # not over the spectrogram
     )
-    run.click(
+    at.run.click(
         _cleared,
         None,
         [emerging, message, archive, keep_seed, *card_parts],
@@ -228,14 +222,14 @@ def _result_section(settings: dict[str, gr.components.Component], source: gr.Aud
         [emerging, message, archive, keep_seed, *card_parts],
         api_visibility="private",
     )
-    cancel.click(None, cancels=[event, shown], api_visibility="private")
+    at.cancel.click(None, cancels=[event, shown], api_visibility="private")
     keep_seed.click(
         lambda figures: figures["seed"], figures, settings["seed"], api_visibility="private", queue=False
     )
-    return [handover for _, handover in cards]
+    return at, [handover for _, handover in cards]
 
 
-@answers
+@endpoint("generate", lambda count, seconds, steps, **_: amount_of_generation(count, seconds, steps))
 @takes(pipeline.Options)
 def generate(
     options: pipeline.Options,
@@ -244,8 +238,14 @@ def generate(
 ) -> Answer:
     """Make one to eight sounds of a class, or vary, fill or extend an uploaded sound.
 
-    Returns the sounds (WAV, 24 bit), the settings with the seed that was used and the five classes that each
-    sound most resembles, and a picture of the spectrograms.
+    Args:
+        options: as below
+        source: a sound to start from, 10 s at most; without a gap it is varied, a gap is filled
+
+    Returns:
+        the sounds, WAV of 24 bit
+        the settings with the seed that was used, and the five classes that each sound most resembles
+        a picture of the spectrograms
     """
     clip = load(source) if source else None
     preview = _Preview()
@@ -383,5 +383,5 @@ def _card() -> tuple[list[Any], Handover]:
             ),
         )
         guesses = gr.HTML()
-        send = gr.Button("Send to Super-resolution", size="sm")
-    return [column, shown, player, guesses], Handover(player, {"super_resolve": send})
+        sending = send_buttons("generate", interactive=True)
+    return [column, shown, player, guesses], Handover(player, sending)

@@ -22,10 +22,11 @@ from aural.superres.streaming import FULL_BAND_HZ, missing_band
 from aural.ui import plots
 from aural.ui.downloads import cleared, download_buttons, encode
 from aural.ui.examples import NARROW_EXAMPLES
-from aural.ui.fields import NOTHING, examples_with_credits, keep_empty, picture, slider, unchecked
-from aural.ui.handover import Handover, send_buttons
+from aural.ui.fields import NOTHING, examples_with_credits, picture, slider
+from aural.ui.handover import Handover, send_buttons, switched
+from aural.ui.page import Page, Tab, expect, page
 from aural.ui.players import ABPlayer, Version, audio_input, playable
-from aural.ui.running import answers, follow, load, number, table, takes
+from aural.ui.running import answers, endpoint, follow, load, number, of_sound, table, takes
 from aural.ui.storage import result_path
 
 Answer = Generator[Any, None, None]
@@ -60,21 +61,19 @@ DEFAULTS = pipeline.Options()
 SESSIONS = Sessions()
 
 
-def build() -> tuple[gr.Audio, Handover]:
-    """Add the tab to the Blocks being built; its field, for other tabs to send to, and what it sends on."""
+def build() -> Tab:
+    """Add the tab to the Blocks being built."""
     with gr.Tab("Super-resolution", id="super_resolve"), gr.Row():
         with gr.Column(scale=2, min_width=320):
             audio = audio_input("Sound: upload or record it")
             examples_with_credits(NARROW_EXAMPLES, audio)
             about = gr.Markdown()
             settings = _target_section()
-            settings["method"] = unchecked(
-                gr.Radio(
-                    [(name, key) for key, name in METHOD_NAMES.items()],
-                    value=DEFAULTS.method,
-                    label="Method",
-                    info="AURAL makes the band that is missing; sinc only interpolates, and adds nothing.",
-                )
+            settings["method"] = gr.Radio(
+                [(name, key) for key, name in METHOD_NAMES.items()],
+                value=DEFAULTS.method,
+                label="Method",
+                info="AURAL makes the band that is missing; sinc only interpolates, and adds nothing.",
             )
             compare = gr.Checkbox(
                 True,
@@ -92,9 +91,9 @@ def build() -> tuple[gr.Audio, Handover]:
                 concurrency_id="looking",
                 trigger_mode="always_last",
             )
-            keep_empty([settings[name] for name in ("rate", "factor", "bandwidth_hz")])  # type: ignore[misc]
         with gr.Column(scale=5, min_width=320):
-            return audio, _result_section(audio, settings, compare)
+            at, handover = _result_section(audio, settings, compare)
+    return Tab("super_resolve", audio, [at], [handover])
 
 
 def _target_section() -> dict[str, gr.components.Component]:
@@ -135,12 +134,10 @@ def _what_if_section() -> gr.Radio:
             "Have a sound with its full band? Cut it to a low rate first, restore it, and see how near the "
             "result comes to the truth."
         )
-        return unchecked(
-            gr.Radio(
-                [("off", NOTHING), *((f"{rate / 1000:g} kHz", rate) for rate in WHAT_IF_RATES)],
-                value=DEFAULTS.what_if_rate or NOTHING,
-                label="Cut it to",
-            )
+        return gr.Radio(
+            [("off", NOTHING), *((f"{rate / 1000:g} kHz", rate) for rate in WHAT_IF_RATES)],
+            value=DEFAULTS.what_if_rate or NOTHING,
+            label="Cut it to",
         )
 
 
@@ -175,26 +172,25 @@ def _beside(name: str) -> str:
 
 def _result_section(
     audio: gr.Audio, settings: dict[str, gr.components.Component], compare: gr.Checkbox
-) -> Handover:
-    with gr.Row():
-        run = gr.Button("Super-resolve", variant="primary")
-        cancel = gr.Button("Cancel", variant="stop")
+) -> tuple[Page, Handover]:
+    at = page("super_resolve", "Super-resolve", {**settings, "compare": compare})
+    expect(at, {"audio": audio, "method": settings["method"], "compare": compare}, of_sound)
     message = gr.Markdown()
     player = ABPlayer(label="Before and after, at matched loudness")
     nearness = gr.HTML()
     spectrograms = picture("Spectrograms, dashes: end of the band")
     between = picture("Between the samples")
     with gr.Row():
-        at = slider(0, 0, 1, 0.001, "Zoom position, s", "Loudest at first.")
+        position = slider(0, 0, 1, 0.001, "Zoom position, s", "Loudest at first.")
         width = slider(5, NARROWEST_MS, WIDEST_MS, 0.1, "Width, ms", "Of what is shown.")
-    downloads = download_buttons()
     with gr.Row():
-        sending = send_buttons("loudness")
+        downloads = download_buttons()
+    sending = send_buttons("super_resolve")
     with gr.Accordion("All figures as JSON", open=False):
         figures = gr.JSON(label="Figures")
     result = gr.File(label="Super-resolved file", visible=False)
     made = gr.State()  # what is shown of this run, whatever comes next
-    event = run.click(
+    event = at.run.click(
         super_resolve,
         [audio, *(settings[name] for name in pipeline.Options.__dataclass_fields__), compare],
         [result, figures, spectrograms, between, made],
@@ -202,32 +198,32 @@ def _result_section(
         concurrency_id="audio",
     )
     clear_page = cleared(3, len(downloads))
-    run.click(
-        lambda: [*clear_page(), *(gr.Button(interactive=False) for _ in sending)],
+    at.run.click(
+        lambda: [*clear_page(), *switched(sending, False)],
         None,
         [message, player, nearness, *downloads, *sending.values()],
         api_visibility="private",
         queue=False,
     )
     shown = event.success(
-        _show,
+        lambda *values: [*_show(*values), *switched(sending, True)],
         [made, figures],
-        [message, player, nearness, at, width, *sending.values()],
+        [message, player, nearness, position, width, *sending.values()],
         api_visibility="private",
     )
     encoded = shown.success(encode, result, downloads, api_visibility="private", concurrency_id="encoding")
     gr.on(
-        [at.input, width.input],
+        [position.input, width.input],
         zoom,
-        [made, at, width],
+        [made, position, width],
         between,
         api_visibility="private",
         concurrency_id="zooming",
         trigger_mode="always_last",
         show_progress="hidden",
     )
-    cancel.click(None, cancels=[event, shown, encoded], api_visibility="private")
-    return Handover(result, sending)
+    at.cancel.click(None, cancels=[event, shown, encoded], api_visibility="private")
+    return at, Handover(result, sending)
 
 
 @answers
@@ -259,7 +255,7 @@ class _Source:
     methods: tuple[pipeline.Method, ...]  # whose curves are drawn
 
 
-@answers
+@endpoint("super_resolve")
 @takes(pipeline.Options)
 def super_resolve(
     audio: str,
@@ -269,9 +265,16 @@ def super_resolve(
 ) -> Answer:
     """Make the band that a sound lacks, and give it any rate.
 
-    Returns the super-resolved file (WAV, 24 bit, or float where it exceeds full scale), the figures with what
-    was found and done, and two pictures: the spectrograms, and the signal between the samples. `compare` adds
-    the other methods to the pictures, and to the figures of `what_if_rate`, where the sound is short enough.
+    Args:
+        audio: the sound, an audio or video file
+        options: as below
+        compare: add the other methods to the pictures, and to the figures of what_if_rate; 2 minutes at most
+
+    Returns:
+        the super-resolved file, WAV of 24 bit, or float where it exceeds full scale
+        what was found and what was done; with what_if_rate also how near each method comes to the truth
+        a picture of the spectrograms
+        a picture of the signal between the samples
     """
     clip = load(audio)
     is_short = clip.seconds <= COMPARED_SECONDS
@@ -404,7 +407,7 @@ def _excerpt(source: _Source, start_seconds: float, end_seconds: float) -> tuple
 
 def _show(
     made: tuple[list[Version], _Source, float, float], figures: dict[str, Any]
-) -> tuple[str, list[Version], str, gr.Slider, gr.Slider, gr.Button]:
+) -> tuple[str, list[Version], str, gr.Slider, gr.Slider]:
     versions, source, at, width = made
     return (
         f"**{figures['message']}**",
@@ -412,7 +415,6 @@ def _show(
         _nearness_table(figures["comparison"]),
         gr.Slider(value=at, maximum=round(max(source.seconds, 0.001), 3)),
         gr.Slider(value=width),
-        gr.Button(interactive=True),
     )
 
 

@@ -15,9 +15,8 @@ FORMATS = {".wav": "WAV 24 bit", ".flac": "FLAC", ".mp3": "MP3"}
 
 
 def download_buttons() -> list[gr.DownloadButton]:
-    """One button for each of `FORMATS`; hand them to `encode` and `cleared`."""
-    with gr.Row():
-        return [gr.DownloadButton(text, interactive=False) for text in FORMATS.values()]
+    """One button for each of `FORMATS`, for a row; hand them to `encode` and `cleared`."""
+    return [gr.DownloadButton(text, interactive=False, min_width=100) for text in FORMATS.values()]
 
 
 def encode(path: str) -> Generator[list[gr.DownloadButton | dict[str, Any]], None, None]:

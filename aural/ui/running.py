@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import functools
 import html
 import inspect
@@ -12,15 +14,24 @@ from typing import Any, ParamSpec, TypeVar
 
 import gradio as gr
 
-from aural.audio import Clip, read
+from aural import pace
+from aural.audio import Clip, probe, read
 from aural.audio.steps import Steps
+from aural.device import gpu
 from aural.errors import AuralError, InputError
+from aural.options import describe
 
 T = TypeVar("T")
 P = ParamSpec("P")
+Answering = Callable[P, Generator[Any, None, None]]
 
 SECONDS_BETWEEN_UPDATES = 0.2
 WIDEST_NUMBER = 16  # characters: a cell that is longer holds words, which read from the left
+CALL_SECONDS = 20 * 60.0  # that one call may take, so that others get their turn
+TOOK_TOO_LONG = (
+    "This took longer than the {minutes:g} minutes that a call may take: try a shorter piece, or run AURAL "
+    "on a machine of your own."
+)
 NO_AUDIO = "There is no audio yet: upload a file, record one, or choose an example."
 
 
@@ -49,7 +60,7 @@ def follow(
         steps.close()
 
 
-def answers(function: Callable[P, Iterator[Any]]) -> Callable[P, Generator[Any, None, None]]:
+def answers(function: Callable[P, Iterator[Any]]) -> Answering[P]:
     """Let a failure that the user can mend reach page and client in its own words."""
 
     @functools.wraps(function)
@@ -65,10 +76,65 @@ def answers(function: Callable[P, Iterator[Any]]) -> Callable[P, Generator[Any, 
     return answering
 
 
+def of_sound(audio: str | None, **_: Any) -> float:
+    """The amount of work in a file: channels times seconds."""
+    facts = probe(audio) if audio else None
+    return facts.channels * facts.seconds if facts else 0.0
+
+
+def endpoint(
+    verb: str, amount: Callable[..., float] = of_sound
+) -> Callable[[Callable[P, Iterator[Any]]], Answering[P]]:
+    """Make a function one that page and programs call: `answers`, and more.
+
+    A call ends where it takes longer than one may, and how long it took is noted for the next visitor. On
+    ZeroGPU it asks for the card, for a time that follows from its input.
+
+    Args:
+        verb: by which `aural.pace` knows the work.
+        amount: of work, as `aural.pace` counts it, from the function's arguments by name.
+    """
+
+    def decorate(function: Callable[P, Iterator[Any]]) -> Answering[P]:
+        signature = inspect.signature(function)
+
+        def work(*args: Any, **kwargs: Any) -> tuple[str, float]:
+            bound = signature.bind(*args, **kwargs)
+            bound.apply_defaults()
+            try:
+                done = amount(**bound.arguments)
+            except (AuralError, TypeError):  # the function itself will say what is wrong with its input
+                return "", 0.0
+            return pace.key(verb, **bound.arguments), done
+
+        def seconds_of_gpu(*args: Any, **kwargs: Any) -> int:
+            return pace.gpu_seconds(*work(*args, **kwargs))
+
+        on_card = gpu(duration_seconds=seconds_of_gpu)(function)
+
+        @answers
+        @functools.wraps(function)
+        def running(*args: P.args, **kwargs: P.kwargs) -> Generator[Any, None, None]:
+            start = time.monotonic()
+            try:
+                for outputs in on_card(*args, **kwargs):
+                    yield outputs
+                    if time.monotonic() - start > CALL_SECONDS:
+                        raise InputError(TOOK_TOO_LONG.format(minutes=CALL_SECONDS / 60))
+            finally:
+                _give_back_memory()
+            pace.note(*work(*args, **kwargs), time.monotonic() - start)
+
+        return running
+
+    return decorate
+
+
 def takes(options: type[Any]) -> Callable[[Callable[..., Iterator[Any]]], Callable[..., Iterator[Any]]]:
     """Put the fields of a dataclass in the place of a function's parameter `options`, by name and default.
 
-    Gradio names an endpoint's parameters after the function's: so they are those of the library.
+    Gradio names an endpoint's parameters after the function's: so they are those of the library. What the
+    dataclass says of them goes into the function's docstring, which programs are shown.
     """
 
     def decorate(function: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
@@ -95,9 +161,22 @@ def takes(options: type[Any]) -> Callable[[Callable[..., Iterator[Any]]], Callab
             return function(**bound.arguments, options=options(**chosen))
 
         taking.__signature__ = signature  # type: ignore[attr-defined]
+        taking.__doc__ = _with_options(inspect.getdoc(function) or "", options)
         return taking
 
     return decorate
+
+
+def _give_back_memory() -> None:
+    """Hand freed memory back to the system: glibc would keep what large arrays leave behind in its heaps."""
+    with contextlib.suppress(OSError, AttributeError):  # other systems' libraries have no such call
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
+def _with_options(documentation: str, options: type[Any]) -> str:
+    """The docstring with the fields in the place of the line for `options` among its arguments."""
+    lines = "\n".join(f"    {field.name}: {field.help}" for field in describe(options))
+    return documentation.replace("    options: as below", lines)
 
 
 def load(path: str | None) -> Clip:

@@ -1,19 +1,38 @@
 """Where results lie until they are fetched, and when they go.
 
-Gradio deletes uploads by itself, but not what an event has made if it also showed its progress; so results
-have a folder of their own, swept whenever a new one is made.
+Gradio deletes uploads by itself where it remembers them, but neither what an event has made if it also showed
+its progress, nor the empty file that `gr.File` makes of each input, nor anything that an app which was killed
+has left; so all that lies in its folder is swept here: what is old goes, and of the rest the oldest while all
+together take too much.
 """
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 import tempfile
+import threading
 import time
 from pathlib import Path
 
+import gradio as gr
 from gradio.utils import get_upload_folder
 
-KEPT_SECONDS = 6 * 3600  # how long uploads and results are kept
+GIBIBYTE = 2**30
+KEPT_SECONDS = 6 * 3600  # how long uploads and results are kept at most
+KEPT_BYTES = int(
+    float(os.environ.get("AURAL_KEPT_GIB", 10)) * GIBIBYTE
+)  # of all together: the oldest go first
+SWEPT_EVERY_SECONDS = 10.0
+LONGEST_STEM_BYTES = 100  # of a result's name; file systems take 255 in all
+
+# What Gradio puts into its folder: an upload's own folder, named after its sha256, and temporary files.
+UPLOAD = re.compile(r"[0-9a-f]{64}|tmp\w+")
+
+_sweeping = threading.Lock()
+_swept = -SWEPT_EVERY_SECONDS  # when, on the monotonic clock
+_spared: set[Path] = set()
 
 
 def result_path(source: str | Path, ending: str) -> str:
@@ -21,7 +40,8 @@ def result_path(source: str | Path, ending: str) -> str:
 
     It lies below the folder that Gradio serves from, so that nothing is copied.
     """
-    return str(_new_folder() / f"{Path(source).stem[:80]}-{ending}")
+    stem = Path(source).stem.encode()[:LONGEST_STEM_BYTES].decode(errors="ignore")
+    return str(_new_folder() / f"{stem}-{ending}")
 
 
 def picture_path() -> str:
@@ -29,17 +49,49 @@ def picture_path() -> str:
     return str(_new_folder() / "picture.png")
 
 
+def start(demo: gr.Blocks) -> None:
+    """Sweep what an earlier run has left; the files that the page itself shows, its examples, are spared."""
+    for block in demo.blocks.values():
+        _spared.update(Path(path).parent for path in getattr(block, "keep_in_cache", ()))
+    sweep()
+
+
+def sweep() -> None:
+    """Delete what is older than `KEPT_SECONDS`, then the oldest while all takes more than `KEPT_BYTES`."""
+    root = Path(get_upload_folder())
+    places = [path for path in root.glob("*") if UPLOAD.fullmatch(path.name)] + [*root.glob("results/*")]
+    found = sorted((*_age_and_bytes(place), place) for place in places if place not in _spared)
+    total = 0
+    for age_seconds, size, place in found:  # the youngest first
+        total += size
+        if age_seconds > KEPT_SECONDS or total > KEPT_BYTES:
+            if place.is_dir():
+                shutil.rmtree(place, ignore_errors=True)
+            else:
+                place.unlink(missing_ok=True)
+
+
 def _new_folder() -> Path:
+    global _swept
+    if time.monotonic() - _swept > SWEPT_EVERY_SECONDS and _sweeping.acquire(blocking=False):
+        try:
+            sweep()
+            _swept = time.monotonic()
+        finally:
+            _sweeping.release()
     root = Path(get_upload_folder(), "results")
     root.mkdir(parents=True, exist_ok=True)
-    for folder in root.iterdir():
-        if _age_seconds(folder) > KEPT_SECONDS:
-            shutil.rmtree(folder, ignore_errors=True)
     return Path(tempfile.mkdtemp(dir=root))
 
 
-def _age_seconds(path: Path) -> float:
-    try:
-        return time.time() - path.stat().st_mtime
-    except FileNotFoundError:  # another call has just swept it
-        return 0.0
+def _age_and_bytes(place: Path) -> tuple[float, int]:
+    """Seconds since the newest file of a folder was written, and the bytes of all."""
+    newest, size = 0.0, 0
+    for path in (place, *place.rglob("*")):
+        try:
+            facts = path.lstat()
+        except FileNotFoundError:  # another call has just swept it
+            continue
+        newest = max(newest, facts.st_mtime)
+        size += facts.st_size
+    return time.time() - newest, size

@@ -1,0 +1,143 @@
+"""Links that last: the page and its settings stand in the address, so nothing has to be kept anywhere.
+
+`?tab=enhance&strength=0.7` opens the tab Enhance with that strength. Settings that a link leaves out keep
+their defaults, and so do those whose value cannot be used, of which the visitor is told.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+from urllib.parse import urlencode
+
+import gradio as gr
+from gradio.blocks import Block
+
+from aural.errors import OptionError
+from aural.options import FALSE, TRUE
+from aural.ui.fields import NOTHING
+from aural.ui.page import Page, Tab
+
+NONE = "none"  # how an address writes that a setting is off
+LONGEST_WORD = 40  # of a value that a message repeats
+MOST_COMPLAINTS = 3
+
+# Only the browser knows under which address it sees the app.
+ADD_ADDRESS = "(_, ...values) => [location.origin + location.pathname, ...values]"
+COPY = "(link) => { navigator.clipboard?.writeText(link).catch(() => {}); }"
+
+
+def connect(demo: gr.Blocks, tabs: Sequence[Tab], notice: gr.HTML) -> None:
+    """Let the page's load follow its address, and the buttons make such addresses.
+
+    Args:
+        notice: a place for what an address asks for in vain; not seen before.
+    """
+    pages = [page for tab in tabs for page in tab.pages]
+    by_name = {page.name: page for page in pages}
+    by_name |= {tab.id: tab.pages[0] for tab in tabs if tab.id not in by_name}
+    controls = list({control: None for page in pages for control in page.controls.values()})
+    containers = list({one: None for page in pages for way in page.ways.values() for one, _ in way})
+
+    def follow(request: gr.Request) -> dict[Block, Any]:
+        # Gradio gives an empty number a 0 once its section opens, unless the page's load has emptied it.
+        empty: dict[Block, Any] = {
+            field: gr.update(value=None) for field in controls if _is_empty_number(field)
+        }
+        updates, complaints = opened(by_name, dict(request.query_params))
+        told = " ".join(html.escape(complaint) for complaint in complaints[:MOST_COMPLAINTS])
+        shown = gr.update(value=f'<p role="alert">{told}</p>', visible=bool(told))
+        return {**empty, **updates, notice: shown}
+
+    demo.load(follow, None, [*containers, *controls, notice], api_visibility="private", queue=False)
+    for page in pages:
+        page.copy.click(
+            lambda address, *values, page=page: gr.Textbox(link(page, values, address), visible=True),
+            [page.link, *page.controls.values()],
+            page.link,
+            js=ADD_ADDRESS,
+            api_visibility="private",
+            queue=False,
+            show_progress="hidden",
+        ).then(None, page.link, None, js=COPY, api_visibility="private", queue=False)
+
+
+def link(page: Page, values: Iterable[Any], address: str) -> str:
+    """The address of a page with these values of its controls; those that are as at first are left out."""
+    query = {"tab": page.name}
+    for (name, control), value in zip(page.controls.items(), values, strict=True):
+        if _as_text(value) != _as_text(control.value):
+            query[name] = _as_text(value)
+    return f"{address}?{urlencode(query)}"
+
+
+def opened(
+    pages: Mapping[str, Page], query: Mapping[str, str]
+) -> tuple[dict[Block, dict[str, Any]], list[str]]:
+    """What an address asks for: the updates of tabs, sections and controls; and what it asks for in vain."""
+    if "tab" not in query:
+        return {}, []
+    name = query["tab"]
+    if name not in pages:
+        return {}, [f"The link leads to a tab {_word(name)} that does not exist: choose one above."]
+    page = pages[name]
+    updates: dict[Block, dict[str, Any]] = {}
+    complaints = []
+    for name, control in page.controls.items():
+        if name in query:
+            try:
+                updates[control] = gr.update(value=_value(name, control, query[name]))
+                updates |= _shown(page, control)
+            except OptionError as error:
+                complaints.append(str(error))
+    return updates | _shown(page, page.run), complaints
+
+
+def _shown(page: Page, component: Block) -> dict[Block, dict[str, Any]]:
+    """The updates that bring a component of the page into sight."""
+    return {one: gr.update(**change) for one, change in page.ways[component]}
+
+
+def _value(name: str, control: gr.components.Component, text: str) -> Any:
+    """The control's value that a text in an address stands for."""
+    remedy = "the link is damaged, so the setting keeps its default."
+    if isinstance(control, gr.Checkbox):
+        if text.lower() not in TRUE + FALSE:
+            raise OptionError(f"{name} is {_word(text)}, not true or false: {remedy}")
+        return text.lower() in TRUE
+    if isinstance(control, (gr.Dropdown, gr.Radio)):
+        for _, value in control.choices:
+            if _as_text(value) == text:
+                return value
+        raise OptionError(f"{name} has no choice {_word(text)}: {remedy}")
+    if text == NONE and control.value is None:
+        return None
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    low, high = (
+        (control.minimum, control.maximum) if isinstance(control, gr.Slider) else (-math.inf, math.inf)
+    )
+    if not (math.isfinite(number) and low <= number <= high):
+        wanted = f"a number from {low:g} to {high:g}" if math.isfinite(low) else "a number"
+        raise OptionError(f"{name} is {_word(text)}, not {wanted}: {remedy}")
+    return int(number) if number.is_integer() else number
+
+
+def _as_text(value: Any) -> str:
+    if value is None or value == NOTHING:
+        return NONE
+    if isinstance(value, bool):
+        return TRUE[0] if value else FALSE[0]
+    return f"{value:.15g}" if isinstance(value, (int, float)) else str(value)
+
+
+def _word(text: str) -> str:
+    return repr(text if len(text) <= LONGEST_WORD else text[: LONGEST_WORD - 1] + "…")
+
+
+def _is_empty_number(field: gr.components.Component) -> bool:
+    return isinstance(field, gr.Number) and field.value is None

@@ -1,0 +1,151 @@
+"""What the machine is, has loaded and allows; and how long a run is going to take on it."""
+
+from __future__ import annotations
+
+import html
+from collections import defaultdict
+from pathlib import Path
+
+from aural import hub, pace
+from aural.audio import LIMITS, Limits
+from aural.device import describe, on_zero_gpu, pick_device
+from aural.errors import CheckpointError
+from aural.ui.storage import KEPT_SECONDS
+
+GIBIBYTE = 2**30
+
+PLACES = {"cpu": "on the processor", "cuda": "on the card"}
+NOT_LOADED = "not loaded yet"
+
+CSS = """
+.aural-machine { font-size: 14px; line-height: 1.45; color: var(--body-text-color); }
+.aural-machine :is(dl, ul, dd, p) { margin: 0; padding: 0; }
+.aural-machine dl { display: grid; grid-template-columns: max-content 1fr; gap: 6px 20px; }
+.aural-machine dt, .aural-machine small { color: var(--body-text-color-subdued); }
+.aural-machine h2 { margin: 18px 0 8px !important; font-size: 14px; font-weight: 600; }
+.aural-machine ul {
+  display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 270px), 1fr)); gap: 8px;
+  list-style: none;
+}
+.aural-machine li {
+  display: flex; flex-wrap: wrap; align-items: baseline; align-content: start; gap: 0 10px;
+  margin: 0 !important; padding: 8px 12px;
+  border: 1px solid var(--border-color-primary); border-radius: 8px;
+  background: var(--background-fill-primary);
+}
+.aural-machine li b { font-weight: 600; overflow-wrap: anywhere; }
+.aural-machine li span { margin-inline-start: auto; color: var(--body-text-color-subdued); }
+.aural-machine li.loaded { border-inline-start: 3px solid var(--color-accent); }
+.aural-machine li.loaded span { color: var(--color-accent); }
+.aural-machine li small { flex-basis: 100%; font-size: 13px; overflow-wrap: anywhere; }
+@media (max-width: 640px) {
+  .aural-machine dl { grid-template-columns: 1fr; gap: 0; }
+  .aural-machine dd { padding-bottom: 8px !important; }
+}
+"""
+
+
+def state(
+    queue_length: int,
+    calls_at_once: int,
+    call_seconds: float,
+    *,
+    limits: Limits = LIMITS,
+    kept_seconds: float = KEPT_SECONDS,
+) -> str:
+    """The device, the limits, and each checkpoint with where it is and came from, as HTML; see `CSS`.
+
+    The first call imports torch.
+
+    Args:
+        queue_length: calls that may wait.
+        calls_at_once: calls that run at the same time.
+        call_seconds: that one call may take.
+        kept_seconds: how long uploads and results are kept.
+    """
+    facts = {
+        "Models run on": describe(),
+        "Calls": f"{calls_at_once} at once, of {call_seconds / 60:g} minutes at most; "
+        f"{queue_length} more may wait",
+        "Files": f"{limits.minutes:g} minutes, {limits.file_bytes / GIBIBYTE:g} GiB and {limits.channels} "
+        f"channels at most, {limits.min_rate / 1000:g} to {limits.max_rate / 1000:g} kHz",
+        "Uploads and results": f"deleted after {kept_seconds / 3600:g} hours",
+    }
+    rows = "".join(f"<dt>{name}</dt><dd>{html.escape(fact)}</dd>" for name, fact in facts.items())
+    return f'<div class="aural-machine"><dl>{rows}</dl><h2>Models</h2>{_models()}</div>'
+
+
+def expectation(verb: str, amount: float) -> str:
+    """A sentence on how long a run is going to take, see `aural.pace`.
+
+    >>> duration(0.4), duration(12.3), duration(47), duration(200), duration(8000)
+    ('less than a second', 'about 12 s', 'about 45 s', 'about 3 min', 'about 2.2 h')
+    """
+    seconds = duration(pace.expected_seconds(verb, amount)).capitalize()
+    where = f"on this machine ({describe()})"
+    if pace.is_measured(verb):
+        return html.escape(f"{seconds} {where}, by the runs so far.")
+    if _has_card():
+        return html.escape(f"{seconds} or less {where}, by the figures of a two-core machine without a card.")
+    return html.escape(f"{seconds} {where}, by the figures of a two-core machine.")
+
+
+def duration(seconds: float) -> str:
+    """Words for a time that is not known exactly."""
+    if seconds < 1:
+        return "less than a second"
+    if seconds < 20:
+        return f"about {seconds:.0f} s"
+    if seconds < 90:
+        return f"about {5 * round(seconds / 5)} s"
+    if seconds < 90 * 60:
+        return f"about {seconds / 60:.0f} min"
+    return f"about {seconds / 3600:.1f} h"
+
+
+def _has_card() -> bool:
+    return on_zero_gpu() or pick_device() == "cuda"
+
+
+def _models() -> str:
+    """A list of the checkpoints of the manifest."""
+    try:
+        entries = hub.manifest()
+    except CheckpointError as error:
+        return f"<p>{html.escape(str(error))}</p>"
+    loaded: dict[str, list[hub.Loaded]] = defaultdict(list)
+    for one in hub.loaded():
+        loaded[one.name].append(one)
+    items = ""
+    for name, entry in entries.items():
+        held = loaded[name]
+        place = " and ".join(dict.fromkeys(PLACES[one.device] for one in held)) or NOT_LOADED
+        sources = dict.fromkeys(_source(one.source) for one in held)
+        about = "; ".join([*sources, f"licence {entry.licence}"])
+        mark = ' class="loaded"' if held else ""
+        items += (
+            f"<li{mark}><b>{html.escape(_title(name))}</b><span>{html.escape(place)}</span>"
+            f"<small>{html.escape(about)}</small></li>"
+        )
+    return f"<ul>{items}</ul>" if items else "<p>None.</p>"
+
+
+def _title(name: str) -> str:
+    """A checkpoint's name for people.
+
+    >>> _title("waveform_enhancer"), _title("lisa")
+    ('Waveform enhancer', 'LISA')
+    """
+    return "LISA" if name == "lisa" else name.replace("_", " ").capitalize()
+
+
+def _source(source: str) -> str:
+    """Where a checkpoint came from, without the folders of this machine.
+
+    >>> _source("/srv/aural/checkpoints/lisa"), _source("owner/aural at v1")
+    ('from the files of the app', 'from owner/aural at v1')
+    >>> _source("/srv/aural/checkpoints/lisa, since the Hub does not answer")
+    'from the files of the app, since the Hub does not answer'
+    """
+    place, comma, reason = source.partition(", since ")
+    return f"from {'the files of the app' if Path(place).is_absolute() else place}{comma}{reason}"

@@ -1,0 +1,272 @@
+"""What programs see of the app: its endpoints' parameters told in full, and the same verbs as MCP tools.
+
+Gradio serves every public endpoint to assistants over the Model Context Protocol. What differs here from its
+own server: a tool that is called without a progress token answers in the same parts as one that is called
+with it; figures are JSON; pictures are small enough for a conversation; a file may be one that this app holds
+already, so that a result can go on to the next tool; several files may be given; and a call ends when its
+caller has gone.
+"""
+
+from __future__ import annotations
+
+import base64
+import inspect
+import io
+import json
+import mimetypes
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, unquote_to_bytes
+
+import gradio.mcp
+import httpx
+from anyio import get_cancelled_exc_class, to_thread
+from gradio.blocks import Blocks
+from gradio.components import Component
+from gradio.mcp import GradioMCPServer
+from gradio.utils import get_function_description, get_upload_folder
+from gradio_client import Client, handle_file  # type: ignore[import-untyped]
+from gradio_client import utils as client_utils
+
+from aural.errors import InputError
+from aural.ui.fields import NOTHING
+from aural.ui.storage import result_path
+
+if TYPE_CHECKING:
+    from gradio_client.utils import StatusUpdate  # type: ignore[import-untyped]
+    from PIL.Image import Image
+
+# The types of JSON by those of Python.
+KINDS = {
+    "bool": "boolean",
+    "dict": "object",
+    "float": "number",
+    "int": "integer",
+    "list": "array",
+    "None": "null",
+    "str": "string",
+}
+CLIENT_SECONDS = 60.0  # that a busy machine may take to answer itself
+PICTURE_PIXELS = 1000  # longest side of a picture in a tool's answer
+PICTURE_COLOURS = 64
+SERVED = "/gradio_api/file="  # what precedes the path of a file in its address
+HOW_TO_GIVE_A_FILE = (
+    " A file is given by its http or https address, which may be that of another tool's result, as a data: "
+    "URI, or by the path that this app's /gradio_api/upload returns. The tool upload_file_to_gradio, if "
+    "present, uploads one."
+)
+FILE_AS_SETTING = (
+    "Only a tool's file arguments take files: give the other settings as numbers, texts, true, false or null."
+)
+NO_FILE = (
+    "A file is given by its address (http or https), by the path that an upload to this app has returned, or "
+    "whole as a data: URI, not as {text!r}."
+)
+
+
+def describe(demo: Blocks) -> None:
+    """Let the endpoints say what they give, and their parameters what they take, as their functions do.
+
+    It belongs inside the Blocks being built, after all else. From the components alone Gradio would tell that
+    a number is wanted where None may stand too, and explain its own classes.
+    """
+    for endpoint in demo.fns.values():
+        if endpoint.fn is None or endpoint.api_visibility != "public":
+            continue
+        does, explained, gives = get_function_description(endpoint.fn)
+        endpoint.api_description = f"{does} Returns: {'; '.join(gives)}." if gives else does
+        parameters = inspect.signature(endpoint.fn).parameters.values()
+        for field, parameter in zip(endpoint.inputs, parameters, strict=False):
+            if isinstance(field, Component):
+                _tell(field, parameter, _sentence(explained[parameter.name]))
+
+
+def _tell(field: Component, parameter: inspect.Parameter, explained: str) -> None:
+    told = field.api_info()
+    # A file's schema is Gradio's own.
+    if told.get("title") not in ("FileData", "ListFiles"):
+        choices = [choice for choice in told.get("enum", ()) if choice != NOTHING]
+        kinds = str(parameter.annotation).split(" | ")
+        if getattr(field, "value", None) is None:  # Gradio adds by itself that None may stand here
+            kinds = [kind for kind in kinds if kind != "None"]
+        schemas = [_schema(kind, choices) for kind in kinds]
+        told = schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
+    told = {**told, "additional_description": explained}
+    field.api_info = lambda: told  # type: ignore[method-assign]
+
+
+def _sentence(text: str) -> str:
+    """
+    >>> _sentence("of all that is random")
+    'Of all that is random.'
+    """
+    return f"{text[:1].upper()}{text[1:]}." if text else ""
+
+
+def _schema(kind: str, choices: list[Any]) -> dict[str, Any]:
+    """The JSON schema of a type by its name in Python; what is not among `KINDS` is one of the choices."""
+    schema: dict[str, Any] = {"type": KINDS.get(kind.partition("[")[0], "string")}
+    if choices and schema["type"] == "string":
+        schema["enum"] = choices
+    return schema
+
+
+class Tools(GradioMCPServer):
+    """The public endpoints as tools of an MCP server."""
+
+    _file_data_tool_description = HOW_TO_GIVE_A_FILE
+
+    def get_input_schema(
+        self, tool_name: str, parameters: dict[str, str] | None = None
+    ) -> tuple[dict[str, Any], list[list[str | int]]]:
+        """The JSON schema of a tool's input, and where in it the files are."""
+        schema, _ = super().get_input_schema(tool_name, parameters)
+        fields = schema["properties"]
+        files: list[list[str | int]] = []
+        for parameter in self.api_info["named_endpoints"][self.tool_to_endpoint[tool_name]]["parameters"]:
+            name = parameter["parameter_name"]
+            field = fields[name]
+            field.pop("additional_description", None)
+            one = field.get("items", field)
+            if str(one.get("format", "")).startswith("Gradio File Input"):
+                files.append([name])
+                # What Gradio leaves of its own classes points nowhere.
+                kept = {"type": "string", "format": one["format"]}
+                told = {"type": "array", "items": kept} if "items" in field else kept
+                field = {**told, "description": field.get("description", "")}
+            if parameter["parameter_has_default"] and parameter["parameter_default"] is None:
+                field = _or_null(field)
+            fields[name] = field
+        return schema, files
+
+    def convert_strings_to_filedata(self, value: Any, filedata_positions: list[list[str | int]]) -> Any:
+        """The arguments of a call, with the files in them where Gradio takes them."""
+        files = {position[0] for position in filedata_positions}
+        # The client that Gradio calls the app with runs on this machine: it would hand over any file of it
+        # that stands among the other arguments.
+        return {
+            name: self._files(given)
+            if name in files
+            else client_utils.traverse(given, _refuse, client_utils.is_file_obj)
+            for name, given in value.items()
+        }
+
+    def _files(self, given: Any) -> Any:
+        if isinstance(given, list):
+            return [self._files(one) for one in given]
+        return given if given is None else handle_file(self._place(str(given)))
+
+    def _place(self, text: str) -> str:
+        """The address of a file elsewhere, or the path of one that this app holds."""
+        if text.startswith("data:"):
+            return _kept(text)
+        _, served, path = text.rpartition(SERVED)
+        if served or not text.startswith(("http://", "https://")):
+            held = Path(unquote(path) if served else text).resolve()
+            # Whoever knows such a path can fetch the file from its address anyway.
+            if held.is_relative_to(Path(get_upload_folder()).resolve()) and held.is_file():
+                return str(held)
+        if text.startswith(("http://", "https://")):
+            return text
+        raise InputError(NO_FILE.format(text=text[:80]))
+
+    def _get_or_create_client(self) -> Client:
+        client = super()._get_or_create_client()
+        client.httpx_kwargs.setdefault("timeout", CLIENT_SECONDS)
+        return client
+
+    async def _execute_tool_without_progress(self, job: Any) -> list[Any]:
+        with _cancelled_with_its_call(job):
+            answer = await to_thread.run_sync(job.result, abandon_on_cancel=True)
+        return list(answer) if isinstance(answer, tuple) else [answer]
+
+    async def _execute_tool_with_progress(self, job: Any, progress_token: str | int) -> Any:
+        with _cancelled_with_its_call(job):
+            try:
+                return await super()._execute_tool_with_progress(job, progress_token)
+            except RuntimeError as error:
+                raise RuntimeError(str(error).removeprefix("Error: ")) from None
+
+    @staticmethod
+    def _format_progress_message(update: StatusUpdate) -> str | None:
+        for unit in update.progress_data or ():
+            if unit.progress is not None:
+                return f"{unit.desc or 'Working'}: {unit.progress:.0%}"
+        return GradioMCPServer._format_progress_message(update)
+
+    def postprocess_output_data(self, data: Any, root_url: str) -> list[Any]:
+        """The contents of an answer: files as their addresses, pictures also as pictures, figures as JSON."""
+        contents: list[Any] = []
+        for output in data:
+            parts = output if _is_list_of_files(output) else [output]
+            for part in parts:
+                if not _is_file(part):
+                    part = json.dumps(part, ensure_ascii=False)
+                contents += super().postprocess_output_data([part], root_url)
+        return contents
+
+    @staticmethod
+    def get_base64_data(image: Image, format: str) -> str:  # noqa: A002
+        """A small version of a picture."""
+        small = image.convert("RGB")
+        small.thumbnail((PICTURE_PIXELS, PICTURE_PIXELS))
+        buffer = io.BytesIO()
+        small.quantize(PICTURE_COLOURS).save(buffer, format)
+        return base64.b64encode(buffer.getvalue()).decode()
+
+
+def serve_tools() -> None:
+    """From now on `launch(mcp_server=True)` serves `Tools`."""
+    gradio.mcp.GradioMCPServer = Tools  # type: ignore[misc]
+
+
+def _refuse(_: Any) -> Any:
+    raise InputError(FILE_AS_SETTING)
+
+
+def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """The JSON schema of the same, or nothing."""
+    described = {"description": schema["description"]} if "description" in schema else {}
+    rest = {name: told for name, told in schema.items() if name != "description"}
+    return {"anyOf": [*rest.get("anyOf", [rest]), {"type": "null"}], **described}
+
+
+def _kept(uri: str) -> str:
+    """The path of a new file with what a data: URI holds, which goes when results do."""
+    head, comma, body = uri.partition(",")
+    kind = head.removeprefix("data:")
+    try:
+        content = base64.b64decode(body) if kind.endswith(";base64") else unquote_to_bytes(body)
+    except ValueError:
+        raise InputError(NO_FILE.format(text=uri[:40])) from None
+    if not comma:
+        raise InputError(NO_FILE.format(text=uri[:40]))
+    suffix = mimetypes.guess_extension(kind.partition(";")[0]) or ""
+    path = Path(result_path("audio", "given")).with_name(f"audio{suffix}")
+    path.write_bytes(content)
+    return str(path)
+
+
+@contextmanager
+def _cancelled_with_its_call(job: Any) -> Iterator[None]:
+    try:
+        yield
+    except get_cancelled_exc_class():
+        threading.Thread(target=_cancel, args=[job], daemon=True).start()  # the server is this one
+        raise
+
+
+def _cancel(job: Any) -> None:
+    with suppress(httpx.HTTPError):  # asked for, if not answered
+        job.cancel()
+
+
+def _is_file(output: Any) -> bool:
+    return isinstance(output, dict) and output.get("meta", {}) == {"_type": "gradio.FileData"}
+
+
+def _is_list_of_files(output: Any) -> bool:
+    return isinstance(output, list) and bool(output) and all(map(_is_file, output))

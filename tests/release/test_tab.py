@@ -1,0 +1,310 @@
+"""The Release tab's own parts: the stages of a release, and what a batch makes of many files."""
+
+from __future__ import annotations
+
+import csv
+import io
+import unicodedata
+import zipfile
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+import pytest
+import soundfile
+
+import aural
+from aural import jobs
+from aural.audio import Clip, read, write
+from aural.enhancement import degrade
+from aural.errors import OptionError
+from aural.loudness.targets import TARGETS
+from aural.release import pipeline, tab
+
+RATE = 16_000
+
+
+@pytest.fixture(autouse=True)
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where results go."""
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "gradio"))
+    return tmp_path / "gradio" / "results"
+
+
+def recording(path: Path, hz: float = 440.0, channels: int = 1) -> str:
+    time_s = np.arange(2 * RATE) / RATE
+    tone = 0.1 * np.sin(2 * np.pi * hz * time_s) * np.exp(-3 * (time_s % 0.5))
+    write(Clip(np.stack([tone] * channels).astype(np.float32), RATE), path)
+    return str(path)
+
+
+@pytest.fixture
+def three(tmp_path: Path) -> list[str]:
+    """A good file, a bad one, and a good one of the same name in another folder."""
+    for name in "abc":
+        (tmp_path / name).mkdir()
+    (tmp_path / "b" / "notes.wav").write_text("This is not audio.")
+    return [
+        recording(tmp_path / "a" / "memo.wav"),
+        str(tmp_path / "b" / "notes.wav"),
+        recording(tmp_path / "c" / "memo.flac", 300.0, channels=2),
+    ]
+
+
+def outputs(*args: Any) -> list[Any]:
+    return list(tab.batch(*args))
+
+
+def rows_of(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text, newline="")))
+
+
+def test_every_control_of_a_verb_sets_one_of_its_settings() -> None:
+    assert set(tab.SETTINGS) == set(tab.VERB_NAMES) < set(jobs.VERBS)
+    for verb, names in tab.SETTINGS.items():
+        assert set(names) <= {field.name for field in fields(jobs.VERBS[verb].options)}, verb
+    for verb in ("release", "enhance"):
+        for preset in pipeline.PRESETS:
+            tab._options(verb, {"preset": preset, "strength": 0.5})
+    for preset in tab.PHONE_NAMES:
+        assert tab._options("degrade", {"preset": preset}) == degrade.Options(preset)
+    for target in TARGETS:
+        tab._options("master", {"target": target})
+    for rate in (*tab.RATES, None):
+        assert tab._options("super_resolve", {"rate": rate}).rate == rate
+
+
+@pytest.mark.parametrize(
+    ("verb", "settings", "said"),
+    [
+        ("generate", {}, "no verb for a batch .generate."),
+        (["enhance"], {}, "choose one of release"),
+        ("enhance", {"volume": 1}, "no setting volume: choose among preset, strength"),
+        ("enhance", {"strength": "much"}, "must be a number"),
+        ("enhance", {"strength": 2}, "from 0 to 1"),
+        ("enhance", {"strength": True}, "must be a number"),
+        ("enhance", {"preset": ["podcast"]}, "must be a number, a text"),
+        ("enhance", {"preset": "x" * 999}, "preset"),
+        ("enhance", '{"strength": 2}', "from 0 to 1"),
+        ("enhance", "strength=2", "JSON object"),
+        ("enhance", [1], "JSON object"),
+        ("enhance", 7, "JSON object"),
+        ("master", {"target": "moon"}, "no target .moon."),
+        ("master", {"downmix": "upwards"}, "no down-mix .upwards."),
+        ("master", {"layout": "22.2"}, "no channel layout .22.2."),
+        ("measure", {"layout": "22.2"}, "no channel layout .22.2."),
+        ("release", {"target": "moon"}, "no target .moon."),
+        ("super_resolve", {"rate": 1}, "whole number from 4000"),
+        ("degrade", {"seed": 1.5}, "whole number"),
+    ],
+)
+def test_wrong_settings_are_told_before_any_work(
+    three: list[str], monkeypatch: pytest.MonkeyPatch, verb: Any, settings: Any, said: str
+) -> None:
+    monkeypatch.setattr(jobs, "run_steps", lambda *_: pytest.fail("work was begun"))
+    with pytest.raises(gr.Error, match=said):
+        outputs(three, verb, settings)
+
+
+def test_settings_come_as_an_object_or_as_its_text() -> None:
+    asked = tab._options("master", '{"loudness_lufs": -20, "limiter": false, "range_lu": null}')
+    assert (asked.loudness_lufs, asked.limiter, asked.range_lu) == (-20.0, False, None)
+    assert tab._options("degrade", {"seed": 7.0}).seed == 7
+    for nothing in (None, "", "{}", {}):
+        assert tab._options("release", nothing) == pipeline.Options()
+    with pytest.raises(OptionError):
+        tab._options("release", "null and void")
+
+
+def test_no_files_and_too_many_are_told_with_the_limit(three: list[str]) -> None:
+    for none in ([], None):
+        with pytest.raises(gr.Error, match="upload some"):
+            outputs(none)
+    with pytest.raises(gr.Error, match="There are 51 files and the limit is 50"):
+        outputs(three * 17)
+
+
+def test_a_bad_file_among_good_ones_does_not_stop_them(three: list[str], results: Path) -> None:
+    *shown, (path, csv_path, rows) = outputs(three, "master", {"target": "apple_podcasts"})
+    # The rows come one by one.
+    assert [len(each) for *_, each in (out for out in shown if isinstance(out, tuple))] == [1, 2, 3]
+    assert [bool(row["error"]) for row in rows] == [False, True, False]
+    assert "holds no audio that can be read" in rows[1]["error"]
+    with zipfile.ZipFile(path) as archive:
+        assert archive.testzip() is None
+        assert all(member.compress_type == zipfile.ZIP_STORED for member in archive.infolist())
+        assert archive.namelist() == ["memo-mastered.wav", "memo-2-mastered.wav", "measurements.csv"]
+        assert [row["output"] for row in rows if row["output"]] == archive.namelist()[:2]
+        for name in archive.namelist()[:2]:
+            sound = io.BytesIO(archive.read(name))
+            assert soundfile.info(sound).subtype == "PCM_24"
+            unpacked = results / name
+            unpacked.write_bytes(sound.getvalue())
+            assert aural.measure(read(unpacked)).integrated_lufs == pytest.approx(-16, abs=0.1)
+        text = archive.read("measurements.csv").decode()
+    assert Path(csv_path).read_bytes().decode() == text
+    told = rows_of(text)
+    assert list(told[0]) == list(jobs.COLUMNS)
+    assert [row["file"] for row in told] == ["memo.wav", "notes.wav", "memo.flac"]
+    assert [row["error"] for row in told] == [row["error"] for row in rows]
+    assert float(told[0]["integrated_lufs"]) == pytest.approx(-16, abs=0.1)
+    # The results are in the archive, and nowhere else.
+    assert sorted(file.name for file in Path(path).parent.iterdir()) == [
+        "batch-master.zip",
+        "measurements.csv",
+    ]
+
+
+def test_measuring_makes_a_table_and_no_sounds(three: list[str]) -> None:
+    path, _, rows = outputs(three, "measure")[-1]
+    with zipfile.ZipFile(path) as archive:
+        assert archive.namelist() == ["measurements.csv"]
+    expected = aural.measure(read(three[0])).figures()
+    assert rows[0]["integrated_lufs"] == expected["integrated_lufs"]
+    assert rows[0]["true_peak_dbtp"] == expected["true_peak_dbtp"]
+
+
+def test_a_batch_that_is_cancelled_leaves_nothing(three: list[str], results: Path) -> None:
+    running = tab.batch(three, "master")
+    while not isinstance(next(running), tuple):
+        pass
+    assert list(results.rglob("*.zip"))
+    running.close()
+    assert not [file for file in results.rglob("*") if file.is_file()]
+
+
+def test_a_bug_in_a_verb_leaves_nothing_either(
+    three: list[str], results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> Iterator[float]:
+        yield 0.5
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(jobs, "run_steps", broken)
+    with pytest.raises(RuntimeError, match="broken"):
+        outputs(three, "master")
+    assert not [file for file in results.rglob("*") if file.is_file()]
+
+
+def test_when_the_time_is_up_the_rest_is_told_so(three: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tab, "WORK_SECONDS", 0.0)
+    path, _, rows = outputs(three, "measure")[-1]
+    assert all("minutes that it may take" in row["error"] for row in rows)
+    with zipfile.ZipFile(path) as archive:
+        assert archive.namelist() == ["measurements.csv"]
+
+
+def test_a_full_archive_takes_no_more(three: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tab, "ARCHIVE_BYTES", 1000)
+    path, _, rows = outputs(three, "master")[-1]
+    assert [row["error"][:30] for row in rows] == ["", *["The results before this one fi"] * 2]
+    with zipfile.ZipFile(path) as archive:
+        assert archive.namelist() == ["memo-mastered.wav", "measurements.csv"]
+
+
+HOSTILE = [
+    "../../etc/passwd.wav",
+    "..wav",
+    "...",
+    "C:\\windows\\a.wav",
+    "a\x00b\nc\x7f.wav",
+    "\u202egpj.wav",
+    "\ud800.wav",
+    'what?*<>|".wav',
+    "=1+1.wav",
+    "CON.wav",
+    "ü" * 200 + ".wav",
+    "🎤" * 90 + ".wav",
+    "MEASUREMENTS.csv",
+    " .wav",
+    "memo.wav",
+    "Memo.m4a",
+    "memo-2.wav",
+    "memo.mp3",
+]
+
+
+@pytest.mark.parametrize("ending", ["enhanced.wav", "super-resolved.wav"])
+def test_hostile_names_become_safe_ones(ending: str) -> None:
+    names = tab._names(HOSTILE, ending)
+    assert len({name.casefold() for name in names}) == len(HOSTILE)
+    for name in names:
+        assert name.endswith(f"-{ending}") and name == unicodedata.normalize("NFC", name)
+        assert not set(name) & set('/\\:*?"<>|') and not name.startswith(".")
+        assert not any(unicodedata.category(character).startswith("C") for character in name)
+        assert len(name.encode()) < 255 and name.split("-")[0].strip()
+    assert names[-4:] == [f"memo-{ending}", f"Memo-2-{ending}", f"memo-2-2-{ending}", f"memo-3-{ending}"]
+    assert tab._names(HOSTILE, None) == [None] * len(HOSTILE)
+
+
+def test_no_cell_is_a_formula_and_every_text_comes_back() -> None:
+    blank: dict[str, Any] = dict.fromkeys(jobs.COLUMNS)
+    texts = ["=cmd()|' /C calc'!A0", "+1", "-2.wav", "@SUM(A1)", "\t=1", "\r=1", 'a "b", c\nd', "memo.wav"]
+    rows = rows_of(jobs.as_csv([{**blank, "file": text, "integrated_lufs": -14.02} for text in texts]))
+    assert [row["file"] for row in rows[:6]] == [f"'{text}" for text in texts[:6]]
+    assert [row["file"] for row in rows[6:]] == texts[6:]
+    assert {row["integrated_lufs"] for row in rows} == {"-14.02"}
+    assert {row["error"] for row in rows} == {""}
+
+
+def test_the_table_tells_figures_and_failures_as_text() -> None:
+    blank: dict[str, Any] = {**dict.fromkeys(jobs.COLUMNS), "error": "", "message": ""}
+    shown = tab._rows_table(
+        [
+            {**blank, "file": "<b>.wav", "integrated_lufs": -16.0, "range_lu": 0.0, "seconds": 61.25},
+            {**blank, "file": "bad.wav", "error": "It holds <nothing>."},
+        ]
+    )
+    assert "&lt;b&gt;.wav" in shown and ">−16.0<" in shown and ">0.0<" in shown and ">Measured.<" in shown
+    assert "Not done. It holds &lt;nothing&gt;." in shown
+    assert tab._rows_table(None) == tab._rows_table([]) == ""
+
+
+def test_what_is_to_come_is_told_and_so_is_what_is_too_long(
+    three: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "hand in fewer" not in tab._expected(three, "measure")
+    monkeypatch.setattr(tab, "WORK_SECONDS", 0.001)
+    assert "hand in fewer" in tab._expected(three, "measure")
+    assert tab._expected([three[1]], "measure") == tab._expected(None, "measure") == ""
+
+
+@pytest.mark.usefixtures("tiny_checkpoints")
+def test_each_stage_of_a_release_can_be_inspected(tmp_path: Path) -> None:
+    source = recording(tmp_path / "memo.wav", channels=2)
+    path, stages, figures, picture, original = list(tab.release(source, target="spotify", rate=None))[-1]
+    assert original == source and Path(picture).is_file()
+    names = [Path(file).name for file in (*stages, path)]
+    assert names == ["memo-enhanced.wav", "memo-super-resolved.wav", "memo-released.wav"]
+    assert set(figures) == {"message", "versions", *tab.STAGES}
+    for name, file in zip(tab.VERSIONS, (source, *stages, path), strict=True):
+        measured = aural.measure(read(file)).integrated_lufs
+        assert figures["versions"][name]["integrated_lufs"] == pytest.approx(measured, abs=0.02), name
+    assert figures["versions"]["mastered"]["integrated_lufs"] == pytest.approx(-14, abs=0.1)
+    assert [figures["versions"][name]["rate"] for name in tab.VERSIONS] == [RATE, RATE, 48_000, 48_000]
+    message, versions, shown = tab._show(original, path, stages, figures)
+    assert figures["mastered"]["message"] in message
+    assert [version.label for version in versions] == list(tab.VERSIONS.values())
+    assert all(f">{title}<" in shown for title in tab.VERSIONS.values())
+    parts = tab._inspected(path, stages, figures)
+    assert [update.value["path"] for update in parts[1::3]] == [*stages, path]
+    assert parts[0::3] == [figures[name]["message"] for name in tab.STAGES]
+    assert parts[2::3] == [figures[name] for name in tab.STAGES]
+
+
+def test_without_a_result_nothing_can_be_inspected() -> None:
+    for message, download, figures in zip(*[iter(tab._inspected())] * 3, strict=True):
+        assert message is None and figures is None and not download.interactive
+
+
+@pytest.mark.usefixtures("tiny_checkpoints")
+def test_silence_goes_all_the_way(tmp_path: Path) -> None:
+    path = tmp_path / "silence.wav"
+    write(Clip(np.zeros((1, RATE), np.float32), RATE), path)
+    released, _, figures, *_ = list(tab.release(str(path)))[-1]
+    assert not read(released).samples.any()
+    assert [figures["versions"][name]["integrated_lufs"] for name in tab.VERSIONS] == [None] * 4
+    assert [figures["versions"][name]["bandwidth_hz"] for name in tab.VERSIONS] == [None] * 4

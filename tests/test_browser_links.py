@@ -1,0 +1,141 @@
+"""Links that last, and results that go from tab to tab, in a real browser."""
+
+import re
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import numpy as np
+import pytest
+from playwright.sync_api import Page, expect
+
+import app
+from aural.audio import Clip, write
+from tests.browser import LONG_WAIT_MS
+
+pytestmark = pytest.mark.browser
+
+RATE = 16_000
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    time_s = np.arange(2 * RATE) / RATE
+    tone = 0.1 * np.sin(2 * np.pi * 330 * time_s) * np.exp(-2 * (time_s % 0.5))
+    path = tmp_path_factory.mktemp("audio") / "recording.wav"
+    write(Clip(tone[np.newaxis].astype(np.float32), RATE), path)
+    return path
+
+
+def upload(page: Page, address: str, tab: str, path: Path) -> None:
+    """Put a file into the field of a tab that the link leads to."""
+    page.goto(f"{address}?tab={tab}")
+    expect(page.get_by_role("tab", name=tab, exact=False)).to_have_attribute("aria-selected", "true")
+    page.get_by_role("tabpanel").first.locator('input[type="file"]').first.set_input_files(path)
+
+
+def copied_link(page: Page) -> str:
+    page.get_by_role("button", name="Copy link").first.click()
+    field = page.get_by_label("Link to this page with these settings")
+    expect(field).to_have_value(re.compile(r"\?tab="))
+    return field.input_value()
+
+
+def test_a_link_sets_the_tab_and_its_controls(page: Page, address: str) -> None:
+    page.goto(f"{address}?tab=enhance&strength=0.7&preset=podcast&seed=5")
+    expect(page.get_by_role("tab", name="Enhance")).to_have_attribute("aria-selected", "true")
+    expect(page.get_by_label("number input for Strength")).to_have_value("0.7")
+    expect(page.get_by_role("radio", name="Podcast")).to_be_checked()
+    # A setting of the closed section opens it, so that nothing acts unseen.
+    expect(page.get_by_label("Seed").first).to_have_value("5")
+    expect(page.get_by_label("Loudness, LUFS")).to_have_value("")
+
+
+def test_a_link_opens_a_section_within_a_tab(page: Page, address: str) -> None:
+    page.goto(f"{address}?tab=master&target=tidal&limiter=false")
+    expect(page.get_by_role("tab", name="Master", exact=True)).to_have_attribute("aria-selected", "true")
+    expect(page.get_by_text("Tidal: -14 LUFS")).to_be_visible()
+    expect(page.get_by_role("checkbox", name="True-peak limiter")).not_to_be_checked()
+
+
+@pytest.mark.usefixtures("tiny_checkpoints")
+def test_a_copied_link_outlives_the_server(page: Page) -> None:
+    demo = app.build()
+    app.launch(demo, prevent_thread_lock=True, quiet=True, server_port=None)
+    port = demo.server_port
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    try:
+        page.goto(f"{demo.local_url}?tab=super_resolve")
+        page.get_by_role("radio", name="LISA").check()
+        page.get_by_role("radio", name="44.1 kHz").check()
+        page.get_by_role("button", name="What if").click()
+        page.get_by_role("radio", name="8 kHz", exact=True).check()
+        link = copied_link(page)
+        assert parse_qs(urlsplit(link).query) == {
+            "tab": ["super_resolve"],
+            "rate": ["44100"],
+            "method": ["lisa"],
+            "what_if_rate": ["8000"],
+        }
+        assert page.evaluate("navigator.clipboard.readText()") == link
+    finally:
+        demo.close()
+    demo = app.build()
+    app.launch(demo, prevent_thread_lock=True, quiet=True, server_port=port)
+    try:
+        page.goto(link)
+        expect(page.get_by_role("radio", name="LISA")).to_be_checked()
+        expect(page.get_by_role("radio", name="8 kHz", exact=True)).to_be_checked()
+        expect(page.get_by_label("Rate, Hz")).to_have_value("44100")
+    finally:
+        demo.close()
+
+
+def test_a_damaged_link_is_told_and_the_page_works(page: Page, address: str) -> None:
+    page.goto(f"{address}?tab=enhance&strength=7&preset=%3Cb%3Eloud%3C/b%3E")
+    alert = page.get_by_role("alert")
+    expect(alert).to_contain_text("strength is '7', not a number from 0 to 1")
+    expect(alert).to_contain_text("preset has no choice '<b>loud</b>'")
+    expect(page.get_by_label("number input for Strength")).to_have_value("1")
+
+
+def test_without_a_link_the_first_tab_stands_open(page: Page, address: str) -> None:
+    page.goto(address)
+    expect(page.get_by_role("tab", name="Measure")).to_have_attribute("aria-selected", "true")
+    expect(page.get_by_role("alert")).to_have_count(0)
+
+
+def test_a_result_goes_round_all_tabs(page: Page, address: str, recording: Path) -> None:
+    """Enhanced, super-resolved, varied, enhanced again, mastered: each tab takes the last one's result."""
+    upload(page, address, "enhance", recording)
+    for run, send, tab in (
+        ("Enhance", "Send to Super-resolution", "Super-resolution"),
+        ("Super-resolve", "Send to Generate", "Generate"),
+        ("Generate", "Send to Enhance", "Enhance"),
+        ("Enhance", "Send to Loudness", "Down-mix & Loudness"),
+    ):
+        expect(page.get_by_role("button", name="Clear").first).to_be_visible(timeout=LONG_WAIT_MS)
+        page.get_by_role("button", name=run, exact=True).click()
+        button = page.get_by_role("button", name=send).locator("visible=true").first
+        expect(button).to_be_enabled(timeout=LONG_WAIT_MS)
+        button.click()
+        expect(page.get_by_role("tab", name=tab)).to_have_attribute("aria-selected", "true")
+    expect(page.get_by_role("button", name="Clear").first).to_be_visible(timeout=LONG_WAIT_MS)
+    page.get_by_role("tab", name="Master", exact=True).click()
+    page.get_by_role("button", name="Master", exact=True).click()
+    expect(page.get_by_role("rowheader", name="Integrated loudness")).to_be_visible(timeout=LONG_WAIT_MS)
+    page.get_by_role("button", name="Send to Release").locator("visible=true").click()
+    expect(page.get_by_role("tab", name="Release")).to_have_attribute("aria-selected", "true")
+    expect(page.get_by_role("button", name="Clear").first).to_be_visible(timeout=LONG_WAIT_MS)
+
+
+def test_the_expected_time_is_told_before_a_run(page: Page, address: str, recording: Path) -> None:
+    upload(page, address, "enhance", recording)
+    expect(page.get_by_text("on this machine (").locator("visible=true")).to_be_visible(timeout=LONG_WAIT_MS)
+
+
+def test_the_state_of_the_machine_is_shown(page: Page, address: str) -> None:
+    page.goto(address)
+    page.get_by_role("button", name="This machine").click()
+    expect(page.get_by_text("Models run on")).to_be_visible()
+    for name in ("Extender", "Generator", "LISA"):
+        expect(page.locator(".aural-machine li", has_text=name)).to_be_visible()

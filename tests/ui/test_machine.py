@@ -1,0 +1,159 @@
+"""What the page says of the machine, and of the time that a run takes."""
+
+from __future__ import annotations
+
+import html.parser
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from aural import device, hub, pace
+from aural.audio import Limits
+from aural.ui import machine
+from tests.checkpoints import instead
+from tests.superres import tiny
+
+
+@pytest.fixture(autouse=True)
+def no_runs_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pace, "_averages", {})
+    monkeypatch.setattr(pace, "_started", set())
+
+
+@pytest.fixture
+def checkpoints(tmp_path: Path) -> Iterator[Path]:
+    """Two tiny checkpoints, none of them loaded."""
+    tiny.write_checkpoints(tmp_path)
+    with instead(tmp_path):
+        yield tmp_path
+
+
+class Words(html.parser.HTMLParser):
+    """The text of a page by its elements; fails where they do not close in turn."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.found: list[tuple[str, str]] = []
+        self.feed(page)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:  # noqa: ARG002
+        self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.found.append((self.open[-1], data))
+
+    def of(self, tag: str) -> list[str]:
+        return [text for element, text in self.found if element == tag]
+
+
+def state() -> Words:
+    return Words(machine.state(24, 2, 1200))
+
+
+@pytest.mark.usefixtures("checkpoints")
+def test_the_state_tells_the_device_and_the_limits() -> None:
+    limits = Limits(minutes=30, file_bytes=2**29, channels=6)
+    page = Words(machine.state(7, 3, 600, limits=limits, kept_seconds=1800))
+    facts = dict(zip(page.of("dt"), page.of("dd"), strict=True))
+    assert facts["Models run on"] == device.describe()
+    assert facts["Calls"] == "3 at once, of 10 minutes at most; 7 more may wait"
+    assert facts["Files"].startswith("30 minutes, 0.5 GiB and 6 channels at most")
+    assert facts["Uploads and results"] == "deleted after 0.5 hours"
+
+
+@pytest.mark.usefixtures("checkpoints")
+def test_a_model_is_told_as_loaded_once_it_is() -> None:
+    page = state()
+    assert page.of("b") == ["Extender", "LISA"]
+    assert page.of("span") == ["not loaded yet"] * 2
+    assert page.of("small") == ["licence MIT"] * 2
+    from aural.superres.model import build_lisa
+
+    hub.load("lisa", build_lisa, device="cpu")
+    page = state()
+    assert page.of("span") == ["not loaded yet", "on the processor"]
+    assert page.of("small")[1] == "from the files of the app; licence MIT"
+
+
+def test_no_folder_of_the_machine_is_told(checkpoints: Path) -> None:
+    from aural.superres.model import build_lisa
+
+    hub.load("lisa", build_lisa, device="cpu")
+    assert str(checkpoints) not in machine.state(24, 2, 1200)
+
+
+@pytest.mark.usefixtures("checkpoints")
+def test_the_hub_is_told_where_models_come_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = [hub.Loaded("lisa", "cuda", "owner/aural at v1"), hub.Loaded("lisa", "cpu", "owner/aural at v1")]
+    monkeypatch.setattr(hub, "loaded", lambda: loaded)
+    page = state()
+    assert page.of("span")[1] == "on the card and on the processor"
+    assert page.of("small")[1] == "from owner/aural at v1; licence MIT"
+
+
+def test_whatever_the_manifest_holds_is_only_text(checkpoints: Path) -> None:
+    path = checkpoints / "manifest.json"
+    manifest = json.loads(path.read_text())
+    evil = "<script>alert(1)</script>"
+    manifest[f"{evil}&"] = {**manifest.pop("lisa"), "licence": f'"{evil}'}
+    path.write_text(json.dumps(manifest))
+    page = machine.state(24, 2, 1200)
+    assert "<script" not in page
+    assert f'licence "{evil}' in "".join(Words(page).of("small"))
+
+
+def test_a_broken_manifest_is_told_in_a_sentence(checkpoints: Path) -> None:
+    (checkpoints / "manifest.json").write_text("{")
+    assert "is not JSON" in state().of("p")[0]
+
+
+@pytest.mark.parametrize("verb", ["enhance", "release", "generate"])
+def test_the_expectation_says_what_stands_behind_it(verb: str) -> None:
+    here = re.escape(f"on this machine ({device.describe()})")
+    sentence = machine.expectation(verb, 60)
+    assert re.fullmatch(
+        rf"About \d+ (s|min)( or less)? {here}, by the figures of a two-core machine.*\.", sentence
+    )
+    for _ in range(20):
+        pace.note(verb, 60, 40)
+    assert re.fullmatch(rf"About 40 s {here}, by the runs so far\.", machine.expectation(verb, 60))
+
+
+def test_a_card_is_told_to_be_faster_than_the_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "pick_device", lambda: "cuda")
+    monkeypatch.setattr(machine, "describe", lambda: "NVIDIA <H200>")
+    sentence = machine.expectation("enhance", 60)
+    assert " or less on this machine (NVIDIA &lt;H200&gt;), by the figures of a two-core machine" in sentence
+    pace.note("enhance", 60, 3)
+    assert sentence != machine.expectation("enhance", 60)
+    assert machine.expectation("enhance", 60).endswith(", by the runs so far.")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0, "less than a second"),
+        (0.99, "less than a second"),
+        (1, "about 1 s"),
+        (19.4, "about 19 s"),
+        (19.6, "about 20 s"),
+        (62, "about 60 s"),
+        (89.9, "about 90 s"),
+        (91, "about 2 min"),
+        (600, "about 10 min"),
+        (5_399, "about 90 min"),
+        (5_400, "about 1.5 h"),
+        (100_000, "about 27.8 h"),
+    ],
+)
+def test_times_are_as_exact_as_they_are_known(seconds: float, words: str) -> None:
+    assert machine.duration(seconds) == words
