@@ -17,7 +17,7 @@ from aural.enhancement import tab as enhancement
 from aural.generation import tab as generation
 from aural.loudness import tab as loudness
 from aural.preload import preload
-from aural.release import tab as release
+from aural.releasing import tab as release
 from aural.superres import tab as superres
 from aural.ui import links, machine, programs, storage
 from aural.ui.examples import FOLDER

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from aural.loudness import pipeline as mastering
     from aural.loudness import round_trip
     from aural.loudness.meter import Loudness
-    from aural.release import pipeline as release
+    from aural.releasing import pipeline as release
     from aural.superres import pipeline as superres
 
 # What a file's name ends with where there is sound in it; what it holds is known by its content only.
@@ -129,7 +129,7 @@ VERBS: Mapping[str, Verb] = MappingProxyType(
             ),
             Verb(
                 "release",
-                "aural.release.pipeline:Options",
+                "aural.releasing.pipeline:Options",
                 "released.wav",
                 "Enhance, super-resolve and master a phone recording in one go.",
             ),
@@ -403,7 +403,7 @@ def _generate_steps(clip: Clip | None, options: generation.Options) -> Steps[_Ma
 
 
 def _release_steps(clip: Clip, options: release.Options) -> Steps[_Made]:
-    from aural.release.pipeline import release_steps
+    from aural.releasing.pipeline import release_steps
 
     result = yield from release_steps(clip, options)
     return _Made((result.clip,), result.figures(), result.message, after=result.mastered.after)

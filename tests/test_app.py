@@ -94,7 +94,7 @@ def test_the_parameters_are_the_fields_of_the_options(client: Client) -> None:
     from aural.enhancement import pipeline as enhancement
     from aural.generation import pipeline as generation
     from aural.loudness import pipeline, round_trip
-    from aural.release import pipeline as release
+    from aural.releasing import pipeline as release
     from aural.superres import pipeline as superres
 
     assert names["/batch"] == ["files", "verb", "settings"]

@@ -27,7 +27,7 @@ FLOORS = {
     "enhancement": 2,
     "superres": 2,
     "generation": 2,
-    "release": 3,
+    "releasing": 3,
     "jobs": 3,
     "shell": 3,
     "preload": 3,
@@ -36,7 +36,7 @@ FLOORS = {
 }
 # Floor-mates: `hub` puts models on a `device` and fetches them by `download`; the vocoder is trained too.
 # `publishing` is the other half of `hub`; `ui` tells what the machine has loaded and how long it will take.
-# `jobs` runs all verbs, for the shell, for many machines, and for the tab of `release`.
+# `jobs` runs all verbs, for the shell, for many machines, and for the tab of `releasing`.
 ALLOWED = {
     ("audio", "errors"),
     ("options", "errors"),
@@ -50,8 +50,8 @@ ALLOWED = {
     ("ui", "device"),
     ("ui", "pace"),
     ("vocoding", "training"),
-    ("jobs", "release"),
-    ("release", "jobs"),
+    ("jobs", "releasing"),
+    ("releasing", "jobs"),
     ("shell", "jobs"),
     ("batch", "jobs"),
     ("batch", "shell"),
@@ -108,7 +108,7 @@ def loaded_after(statement: str) -> set[str]:
 
 def test_importing_aural_loads_nothing_heavy() -> None:
     loaded = loaded_after(
-        "import aural.audio, aural.hub, aural.device, aural.vocoding, aural.jobs, aural.release.pipeline"
+        "import aural.audio, aural.hub, aural.device, aural.vocoding, aural.jobs, aural.releasing.pipeline"
     )
     assert loaded.isdisjoint({"torch", "librosa", "matplotlib", "gradio", "av", "transformers", "diffusers"})
 

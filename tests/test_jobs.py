@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -218,23 +216,3 @@ def test_every_verb_of_the_library_is_there_with_its_options() -> None:
         assert verb.name == name and verb.help.endswith(".")
         assert (verb.ending is None) == (name == "measure")
     assert asdict(MeasureOptions()) == {"layout": "auto"}
-
-
-def test_release_can_be_called_before_and_after_its_package_takes_its_place() -> None:
-    code = """
-import types, aural
-from aural.errors import OptionError
-for kind in (types.FunctionType, types.ModuleType):
-    assert isinstance(aural.release, kind), aural.release
-    try:
-        aural.release(None, target="nowhere")
-    except OptionError as error:
-        print(error)
-"""
-    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert run.stdout.count('no target "nowhere"') == 2
-
-
-def test_release_is_a_verb_beside_its_package(recording: Path) -> None:
-    made = aural.release(read(recording), target="spotify")
-    assert made.mastered.target_lufs == -14

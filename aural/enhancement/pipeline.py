@@ -56,7 +56,7 @@ class Options:
     noise_reduction: bool = True  # stage 1: noise, room and clipping
     completion: bool = True  # stage 2: what the phone lost above its band
     expand_rate: int | None = None  # rate of the result, one of EXPAND_RATES; None: that of the input
-    setting: Setting = "original_phase"  # what makes the waveform, one of SETTINGS; see `enhance`
+    setting: Setting = "original_phase"  # what makes the waveform, one of SETTINGS
     background_db: float | None = None  # gain of the background mixed back in, -60 to 12; None: not at all
     mastering: bool = True  # False leaves out the preset's finish, and the loudness with it
     loudness_lufs: float | None = None  # of the result, -60 to 0; None: the preset's own

@@ -22,7 +22,7 @@ from aural.audio import Clip, read, write
 from aural.enhancement import degrade
 from aural.errors import OptionError
 from aural.loudness.targets import TARGETS
-from aural.release import pipeline, tab
+from aural.releasing import pipeline, tab
 
 RATE = 16_000
 

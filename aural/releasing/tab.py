@@ -23,7 +23,7 @@ from aural.loudness.downmix import METHODS
 from aural.loudness.meter import measure_steps
 from aural.loudness.targets import TARGETS
 from aural.options import describe, parse
-from aural.release import pipeline
+from aural.releasing import pipeline
 from aural.ui import machine, plots
 from aural.ui.downloads import cleared, download_buttons, encode
 from aural.ui.examples import PHONE_EXAMPLES
