@@ -11,7 +11,7 @@ from aural.errors import OptionError
 from aural.generation import pipeline as generation
 from aural.loudness import pipeline, round_trip
 from aural.options import REQUIRED, Field, describe, parse
-from aural.release import pipeline as release
+from aural.releasing import pipeline as release
 from aural.superres import pipeline as superres
 
 COLOURS = ("red", "green")
