@@ -10,6 +10,8 @@ from typing import Any
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 import gradio as gr
+import httpx
+from starlette.responses import PlainTextResponse
 
 from aural import hub
 from aural.audio import LIMITS
@@ -92,8 +94,14 @@ def launch(demo: gr.Blocks, **settings: Any) -> None:
         run_history=False,  # it would list results whose files are deleted after a few hours
         mcp_server=True,
         state_session_capacity=SESSIONS,
+        # Gradio's own proxy, which nothing here uses, would answer 500.
+        app_kwargs={"exception_handlers": {httpx.InvalidURL: _refuse_address}},
         **settings,
     )
+
+
+def _refuse_address(*_: Any) -> PlainTextResponse:
+    return PlainTextResponse("That is no address: ask for one that this app gives.", 400)
 
 
 hub.prefetch()

@@ -524,7 +524,7 @@ def _options(verb: str, settings: Any) -> Any:
     if isinstance(settings, str) and settings:
         try:
             settings = json.loads(settings)
-        except ValueError:
+        except (ValueError, RecursionError):
             settings = [settings]
     settings = settings or {}
     if not isinstance(settings, dict):

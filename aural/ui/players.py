@@ -163,9 +163,11 @@ def playable(path: str) -> str:
 
 
 def _is_named_rightly(path: str) -> bool:
-    """Whether a WAV or FLAC is one: some programs call an M4A so."""
+    """Whether a WAV or FLAC is one that every browser decodes: some programs call an M4A so."""
     try:
-        return soundfile.info(path).format in ("WAV", "WAVEX", "RF64", "FLAC")
+        info = soundfile.info(path)
+        is_plain = info.subtype.startswith("PCM_") or info.subtype in ("FLOAT", "DOUBLE")  # ADPCM is not
+        return is_plain and info.format in ("WAV", "WAVEX", "RF64", "FLAC")
     except soundfile.LibsndfileError:
         return False
 
