@@ -98,7 +98,7 @@ def test_a_failed_run_leaves_no_result_of_another_file(page: Page, address: str,
     page.get_by_role("button", name=re.compile("^Advanced")).first.click()
     page.get_by_label("Loudness, LUFS").fill("5")
     page.get_by_role("button", name="Master", exact=True).click()
-    expect(page.get_by_text("must be between -60 and 0 LUFS")).to_be_visible(timeout=LONG_WAIT_MS)
+    expect(page.get_by_text("must be from -60 to 0 LUFS")).to_be_visible(timeout=LONG_WAIT_MS)
     expect(page.get_by_text("Meets -14.0 LUFS")).to_be_hidden()
     expect(page.get_by_role("button", name="MP3")).to_be_disabled()
 

@@ -92,7 +92,7 @@ def test_silence_comes_back_as_next_to_nothing() -> None:
 
 
 def test_what_cannot_be_coded_is_refused() -> None:
-    with pytest.raises(OptionError, match="choose among opus, aac"):
+    with pytest.raises(OptionError, match="choose one of opus, aac"):
         Codec("flac", 100)  # type: ignore[arg-type]
     with pytest.raises(OptionError, match="bit rate"):
         Codec("mp3", 0)

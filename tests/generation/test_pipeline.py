@@ -314,7 +314,7 @@ def test_the_samplers_are_the_model_s() -> None:
         ({"steps": 201}, "1 to 200"),
         ({"guidance": 0.9}, "1 to 10"),
         ({"guidance": float("inf")}, "inf"),
-        ({"guidance": None}, "None"),
+        ({"guidance": None}, "empty"),
         ({"sampler": "euler"}, "dpm"),
         ({"vocoder": "tape"}, "griffin_lim"),
         ({"seed": -1}, "seed"),

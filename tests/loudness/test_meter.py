@@ -174,7 +174,7 @@ def test_a_layout_that_no_one_knows_has_to_be_chosen() -> None:
 @pytest.mark.parametrize(
     ("channels", "layout", "remedy"),
     [
-        (2, "hexagonal", "choose one of mono, stereo"),
+        (2, "hexagonal", "choose one of auto, mono, stereo"),
         (2, "5.1", "6 channels and the audio 2: choose a layout of that many"),
         (9, "auto", "AURAL takes 1 to 8"),
     ],

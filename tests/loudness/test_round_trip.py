@@ -143,7 +143,7 @@ def test_progress_rises_to_1_and_the_work_can_be_stopped() -> None:
 @pytest.mark.parametrize(
     ("settings", "remedy"),
     [
-        ({"phase": "guess"}, "original or griffin_lim or vocoder"),
+        ({"phase": "guess"}, "original, griffin_lim, vocoder"),
         ({"mel_bands": 7}, "8 to 512"),
         ({"window": 32}, "64 to 16384"),
         ({"window": 1024.0}, "whole number"),
@@ -151,7 +151,7 @@ def test_progress_rises_to_1_and_the_work_can_be_stopped() -> None:
         ({"hop": 15}, "16 to 512"),
         ({"iterations": 1001}, "1 to 1000"),
         ({"momentum": 1.0}, "below 1"),
-        ({"momentum": math.nan}, "below 1"),
+        ({"momentum": math.nan}, "from 0 to 1"),
         ({"seed": -1}, "from 0"),
         ({"rate": 1000}, "4000 to 384000"),
     ],

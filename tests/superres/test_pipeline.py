@@ -257,7 +257,7 @@ def test_a_given_band_is_taken_at_its_word() -> None:
         ({"factor": -2}, "factor must be from 0 to 48"),
         ({"factor": math.inf}, "factor must be from 0 to 48"),
         ({"factor": 2, "rate": 48_000}, "give only one"),
-        ({"method": "best"}, "choose default or lisa or sinc"),
+        ({"method": "best"}, "choose one of default, lisa, sinc"),
         ({"bandwidth_hz": 10}, "bandwidth must be from 1700"),
         ({"what_if_rate": 100}, "cut to must be a whole number from 4000"),
     ],
