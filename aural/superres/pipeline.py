@@ -19,7 +19,7 @@ from aural.audio.steps import Steps, finish, part
 from aural.errors import InputError, OptionError, require, require_known, require_whole
 from aural.superres.sinc import resampled_length
 from aural.superres.streaming import METHODS as METHODS
-from aural.superres.streaming import SHARE_OF_THE_RATE, Streamer, missing_band
+from aural.superres.streaming import FULL_BAND_HZ, SHARE_OF_THE_RATE, Streamer, missing_band
 from aural.superres.streaming import Method as Method
 
 RATES = 4_000, 192_000  # Hz, of the result
@@ -312,8 +312,10 @@ def _message(
     """What was found and what was done, in words."""
     cut = f"Cut to {source.rate / 1000:g} kHz first. " if options.what_if_rate is not None else ""
     end = f"{_kilohertz(found.hz)}{', as given' if options.bandwidth_hz is not None else ''}"
-    if found.is_limited:
+    if found.is_limited and found.hz < FULL_BAND_HZ:
         band = f"The sound ends at {end}, though its rate of {source.rate / 1000:g} kHz has room for more."
+    elif found.is_limited:
+        band = f"The sound reaches up to {end}."
     else:
         band = f"The sound reaches up to {end}, as far as its rate of {source.rate / 1000:g} kHz goes."
     if filled_hz is not None:
