@@ -18,8 +18,8 @@ from aural.audio.files import GIBIBYTE
 from aural.audio.steps import Steps, finish, part
 from aural.errors import InputError, OptionError, require, require_known, require_whole
 from aural.superres.sinc import resampled_length
-from aural.superres.streaming import METHODS as METHODS
 from aural.superres.streaming import FULL_BAND_HZ, SHARE_OF_THE_RATE, Streamer, missing_band
+from aural.superres.streaming import METHODS as METHODS
 from aural.superres.streaming import Method as Method
 
 RATES = 4_000, 192_000  # Hz, of the result

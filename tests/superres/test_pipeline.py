@@ -333,6 +333,6 @@ def test_the_faintest_of_sounds_gives_no_nan() -> None:
 def test_a_given_end_of_the_band_is_called_what_it_is() -> None:
     noise = np.random.default_rng(0).standard_normal((1, 9_600)).astype(np.float32)
     made = super_resolve(Clip(0.1 * noise, 96_000), Options(bandwidth_hz=20_000.0))
-    assert made.is_limited and made.filled_hz is None and "ends at 20 kHz" in made.message
+    assert made.is_limited and made.filled_hz is None and "reaches up to 20 kHz, as given." in made.message
     made = super_resolve(Clip(0.1 * noise, 48_000), Options(bandwidth_hz=4_000.0, method="sinc"))
     assert "left as it is" in made.message and np.array_equal(made.clip.samples, 0.1 * noise)
