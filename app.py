@@ -25,7 +25,7 @@ from aural.ui import links, machine, programs, storage
 from aural.ui.examples import FOLDER
 from aural.ui.page import reveal
 from aural.ui.running import CALL_SECONDS
-from aural.ui.theme import CSS, HEADER, Studio
+from aural.ui.theme import CSS, HEAD, HEADER, Studio
 
 QUEUE_LENGTH = 24  # calls that may wait; one more is told that the queue is full
 CALLS_AT_ONCE = 2
@@ -88,6 +88,7 @@ def launch(demo: gr.Blocks, **settings: Any) -> None:
     demo.launch(
         theme=Studio(),
         css=CSS + machine.CSS + generation.CSS,
+        head=HEAD,
         max_file_size=LIMITS.file_bytes,
         show_error=True,  # what Gradio itself refuses (a text for a number) is told in its own words
         ssr_mode=False,

@@ -313,7 +313,7 @@ def _show(files: list[str], figures: dict[str, Any], pictures: list[str]) -> lis
     updates: list[Any] = []
     rows = zip(files, pictures, figures["guesses"], strict=True)
     for seed, (file, path, guesses) in enumerate(rows, start=figures["seed"]):
-        shown = gr.Image(path, label=f"Seed {seed}")
+        shown = gr.Image(path, label=f"Spectrogram, seed {seed}")
         player = gr.Audio(file, loop=figures["loop"])
         updates += [gr.Column(visible=True), shown, player, _guesses_list(guesses, wanted)]
     hidden = [gr.Column(visible=False), None, None, None]

@@ -81,7 +81,7 @@ def opened(
         return {}, []
     name = query["tab"]
     if name not in pages:
-        return {}, [f"The link leads to a tab {_word(name)} that does not exist: choose one above."]
+        return {}, [f"The link leads to a tab {_word(name)} that does not exist: choose one below."]
     page = pages[name]
     updates: dict[Block, dict[str, Any]] = {}
     complaints = []

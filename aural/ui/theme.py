@@ -26,9 +26,35 @@ HEADER = """
 </header>
 """
 
+# Gradio gives pictures no text, groups of radio buttons no name, sections no state, and hides no icon.
+HEAD = """
+<script>
+(() => {
+  const say = (node, attribute, text) => {
+    if (text && node.getAttribute(attribute) !== text) node.setAttribute(attribute, text);
+  };
+  const label = (node, part) => node.closest(".block").querySelector(part)?.textContent.trim();
+  const each = (selector, action) => document.querySelectorAll(selector).forEach(action);
+  const sayAll = () => {
+    each(".block img", (node) => say(node, "alt", label(node, '[data-testid="block-label"]')));
+    each("fieldset.block", (node) => say(node, "aria-label", label(node, '[data-testid="block-info"]')));
+    each(".label-wrap", (node) => say(node, "aria-expanded", String(node.classList.contains("open"))));
+    each(".label-wrap > .icon, svg:not([role], [aria-label])", (node) => say(node, "aria-hidden", "true"));
+  };
+  let next = 0;
+  const soon = () => { next ||= requestAnimationFrame(() => { next = 0; sayAll(); }); };
+  new MutationObserver(soon).observe(document.documentElement, {
+    subtree: true, childList: true, attributeFilter: ["class"],
+  });
+})();
+</script>
+"""
+
 CSS = """
 .gradio-container { width: 100% !important; max-width: 1240px !important; margin: 0 auto !important; }
-.gradio-container > .main { max-width: none !important; padding: 16px 24px !important; }
+.gradio-container > .main {
+  max-width: none !important; padding: clamp(12px, 2vw, 16px) clamp(12px, 3vw, 24px) !important;
+}
 .hide-container > .html-container { padding: 0 !important; }
 .aural-header { display: flex; align-items: center; gap: 14px; padding: 4px 0; }
 .aural-header svg {
@@ -48,28 +74,84 @@ table, input[type="number"] { font-variant-numeric: tabular-nums; }
 }
 .aural-table { overflow-x: auto; }
 .aural-table caption { text-align: start; font-weight: 600; padding: 6px 0; }
-.aural-table th[scope="row"] { min-width: 9em; overflow-wrap: anywhere; }
+.aural-table th[scope="row"] { min-width: 10em; overflow-wrap: anywhere; }
 .aural-table :is(td, thead th:not(:first-child)) { text-align: end; }
 .aural-picture .image-container { padding-top: 36px; background: #131417; }
-.aural-table td.words { text-align: start; }
+.aural-table td { white-space: nowrap; }
+.aural-table :is(td, td:not(:first-child)).words { text-align: start; white-space: normal; min-width: 14em; }
+.aural-table:has(td.words:nth-child(n + 3):last-child) :is(td, th):last-child {
+  text-align: start !important;
+}
+.aural-notice p {
+  border: 1px solid var(--color-accent); border-radius: 8px; padding: 8px 12px;
+  background: var(--color-accent-soft);
+}
+/* Dashed: what comes with the result. */
+.block > .empty { min-height: 96px !important; }
+.block > .empty svg { display: none; }
+.block:has(> .empty), .gradio-container button.secondary:disabled { border-style: dashed !important; }
+.block:has(> .empty) { background: transparent; }
+.gradio-container button.secondary:disabled {
+  opacity: 1; background: transparent; color: var(--body-text-color-subdued);
+}
+/* An empty text leaves no gap, except where a run shows its progress. */
+.form:empty,
+.block:has(> [data-testid="markdown-wrapper"] .md:empty):not(:has(> .wrap:not(.hide))),
+.block:has(> .html-container > :empty):not(:has(> .wrap:not(.hide))) {
+  display: none;
+}
+.row > .form > fieldset { min-width: 100% !important; }
+.gr-accordion .form { border: 0 !important; box-shadow: none; background: transparent; }
+.gr-accordion .form > .block { padding-inline: 0 !important; }
+.gr-accordion .row > .form { column-gap: 16px; }
+/* Numbers side by side stand on one line, however long the lines above them. */
+.row > .form > .block > label:has(> input[type="number"]) {
+  display: flex; flex-direction: column; height: 100%;
+}
+.row > .form > .block > label > input[type="number"] { margin-top: auto; }
+.gr-accordion .label-wrap > span:first-child { text-align: start; }
+input[type="range"]:not(.ab-seek)::-webkit-slider-thumb { border: 2px solid var(--color-accent); }
+input[type="range"]:not(.ab-seek)::-moz-range-thumb { border: 2px solid var(--color-accent); }
+.audio-container, .component-wrapper { --neutral-400: var(--body-text-color-subdued); }
+.dark input[type="range"] { --neutral-200: var(--neutral-600); }
+.json-node {
+  --key-color: var(--body-text-color); --text-color: var(--link-text-color);
+  --string-color: var(--link-text-color); --number-color: var(--link-text-color);
+  --bracket-color: var(--body-text-color-subdued); --square-bracket-color: var(--body-text-color-subdued);
+  --punctuation-color: var(--body-text-color-subdued); --line-number-color: var(--body-text-color-subdued);
+}
+.aural-run { align-items: stretch; }
+.aural-run > * { flex: 1 !important; }
+/* In a row of less than 420 pixels the others stand below. */
+.aural-run > .primary { flex: 3 1 calc((420px - 100%) * 999) !important; max-width: 100%; }
+.aural-expected { font-size: 13px; color: var(--body-text-color-subdued); }
+.aural-expected:not(:has(*)) { display: none; }
+.aural-sending { align-items: center; gap: 8px !important; flex-wrap: wrap; }
+.aural-sending > * { flex: none !important; width: auto !important; min-height: 32px; }
+/* Gradio adds no rule for the page around the tabs here, and cuts a list in a selector at its commas. */
 @media (max-width: 640px) {
-  .gradio-container > .main { padding: 12px !important; }
-  /* All tabs fit, and none hides in a menu: long names stand in two lines. */
-  .tab-container { height: 40px !important; }
+  /* All tabs fit: long names stand in two lines. Those whose hidden copies do not fit go into a menu. */
+  .tab-wrapper { height: auto !important; }
+  .tab-container { height: auto !important; flex-wrap: wrap; }
   .tab-container button {
-    flex: none !important; max-width: 84px !important; height: 40px !important; padding: 0 4px !important;
+    flex: 0 1 auto !important; max-width: 84px !important; height: 40px !important; padding: 0 4px !important;
     font-size: 13px !important; line-height: 1.2 !important; white-space: normal !important;
   }
-  .prose table :is(th, td) { padding: 6px 8px !important; }
+  .tab-container.visually-hidden button { max-width: 9px !important; }
+  .prose table th { padding: 6px 8px !important; font-size: 14px; }
+  .prose table td { padding: 6px 8px !important; font-size: 14px; }
+  .form > .block:has(> .checkbox-container) { min-width: 100% !important; }
+  .row > button.lg { padding-inline: 4px; white-space: nowrap; }
+  .aural-picture [data-testid="block-label"] > span { display: none; }
 }
 @media (prefers-reduced-motion: reduce) {
-  * { transition: none !important; animation-duration: 0.01ms !important; }
+  *, ::before, ::after { transition: none !important; animation-duration: 0.01ms !important; }
 }
 """
 
 
 class Studio(gr.themes.Base):
-    """The theme for `launch(theme=Studio())`; hand `CSS` to `launch(css=...)` beside it."""
+    """The theme for `launch(theme=Studio())`; hand `CSS` and `HEAD` to `launch(css=..., head=...)`."""
 
     def __init__(self) -> None:
         super().__init__(

@@ -1,0 +1,141 @@
+"""What the page owes to every eye and ear: it fits the screen, can be read, and everything has a name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser import LONG_WAIT_MS
+
+pytestmark = pytest.mark.browser
+
+TABS = {
+    "Down-mix & Loudness": ("Measure", "Master", "Album", "Round trip"),
+    "Enhance": (),
+    "Super-resolution": (),
+    "Generate": (),
+    "Release": ("Phone to release", "Batch"),
+}
+# What a visitor can act on, and what groups it, by their roles.
+NAMED = {
+    "button", "link", "tab", "textbox", "spinbutton", "slider", "checkbox", "radio", "combobox",
+    "group", "image",
+}  # fmt: skip
+CONTRAST = 4.5  # WCAG 2.2, level AA
+
+# The worst contrast of each text in sight, where it is too low; colours as they come out on the screen.
+FAINT = """(least) => {
+  const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  const known = {};
+  const rgba = (colour) => (known[colour] ??= (() => {
+    canvas.clearRect(0, 0, 1, 1);
+    canvas.fillStyle = colour;
+    canvas.fillRect(0, 0, 1, 1);
+    const [r, g, b, a] = canvas.getImageData(0, 0, 1, 1).data;
+    return [r, g, b, a / 255];
+  })());
+  const over = (top, below, opacity) =>
+    [0, 1, 2].map((i) => top[i] * top[3] * opacity + below[i] * (1 - top[3] * opacity));
+  const ground = (node) => node
+    ? over(rgba(getComputedStyle(node).backgroundColor), ground(node.parentElement), 1)
+    : [255, 255, 255];
+  const opacity = (node) => node ? getComputedStyle(node).opacity * opacity(node.parentElement) : 1;
+  const luminance = (colour) => colour
+    .map((value) => value / 255)
+    .map((value) => (value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, value, i) => sum + [0.2126, 0.7152, 0.0722][i] * value, 0);
+  const found = new Set();
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  let looked = 0;
+  while (texts.nextNode()) {
+    const node = texts.currentNode.parentElement;
+    const text = texts.currentNode.textContent.trim();
+    const isSeen = node.checkVisibility({ visibilityProperty: true }) && node.getClientRects().length;
+    if (!text || !isSeen) continue;
+    looked += 1;
+    const behind = ground(node);
+    const letters = over(rgba(getComputedStyle(node).color), behind, opacity(node));
+    const [dark, light] = [letters, behind].map(luminance).sort((a, b) => a - b);
+    const contrast = (light + 0.05) / (dark + 0.05);
+    if (contrast < least) found.add(`${text.slice(0, 40)}: ${contrast.toFixed(2)}`);
+  }
+  return looked > 20 ? [...found] : ["hardly any text was found"];
+}"""
+
+
+def every_tab(page: Page) -> Iterator[str]:
+    """Open each tab and each of its inner ones; yields its name."""
+    for tab, inner in TABS.items():
+        page.get_by_role("tab", name=tab, exact=True).click()
+        for name in inner or (tab,):
+            if inner:
+                page.get_by_role("tab", name=name, exact=True).click()
+            expect(page.get_by_role("button", name="Copy link").filter(visible=True).first).to_be_visible()
+            yield name
+
+
+def open_sections(page: Page) -> None:
+    """Open all closed sections of the tab in sight."""
+    closed = page.locator(".label-wrap:not(.open)").filter(visible=True)
+    while closed.count():
+        closed.first.click()
+
+
+def measure(page: Page, address: str) -> None:
+    """Load the page, and show a result in its first tab."""
+    page.emulate_media(reduced_motion="reduce")  # no colour is caught on its way to another
+    page.goto(address)
+    page.get_by_role("button", name="Quiet celesta").click()
+    expect(page.get_by_role("button", name="Clear").first).to_be_visible(timeout=LONG_WAIT_MS)
+    page.get_by_role("button", name="Measure", exact=True).click()
+    expect(page.get_by_role("rowheader", name="Integrated loudness")).to_be_visible(timeout=LONG_WAIT_MS)
+
+
+def test_every_tab_is_in_sight_and_nothing_scrolls_sideways(page: Page, address: str) -> None:
+    page.set_viewport_size({"width": 390, "height": 900})
+    page.goto(address)
+    for name in every_tab(page):
+        for width in (1600, 1024, 390):
+            page.set_viewport_size({"width": width, "height": 900})
+            for shown in (*TABS, *next(inner for tab, inner in TABS.items() if name in (tab, *inner))):
+                place = page.get_by_role("tab", name=shown, exact=True).bounding_box()
+                assert place is not None and 0 <= place["x"] <= width - place["width"], (name, shown, width)
+            assert page.locator(".overflow-menu").filter(visible=True).count() == 0, (name, width)
+            assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), (name, width)
+
+
+def test_everything_has_a_name_for_those_who_do_not_see_it(page: Page, address: str) -> None:
+    measure(page, address)
+    for picture in ("Loudness against time", "Spectrogram", "Goniometer", "Loudness of each down-mix"):
+        expect(page.get_by_role("img", name=picture, exact=True)).to_be_visible()
+    section = page.get_by_role("button", name="All figures as JSON").filter(visible=True)
+    expect(section).to_have_attribute("aria-expanded", "false")
+    section.click()
+    expect(section).to_have_attribute("aria-expanded", "true")
+    tree = page.context.new_cdp_session(page)
+    nameless, named = [], set()
+    for tab in every_tab(page):
+        open_sections(page)
+        for node in tree.send("Accessibility.getFullAXTree")["nodes"]:
+            role = node.get("role", {}).get("value")
+            if node["ignored"] or role not in NAMED:
+                continue
+            if node.get("name", {}).get("value", "").strip():
+                named.add(role)
+            else:
+                described = tree.send("DOM.describeNode", {"backendNodeId": node["backendDOMNodeId"]})["node"]
+                nameless.append((tab, role, described["nodeName"], described.get("attributes")))
+    assert not nameless, nameless
+    assert named >= NAMED - {"textbox"}, "the tree was not read"
+
+
+def test_all_texts_stand_out_from_their_ground(page: Page, address: str) -> None:
+    measure(page, address)
+    for name in every_tab(page):
+        open_sections(page)
+        page.mouse.move(0, 0)
+        for theme in ("light", "dark"):
+            page.evaluate("dark => document.body.classList.toggle('dark', dark)", theme == "dark")
+            assert page.evaluate(FAINT, CONTRAST) == [], (name, theme)
