@@ -118,13 +118,13 @@ def test_a_result_goes_round_all_tabs(page: Page, address: str, recording: Path)
         button = page.get_by_role("button", name=send).locator("visible=true").first
         expect(button).to_be_enabled(timeout=LONG_WAIT_MS)
         button.click()
-        expect(page.get_by_role("tab", name=tab)).to_have_attribute("aria-selected", "true")
+        expect(page.get_by_role("tab", name=tab, exact=True)).to_have_attribute("aria-selected", "true")
     expect(page.get_by_role("button", name="Clear").first).to_be_visible(timeout=LONG_WAIT_MS)
     page.get_by_role("tab", name="Master", exact=True).click()
     page.get_by_role("button", name="Master", exact=True).click()
     expect(page.get_by_role("rowheader", name="Integrated loudness")).to_be_visible(timeout=LONG_WAIT_MS)
     page.get_by_role("button", name="Send to Release").locator("visible=true").click()
-    expect(page.get_by_role("tab", name="Release")).to_have_attribute("aria-selected", "true")
+    expect(page.get_by_role("tab", name="Release", exact=True)).to_have_attribute("aria-selected", "true")
     expect(page.get_by_role("button", name="Clear").first).to_be_visible(timeout=LONG_WAIT_MS)
 
 
