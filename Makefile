@@ -12,8 +12,9 @@ DATA ?= data
 app: .venv/app
 	$(BIN)/python app.py $(ARGS)
 
+# Two files of tests at a time; ARGS="-n 0 tests/test_app.py" runs one in this process.
 test: .venv/dev
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 check: .venv/dev
 	$(BIN)/ruff check .

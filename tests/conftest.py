@@ -2,7 +2,13 @@
 
 import os
 
-os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before the first import of Gradio: tests stay offline
+# Before the first import of Gradio: tests stay offline, and those that run beside each other have their own ports.
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+    os.environ["GRADIO_SERVER_PORT"] = str(7860 + 200 * int(worker.removeprefix("gw")))
+    # They share the cores already.
+    for library in ("OMP", "OPENBLAS", "MKL"):
+        os.environ[f"{library}_NUM_THREADS"] = "1"
 
 from collections.abc import Iterator
 
