@@ -2,7 +2,8 @@
 
 import os
 
-# Before the first import of Gradio: tests stay offline, and those that run beside each other have their own ports.
+# Before the first import of Gradio: tests stay offline, and those that run beside each other have ports of
+# their own.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 if worker := os.environ.get("PYTEST_XDIST_WORKER"):
     os.environ["GRADIO_SERVER_PORT"] = str(7860 + 200 * int(worker.removeprefix("gw")))
