@@ -108,7 +108,14 @@ def test_interrupted_it_shows_its_progress_till_then_and_leaves_nothing(tmp_path
     # So many rounds take minutes: no machine is done before it is interrupted.
     command = [sys.executable, "-m", "aural", "resynthesize", str(long), str(out / "long.wav")]
     command += ["--iterations", "1000"]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=its) as process:
+    with subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=its,
+        # What runs in a shell's background is told to ignore it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
         os.close(its)
         shown = b""
         while not re.search(rb"[1-9]\d?%", shown):
