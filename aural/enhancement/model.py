@@ -502,6 +502,7 @@ class _DualPath(nn.Module):
 
 
 @lru_cache(maxsize=1)
+@torch.inference_mode(False)  # whoever asks first: others may train with it
 def _analysis() -> Tensor:
     """(BANDS, bins): the mean over each band; the low bins as they are, triangles above."""
     weights = _triangles()
@@ -510,6 +511,7 @@ def _analysis() -> Tensor:
 
 
 @lru_cache(maxsize=1)
+@torch.inference_mode(False)  # whoever asks first: others may train with it
 def _synthesis() -> Tensor:
     """(bins, BANDS): what a bin takes of each band's gain; the rows add up to 1."""
     return _triangles().T.contiguous()

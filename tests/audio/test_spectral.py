@@ -155,3 +155,11 @@ def test_a_front_end_that_cannot_work_names_the_remedy(settings: dict[str, float
 def test_more_mel_bands_than_bins_can_fill_name_the_remedy() -> None:
     with pytest.raises(OptionError, match="fewer bands"):
         mel_filters(FrontEnd(mel_bands=512))
+
+
+def test_filters_that_were_first_used_in_inference_can_be_trained_with() -> None:
+    with torch.inference_mode():
+        filters = mel_filters(FrontEnd(mel_bands=17))
+    power = torch.rand(filters.shape[1], 3, requires_grad=True)
+    (filters @ power).square().sum().backward()
+    assert power.grad is not None and bool(power.grad.any())
