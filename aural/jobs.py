@@ -16,7 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from aural.audio import Clip, read, write
+from aural.audio import Clip, read, wav_encoding, write
 from aural.audio.files import ENCODINGS
 from aural.audio.steps import Steps, part
 from aural.errors import AuralError, InputError, OptionError
@@ -319,11 +319,9 @@ def _write(clip: Clip, path: Path) -> str:
         raise OptionError(
             f"The folder {path.parent.name!r} cannot be made ({error.strerror}): choose another one."
         ) from error
-    # Peaks that were clipped and are mended again would be clipped anew by 24 bits.
-    is_hot = bool(max(clip.samples.max(), -clip.samples.min()) > 1)
-    suffix = path.suffix.lower()
-    write(clip, path, "wav32f" if is_hot and suffix == ".wav" else None)
-    clipped = is_hot and suffix == ".flac"
+    suffix, encoding = path.suffix.lower(), wav_encoding(clip)
+    write(clip, path, encoding if suffix == ".wav" else None)
+    clipped = encoding == "wav32f" and suffix == ".flac"
     return " FLAC holds no peaks above full scale, so they were clipped: write WAV to keep them." * clipped
 
 

@@ -1,6 +1,6 @@
 """Audio in, audio out: `Clip`, `read` and `write`; `probe` tells what a file holds before it is read."""
 
 from aural.audio.clip import Clip
-from aural.audio.files import LIMITS, Facts, Limits, probe, read, write
+from aural.audio.files import LIMITS, Facts, Limits, probe, read, wav_encoding, write
 
-__all__ = ["LIMITS", "Clip", "Facts", "Limits", "probe", "read", "write"]
+__all__ = ["LIMITS", "Clip", "Facts", "Limits", "probe", "read", "wav_encoding", "write"]

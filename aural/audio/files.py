@@ -180,6 +180,11 @@ def probe(path: str | PathLike[str], limits: Limits = LIMITS) -> Facts:
     return facts
 
 
+def wav_encoding(clip: Clip) -> str:
+    """What a WAV keeps the clip in, a key of `ENCODINGS`: 24 bits would clip above full scale."""
+    return "wav32f" if max(clip.samples.max(), -clip.samples.min()) > 1 else "wav24"
+
+
 def write(clip: Clip, path: str | PathLike[str], encoding: str | None = None) -> Path:
     """Encode a clip as the path's suffix says, or by a key of `ENCODINGS` ("wav32f"); returns the path.
 

@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from aural.audio import Clip, read, write
+from aural.audio import Clip, read, wav_encoding, write
 from aural.enhancement import pipeline
 from aural.enhancement.findings import find_steps
 from aural.enhancement.finish import FINISHES
@@ -250,9 +250,7 @@ def enhance(
     progress(0.95, desc="Drawing")
     paths = [result_path(audio, ending) for ending in ("enhanced.wav", "background.wav")]
     for made, path in zip((result.clip, result.background), paths, strict=True):
-        # Peaks that were clipped and are mended again would be clipped anew by 24 bits.
-        hot = max(made.samples.max(), -made.samples.min()) > 1
-        write(made, path, "wav32f" if hot else "wav24")
+        write(made, path, wav_encoding(made))  # peaks that were clipped and are mended stay mended
     yield *paths, figures, plots.save(_spectrograms(clip, result)), (audio, reference)
 
 

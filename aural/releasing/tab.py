@@ -14,7 +14,7 @@ from typing import Any
 import gradio as gr
 
 from aural import jobs, pace
-from aural.audio import LIMITS, Clip, write
+from aural.audio import LIMITS, Clip, wav_encoding, write
 from aural.audio.files import GIBIBYTE
 from aural.audio.steps import Steps, part
 from aural.enhancement.tab import PHONE_NAMES, PRESET_NAMES
@@ -310,9 +310,7 @@ def _ends_of_band(result: pipeline.Result) -> dict[str, float | None]:
 def _written(clip: Clip, audio: str, verb: str) -> str:
     """The path of a version's file."""
     path = result_path(audio, jobs.VERBS[verb].ending or "")
-    # Peaks above full scale would be clipped by 24 bits.
-    hot = max(clip.samples.max(), -clip.samples.min()) > 1
-    write(clip, path, "wav32f" if hot else "wav24")
+    write(clip, path, wav_encoding(clip))
     return path
 
 

@@ -12,7 +12,7 @@ import gradio as gr
 import numpy as np
 import soundfile
 
-from aural.audio import Clip, write
+from aural.audio import Clip, wav_encoding, write
 from aural.audio.bandwidth import bandwidth_steps
 from aural.errors import AuralError, InputError
 from aural.loudness.meter import measure_steps
@@ -316,9 +316,7 @@ def _written(clip: Clip, audio: str, method: pipeline.Method, chosen: pipeline.M
     """The path of a version's file; the chosen method's is named after its rate alone."""
     rate = f"{clip.rate / 1000:g}kHz"
     path = result_path(audio, f"{rate}.wav" if method == chosen else f"{rate}-{method}.wav")
-    # Peaks between samples become samples, and 24 bits would clip them.
-    hot = max(clip.samples.max(), -clip.samples.min()) > 1
-    write(clip, path, "wav32f" if hot else "wav24")
+    write(clip, path, wav_encoding(clip))  # peaks between samples become samples
     return path
 
 
