@@ -22,7 +22,7 @@ def preload() -> None:
     from aural.generation import classifier
     from aural.generation import model as generator
     from aural.superres.extension import build_extender
-    from aural.superres.model import build_lisa
+    from aural.superres.lisa import build_lisa
     from aural.vocoding import model as vocoder
 
     builders = {

@@ -234,7 +234,7 @@ class _Decoded:
     def __init__(
         self, channels: int, rate_in: int, rate_out: int, bandwidth_hz: float, gain: np.float32
     ) -> None:
-        from aural.superres.model import build_lisa
+        from aural.superres.lisa import build_lisa
 
         self._device = pick_device()
         self._model = hub.load("lisa", build_lisa, device=self._device)

@@ -26,7 +26,7 @@ from torch.nn import functional
 from aural.audio.comparison import log_spectral_distance, snr_db
 from aural.audio.resample import resample_samples
 from aural.errors import InputError
-from aural.superres.model import Lisa, LisaConfig
+from aural.superres.lisa import Lisa, LisaConfig
 from aural.training.checkpoints import save
 from aural.training.corpus import KINDS, Corpus, Recording, load
 from aural.training.loop import Loss, Outcome, Player, Settings, arguments, settings, this_process, train

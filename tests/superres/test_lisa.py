@@ -12,8 +12,9 @@ from torch import Tensor
 
 from aural import hub
 from aural.errors import InputError
-from aural.superres import model, train_lisa
-from aural.superres.model import Lisa, LisaConfig, build_lisa
+from aural.superres import lisa as lisa_module
+from aural.superres import train_lisa
+from aural.superres.lisa import Lisa, LisaConfig, build_lisa
 from aural.superres.train_lisa import (
     HIGHEST_RATE,
     LOWEST_RATE,
@@ -80,7 +81,7 @@ def test_a_batch_has_the_values_of_its_items_and_each_may_have_times_of_its_own(
 def test_pieces_with_their_context_are_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     lisa, samples = tiny(), noise()
     whole = lisa(samples, times())
-    monkeypatch.setattr(model, "BLOCK", 7)
+    monkeypatch.setattr(lisa_module, "BLOCK", 7)
     torch.testing.assert_close(lisa(samples, times()), whole, rtol=0, atol=1e-6)
     found = []
     for start in range(0, LENGTH, 50):
@@ -185,7 +186,7 @@ def test_the_selected_samples_lie_half_a_sample_around_the_times(monkeypatch: py
     lisa(samples, asked)
     # Rounding to whole samples adds the variance of one sample's width, 1/12.
     assert seen[0].mean().abs() < 0.02
-    assert seen[0].std() == pytest.approx((model.JITTER**2 + 1 / 12) ** 0.5, abs=0.02)
+    assert seen[0].std() == pytest.approx((lisa_module.JITTER**2 + 1 / 12) ** 0.5, abs=0.02)
 
 
 def test_examples_are_in_time_with_their_sound() -> None:
