@@ -21,7 +21,7 @@ def preload() -> None:
     from aural.enhancement.model import build_completer, build_denoiser, build_waveform
     from aural.generation import classifier
     from aural.generation import model as generator
-    from aural.superres.extension import build_extender
+    from aural.superres.model import build_extender
     from aural.superres.lisa import build_lisa
     from aural.vocoding import model as vocoder
 

@@ -176,7 +176,7 @@ class _Residual:
     def __init__(self, channels: int, bandwidth_hz: float, gain: np.float32) -> None:
         import torch
 
-        from aural.superres.extension import build_extender
+        from aural.superres.model import build_extender
 
         self._device = pick_device()
         self._model = hub.load("extender", build_extender, device=self._device)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from aural.superres.data import CODED, RATE, Drawer, Pairs, validation_pairs
 from aural.superres.discriminators import Discriminators
-from aural.superres.extension import Extender, ExtenderConfig
+from aural.superres.model import Extender, ExtenderConfig
 from aural.training.adversarial import hinge, matching, persuasion
 from aural.training.checkpoints import save
 from aural.training.corpus import Corpus, load

@@ -15,7 +15,7 @@ from aural.audio.comparison import log_spectral_distance
 from aural.superres import train
 from aural.superres.data import POINTS, RATE, Pairs
 from aural.superres.discriminators import Discriminators
-from aural.superres.extension import ExtenderConfig
+from aural.superres.model import ExtenderConfig
 from aural.superres.train import (
     AdversarialObjective,
     Game,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from aural.superres.extension import ExtenderConfig, build_extender
+from aural.superres.model import ExtenderConfig, build_extender
 from aural.superres.lisa import LisaConfig, build_lisa
 from aural.training.checkpoints import save
 

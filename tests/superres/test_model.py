@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from aural.superres.extension import BINS, RATE, Extender, ExtenderConfig, build_extender
+from aural.superres.model import BINS, RATE, Extender, ExtenderConfig, build_extender
 
 TINY = ExtenderConfig(width=16, expansion=2, dilations=(1, 4))
 SECONDS = 0.4
