@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from aural import hub
-from aural.device import on_zero_gpu
+from aural.hub.device import on_zero_gpu
 from aural.errors import CheckpointError
 
 _log = logging.getLogger(__name__)

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from aural.audio.steps import Steps
-from aural.device import inference
+from aural.hub.device import inference
 from aural.generation.model import (
     BANDS,
     FRAMES,

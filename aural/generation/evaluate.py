@@ -32,7 +32,8 @@ from aural import hub
 from aural.audio import Clip
 from aural.audio.resample import resample_samples
 from aural.audio.spectral import DEFAULT_FRONT_END, log_mel, magnitude_from_mel, unscale
-from aural.download import PATIENCE_SECONDS, Unavailable, download
+from aural.hub import manifest
+from aural.hub.download import PATIENCE_SECONDS, Unavailable, download
 from aural.errors import OptionError
 from aural.generation.classes import CLASSES, find, title
 from aural.generation.classifier import Classifier
@@ -656,7 +657,7 @@ def _write(path: Path, found: Mapping[str, Any]) -> None:
 
 def _digests(*names: str) -> dict[str, str]:
     """What tells the checkpoints' weights apart; names that are none are left out."""
-    entries = hub.manifest()
+    entries = manifest.entries()
     return {name: entries[name].sha256["model.safetensors"] for name in names if name in entries}
 
 

@@ -340,7 +340,7 @@ def _waves_steps(mels: Tensor, length: int, vocoder: Vocoder, noise: Tensor | No
         noise: (length,), from which the vocoder takes phases; None: its own.
     """
     from aural.audio.spectral import DEFAULT_FRONT_END, magnitude_from_mel, unscale
-    from aural.device import inference
+    from aural.hub.device import inference
     from aural.vocoding import reconstruct_steps
     from aural.vocoding.model import build
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from aural import hub, pace
 from aural.audio import LIMITS, Limits
-from aural.device import describe, on_zero_gpu, pick_device
+from aural.hub import manifest
+from aural.hub.device import describe, on_zero_gpu, pick_device
 from aural.errors import CheckpointError
 from aural.ui.storage import KEPT_SECONDS
 
@@ -110,7 +111,7 @@ def _has_card() -> bool:
 def _models() -> str:
     """A list of the checkpoints of the manifest."""
     try:
-        entries = hub.manifest()
+        entries = manifest.entries()
     except CheckpointError as error:
         return f"<p>{html.escape(str(error))}</p>"
     loaded: dict[str, list[hub.Loaded]] = defaultdict(list)

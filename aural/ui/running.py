@@ -17,7 +17,7 @@ import gradio as gr
 from aural import pace
 from aural.audio import Clip, probe, read
 from aural.audio.steps import Steps
-from aural.device import gpu
+from aural.hub.device import gpu
 from aural.errors import AuralError, InputError
 from aural.options import describe
 

@@ -29,6 +29,7 @@ import torch
 from torch import Tensor
 
 from aural import hub
+from aural.hub import manifest
 from aural.audio.spectral import (
     DEFAULT_FRONT_END,
     KNEE_MAGNITUDE,
@@ -149,7 +150,7 @@ def main(command: list[str] | None = None) -> None:
     parser.add_argument("--limit", type=int, help="recordings of each kind; all of them if left out")
     chosen = parser.parse_args(command)
     corpus = load(chosen.data)
-    compared = methods(hub.load("vocoder", build) if "vocoder" in hub.manifest() else None)
+    compared = methods(hub.load("vocoder", build) if "vocoder" in manifest.entries() else None)
     for kind, recordings in validation_recordings(corpus, chosen.limit).items():
         if not recordings:
             continue

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from aural.audio import Clip, read
 from aural.audio.resample import resample
-from aural.device import describe, pick_device
+from aural.hub.device import describe, pick_device
 from aural.enhancement.evaluate import ROWS
 from aural.enhancement.pipeline import SETTINGS, Options, enhance
 from tests.bench.bench_loudness import RATE, SECONDS

@@ -17,7 +17,7 @@ from torch import nn
 from aural import hub
 from aural.audio.spectral import DEFAULT_FRONT_END, magnitude_from_mel, unscale
 from aural.audio.steps import finish
-from aural.device import describe, pick_device
+from aural.hub.device import describe, pick_device
 from aural.errors import CheckpointError
 from aural.generation import classifier
 from aural.generation import model as generator

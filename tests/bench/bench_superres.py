@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from aural.audio import Clip, read
 from aural.audio.resample import resample
-from aural.device import describe, pick_device
+from aural.hub.device import describe, pick_device
 from aural.superres.pipeline import METHODS, Method, Options, super_resolve
 from aural.superres.streaming import Streamer
 from tests.bench.bench_enhancement import SPEECH

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from aural import device, hub, pace
+from aural import hub, pace
+from aural.hub import device
 from aural.audio import Limits
 from aural.ui import machine
 from tests.checkpoints import instead

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from aural import device
+from aural.hub import device
 
 needs_card = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA card")
 
@@ -20,7 +20,7 @@ def run(program: str, **environment: str) -> str:
     """What a fresh process prints."""
     finished = subprocess.run(
         [sys.executable, "-c", program],
-        cwd=Path(__file__).parents[1],
+        cwd=Path(__file__).parents[2],
         env=os.environ | environment,
         capture_output=True,
         text=True,
@@ -34,7 +34,7 @@ def test_the_device_follows_the_machine() -> None:
 
 
 def test_hiding_the_card_leaves_the_cpu() -> None:
-    program = "from aural import device; print(device.pick_device(), device.describe('cpu'))"
+    program = "from aural.hub import device; print(device.pick_device(), device.describe('cpu'))"
     picked, *words = run(program, CUDA_VISIBLE_DEVICES="").split()
     assert picked == "cpu"
     assert words[0] == "CPU," and int(words[1]) >= 1 and words[2] in ("core", "cores")
@@ -104,7 +104,7 @@ def zero_gpu(tmp_path: Path) -> dict[str, str]:
 
 def test_on_zero_gpu_the_function_runs_inside_the_space_s_own_decorator(zero_gpu: dict[str, str]) -> None:
     program = (
-        "from aural.device import gpu\n"
+        "from aural.hub.device import gpu\n"
         "print(gpu(90)(len)('four'))\n"
         "print(gpu(lambda text: len(text))(str.upper)('four'))"
     )
@@ -114,7 +114,7 @@ def test_on_zero_gpu_the_function_runs_inside_the_space_s_own_decorator(zero_gpu
 def test_on_zero_gpu_a_generator_stays_one_however_it_is_wrapped(zero_gpu: dict[str, str]) -> None:
     program = """
 import functools, inspect
-from aural.device import gpu
+from aural.hub.device import gpu
 
 def letters(text: str, times: int = 2):
     for letter in text:
@@ -134,7 +134,7 @@ for function in (letters, wrapped):
 
 def test_on_zero_gpu_no_card_is_asked_for_where_none_is_needed(zero_gpu: dict[str, str]) -> None:
     program = """
-from aural import device
+from aural.hub import device
 
 def letters(text):
     yield from text
@@ -148,7 +148,7 @@ print(*device.gpu(len)(letters)("ab"))
 
 def test_on_zero_gpu_a_cancelled_generator_is_closed(zero_gpu: dict[str, str]) -> None:
     program = """
-from aural import device
+from aural.hub import device
 
 @device.gpu()
 def count():
@@ -168,7 +168,7 @@ print(device.pick_device())
 
 def test_on_zero_gpu_there_is_a_card_only_where_it_is_lent(zero_gpu: dict[str, str]) -> None:
     program = """
-from aural import device
+from aural.hub import device
 
 def count():
     yield device.pick_device()
@@ -183,7 +183,7 @@ def test_on_zero_gpu_a_failure_that_can_be_mended_comes_back_as_it_is(
     zero_gpu: dict[str, str], error: str
 ) -> None:
     program = f"""
-from aural.device import gpu, pick_device
+from aural.hub.device import gpu, pick_device
 from aural.errors import InputError
 
 def value():
@@ -204,4 +204,4 @@ for function in (gpu()(value), lambda: list(gpu()(values)())):
 
 
 def test_importing_the_module_does_not_start_torch() -> None:
-    assert run("import sys, aural.device; print('torch' in sys.modules)") == "False"
+    assert run("import sys, aural.hub.device; print('torch' in sys.modules)") == "False"

@@ -17,13 +17,14 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
-from aural import hub, publishing
-from tests.fake_hub import LFS_BYTES, REPOSITORY, TOKEN, FakeHub
+from aural.hub import manifest, publish
+from aural.hub.__main__ import main
+from tests.hub.fake_hub import LFS_BYTES, REPOSITORY, TOKEN, FakeHub
 
 # The library's own way with its HTTP client, as it uploads by LFS.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 WORKFLOWS = ROOT / ".github" / "workflows"
 HUB_REPOSITORY = "aural-audio/checkpoints"
 CARD = "# A\n\nHears much | says\nlittle. Then more.\n"
@@ -103,7 +104,7 @@ def test_what_is_pushed_is_pulled_at_the_pinned_revision(
     # The workflow that publishes installs huggingface_hub and nothing else.
     program = (
         "import sys; sys.modules |= dict.fromkeys(['torch', 'numpy', 'gradio', 'safetensors', 'librosa']);"
-        f"from aural.publishing import main; sys.exit(main(['push', '--repo', '{REPOSITORY}']))"
+        f"from aural.hub.__main__ import main; sys.exit(main(['push', '--repo', '{REPOSITORY}']))"
     )
     pushed = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
@@ -113,7 +114,7 @@ def test_what_is_pushed_is_pulled_at_the_pinned_revision(
     assert revisions(folder) == {"first": revision, "second": revision}
     assert revision in pushed.stdout and "pins first, second to it" in pushed.stdout
     assert "\ngit commit -m " in pushed.stdout
-    assert publishing.preload(REPOSITORY, hub.manifest(), revision) in pushed.stdout
+    assert publish.preload(REPOSITORY, manifest.entries(), revision) in pushed.stdout
     published = fake_hub.commits[revision]
     assert set(published) == {
         "README.md",
@@ -126,7 +127,7 @@ def test_what_is_pushed_is_pulled_at_the_pinned_revision(
     }
     assert set(fake_hub.objects) == {hashlib.sha256(published["second/model.safetensors"]).hexdigest()}
 
-    assert publishing.main(["pull", "--repo", REPOSITORY, "second", "first"]) == 0
+    assert main(["pull", "--repo", REPOSITORY, "second", "first"]) == 0
     printed = capsys.readouterr().out
     for name in ("first", "second"):
         for file in ("README.md", "config.json", "model.safetensors"):
@@ -137,13 +138,13 @@ def test_what_is_pushed_is_pulled_at_the_pinned_revision(
 
 
 def test_a_second_push_makes_no_commit_and_one_with_new_weights_does(folder: Path, fake_hub: FakeHub) -> None:
-    first = publishing.push(REPOSITORY)
+    first = publish.push(REPOSITORY)
     assert first.pinned == ("first", "second")
-    again = publishing.push(REPOSITORY)
+    again = publish.push(REPOSITORY)
     assert (again.revision, again.pinned) == (first.revision, ())
     export(folder, "first", b"new")
     assert revisions(folder) == {"first": None, "second": first.revision}
-    newer = publishing.push(REPOSITORY)
+    newer = publish.push(REPOSITORY)
     assert newer.revision != first.revision
     assert revisions(folder) == {"first": newer.revision, "second": newer.revision}
     assert fake_hub.commits[newer.revision]["first/model.safetensors"] == b"new"
@@ -151,21 +152,21 @@ def test_a_second_push_makes_no_commit_and_one_with_new_weights_does(folder: Pat
 
 
 def test_a_checkpoint_that_is_exported_meanwhile_is_not_pinned(folder: Path) -> None:
-    entries = hub.manifest()
+    entries = manifest.entries()
     export(folder, "second", b"newer than what was uploaded")
-    assert publishing.pin(entries.values(), "7" * 40) == ("first",)
+    assert publish.pin(entries.values(), "7" * 40) == ("first",)
     assert revisions(folder) == {"first": "7" * 40, "second": None}
 
 
 @pytest.mark.usefixtures("folder")
 def test_what_a_space_preloads_is_each_file_at_one_revision() -> None:
-    line = publishing.preload(REPOSITORY, hub.manifest(), "7" * 40)
+    line = publish.preload(REPOSITORY, manifest.entries(), "7" * 40)
     files = "first/config.json,first/model.safetensors,second/config.json,second/model.safetensors"
     assert line == f"{REPOSITORY} {files} {'7' * 40}"
 
 
 def test_the_repository_gets_a_card_from_the_manifest_and_the_cards(folder: Path, fake_hub: FakeHub) -> None:
-    published = fake_hub.commits[publishing.push(REPOSITORY).revision]
+    published = fake_hub.commits[publish.push(REPOSITORY).revision]
     card = published["README.md"].decode()
     front_matter = yaml.safe_load(card.split("---\n")[1])
     assert front_matter["license"] == "other" and front_matter["license_name"]
@@ -187,7 +188,7 @@ def test_checkpoints_of_one_licence_make_a_repository_of_that_licence(
     for fields in manifest.values():
         fields["licence"] = "CC-BY-4.0"
     (folder / "manifest.json").write_text(json.dumps(manifest))
-    publishing.push(REPOSITORY)
+    publish.push(REPOSITORY)
     assert fake_hub.cards[-1]["license"] == "cc-by-4.0"
     assert "license_name" not in fake_hub.cards[-1]
 
@@ -220,7 +221,7 @@ def test_a_push_refuses_what_is_damaged_or_missing(
     else:
         (folder / file).write_bytes(content)
     before = contents(folder)
-    assert publishing.main(["push", "--repo", REPOSITORY, *options]) == 1
+    assert main(["push", "--repo", REPOSITORY, *options]) == 1
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
     assert fake_hub.requests == [] and contents(folder) == before
@@ -231,7 +232,7 @@ def test_a_dry_run_changes_nothing(
 ) -> None:
     monkeypatch.delenv("HF_TOKEN")
     before = contents(folder)
-    assert publishing.main(["push", "--repo", REPOSITORY, "--dry-run"]) == 0
+    assert main(["push", "--repo", REPOSITORY, "--dry-run"]) == 0
     printed = capsys.readouterr().out
     assert "0.100 MB  second/model.safetensors" in printed
     assert f"8 files, 0.1 MB, would go to {REPOSITORY}; nothing was sent" in printed
@@ -270,7 +271,7 @@ def test_a_push_that_the_hub_does_not_take_is_one_sentence(
     if behaviour == "down":
         fake_hub.close()
     before = contents(folder)
-    assert publishing.main(["push", "--repo", REPOSITORY]) == 1
+    assert main(["push", "--repo", REPOSITORY]) == 1
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
     assert contents(folder) == before
@@ -280,9 +281,9 @@ def test_a_push_that_the_hub_does_not_take_is_one_sentence(
 def test_a_pull_refuses_a_poisoned_file_and_fetches_the_others(
     fake_hub: FakeHub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    revision = publishing.push(REPOSITORY).revision
+    revision = publish.push(REPOSITORY).revision
     fake_hub.commits[revision]["first/model.safetensors"] = b"poison"
-    assert publishing.main(["pull", "--repo", REPOSITORY]) == 1
+    assert main(["pull", "--repo", REPOSITORY]) == 1
     captured = capsys.readouterr()
     assert "sent a first/model.safetensors whose sha256 is not the manifest's" in captured.err
     assert "second: " in captured.out and "first: " not in captured.out
@@ -307,7 +308,7 @@ def test_a_wrong_call_is_told_what_is_wrong(
     fake_hub: FakeHub, capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, message: str
 ) -> None:
     try:
-        returned = publishing.main(arguments)
+        returned = main(arguments)
     except SystemExit as ended:  # as argparse does
         returned = int(ended.code or 0)
     assert returned == code
@@ -320,15 +321,15 @@ def test_the_list_tells_what_a_load_would_take_and_from_where(
 ) -> None:
     def rows() -> list[list[str]]:
         capsys.readouterr()
-        assert publishing.main(["list"]) == 0
+        assert main(["list"]) == 0
         return [re.split(r"\s{2,}", line) for line in capsys.readouterr().out.splitlines()[1:]]
 
     assert rows() == [
         ["first", "0.0", "CC-first", "not published", str(folder / "first")],
         ["second", "0.1", "CC-second", "not published", str(folder / "second")],
     ]
-    revision = publishing.push(REPOSITORY).revision[:13]
-    publishing.main(["pull", "second", "--repo", REPOSITORY])
+    revision = publish.push(REPOSITORY).revision[:13]
+    main(["pull", "second", "--repo", REPOSITORY])
     (folder / "first" / "config.json").write_text("{}")
     assert rows()[0][4].startswith("nowhere, since the sha256 of")
     monkeypatch.setenv("AURAL_HUB_REPO", REPOSITORY)
@@ -342,7 +343,7 @@ def test_the_list_tells_what_a_load_would_take_and_from_where(
 
 def test_the_shipped_checkpoints_can_be_pushed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AURAL_CHECKPOINTS", raising=False)
-    upload = publishing.prepare(HUB_REPOSITORY, tmp_path)
+    upload = publish.prepare(HUB_REPOSITORY, tmp_path)
     card = (tmp_path / "README.md").read_text()
     for name, entry in upload.entries.items():
         row = next(line for line in card.splitlines() if line.startswith(f"| [{name}]"))
@@ -376,9 +377,9 @@ def test_the_front_matter_is_that_of_a_space_which_runs_this_code() -> None:
 def test_what_the_space_preloads_is_what_the_manifest_pins() -> None:
     # A build fetches it, so it may name only what is published.
     lines = front_matter().get("preload_from_hub", [])
-    entries = hub.manifest()
+    entries = manifest.entries()
     for revision in {entry.revision for entry in entries.values()}:
-        assert lines in ([], [publishing.preload(HUB_REPOSITORY, entries, revision)] if revision else [])
+        assert lines in ([], [publish.preload(HUB_REPOSITORY, entries, revision)] if revision else [])
 
 
 def workflow(name: str) -> dict[Any, Any]:

@@ -23,9 +23,10 @@ import torch
 from safetensors.torch import save, save_file
 from torch import nn
 
-from aural import download, hub
+from aural import hub
 from aural.errors import CheckpointError
-from tests.fake_hub import REPOSITORY, REVISION, FakeHub
+from aural.hub import download, manifest
+from tests.hub.fake_hub import REPOSITORY, REVISION, FakeHub
 
 # Larger than what counts as one step of a download, so that half of it is a step too.
 INPUTS, OUTPUTS = 256, 512
@@ -139,14 +140,14 @@ def test_a_failed_load_is_tried_again(folder: Path) -> None:
 @pytest.mark.usefixtures("folder")
 def test_a_large_file_is_hashed_once() -> None:
     hub.resolve("tiny")
-    before = hub._hash.cache_info().misses
+    before = manifest._hash.cache_info().misses
     hub.resolve("tiny")
-    assert hub._hash.cache_info().misses == before
+    assert manifest._hash.cache_info().misses == before
 
 
 def test_the_manifest_in_the_repository_is_well_formed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AURAL_CHECKPOINTS", raising=False)
-    assert all(len(entry.sha256) == 2 for entry in hub.manifest().values())
+    assert all(len(entry.sha256) == 2 for entry in manifest.entries().values())
 
 
 def test_one_flipped_bit_is_refused(folder: Path) -> None:
@@ -259,7 +260,7 @@ def test_a_hub_that_stalls_is_given_up_and_the_next_call_works(
 ) -> None:
     fake_hub.behaviour = behaviour
     with monkeypatch.context() as patch:
-        patch.setattr(hub, "PATIENCE_SECONDS", SHORT_SECONDS)
+        patch.setattr(manifest, "PATIENCE_SECONDS", SHORT_SECONDS)
         assert "the Hub sent nothing new for 0.8 s" in failure()
     fake_hub.behaviour = "well"
     assert hub.load("tiny", build, device="cpu")
@@ -276,7 +277,7 @@ def test_a_hub_that_is_down_or_takes_no_connection_fails_in_time(monkeypatch: py
     with socket.create_server(("127.0.0.1", 0)) as closed:
         monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{closed.getsockname()[1]}")
     assert "refused" in failure()
-    monkeypatch.setattr(hub, "PATIENCE_SECONDS", SHORT_SECONDS)
+    monkeypatch.setattr(manifest, "PATIENCE_SECONDS", SHORT_SECONDS)
     with socket.socket() as full, socket.socket() as waiting:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
@@ -294,7 +295,7 @@ def test_a_look_up_that_hears_no_signal_is_ended_too(
         "socket.getaddrinfo = lambda *_, **__: hashlib.pbkdf2_hmac('sha256', b'', b'', 10**9)\n"
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    monkeypatch.setattr(hub, "PATIENCE_SECONDS", SHORT_SECONDS)
+    monkeypatch.setattr(manifest, "PATIENCE_SECONDS", SHORT_SECONDS)
     assert "sent nothing new" in failure()
     assert fake_hub.requests == []
 
@@ -303,7 +304,7 @@ def test_a_slow_but_steady_download_may_take_longer_than_the_patience(
     fake_hub: FakeHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake_hub.behaviour = "steady"
-    monkeypatch.setattr(hub, "PATIENCE_SECONDS", 1.2)
+    monkeypatch.setattr(manifest, "PATIENCE_SECONDS", 1.2)
     start = time.monotonic()
     hub.resolve("tiny")
     assert time.monotonic() - start > 1.8  # six pieces, 0.3 s after each
@@ -356,7 +357,7 @@ def test_other_checkpoints_load_while_one_waits_for_a_silent_hub(
     entry = json.loads((folder.parent / "manifest.json").read_text())["tiny"]
     (folder.parent / "manifest.json").write_text(json.dumps({"tiny": entry, "other": entry}))
     fake_hub.behaviour = "silent"
-    monkeypatch.setattr(hub, "PATIENCE_SECONDS", SHORT_SECONDS)
+    monkeypatch.setattr(manifest, "PATIENCE_SECONDS", SHORT_SECONDS)
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(hub.load, "other", build, device="cpu")
         start = time.monotonic()
@@ -390,7 +391,7 @@ def test_a_fresh_process_needs_only_the_environment_and_works_offline_when_cache
 
     def run(**environment: str) -> subprocess.CompletedProcess[str]:
         settings = os.environ | {"HF_HUB_CACHE": str(tmp_path / "fresh")} | environment
-        root = Path(__file__).parents[1]
+        root = Path(__file__).parents[2]
         return subprocess.run(
             [sys.executable, "-c", program],
             cwd=root,
@@ -529,7 +530,7 @@ def test_a_start_that_is_killed_halfway_leaves_the_next_one_the_right_bytes(
     program = "from aural import hub; hub.prefetch()"
     app = subprocess.Popen(
         [sys.executable, "-c", program],
-        cwd=Path(__file__).parents[1],
+        cwd=Path(__file__).parents[2],
         env=os.environ | {"HF_HUB_CACHE": str(tmp_path / "cache")},
         stderr=subprocess.DEVNULL,
         start_new_session=True,
@@ -563,10 +564,10 @@ def test_who_waits_for_another_to_fetch_the_same_file_loses_no_patience(
     fake_hub: FakeHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake_hub.behaviour, fake_hub.pause_seconds = "steady", 0.25
-    monkeypatch.setattr(hub, "PATIENCE_SECONDS", 1.0)  # the file takes 1.5 s
-    entry = hub.manifest()["tiny"]
+    monkeypatch.setattr(manifest, "PATIENCE_SECONDS", 1.0)  # the file takes 1.5 s
+    entry = manifest.entries()["tiny"]
     with ThreadPoolExecutor(2) as pool:
-        calls = [pool.submit(hub.fetch, entry, REPOSITORY, Told()) for _ in range(2)]
+        calls = [pool.submit(manifest.fetch, entry, REPOSITORY, Told()) for _ in range(2)]
     assert calls[0].result() == calls[1].result()
     assert fake_hub.requests.count("GET tiny/model.safetensors") == 1
 
@@ -612,7 +613,7 @@ def test_importing_the_hub_starts_no_library() -> None:
     program = (
         "import sys, aural.hub; print({'torch', 'huggingface_hub', 'safetensors', 'numpy'} & {*sys.modules})"
     )
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     finished = subprocess.run(
         [sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=True
     )

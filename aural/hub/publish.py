@@ -1,4 +1,4 @@
-"""Checkpoints to the Hub and from there: `python -m aural.hub push | pull | list`.
+"""Checkpoints to the Hub: uploaded, and the manifest pinned to them.
 
 A push uploads what matches the manifest and pins the manifest to the commit that this made; a pull fetches
 what the manifest pins into the Hub cache. The last step is the user's: to commit the manifest.
@@ -6,20 +6,16 @@ what the manifest pins into the Hub cache. The last step is the user's: to commi
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 import shutil
-import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from aural import hub
-from aural.download import Unavailable
-from aural.errors import AuralError, CheckpointError, OptionError
+from aural.errors import CheckpointError
+from aural.hub import manifest
 
 CARD = "README.md"
 TAGS = ["audio", "speech-enhancement", "audio-super-resolution", "audio-generation", "vocoder"]
@@ -60,7 +56,7 @@ class Upload:
 
     repository: str  # owner/name
     files: Mapping[str, int]  # path in the repository -> bytes
-    entries: Mapping[str, hub.Entry]  # the checkpoints, by name
+    entries: Mapping[str, manifest.Entry]  # the checkpoints, by name
 
 
 @dataclass(frozen=True)
@@ -73,25 +69,15 @@ class Pushed:
     pinned: tuple[str, ...]  # checkpoints whose revision in the manifest has changed
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; 0: done, 1: a failure, told in one sentence on stderr; 2: it was called wrongly."""
-    options = _parser().parse_args(arguments)
-    try:
-        return int(options.run(options))
-    except AuralError as error:
-        print(error, file=sys.stderr)
-        return 1
-
-
 def prepare(repository: str, staging: Path) -> Upload:
     """Lay out in an empty folder what the repository is to hold, each file checked as it lies there.
 
     Raises:
         CheckpointError: a checkpoint lacks its card, or has bytes that are not the manifest's.
     """
-    entries = hub.manifest()
+    entries = manifest.entries()
     for name, entry in entries.items():
-        source = hub.folder() / name
+        source = manifest.folder() / name
         for file in (CARD, *entry.sha256):
             if not (source / file).is_file():
                 raise CheckpointError(
@@ -101,7 +87,7 @@ def prepare(repository: str, staging: Path) -> Upload:
         for path in sorted(source.iterdir()):
             if path.is_file() and not path.name.startswith("."):
                 shutil.copyfile(path, staging / name / path.name)
-        if damaged := hub.differing(entry, {file: staging / name / file for file in entry.sha256}):
+        if damaged := manifest.differing(entry, {file: staging / name / file for file in entry.sha256}):
             raise CheckpointError(
                 f"The sha256 of {source / damaged[0]} is not the manifest's, so nothing is uploaded: "
                 "restore that file with `git checkout`, or export the checkpoint again."
@@ -137,13 +123,13 @@ def push(repository: str, *, private: bool = False) -> Pushed:
     return Pushed(upload, url, revision, pin(upload.entries.values(), revision))
 
 
-def pin(entries: Iterable[hub.Entry], revision: str) -> tuple[str, ...]:
+def pin(entries: Iterable[manifest.Entry], revision: str) -> tuple[str, ...]:
     """Write a revision into the manifest, for those entries whose bytes it still names.
 
     Returns:
         the names of the checkpoints whose revision this changed.
     """
-    path = hub.folder() / "manifest.json"
+    path = manifest.folder() / "manifest.json"
     document = json.loads(path.read_text(encoding="utf-8"))
     changed = []
     for entry in entries:
@@ -156,7 +142,7 @@ def pin(entries: Iterable[hub.Entry], revision: str) -> tuple[str, ...]:
     return tuple(changed)
 
 
-def preload(repository: str, entries: Mapping[str, hub.Entry], revision: str) -> str:
+def preload(repository: str, entries: Mapping[str, manifest.Entry], revision: str) -> str:
     """The line under `preload_from_hub` by which a Space gets the files into its Hub cache as it is built."""
     files = ",".join(f"{name}/{file}" for name, entry in entries.items() for file in entry.sha256)
     return f"{repository} {files} {revision}"
@@ -169,7 +155,7 @@ def _write_json(path: Path, document: Mapping[str, Any]) -> None:
     part.replace(path)
 
 
-def _card(repository: str, entries: Mapping[str, hub.Entry], staging: Path) -> str:
+def _card(repository: str, entries: Mapping[str, manifest.Entry], staging: Path) -> str:
     """The card of the whole repository, from the manifest and the checkpoints' own cards."""
     from huggingface_hub import ModelCardData
 
@@ -184,7 +170,7 @@ def _card(repository: str, entries: Mapping[str, hub.Entry], staging: Path) -> s
     )
     rows = [
         f"| [{name}]({name}/{CARD}) | {_summary(staging / name / CARD)} "
-        f"| {_megabytes(staging / name / file for file in entry.sha256)} | {entry.licence} |"
+        f"| {megabytes(staging / name / file for file in entry.sha256)} | {entry.licence} |"
         for name, entry in entries.items()
     ]
     return BODY.format(front_matter=data.to_yaml(), rows="\n".join(rows), repository=repository)
@@ -197,7 +183,8 @@ def _summary(card: Path) -> str:
     return sentence.removesuffix(".").replace("|", "\\|")
 
 
-def _megabytes(paths: Iterable[Path]) -> str:
+def megabytes(paths: Iterable[Path]) -> str:
+    """How much the files take together, in words."""
     return f"{sum(path.stat().st_size for path in paths) / 1e6:.1f}"
 
 
@@ -244,114 +231,3 @@ def _reason(error: Exception, repository: str) -> str:
     return f"{constants.ENDPOINT} answered {status} for {repository}: try again later."
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m aural.hub",
-        description="Bring the checkpoints to the Hugging Face Hub and from there.",
-    )
-    commands = parser.add_subparsers(required=True, metavar="push | pull | list")
-    command = commands.add_parser("push", help="upload the checkpoints and pin the manifest to that commit")
-    command.add_argument("--repo", type=_repository, required=True, metavar="OWNER/NAME")
-    command.add_argument("--private", action="store_true", help="make the repository a private one")
-    command.add_argument("--dry-run", action="store_true", help="check the files and list them, no more")
-    command.set_defaults(run=_run_push)
-    command = commands.add_parser("pull", help="fetch checkpoints at their pinned revisions, and verify them")
-    command.add_argument("names", nargs="*", metavar="NAME", help="checkpoints; all of them if none is named")
-    command.add_argument("--repo", type=_repository, metavar="OWNER/NAME", help="instead of AURAL_HUB_REPO")
-    command.set_defaults(run=_run_pull)
-    command = commands.add_parser("list", help="name, size, licence and revision of each, and where it is")
-    command.set_defaults(run=_run_list)
-    return parser
-
-
-def _repository(text: str) -> str:
-    from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
-
-    try:
-        validate_repo_id(text)
-    except HFValidationError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is no repository: write it as owner/name") from error
-    if "/" not in text:
-        raise argparse.ArgumentTypeError(f"{text!r} lacks its owner: write it as owner/name")
-    return text
-
-
-def _run_push(options: argparse.Namespace) -> int:
-    if options.dry_run:
-        with TemporaryDirectory() as folder:
-            upload = prepare(options.repo, Path(folder))
-        for file, size in upload.files.items():
-            print(f"{size / 1e6:9.3f} MB  {file}")
-        print(f"{_files(upload)} would go to {options.repo}; nothing was sent or changed.")
-        return 0
-    done = push(options.repo, private=options.private)
-    print(f"{_files(done.upload)} lie at {done.url} in revision {done.revision}.")
-    manifest = hub.folder() / "manifest.json"
-    if done.pinned:
-        print(f"{manifest} now pins {', '.join(done.pinned)} to it. Commit that:")
-        print(f'git commit -m "Pin the checkpoints to their Hub revision" {os.path.relpath(manifest)}')
-    else:
-        print(f"{manifest} pins them to it already: there is nothing to commit.")
-    print(
-        "A Space that sets AURAL_HUB_REPO can have them from its start, by this in its README's front matter:"
-    )
-    print(f"preload_from_hub:\n  - {preload(options.repo, done.upload.entries, done.revision)}")
-    return 0
-
-
-def _files(upload: Upload) -> str:
-    return f"{len(upload.files)} files, {sum(upload.files.values()) / 1e6:.1f} MB,"
-
-
-def _run_pull(options: argparse.Namespace) -> int:
-    repository = options.repo or hub.named_repository()
-    if not repository:
-        raise OptionError(
-            "No Hub repository is named: add --repo owner/name, or set AURAL_HUB_REPO to owner/name."
-        )
-    entries = hub.manifest()
-    if unknown := [name for name in options.names if name not in entries]:
-        raise OptionError(f"There is no checkpoint {unknown[0]!r}: choose from {', '.join(entries)}.")
-    failed = 0
-    for name in options.names or entries:
-        try:
-            paths = hub.fetch(entries[name], repository)
-        except Unavailable as failure:
-            print(f"The checkpoint {name!r} cannot be fetched, because {failure}", file=sys.stderr)
-            failed += 1
-        else:
-            print(f"{name}: {paths['model.safetensors'].parent}")
-    return 1 if failed else 0
-
-
-def _run_list(_: argparse.Namespace) -> int:
-    rows = [("name", "MB", "licence", "revision", "comes from")]
-    for entry in hub.manifest().values():
-        place, paths = _place(entry)
-        size = _megabytes(paths) if paths else "?"
-        rows.append((entry.name, size, entry.licence, (entry.revision or "not published")[:13], place))
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    for name, size, licence, revision, place in rows:
-        cells = (name.ljust(widths[0]), size.rjust(widths[1]), licence.ljust(widths[2]))
-        print("  ".join((*cells, revision.ljust(widths[3]), place)))
-    return 0
-
-
-def _place(entry: hub.Entry) -> tuple[str, list[Path]]:
-    """Where a load would take the checkpoint from, in words, and those of its files that are here."""
-    repository = hub.named_repository()
-    doubt = ""
-    if repository:
-        try:
-            paths = hub.cached_files(entry, repository)
-        except Unavailable as failure:
-            doubt = f", since {failure.reason}"
-        else:
-            if len(paths) == len(entry.sha256):
-                return f"the Hub cache ({repository})", list(paths.values())
-            return f"{repository}, which is asked when it is used", []
-    try:
-        return f"{hub.folder() / entry.name}{doubt}", list(hub.folder_files(entry).values())
-    except Unavailable as failure:
-        return f"nowhere, since {failure.reason}", []
