@@ -20,6 +20,7 @@ from aural.generation import tab as generation
 from aural.loudness import tab as loudness
 from aural.preload import preload
 from aural.releasing import tab as release
+from aural.resynthesis import tab as resynthesis
 from aural.superres import tab as superres
 from aural.ui import links, machine, programs, storage
 from aural.ui.examples import FOLDER
@@ -42,7 +43,7 @@ def build() -> gr.Blocks:
         notice = gr.HTML(visible=False, elem_classes="aural-notice")
         with gr.Tabs():
             tabs = [
-                loudness.build(),
+                loudness.build(resynthesis.section),
                 enhancement.build(),
                 superres.build(),
                 generation.build(),

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from aural.generation.pipeline import Result as Generated
     from aural.loudness.meter import Loudness
     from aural.loudness.pipeline import Result as Mastered
-    from aural.loudness.round_trip import Result as Resynthesized
+    from aural.resynthesis.pipeline import Result as Resynthesized
     from aural.releasing.pipeline import Result as Released
     from aural.superres.pipeline import Result as SuperResolved
 
@@ -65,9 +65,9 @@ def master_album(clips: Sequence[Clip], **options: Any) -> list[Mastered]:
 
 
 def resynthesize(clip: Clip, **options: Any) -> Resynthesized:
-    """Take a clip through its spectrogram; the keywords are those of `aural.loudness.round_trip.Options`."""
-    from aural.loudness.round_trip import Options
-    from aural.loudness.round_trip import resynthesize as run
+    """Take a clip through its spectrogram; the keywords are those of `aural.resynthesis.pipeline.Options`."""
+    from aural.resynthesis.pipeline import Options
+    from aural.resynthesis.pipeline import resynthesize as run
 
     return run(clip, Options(**options))
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from aural.enhancement import pipeline as enhancement
     from aural.generation import pipeline as generation
     from aural.loudness import pipeline as mastering
-    from aural.loudness import round_trip
+    from aural.resynthesis import pipeline as resynthesis
     from aural.loudness.meter import Loudness
     from aural.releasing import pipeline as release
     from aural.superres import pipeline as superres
@@ -99,7 +99,7 @@ VERBS: Mapping[str, Verb] = MappingProxyType(
             ),
             Verb(
                 "resynthesize",
-                "aural.loudness.round_trip:Options",
+                "aural.resynthesis.pipeline:Options",
                 "resynthesized.wav",
                 "Take a file through its spectrogram and back.",
             ),
@@ -342,8 +342,8 @@ def _master_steps(clip: Clip, options: mastering.Options) -> Steps[_Made]:
     return _Made((result.clip,), result.figures(), result.message, result.before, result.after)
 
 
-def _resynthesize_steps(clip: Clip, options: round_trip.Options) -> Steps[_Made]:
-    from aural.loudness.round_trip import resynthesize_steps
+def _resynthesize_steps(clip: Clip, options: resynthesis.Options) -> Steps[_Made]:
+    from aural.resynthesis.pipeline import resynthesize_steps
 
     result = yield from resynthesize_steps(clip, options)
     convergence_db, distance_db = result.spectral_convergence_db, result.log_spectral_distance_db

@@ -93,8 +93,9 @@ def test_the_parameters_are_the_fields_of_the_options(client: Client) -> None:
     from aural.enhancement import degrade
     from aural.enhancement import pipeline as enhancement
     from aural.generation import pipeline as generation
-    from aural.loudness import pipeline, round_trip
+    from aural.loudness import pipeline
     from aural.releasing import pipeline as release
+    from aural.resynthesis import pipeline as resynthesis
     from aural.superres import pipeline as superres
 
     assert names["/batch"] == ["files", "verb", "settings"]
@@ -103,7 +104,7 @@ def test_the_parameters_are_the_fields_of_the_options(client: Client) -> None:
     assert set(names["/enhance"]) == {"audio", "reference", *enhancement.Options.__dataclass_fields__}
     assert set(names["/generate"]) == {"source", *generation.Options.__dataclass_fields__}
     assert set(names["/master"]) == {"audio", *pipeline.Options.__dataclass_fields__}
-    assert set(names["/resynthesize"]) == {"audio", *round_trip.Options.__dataclass_fields__}
+    assert set(names["/resynthesize"]) == {"audio", *resynthesis.Options.__dataclass_fields__}
     assert names["/measure"] == ["audio", "layout", "compare_downmixes"]
     assert names["/super_resolve"] == ["audio", *superres.Options.__dataclass_fields__, "compare"]
 

@@ -9,16 +9,17 @@ from aural.enhancement import degrade
 from aural.enhancement import pipeline as enhancement
 from aural.errors import OptionError
 from aural.generation import pipeline as generation
-from aural.loudness import pipeline, round_trip
+from aural.loudness import pipeline
 from aural.options import REQUIRED, Field, describe, parse
 from aural.releasing import pipeline as release
+from aural.resynthesis import pipeline as resynthesis
 from aural.superres import pipeline as superres
 
 COLOURS = ("red", "green")
 NOT_MENTIONED = 3
 
 ALL = [
-    module.Options for module in (pipeline, round_trip, enhancement, degrade, superres, generation, release)
+    module.Options for module in (pipeline, resynthesis, enhancement, degrade, superres, generation, release)
 ]
 
 

@@ -105,11 +105,11 @@ def test_settings_choose_the_kind_of_run() -> None:
 def test_every_kind_is_a_choice_of_its_setting() -> None:
     from aural.enhancement import pipeline as enhancement
     from aural.generation import pipeline as generation
-    from aural.loudness import round_trip
+    from aural.resynthesis import pipeline as resynthesis
     from aural.superres import pipeline as superres
 
     options = {
-        "resynthesize": round_trip.Options,
+        "resynthesize": resynthesis.Options,
         "enhance": enhancement.Options,
         "super_resolve": superres.Options,
         "generate": generation.Options,

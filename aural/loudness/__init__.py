@@ -1,1 +1,1 @@
-"""Down-mix and loudness: `measure`, `master` and the spectrogram round trip."""
+"""Down-mix and loudness: `measure` and `master`."""

@@ -1,24 +1,21 @@
-"""The Down-mix & Loudness tab: measure, master, album, spectrogram round trip."""
+"""The Down-mix & Loudness tab: measure, master, album; and one more section, which `app.py` hands in."""
 
 from __future__ import annotations
 
 import html
 import zipfile
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import numpy as np
 
-from aural.audio import LIMITS, Clip, read, write
+from aural.audio import LIMITS, Clip, write
 from aural.errors import InputError
-from aural.loudness import pipeline, round_trip
+from aural.loudness import pipeline
 from aural.loudness.downmix import METHODS, downmix
-from aural.loudness.equal_loudness import sound_pressure_level_db
 from aural.loudness.layouts import AUTO, LAYOUTS
-from aural.loudness.meter import measure as measured
 from aural.loudness.meter import measure_steps
 from aural.loudness.targets import TARGETS
 from aural.ui import plots
@@ -30,15 +27,9 @@ from aural.ui.page import Page, Tab, expect, page
 from aural.ui.players import ABPlayer, Version, audio_input, playable
 from aural.ui.running import endpoint, follow, load, number, of_sound, table, takes
 from aural.ui.storage import result_path
-from aural.vocoding import PHASE_SETTINGS
 
 Answer = Generator[Any, None, None]
 
-PHASE_NAMES = {"original": "original phase", "griffin_lim": "Griffin-Lim", "vocoder": "neural vocoder"}
-PICTURED_PHON = (20.0, 40.0, 60.0, 80.0)
-PICTURED_BANDS = 40
-PICTURED_BINS = 16  # to each side of the tone in the picture of leakage
-FULL_SCALE_SPL_DB = 100.0  # where the picture of hearing puts a full-scale sine: a loud room
 
 # The figures of a measurement as the tables show them: field, name, unit, decimals.
 FIGURES = (
@@ -67,8 +58,12 @@ class _Source:
     layout: gr.Dropdown
 
 
-def build() -> Tab:
-    """Add the tab to the Blocks being built."""
+def build(round_trip: Callable[[gr.Audio], tuple[Page, Handover]]) -> Tab:
+    """Add the tab to the Blocks being built.
+
+    Args:
+        round_trip: builds the section of that name, for the field that it works on.
+    """
     with gr.Tab("Down-mix & Loudness", id="loudness"), gr.Row():
         with gr.Column(scale=2, min_width=320):
             audio = audio_input("Audio: upload or record it")
@@ -88,7 +83,7 @@ def build() -> Tab:
             with gr.Tab("Album", id="master_album"):
                 album = _album_section(mastering.controls)
             with gr.Tab("Round trip", id="resynthesize"):
-                resynthesizing, resynthesized = _round_trip_section(source)
+                resynthesizing, resynthesized = round_trip(audio)
     return Tab("loudness", audio, [measuring, mastering, album, resynthesizing], [mastered, resynthesized])
 
 
@@ -420,136 +415,6 @@ def _load_album(files: list[str] | None, progress: gr.Progress) -> Generator[Any
     return clips
 
 
-def _round_trip_section(source: _Source) -> tuple[Page, Handover]:
-    defaults = round_trip.Options()
-    gr.Markdown(
-        "What does a spectrogram keep of the sound? The file goes into one and comes back: "
-        "with the original phase, with one that Griffin-Lim finds, or made anew by the vocoder."
-    )
-    with gr.Row():
-        phase = gr.Radio(
-            [(PHASE_NAMES[setting], setting) for setting in PHASE_SETTINGS],
-            value=defaults.phase,
-            label="Phase",
-            info="Where the phase comes from that the spectrogram leaves out. The vocoder takes 22,050 Hz, a "
-            "window of 1024, a hop of 260 and 80 mel bands.",
-        )
-        mel_bands = gr.Number(
-            defaults.mel_bands, label="Mel bands", info="8 to 512; 0 keeps every frequency bin.", precision=0
-        )
-        rate = gr.Number(
-            22_050,
-            label="Rate of the spectrogram, Hz",
-            info="4,000 to 384,000; empty: the file's own.",
-            precision=0,
-        )
-    with gr.Accordion("Advanced", open=False), gr.Row():
-        window = gr.Number(
-            defaults.window, label="Window", info="Samples under the Hann window.", precision=0
-        )
-        hop = gr.Number(
-            defaults.hop, label="Hop", info="Samples from frame to frame, half a window at most.", precision=0
-        )
-        iterations = gr.Number(
-            defaults.iterations,
-            label="Iterations",
-            info="Of Griffin-Lim, 1 to 1000: more is better and slower.",
-            precision=0,
-        )
-        momentum = gr.Number(
-            defaults.momentum, label="Momentum", info="Of Griffin-Lim, 0 to below 1: speeds it up.", step=0.01
-        )
-        seed = gr.Number(
-            defaults.seed,
-            label="Seed",
-            info="Of Griffin-Lim's first phase, the vocoder's noise.",
-            precision=0,
-        )
-    settings = [phase, mel_bands, window, hop, iterations, momentum, seed, rate]
-    names = round_trip.Options.__dataclass_fields__
-    at = page("resynthesize", "Resynthesize", dict(zip(names, settings, strict=True)))
-    expect(at, {"audio": source.audio, "phase": phase}, of_sound)
-    player = ABPlayer(label="Before and after, at matched loudness")
-    figures_table = gr.HTML()
-    pair = picture("Spectrogram before and after, 0 to 1")
-    with gr.Row():
-        downloads = download_buttons()
-    sending = send_buttons("loudness")
-    with gr.Accordion("How hearing and windows shape a spectrogram", open=False):
-        contours = picture("Equal-loudness contours (ISO 226:2023) with the file's own spectrum")
-        mel = picture("The mel scale with the file's own spectrum")
-        leakage = picture("What window and zero-padding do to leakage")
-    with gr.Accordion("All figures as JSON", open=False):
-        figures = gr.JSON(label="Figures")
-    result = gr.File(label="Resynthesized file", visible=False)
-    original = gr.State()  # the file that the result was made from, whatever is uploaded meanwhile
-    event = at.run.click(
-        resynthesize,
-        [source.audio, *settings],
-        [result, figures, pair, original],
-        api_name="resynthesize",
-        concurrency_id="audio",
-    )
-    clear_page = cleared(2, len(downloads))
-    at.run.click(
-        lambda: [*clear_page(), *switched(sending, False)],
-        None,
-        [player, figures_table, *downloads, *sending.values()],
-        api_visibility="private",
-        queue=False,
-    )
-    shown = event.success(
-        lambda *values: [*_show_round_trip(*values), *switched(sending, True)],
-        [original, result, figures],
-        [player, figures_table, *sending.values()],
-        api_visibility="private",
-    )
-    drawn = shown.success(
-        _draw_hearing,
-        [original, mel_bands, window],
-        [contours, mel, leakage],
-        api_visibility="private",
-        concurrency_id="audio",
-    )
-    encoded = drawn.success(encode, result, downloads, api_visibility="private", concurrency_id="encoding")
-    at.cancel.click(None, cancels=[event, shown, drawn, encoded], api_visibility="private")
-    return at, Handover(result, sending)
-
-
-@endpoint("resynthesize")
-@takes(round_trip.Options)
-def resynthesize(
-    audio: str,
-    options: round_trip.Options,
-    progress: gr.Progress = gr.Progress(),
-) -> Answer:
-    """Take an audio file through its spectrogram and back, in mel bands or not, its phase kept or found.
-
-    Args:
-        audio: an audio or video file
-        options: as below
-
-    Returns:
-        the rebuilt file, WAV of 24 bit
-        spectral convergence and log-spectral distance, in dB, and the loudness before and after
-        a picture of the spectrograms before and after
-    """
-    clip = load(audio)
-    result = yield from follow(round_trip.resynthesize_steps(clip, options), progress, "Resynthesizing")
-    path = result_path(audio, "resynthesized.wav")
-    write(result.clip, path)
-    figures = {
-        "spectral_convergence_db": round(result.spectral_convergence_db, 2),
-        "log_spectral_distance_db": round(result.log_spectral_distance_db, 2),
-        "before_lufs": measured(clip).figures()["integrated_lufs"],
-        "after_lufs": measured(result.clip).figures()["integrated_lufs"],
-    }
-    picture = plots.spectrogram_pair(
-        result.spectrogram_before, result.spectrogram_after, result.seconds, result.frequency_hz
-    )
-    yield path, figures, plots.save(picture), audio
-
-
 def _about_target(key: str) -> str:
     if key == pipeline.FREE:
         return "Set the loudness, and what else you like, under **Advanced**."
@@ -615,50 +480,3 @@ def _show_album(figures: list[dict[str, Any]]) -> tuple[str, str]:
     )
 
 
-def _show_round_trip(audio: str, result: str, figures: dict[str, float]) -> tuple[list[Version], str]:
-    rows = [
-        ("Spectral convergence, lower is better", f"{number(figures['spectral_convergence_db'])} dB"),
-        ("Log-spectral distance, lower is better", f"{number(figures['log_spectral_distance_db'])} dB"),
-    ]
-    return (
-        [
-            Version("Before", playable(audio), figures["before_lufs"]),
-            Version("After", result, figures["after_lufs"]),
-        ],
-        table(("Measure", "Value"), rows, "What the round trip cost"),
-    )
-
-
-def _draw_hearing(audio: str, mel_bands: int, window: int) -> tuple[str, str, str]:
-    """Pictures of the equal-loudness contours and the mel scale, with the file in them, and of leakage."""
-    from librosa import hz_to_mel
-
-    from aural.audio.spectral import FrontEnd, mel_filters
-
-    clip = read(audio)
-    spectrum = round_trip.average_spectrum(clip)
-    audible = np.geomspace(20, min(12_500, clip.rate / 2), 400)
-    contours = {phon: sound_pressure_level_db(audible, phon) for phon in PICTURED_PHON}
-    heard = np.interp(audible, spectrum.frequency_hz, spectrum.level_db) + FULL_SCALE_SPL_DB
-
-    # Few enough triangles to be told apart in a picture, over the bins of the average spectrum.
-    fft = 2 * (spectrum.frequency_hz.size - 1)
-    bands = min(mel_bands or FrontEnd.mel_bands, PICTURED_BANDS)
-    filters = mel_filters(
-        FrontEnd(rate=clip.rate, window=fft, fft=fft, hop=fft // 4, mel_bands=bands)
-    ).numpy()
-    mels = hz_to_mel(spectrum.frequency_hz)
-
-    fine, coarse = round_trip.leakage(window, 8), round_trip.leakage(window, 1)
-    near = np.abs(fine.frequency_bins - fine.sine_bins) <= PICTURED_BINS
-    bins = fine.frequency_bins[near]
-    curves = {
-        "rectangular window": fine.rectangular_db[near],
-        "Hann window": fine.hann_db[near],
-        "Hann window, no zero-padding": np.interp(bins, coarse.frequency_bins, coarse.hann_db),
-    }
-    return (
-        plots.save(plots.equal_loudness(audible, contours, heard)),
-        plots.save(plots.mel_scale(spectrum.frequency_hz, mels, filters, spectrum.level_db)),
-        plots.save(plots.leakage(bins * clip.rate / window, curves)),
-    )

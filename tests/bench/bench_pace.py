@@ -34,9 +34,9 @@ ROUNDS = 2
 CALLS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "measure": ("loudness", {}),
     "master": ("loudness", {}),
-    "resynthesize": ("loudness", {}),
-    "resynthesize:original": ("loudness", {"phase": "original"}),
-    "resynthesize:vocoder": ("loudness", {"phase": "vocoder"}),
+    "resynthesize": ("resynthesis", {}),
+    "resynthesize:original": ("resynthesis", {"phase": "original"}),
+    "resynthesize:vocoder": ("resynthesis", {"phase": "vocoder"}),
     "enhance": ("enhancement", {"preset": "podcast"}),
     "enhance:griffin_lim": ("enhancement", {"setting": "griffin_lim"}),
     "enhance:vocoder": ("enhancement", {"setting": "vocoder"}),

@@ -10,7 +10,7 @@ import pytest
 
 from aural.audio import Clip
 from aural.errors import InputError, OptionError
-from aural.loudness.round_trip import (
+from aural.resynthesis.pipeline import (
     Options,
     average_spectrum,
     leakage,
@@ -208,7 +208,7 @@ def test_a_full_scale_sine_averages_to_0_db_at_its_frequency() -> None:
 def test_an_average_spectrum_in_pieces_is_that_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     noise = np.random.default_rng(0).standard_normal((1, 30_000)).astype(np.float32)
     whole = average_spectrum(Clip(noise, 8000), 512)
-    monkeypatch.setattr("aural.loudness.round_trip.PIECE_FRAMES", 7)
+    monkeypatch.setattr("aural.resynthesis.pipeline.PIECE_FRAMES", 7)
     np.testing.assert_allclose(average_spectrum(Clip(noise, 8000), 512).level_db, whole.level_db, atol=1e-3)
 
 
