@@ -15,12 +15,13 @@ from starlette.responses import PlainTextResponse
 
 from aural import hub
 from aural.audio import LIMITS
+from aural.batch import tab as batch
 from aural.enhancement import tab as enhancement
 from aural.generation import tab as generation
 from aural.loudness import tab as loudness
 from aural.preload import preload
-from aural.releasing import tab as release
 from aural.resynthesis import tab as resynthesis
+from aural.studio import tab as studio
 from aural.superres import tab as superres
 from aural.ui import links, machine, programs, storage
 from aural.ui.examples import FOLDER
@@ -47,7 +48,7 @@ def build() -> gr.Blocks:
                 enhancement.build(),
                 superres.build(),
                 generation.build(),
-                release.build(),
+                studio.build(batch.section),
             ]
         with gr.Accordion("This machine: device, models, limits", open=False) as about:
             state = gr.HTML(container=False)

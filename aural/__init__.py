@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from aural.loudness.meter import Loudness
     from aural.loudness.pipeline import Result as Mastered
     from aural.resynthesis.pipeline import Result as Resynthesized
-    from aural.releasing.pipeline import Result as Released
+    from aural.studio.pipeline import Result as Released
     from aural.superres.pipeline import Result as SuperResolved
 
 __version__ = "0.1.0"
@@ -96,9 +96,9 @@ def super_resolve(clip: Clip, **options: Any) -> SuperResolved:
 
 
 def release(clip: Clip, **options: Any) -> Released:
-    """Enhance, super-resolve and master a clip; keywords: `aural.releasing.pipeline.Options`."""
-    from aural.releasing.pipeline import Options
-    from aural.releasing.pipeline import release as run
+    """Enhance, super-resolve and master a clip; keywords: `aural.studio.pipeline.Options`."""
+    from aural.studio.pipeline import Options
+    from aural.studio.pipeline import release as run
 
     return run(clip, Options(**options))
 

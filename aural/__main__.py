@@ -16,14 +16,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from aural import jobs, shell
 from aural.audio.steps import Steps
+from aural.batch.arguments import FORMATS, SETTING, chosen_options, parse_arguments
+from aural.batch.folder import failed, outputs, planned
+from aural.batch.job import run_steps
+from aural.batch.verbs import VERBS, Verb
 from aural.errors import AuralError, OptionError
 
 DONE, MENDABLE, SOME_FAILED, INTERRUPTED = 0, 1, 3, 130
 SECONDS_BETWEEN_UPDATES = 0.1
 BAR_WIDTH = 24  # characters
-LABEL = f"{shell.SETTING}label"  # the one setting that stands by itself
+LABEL = f"{SETTING}label"  # the one setting that stands by itself
 # What the report tells of a result: column, name, unit.
 FIGURES = (
     ("integrated_lufs", "", "LUFS"),
@@ -36,7 +39,7 @@ T = TypeVar("T")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a verb as a shell's arguments say; returns the exit code. Wrong usage leaves with 2."""
-    given = shell.parsed(
+    given = parse_arguments(
         sys.argv[1:] if arguments is None else arguments,
         "python -m aural",
         "Measure, master, enhance, super-resolve and make sounds.",
@@ -54,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
 
 
-def _add_files(command: argparse.ArgumentParser, verb: jobs.Verb) -> None:
+def _add_files(command: argparse.ArgumentParser, verb: Verb) -> None:
     if verb.name == "generate":
         command.add_argument(LABEL, metavar="LABEL", help="the class, as in dog, rain, church_bells")
         command.add_argument(
@@ -69,10 +72,10 @@ def _add_files(command: argparse.ArgumentParser, verb: jobs.Verb) -> None:
             "output",
             type=Path,
             metavar="OUT",
-            help=f"the result, whose suffix chooses the format ({', '.join(shell.FORMATS)}); or a folder",
+            help=f"the result, whose suffix chooses the format ({', '.join(FORMATS)}); or a folder",
         )
         command.add_argument(
-            "--format", choices=shell.FORMATS, default="wav", help="of results in a folder (default: wav)"
+            "--format", choices=FORMATS, default="wav", help="of results in a folder (default: wav)"
         )
         command.add_argument("--force", action="store_true", help="overwrite what is there already")
     command.add_argument("--json", action="store_true", help="print the figures as JSON")
@@ -81,15 +84,15 @@ def _add_files(command: argparse.ArgumentParser, verb: jobs.Verb) -> None:
 
 def _run(given: argparse.Namespace) -> int:
     """Do what was asked for; returns the exit code."""
-    verb = jobs.VERBS[given.verb]
-    options = shell.options(given)
+    verb = VERBS[given.verb]
+    options = chosen_options(given)
     if verb.name != "generate" and given.source.is_dir():
         return _run_folder(verb, options, given)
     source, output = given.source, _output(verb, given)
     if output is not None:
-        _require_free(jobs.outputs(output, getattr(options, "count", 1)), given)
+        _require_free(outputs(output, getattr(options, "count", 1)), given)
     name = getattr(given, LABEL) if source is None else source.name
-    done = _Bar(given.quiet).follow(jobs.run_steps(verb.name, source, output, options), name)
+    done = _Bar(given.quiet).follow(run_steps(verb.name, source, output, options), name)
     row = {
         **done.row,
         "file": "" if source is None else str(source),
@@ -102,7 +105,7 @@ def _run(given: argparse.Namespace) -> int:
     return DONE
 
 
-def _output(verb: jobs.Verb, given: argparse.Namespace) -> Path | None:
+def _output(verb: Verb, given: argparse.Namespace) -> Path | None:
     """Where the result of one file goes: as given, or into the folder given, named after the source."""
     if verb.ending is None:
         return None
@@ -114,7 +117,7 @@ def _output(verb: jobs.Verb, given: argparse.Namespace) -> Path | None:
     return output / f"{given.source.stem}-{_ending(verb, given)}"
 
 
-def _ending(verb: jobs.Verb, given: argparse.Namespace) -> str | None:
+def _ending(verb: Verb, given: argparse.Namespace) -> str | None:
     """The end of a result's name, in the format asked for."""
     return None if verb.ending is None else str(Path(verb.ending).with_suffix(f".{given.format}"))
 
@@ -128,25 +131,25 @@ def _require_free(outputs: Sequence[Path], given: argparse.Namespace) -> None:
         )
 
 
-def _run_folder(verb: jobs.Verb, options: Any, given: argparse.Namespace) -> int:
+def _run_folder(verb: Verb, options: Any, given: argparse.Namespace) -> int:
     """All files of a folder, one after the other; one that cannot be done does not stop the rest."""
     folder = given.source
     out_folder: Path | None = None if verb.ending is None else given.output
     if out_folder is not None and out_folder.exists() and not out_folder.is_dir():
         raise OptionError(f"{str(out_folder)!r} is a file: for the results of a folder, give a folder.")
-    tasks = jobs.planned(folder, out_folder or folder, _ending(verb, given))
+    tasks = planned(folder, out_folder or folder, _ending(verb, given))
     _require_free([output for _, output in tasks if output is not None], given)
     rows, failures = [], 0
     bar = _Bar(given.quiet)
     for number, (source, output) in enumerate(tasks, start=1):
         name = str(source.relative_to(folder))
         try:
-            steps = jobs.run_steps(verb.name, source, output, options)
+            steps = run_steps(verb.name, source, output, options)
             done = bar.follow(steps, f"{number}/{len(tasks)} {name}")
             row, figures = done.row, done.figures
         except AuralError as error:
             print(f"{name}: {error}", file=sys.stderr)
-            row, figures = jobs.failed(source, error), {}
+            row, figures = failed(source, error), {}
             failures += 1
         row = {**row, "file": name}
         if row["output"] and out_folder is not None and output is not None:

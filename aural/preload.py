@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 
 from aural import hub
-from aural.hub.device import on_zero_gpu
 from aural.errors import CheckpointError
+from aural.hub.device import on_zero_gpu
 
 _log = logging.getLogger(__name__)
 
@@ -21,8 +21,8 @@ def preload() -> None:
     from aural.enhancement.model import build_completer, build_denoiser, build_waveform
     from aural.generation import classifier
     from aural.generation import model as generator
-    from aural.superres.model import build_extender
     from aural.superres.lisa import build_lisa
+    from aural.superres.model import build_extender
     from aural.vocoding import model as vocoder
 
     builders = {

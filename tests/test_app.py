@@ -94,8 +94,8 @@ def test_the_parameters_are_the_fields_of_the_options(client: Client) -> None:
     from aural.enhancement import pipeline as enhancement
     from aural.generation import pipeline as generation
     from aural.loudness import pipeline
-    from aural.releasing import pipeline as release
     from aural.resynthesis import pipeline as resynthesis
+    from aural.studio import pipeline as release
     from aural.superres import pipeline as superres
 
     assert names["/batch"] == ["files", "verb", "settings"]

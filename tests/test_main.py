@@ -19,7 +19,8 @@ import soundfile
 import aural
 from aural.__main__ import main
 from aural.audio import Clip, read, write
-from aural.jobs import COLUMNS, VERBS
+from aural.batch.folder import COLUMNS
+from aural.batch.verbs import VERBS
 from aural.options import REQUIRED, describe
 
 pytestmark = pytest.mark.usefixtures("tiny_checkpoints")

@@ -25,8 +25,8 @@ from PIL import Image
 
 import app
 import aural
-from aural import jobs
 from aural.audio import Clip, read, write
+from aural.batch.verbs import VERBS
 
 T = TypeVar("T")
 
@@ -107,7 +107,7 @@ def test_the_tools_are_the_public_endpoints(address: str, tools: dict[str, Tool]
     assert {f"/{name}" for name in tools} == set(
         httpx.get(f"{address}gradio_api/info").json()["named_endpoints"]
     )
-    assert {f"/{name}" for name in tools} >= {f"/{name}" for name in jobs.VERBS}
+    assert {f"/{name}" for name in tools} >= {f"/{name}" for name in VERBS}
 
 
 def test_every_tool_and_every_parameter_is_described_with_its_type(tools: dict[str, Tool]) -> None:
@@ -119,7 +119,7 @@ def test_every_tool_and_every_parameter_is_described_with_its_type(tools: dict[s
 
 
 def test_the_schemas_take_what_the_library_takes(tools: dict[str, Tool]) -> None:
-    for name, verb in jobs.VERBS.items():
+    for name, verb in VERBS.items():
         schema = tools[name].inputSchema
         jsonschema.Draft202012Validator.check_schema(schema)
         defaults = {one.name: one.default for one in fields(verb.options) if one.default is not MISSING}

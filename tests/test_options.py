@@ -11,8 +11,8 @@ from aural.errors import OptionError
 from aural.generation import pipeline as generation
 from aural.loudness import pipeline
 from aural.options import REQUIRED, Field, describe, parse
-from aural.releasing import pipeline as release
 from aural.resynthesis import pipeline as resynthesis
+from aural.studio import pipeline as release
 from aural.superres import pipeline as superres
 
 COLOURS = ("red", "green")

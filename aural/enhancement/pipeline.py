@@ -16,11 +16,11 @@ from aural.audio.chunks import join
 from aural.audio.clip import Clip, Samples, excerpt
 from aural.audio.resample import resample, resample_samples
 from aural.audio.steps import Steps, finish, part
-from aural.hub.device import inference, pick_device
 from aural.enhancement.findings import Findings, find_steps
 from aural.enhancement.finish import FINISHES, Finish, Finished, finish_steps
 from aural.enhancement.level import ACTIVE_RMS, BLOCK, active_rms, block_powers
 from aural.errors import OptionError, require, require_known, require_switch, require_whole
+from aural.hub.device import inference, pick_device
 
 if TYPE_CHECKING:
     import torch

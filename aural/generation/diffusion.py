@@ -26,7 +26,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from aural.audio.steps import Steps
-from aural.hub.device import inference
 from aural.generation.model import (
     BANDS,
     FRAMES,
@@ -40,6 +39,7 @@ from aural.generation.model import (
     Scheduler,
     schedule,
 )
+from aural.hub.device import inference
 
 # Guidance acts while noise over signal is above this. Below, the picture is settled and a second pass of the
 # network would change nothing that is heard.

@@ -32,8 +32,6 @@ from aural import hub
 from aural.audio import Clip
 from aural.audio.resample import resample_samples
 from aural.audio.spectral import DEFAULT_FRONT_END, log_mel, magnitude_from_mel, unscale
-from aural.hub import manifest
-from aural.hub.download import PATIENCE_SECONDS, Unavailable, download
 from aural.errors import OptionError
 from aural.generation.classes import CLASSES, find, title
 from aural.generation.classifier import Classifier
@@ -41,6 +39,8 @@ from aural.generation.classifier import load as load_classifier
 from aural.generation.data import VALIDATION_FOLD, Esc50, load
 from aural.generation.model import active_share
 from aural.generation.pipeline import GRIFFIN_LIM_ITERATIONS, SAMPLERS, VOCODERS, Options, Vocoder, generate
+from aural.hub import manifest
+from aural.hub.download import PATIENCE_SECONDS, Unavailable, download
 from aural.loudness.meter import measure as measure_loudness
 from aural.training.metrics import (
     Floats,

@@ -216,4 +216,3 @@ def _differences(wanted: Mapping[str, torch.Tensor], found: Mapping[str, torch.T
         if name in found and found[name].shape != tensor.shape
     ]
     return differences[:4] + [f"and {len(differences) - 4} more"] * (len(differences) > 4)
-

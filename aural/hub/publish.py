@@ -229,5 +229,3 @@ def _reason(error: Exception, repository: str) -> str:
             "`hf auth login` with a token that has write access, or name a repository of your own."
         )
     return f"{constants.ENDPOINT} answered {status} for {repository}: try again later."
-
-

@@ -478,5 +478,3 @@ def _show_album(figures: list[dict[str, Any]]) -> tuple[str, str]:
     return f"**{figures[0]['message']}** One gain for all: {gain_db:+.1f} dB.", table(
         headings, rows, "The album"
     )
-
-

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from aural import hub, pace
 from aural.audio import LIMITS, Limits
+from aural.errors import CheckpointError
 from aural.hub import manifest
 from aural.hub.device import describe, on_zero_gpu, pick_device
-from aural.errors import CheckpointError
 from aural.ui.storage import KEPT_SECONDS
 
 GIBIBYTE = 2**30

@@ -17,8 +17,8 @@ import gradio as gr
 from aural import pace
 from aural.audio import Clip, probe, read
 from aural.audio.steps import Steps
-from aural.hub.device import gpu
 from aural.errors import AuralError, InputError
+from aural.hub.device import gpu
 from aural.options import describe
 
 T = TypeVar("T")

@@ -29,7 +29,6 @@ import torch
 from torch import Tensor
 
 from aural import hub
-from aural.hub import manifest
 from aural.audio.spectral import (
     DEFAULT_FRONT_END,
     KNEE_MAGNITUDE,
@@ -39,6 +38,7 @@ from aural.audio.spectral import (
     stft,
     unscale,
 )
+from aural.hub import manifest
 from aural.training.corpus import KINDS, Corpus, Recording, load
 from aural.vocoding.griffin_lim import griffin_lim
 from aural.vocoding.model import Vocoder, build

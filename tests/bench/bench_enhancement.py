@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from aural.audio import Clip, read
 from aural.audio.resample import resample
-from aural.hub.device import describe, pick_device
 from aural.enhancement.evaluate import ROWS
 from aural.enhancement.pipeline import SETTINGS, Options, enhance
+from aural.hub.device import describe, pick_device
 from tests.bench.bench_loudness import RATE, SECONDS
 from tests.bench.memory import gigabytes
 

@@ -17,12 +17,12 @@ from torch import nn
 from aural import hub
 from aural.audio.spectral import DEFAULT_FRONT_END, magnitude_from_mel, unscale
 from aural.audio.steps import finish
-from aural.hub.device import describe, pick_device
 from aural.errors import CheckpointError
 from aural.generation import classifier
 from aural.generation import model as generator
 from aural.generation.diffusion import SpectrogramPipeline
 from aural.generation.pipeline import GRIFFIN_LIM_ITERATIONS, MOST_CLIPS, Options
+from aural.hub.device import describe, pick_device
 from aural.vocoding import model as vocoder
 from aural.vocoding.griffin_lim import griffin_lim
 

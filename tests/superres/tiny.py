@@ -6,8 +6,8 @@ from pathlib import Path
 
 import torch
 
-from aural.superres.model import ExtenderConfig, build_extender
 from aural.superres.lisa import LisaConfig, build_lisa
+from aural.superres.model import ExtenderConfig, build_extender
 from aural.training.checkpoints import save
 
 EXTENDER = ExtenderConfig(width=8, dilations=(1, 2))

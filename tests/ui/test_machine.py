@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from aural import hub, pace
-from aural.hub import device
 from aural.audio import Limits
+from aural.hub import device
 from aural.ui import machine
 from tests.checkpoints import instead
 from tests.superres import tiny

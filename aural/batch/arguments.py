@@ -7,8 +7,8 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from aural import jobs
 from aural.audio.files import ENCODINGS
+from aural.batch.verbs import VERBS, Verb
 from aural.errors import OptionError
 from aural.options import REQUIRED, Field, describe, parse
 
@@ -16,11 +16,11 @@ SETTING = "set_"  # before the names of the verb's settings, so that none meets 
 FORMATS = sorted({encoding.suffix[1:] for encoding in ENCODINGS.values()})
 
 
-def parsed(
+def parse_arguments(
     arguments: Sequence[str],
     program: str,
     description: str,
-    add_own: Callable[[argparse.ArgumentParser, jobs.Verb], None],
+    add_own: Callable[[argparse.ArgumentParser, Verb], None],
 ) -> argparse.Namespace:
     """The arguments of a command that runs a verb; wrong usage ends the program with 2.
 
@@ -39,7 +39,7 @@ def parsed(
         allow_abbrev=False,
     )
     commands = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for verb in jobs.VERBS.values():
+    for verb in VERBS.values():
         command = commands.add_parser(verb.name, help=verb.help, description=verb.help, allow_abbrev=False)
         if arguments and arguments[0] == verb.name:
             add_own(command, verb)
@@ -50,12 +50,12 @@ def parsed(
     return parser.parse_args(arguments)
 
 
-def options(given: argparse.Namespace) -> Any:
+def chosen_options(given: argparse.Namespace) -> Any:
     """The verb's options from parsed arguments. Raises `OptionError`."""
     settings = {
         name.removeprefix(SETTING): value for name, value in vars(given).items() if name.startswith(SETTING)
     }
-    return jobs.VERBS[given.verb].options(**settings)
+    return VERBS[given.verb].options(**settings)
 
 
 def _spelt(arguments: Sequence[str]) -> list[str]:

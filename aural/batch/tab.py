@@ -1,4 +1,4 @@
-"""The Release tab: from a phone's recording to what can be released in one go, and many files in a batch."""
+"""The batch section of the Release tab: one verb for many files, and a zip of their results."""
 
 from __future__ import annotations
 
@@ -13,46 +13,25 @@ from typing import Any
 
 import gradio as gr
 
-from aural import jobs, pace
-from aural.audio import LIMITS, Clip, wav_encoding, write
+from aural import pace
+from aural.audio import LIMITS
 from aural.audio.files import GIBIBYTE
 from aural.audio.steps import Steps, part
-from aural.enhancement.tab import PHONE_NAMES, PRESET_NAMES
+from aural.batch.folder import as_csv, failed
+from aural.batch.job import Done, run_steps
+from aural.batch.verbs import VERBS
+from aural.enhancement.tab import PHONE_NAMES
 from aural.errors import AuralError, InputError, OptionError, require_known, shortened
-from aural.loudness.downmix import METHODS
-from aural.loudness.meter import measure_steps
-from aural.loudness.targets import TARGETS
 from aural.options import describe, parse
-from aural.releasing import pipeline
-from aural.ui import machine, plots
-from aural.ui.downloads import cleared, download_buttons, encode
-from aural.ui.examples import PHONE_EXAMPLES
-from aural.ui.fields import NOTHING, examples_with_credits, picture, slider
-from aural.ui.handover import Handover, send_buttons, switched
-from aural.ui.page import Page, Tab, expect, page
-from aural.ui.players import ABPlayer, Version, audio_input, playable
-from aural.ui.running import CALL_SECONDS, answers, endpoint, follow, load, number, of_sound, table, takes
+from aural.studio.tab import preset_choice, rate_choice, strength_choice, target_choice
+from aural.ui import machine
+from aural.ui.downloads import cleared
+from aural.ui.page import Page, page
+from aural.ui.running import CALL_SECONDS, answers, endpoint, follow, number, of_sound, table
 from aural.ui.storage import result_path
 
 Answer = Generator[Any, None, None]
-
-# The stages by their names in the figures: for people, and the verb that makes it.
-STAGES = {
-    "enhanced": ("Enhanced", "enhance"),
-    "super_resolved": ("Super-resolved", "super_resolve"),
-    "mastered": ("Mastered", "release"),
-}
-VERSIONS = {"before": "Before", **{name: title for name, (title, _) in STAGES.items()}}
-# Of each version, as the table shows it: figure, name, decimals.
-FIGURES = (
-    ("integrated_lufs", "Integrated loudness, LUFS", 1),
-    ("range_lu", "Loudness range, LU", 1),
-    ("true_peak_dbtp", "True peak, dBTP", 1),
-    ("bandwidth_hz", "End of the band, Hz", 0),
-    ("snr_db", "Signal to noise, dB", 1),
-    ("rate", "Sample rate, Hz", 0),
-)
-RATES = (44_100, 48_000, 88_200, 96_000)
+Row = dict[str, Any]  # of `aural.batch.folder.COLUMNS`
 
 # What a batch can do with its files. `generate` takes none, and `resynthesize` is an experiment with one.
 VERB_NAMES = {
@@ -107,253 +86,9 @@ NO_ROOM = (
     "hand this file in again, with fewer others."
 )
 
-DEFAULTS = pipeline.Options()
 
-Row = dict[str, Any]  # of `aural.jobs.COLUMNS`
-
-
-def build() -> Tab:
-    """Add the tab to the Blocks being built."""
-    with gr.Tab("Release", id="release"), gr.Tabs():
-        with gr.Tab("Phone to release", id="release"), gr.Row():
-            with gr.Column(scale=2, min_width=320):
-                audio = audio_input("Recording: upload or record it")
-                examples_with_credits(PHONE_EXAMPLES, audio)
-                settings = _settings_section()
-            with gr.Column(scale=5, min_width=320):
-                release_page, handover = _result_section(audio, settings)
-        with gr.Tab("Batch", id="batch"):
-            batch_page = _batch_section()
-    return Tab("release", audio, [release_page, batch_page], [handover])
-
-
-def _settings_section() -> dict[str, gr.components.Component]:
-    """All settings by the names of their options."""
-    target, preset, strength = _target_choice(), _preset_choice(), _strength_choice()
-    with gr.Accordion("Advanced", open=False):
-        rate = _rate_choice(DEFAULTS.rate)
-        completion = gr.Checkbox(
-            DEFAULTS.completion, label="Completion", info="Makes anew what the phone lost above its band."
-        )
-        fold = gr.Dropdown(
-            [(f"{key}: {text}", key) for key, text in METHODS.items()],
-            value=DEFAULTS.downmix,
-            label="Down-mix",
-            info="Fold the channels down before the loudness is set.",
-        )
-        seed = gr.Number(DEFAULTS.seed, label="Seed", info="Of all that is random.")
-    return {
-        "preset": preset,
-        "strength": strength,
-        "completion": completion,
-        "rate": rate,
-        "target": target,
-        "downmix": fold,
-        "seed": seed,
-    }
-
-
-def _target_choice() -> gr.Dropdown:
-    return gr.Dropdown(
-        [
-            (f"{t.name} ({t.loudness_lufs:g} LUFS, {t.ceiling_dbtp:g} dBTP)", key)
-            for key, t in TARGETS.items()
-        ],
-        value=DEFAULTS.target,
-        label="Going to",
-        info="Sets the loudness and the true peak.",
-    )
-
-
-def _preset_choice() -> gr.Radio:
-    return gr.Radio(
-        [(PRESET_NAMES[key], key) for key in pipeline.PRESETS],
-        value=DEFAULTS.preset,
-        label="Preset",
-        info="Of the enhancement. Restore mends; the others add a finish.",
-    )
-
-
-def _strength_choice() -> gr.Slider:
-    return slider(DEFAULTS.strength, 0, 1, 0.05, "Strength", "Of the enhancement; 0 leaves it out.")
-
-
-def _rate_choice(rate: int | None) -> gr.Radio:
-    return gr.Radio(
-        [("Automatic", NOTHING), *((f"{rate / 1000:g} kHz", rate) for rate in RATES)],
-        value=rate or NOTHING,
-        label="Sample rate",
-        info="Automatic: 48 kHz, or the recording's own where that is higher.",
-    )
-
-
-def _result_section(audio: gr.Audio, settings: dict[str, gr.components.Component]) -> tuple[Page, Handover]:
-    gr.Markdown(
-        "In one go: **enhanced** like a studio recording, **super-resolved** to its full band, and "
-        "**mastered** for where it is going. Every stage can be heard, measured and taken along."
-    )
-    at = page("release", "Make it release-ready", settings)
-    expect(at, {"audio": audio}, of_sound)
-    message = gr.Markdown()
-    player = ABPlayer(label="The stages, at matched loudness")
-    stages_table = gr.HTML()
-    spectrograms = picture("Spectrograms, dashes: end of the band")
-    with gr.Row():
-        downloads = download_buttons()
-    sending = send_buttons("release")
-    inspected = [
-        part for place, (title, _) in enumerate(STAGES.values(), 1) for part in _inspector(place, title)
-    ]
-    result = gr.File(label="Released file", visible=False)
-    stages = gr.File(label="Files of the stages", file_count="multiple", visible=False)
-    figures = gr.JSON(label="Figures", visible=False)
-    original = gr.State()  # the file that the result was made from, whatever is uploaded meanwhile
-    event = at.run.click(
-        release,
-        [audio, *(settings[name] for name in pipeline.Options.__dataclass_fields__)],
-        [result, stages, figures, spectrograms, original],
-        api_name="release",
-        concurrency_id="audio",
-    )
-    clear_page = cleared(3, len(downloads))
-    at.run.click(
-        lambda: [*clear_page(), *switched(sending, False), *_inspected()],
-        None,
-        [message, player, stages_table, *downloads, *sending.values(), *inspected],
-        api_visibility="private",
-        queue=False,
-    )
-    shown = event.success(
-        lambda *values: [*_show(*values), *switched(sending, True), *_inspected(*values[1:])],
-        [original, result, stages, figures],
-        [message, player, stages_table, *sending.values(), *inspected],
-        api_visibility="private",
-    )
-    encoded = shown.success(encode, result, downloads, api_visibility="private", concurrency_id="encoding")
-    at.cancel.click(None, cancels=[event, shown, encoded], api_visibility="private")
-    return at, Handover(result, sending)
-
-
-def _inspector(place: int, title: str) -> tuple[gr.Markdown, gr.DownloadButton, gr.JSON]:
-    """What one stage said and made."""
-    with gr.Accordion(f"Stage {place}: {title}", open=False):
-        message = gr.Markdown()
-        download = gr.DownloadButton(f"{title}, WAV", interactive=False)
-        return message, download, gr.JSON(label=f"Figures, {title.lower()}")
-
-
-@endpoint("release", of_sound)
-@takes(pipeline.Options)
-def release(
-    audio: str,
-    options: pipeline.Options,
-    progress: gr.Progress = gr.Progress(),
-) -> Answer:
-    """Enhance a phone recording, super-resolve it, and master it for where it is going, in one go.
-
-    Args:
-        audio: the recording, an audio or video file
-        options: as below
-
-    Returns:
-        the file to release, WAV of 24 bit, or float where it exceeds full scale
-        the files of the stages before it, likewise: enhanced, super-resolved
-        what each stage found and did, and what each version measures
-        a picture of the spectrograms of the recording and of each stage
-    """
-    clip = load(audio)
-    steps = part(pipeline.release_steps(clip, options), 0.0, 0.85)
-    result = yield from follow(steps, progress, "Enhancing, super-resolving, mastering")
-    measuring = part(measure_steps(clip), 0.85, 0.9)
-    before = yield from follow(measuring, progress, "Measuring")
-    measuring = part(measure_steps(result.enhanced.clip), 0.9, 0.95)
-    enhanced = yield from follow(measuring, progress, "Measuring")
-    versions = {
-        "before": before,
-        "enhanced": enhanced,
-        "super_resolved": result.mastered.before,
-        "mastered": result.mastered.after,
-    }
-    progress(0.95, desc="Drawing and writing")
-    ends_hz = _ends_of_band(result)
-    figures = result.figures()
-    found = {"before": result.enhanced.before, "enhanced": result.enhanced.after}
-    figures["versions"] = {
-        name: {
-            **loudness.figures(),
-            "bandwidth_hz": None if (hz := ends_hz[name]) is None else round(hz),
-            "snr_db": found[name].figures()["snr_db"] if name in found else None,
-        }
-        for name, loudness in versions.items()
-    }
-    made = (result.enhanced.clip, result.super_resolved.clip, result.clip)
-    *stages, released = (
-        _written(one, audio, verb) for one, (_, verb) in zip(made, STAGES.values(), strict=True)
-    )
-    drawn = plots.save(_spectrograms((clip, *made), ends_hz, result.super_resolved.filled_hz is not None))
-    yield released, stages, figures, drawn, audio
-
-
-def _ends_of_band(result: pipeline.Result) -> dict[str, float | None]:
-    """Where the band of each version ends, Hz; None for silence."""
-    resolved = result.super_resolved
-    filled_hz = resolved.bandwidth_hz if resolved.filled_hz is None else resolved.filled_hz[1]
-    is_silent = result.enhanced.before.bandwidth_hz is None
-    return {
-        "before": result.enhanced.before.bandwidth_hz,
-        "enhanced": result.enhanced.after.bandwidth_hz,
-        "super_resolved": None if is_silent else filled_hz,
-        "mastered": None if is_silent else filled_hz,
-    }
-
-
-def _written(clip: Clip, audio: str, verb: str) -> str:
-    """The path of a version's file."""
-    path = result_path(audio, jobs.VERBS[verb].ending or "")
-    write(clip, path, wav_encoding(clip))
-    return path
-
-
-def _spectrograms(clips: Sequence[Clip], ends_hz: Mapping[str, float | None], is_filled: bool) -> Any:
-    heard = []
-    for (name, title), clip in zip(VERSIONS.items(), clips, strict=True):
-        old_hz = ends_hz["enhanced"] if is_filled and name == "super_resolved" else None
-        heard.append(plots.Heard(title, clip.samples, clip.rate, ends_hz[name], old_hz))
-    return plots.spectrogram_versions(heard)
-
-
-def _show(
-    audio: str, result: str, stages: list[str], figures: dict[str, Any]
-) -> tuple[str, list[Version], str]:
-    versions = figures["versions"]
-    files = (playable(audio), *stages, result)
-    rows = [
-        (label, *(number(versions[name][figure], decimals) for name in VERSIONS))
-        for figure, label, decimals in FIGURES
-    ]
-    return (
-        f"**{figures['message']}**",
-        [
-            Version(title, file, versions[name]["integrated_lufs"])
-            for (name, title), file in zip(VERSIONS.items(), files, strict=True)
-        ],
-        table(("Measure", *VERSIONS.values()), rows, "What each stage made of it"),
-    )
-
-
-def _inspected(
-    result: str = "", stages: Sequence[str] = (), figures: Mapping[str, Any] | None = None
-) -> list[Any]:
-    """The updates of all parts of all inspectors; without a result they are empty."""
-    updates: list[Any] = []
-    for name, file in zip(STAGES, [*stages, result] if figures else [None] * len(STAGES), strict=True):
-        found = figures[name] if figures else {}
-        download = gr.DownloadButton(value=file, interactive=file is not None)
-        updates += [found.get("message"), download, found or None]
-    return updates
-
-
-def _batch_section() -> Page:
+def section() -> Page:
+    """Add the section to the tab being built."""
     with gr.Row():
         with gr.Column(scale=2, min_width=320):
             files = gr.File(label="Files: upload several", file_count="multiple", height=220)
@@ -366,12 +101,12 @@ def _batch_section() -> Page:
             verb = gr.Radio(
                 [(name, key) for key, name in VERB_NAMES.items()], value="release", label="What to do"
             )
-            about = gr.Markdown(jobs.VERBS["release"].help)
+            about = gr.Markdown(VERBS["release"].help)
             controls: dict[str, gr.components.Component] = {
-                "target": _target_choice(),
-                "preset": _preset_choice(),
-                "strength": _strength_choice(),
-                "rate": _rate_choice(None),
+                "target": target_choice(),
+                "preset": preset_choice(),
+                "strength": strength_choice(),
+                "rate": rate_choice(None),
                 "phone": gr.Radio(
                     [(name, key) for key, name in PHONE_NAMES.items()], value="voice_memo", label="Phone"
                 ),
@@ -394,7 +129,7 @@ def _batch_section() -> Page:
     csv_file = gr.File(label="Measurements", visible=False)
     settings = gr.JSON(label="Settings of the verb", visible=False)
     verb.change(
-        lambda verb: [jobs.VERBS[verb].help, *_fitting(verb, controls)],
+        lambda verb: [VERBS[verb].help, *_fitting(verb, controls)],
         verb,
         [about, *controls.values()],
         api_visibility="private",
@@ -527,7 +262,7 @@ def _options(verb: str, settings: Any) -> Any:
     settings = settings or {}
     if not isinstance(settings, dict):
         raise OptionError('The settings must be a JSON object by their names, such as {"strength": 0.7}.')
-    fields = {field.name: field for field in describe(jobs.VERBS[verb].options)}
+    fields = {field.name: field for field in describe(VERBS[verb].options)}
     values = {}
     for name, value in settings.items():
         if name not in fields:
@@ -539,7 +274,7 @@ def _options(verb: str, settings: Any) -> Any:
                 f"{name} must be a number, a text, true, false or null, not {shortened(value)}."
             )
         values[name] = parse(fields[name], _as_text(value))
-    return jobs.VERBS[verb].options(**values)
+    return VERBS[verb].options(**values)
 
 
 def _as_text(value: str | float | None) -> str:
@@ -582,13 +317,13 @@ def _archive(
     deadline = time.monotonic() + WORK_SECONDS
     rows: list[Row] = []
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
-        for done, (file, name) in enumerate(zip(files, _names(files, jobs.VERBS[verb].ending), strict=True)):
+        for done, (file, name) in enumerate(zip(files, _names(files, VERBS[verb].ending), strict=True)):
             source = Path(file)
             output = None if name is None else path.with_name(name)
             try:
                 if path.stat().st_size > ARCHIVE_BYTES:
                     raise InputError(NO_ROOM)
-                steps = _until(deadline, jobs.run_steps(verb, source, output, options))
+                steps = _until(deadline, run_steps(verb, source, output, options))
                 steps = part(steps, done / len(files), (done + 1) / len(files))
                 text = f"{done + 1} of {len(files)}: {source.name}"
                 one = yield from follow(steps, progress, text)
@@ -596,25 +331,25 @@ def _archive(
                     archive.write(one.output, one.output.name)
                 rows.append(one.row)
             except AuralError as error:
-                rows.append(jobs.failed(source, error))
+                rows.append(failed(source, error))
             finally:
                 if output is not None:
                     output.unlink(missing_ok=True)
             yield gr.skip(), gr.skip(), list(rows)
         measurements = path.with_name(MEASUREMENTS)
-        measurements.write_text(jobs.as_csv(rows), encoding="utf-8", newline="")
+        measurements.write_text(as_csv(rows), encoding="utf-8", newline="")
         archive.write(measurements, MEASUREMENTS)
     return rows
 
 
-def _until(deadline: float, steps: Steps[jobs.Done]) -> Steps[jobs.Done]:
+def _until(deadline: float, steps: Steps[Done]) -> Steps[Done]:
     """The same steps, which end with an `InputError` when the time is up."""
     try:
         while time.monotonic() < deadline:
             yield next(steps)
         raise InputError(NO_TIME)
     except StopIteration as stop:
-        done: jobs.Done = stop.value
+        done: Done = stop.value
         return done
     finally:
         steps.close()

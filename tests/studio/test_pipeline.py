@@ -11,7 +11,7 @@ import aural
 from aural.audio import Clip
 from aural.enhancement import pipeline as enhancement
 from aural.errors import InputError, OptionError
-from aural.releasing.pipeline import Options, release, release_steps
+from aural.studio.pipeline import Options, release, release_steps
 
 pytestmark = pytest.mark.usefixtures("tiny_checkpoints")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +11,17 @@ import pytest
 import soundfile
 
 import aural
-from aural import jobs
 from aural.audio import Clip, read, write
 from aural.audio.steps import finish
+from aural.batch import job
+from aural.batch.folder import COLUMNS, failed
+from aural.batch.job import Done, run_steps
+from aural.batch.verbs import VERBS
 from aural.errors import InputError, OptionError
-from aural.jobs import COLUMNS, VERBS, MeasureOptions, failed, planned, run_steps, sources
 
 pytestmark = pytest.mark.usefixtures("tiny_checkpoints")
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 RATE = 16_000
 # Verb -> settings with which it is quick, and others than its own.
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -43,7 +44,7 @@ def recording(tmp_path: Path) -> Path:
     return write(Clip(samples.astype(np.float32), RATE), tmp_path / "memo.wav")
 
 
-def run(verb: str, source: Path | None, output: Path | None = None, **settings: Any) -> jobs.Done:
+def run(verb: str, source: Path | None, output: Path | None = None, **settings: Any) -> Done:
     return finish(run_steps(verb, source, output, VERBS[verb].options(**settings)))
 
 
@@ -140,7 +141,7 @@ def test_too_little_memory_is_told_in_words(recording: Path, monkeypatch: pytest
     def fails(_: Path) -> Clip:
         raise MemoryError
 
-    monkeypatch.setattr(jobs, "read", fails)
+    monkeypatch.setattr(job, "read", fails)
     with pytest.raises(InputError, match="shorter"):
         run("measure", recording)
 
@@ -172,47 +173,3 @@ def test_a_write_that_ends_midway_leaves_no_output(
     with pytest.raises((failure, OptionError)):
         run("master", recording, tmp_path / "out" / "result.wav")
     assert not list((tmp_path / "out").iterdir())
-
-
-def test_sources_are_found_by_suffix_below_a_folder_but_not_where_it_is_hidden(tmp_path: Path) -> None:
-    names = ["b.WAV", "a.mp3", "talks/c.m4a", "talks/clip.mp4", "notes.txt", ".hidden.wav", ".trash/d.wav"]
-    for name in names:
-        path = tmp_path / name
-        path.parent.mkdir(exist_ok=True)
-        path.touch()
-    found = [str(path.relative_to(tmp_path)) for path in sources(tmp_path)]
-    assert found == ["a.mp3", "b.WAV", "talks/c.m4a", "talks/clip.mp4"]
-    with pytest.raises(InputError, match="no folder"):
-        sources(tmp_path / "nowhere")
-
-
-def test_results_are_laid_out_as_their_sources_and_never_meet(tmp_path: Path) -> None:
-    folder, out = tmp_path / "memos", tmp_path / "memos" / "done"
-    for name in ("talks/a.m4a", "talks/A.wav", "b.wav", "done/old-enhanced.wav"):
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    pairs = {
-        str(source.relative_to(folder)): str(output.relative_to(out))
-        for source, output in planned(folder, out, "enhanced.wav")
-        if output is not None
-    }
-    assert pairs == {
-        "b.wav": "b-enhanced.wav",
-        "talks/A.wav": "talks/A.wav-enhanced.wav",
-        "talks/a.m4a": "talks/a.m4a-enhanced.wav",
-    }
-    assert len(planned(folder, folder, None)) == 4
-    with pytest.raises(InputError, match="same"):
-        planned(folder, folder, "enhanced.wav")
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="no audio"):
-        planned(tmp_path / "empty", out, None)
-
-
-def test_every_verb_of_the_library_is_there_with_its_options() -> None:
-    assert set(VERBS) == set(aural.__all__) - {"master_album"}
-    for name, verb in VERBS.items():
-        assert verb.name == name and verb.help.endswith(".")
-        assert (verb.ending is None) == (name == "measure")
-    assert asdict(MeasureOptions()) == {"layout": "auto"}

@@ -19,12 +19,13 @@ import psutil
 import pytest
 
 import aural
-from aural import batch, jobs
 from aural.audio import Clip, read, write
-from aural.batch import Job, Task, Worker
+from aural.batch import cluster as batch
+from aural.batch.cluster import Job, Task, Worker
+from aural.batch.verbs import MeasureOptions
 from aural.loudness.pipeline import Options
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 300.0  # on a busy machine
 SHORT = 12  # files of a second
 needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="needs requirements-batch.txt")
@@ -123,7 +124,7 @@ def test_no_error_ends_a_worker(error: Exception, job: Job, monkeypatch: pytest.
         raise error
 
     task = Task("one.wav", "one-mastered.wav")
-    monkeypatch.setattr(jobs, "run_steps", fail)
+    monkeypatch.setattr(batch, "run_steps", fail)
     assert str(error) in Worker(job).work(task)["error"]
     assert batch.finished_row(job, task) is None and not list(job.scratch.iterdir())
     monkeypatch.undo()
@@ -139,7 +140,7 @@ def test_a_machine_that_does_not_see_the_folders_says_so(job: Job) -> None:
 def test_any_name_gets_into_the_table(tmp_path: Path) -> None:
     name = os.fsdecode(b"caf\xe9 \xe2\x99\xab, =1+1.wav")
     tone(tmp_path / "in" / name, 1)
-    job = Job("measure", jobs.MeasureOptions(), None, tmp_path / "in", tmp_path / "out", "run")
+    job = Job("measure", MeasureOptions(), None, tmp_path / "in", tmp_path / "out", "run")
     batch._prepare(job)
     (task,) = batch.plan(job)
     (text,) = Worker(job)({"item": [json.dumps([task.source, task.output])]})["row"]

@@ -4,8 +4,8 @@
     python -m aural.batch enhance /shared/memos /shared/podcasts --address auto --workers 64
 
 All machines see both folders under the same names. Results are named and laid out as their sources are, and
-`measurements.csv` in the output folder has a row for each source: `aural.jobs.COLUMNS`, where "file" and
-"output" are paths within the two folders.
+`measurements.csv` in the output folder has a row for each source: `aural.batch.folder.COLUMNS`, where "file"
+and "output" are paths within the two folders.
 
 A job that was stopped, by whatever, goes on where it was when the same command is run again. For that,
 `.aural` in the output folder holds a JSON file for each source that is done: the verb, all its settings, the
@@ -37,8 +37,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from aural import jobs, shell
 from aural.audio.steps import finish
+from aural.batch.arguments import FORMATS, chosen_options, parse_arguments
+from aural.batch.folder import as_csv, failed, planned
+from aural.batch.job import run_steps
+from aural.batch.verbs import VERBS, Verb
 from aural.errors import AuralError, InputError, OptionError
 
 MOST_ATTEMPTS = 3  # at a file whose worker died each time
@@ -52,14 +55,14 @@ STORE_BYTES = 2**27  # of Ray's shared memory on this machine alone: rows are al
 
 _log = logging.getLogger(__name__)
 
-Row = dict[str, Any]  # of `aural.jobs.COLUMNS`
+Row = dict[str, Any]  # of `aural.batch.folder.COLUMNS`
 
 
 @dataclass(frozen=True)
 class Job:
     """One verb, its settings, and where the files are."""
 
-    verb: str  # a key of `aural.jobs.VERBS`
+    verb: str  # a key of `aural.batch.verbs.VERBS`
     options: Any  # of the verb's class
     ending: str | None  # of the results' names, as in "memo-enhanced.flac"; None: the verb makes no sound
     in_folder: Path  # absolute, the same on all machines
@@ -92,17 +95,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         the exit code. 0: all files are done; 1: the job could not be run; 3: some files failed; 130: stopped
         from the keyboard. Wrong usage leaves with 2.
     """
-    given = shell.parsed(
+    given = parse_arguments(
         sys.argv[1:] if arguments is None else arguments,
         "python -m aural.batch",
         "One verb over all audio and video files of a folder, on all cores or on a Ray cluster.",
         _add_own,
     )
-    verb = jobs.VERBS[given.verb]
+    verb = VERBS[given.verb]
     try:
         job = Job(
             verb.name,
-            shell.options(given),
+            chosen_options(given),
             None if verb.ending is None else str(Path(verb.ending).with_suffix(f".{given.format}")),
             given.in_folder.absolute(),
             given.out_folder.absolute(),
@@ -169,7 +172,7 @@ def plan(job: Job) -> list[Task]:
             str(source.relative_to(job.in_folder)),
             None if output is None else str(output.relative_to(job.out_folder)),
         )
-        for source, output in jobs.planned(job.in_folder, job.out_folder, job.ending)
+        for source, output in planned(job.in_folder, job.out_folder, job.ending)
     ]
 
 
@@ -220,16 +223,16 @@ class Worker:
         marker = self.job.scratch / f"{task.key}.json"
         attempts = 1 + (json.loads(marker.read_text(encoding="utf-8"))["attempts"] if marker.exists() else 0)
         if attempts > MOST_ATTEMPTS:
-            return jobs.failed(source, _deadly(task))
+            return failed(source, _deadly(task))
         note = {"source": task.source, "attempts": attempts, "pid": os.getpid(), "host": socket.gethostname()}
         _write_json(marker, note, self.job.scratch)
         try:
             row = self._do(task, note)
         except AuralError as error:
-            row = jobs.failed(source, error)
+            row = failed(source, error)
         except Exception as error:
             _log.exception("%s failed", source)
-            row = jobs.failed(source, _unexpected(error))
+            row = failed(source, _unexpected(error))
         marker.unlink()
         return row
 
@@ -240,7 +243,7 @@ class Worker:
         results = []
         with tempfile.TemporaryDirectory(dir=job.scratch) as folder:
             output = None if task.output is None else Path(folder, Path(task.output).name)
-            done = finish(jobs.run_steps(job.verb, job.in_folder / task.source, output, job.options))
+            done = finish(run_steps(job.verb, job.in_folder / task.source, output, job.options))
             for made in sorted(Path(folder).iterdir()):  # `generate` may make several
                 result = (job.out_folder / task.source).with_name(made.name)
                 result.parent.mkdir(parents=True, exist_ok=True)
@@ -273,13 +276,11 @@ class _Progress:
             print(line, file=sys.stderr, flush=True)
 
 
-def _add_own(command: argparse.ArgumentParser, verb: jobs.Verb) -> None:
+def _add_own(command: argparse.ArgumentParser, verb: Verb) -> None:
     command.add_argument("in_folder", type=Path, help="where the files are; folders below it count, too")
     command.add_argument("out_folder", type=Path, help="where the results and their measurements go")
     if verb.ending is not None:
-        command.add_argument(
-            "--format", choices=shell.FORMATS, default="wav", help="of the results (default: wav)"
-        )
+        command.add_argument("--format", choices=FORMATS, default="wav", help="of the results (default: wav)")
     command.add_argument("--address", help='of a Ray cluster, or "auto" for the one of this machine')
     command.add_argument("--workers", type=_workers, help="processes (default: one for each core)")
     command.add_argument("--gpus", type=_gpus, default=0.0, help="graphics cards for each worker, say 0.5")
@@ -464,12 +465,5 @@ def _write_json(path: Path, value: Any, scratch: Path) -> None:
 
 def _write_csv(path: Path, rows: Sequence[Row]) -> None:
     partial = path.with_name(f".{path.name}.part")
-    partial.write_text(jobs.as_csv(rows), encoding="utf-8", errors="surrogateescape", newline="")
+    partial.write_text(as_csv(rows), encoding="utf-8", errors="surrogateescape", newline="")
     partial.replace(path)
-
-
-if __name__ == "__main__":
-    # Workers find the class by the name of its module, which in this process is another.
-    from aural import batch
-
-    sys.exit(batch.main())

@@ -1,8 +1,7 @@
-"""The Release tab's own parts: the stages of a release, and what a batch makes of many files."""
+"""What a batch makes of many files: results, rows, and nothing left behind."""
 
 from __future__ import annotations
 
-import csv
 import io
 import unicodedata
 import zipfile
@@ -17,12 +16,16 @@ import pytest
 import soundfile
 
 import aural
-from aural import jobs
 from aural.audio import Clip, read, write
+from aural.batch import tab
+from aural.batch.folder import COLUMNS
+from aural.batch.verbs import VERBS
 from aural.enhancement import degrade
 from aural.errors import OptionError
 from aural.loudness.targets import TARGETS
-from aural.releasing import pipeline, tab
+from aural.studio import pipeline
+from aural.studio.tab import RATES
+from tests.batch.test_folder import rows_of
 
 RATE = 16_000
 
@@ -58,14 +61,10 @@ def outputs(*args: Any) -> list[Any]:
     return list(tab.batch(*args))
 
 
-def rows_of(text: str) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(text, newline="")))
-
-
 def test_every_control_of_a_verb_sets_one_of_its_settings() -> None:
-    assert set(tab.SETTINGS) == set(tab.VERB_NAMES) < set(jobs.VERBS)
+    assert set(tab.SETTINGS) == set(tab.VERB_NAMES) < set(VERBS)
     for verb, names in tab.SETTINGS.items():
-        assert set(names) <= {field.name for field in fields(jobs.VERBS[verb].options)}, verb
+        assert set(names) <= {field.name for field in fields(VERBS[verb].options)}, verb
     for verb in ("release", "enhance"):
         for preset in pipeline.PRESETS:
             tab._options(verb, {"preset": preset, "strength": 0.5})
@@ -73,7 +72,7 @@ def test_every_control_of_a_verb_sets_one_of_its_settings() -> None:
         assert tab._options("degrade", {"preset": preset}) == degrade.Options(preset)
     for target in TARGETS:
         tab._options("master", {"target": target})
-    for rate in (*tab.RATES, None):
+    for rate in (*RATES, None):
         assert tab._options("super_resolve", {"rate": rate}).rate == rate
 
 
@@ -104,7 +103,7 @@ def test_every_control_of_a_verb_sets_one_of_its_settings() -> None:
 def test_wrong_settings_are_told_before_any_work(
     three: list[str], monkeypatch: pytest.MonkeyPatch, verb: Any, settings: Any, said: str
 ) -> None:
-    monkeypatch.setattr(jobs, "run_steps", lambda *_: pytest.fail("work was begun"))
+    monkeypatch.setattr(tab, "run_steps", lambda *_: pytest.fail("work was begun"))
     with pytest.raises(gr.Error, match=said):
         outputs(three, verb, settings)
 
@@ -147,7 +146,7 @@ def test_a_bad_file_among_good_ones_does_not_stop_them(three: list[str], results
         text = archive.read("measurements.csv").decode()
     assert Path(csv_path).read_bytes().decode() == text
     told = rows_of(text)
-    assert list(told[0]) == list(jobs.COLUMNS)
+    assert list(told[0]) == list(COLUMNS)
     assert [row["file"] for row in told] == ["memo.wav", "notes.wav", "memo.flac"]
     assert [row["error"] for row in told] == [row["error"] for row in rows]
     assert float(told[0]["integrated_lufs"]) == pytest.approx(-16, abs=0.1)
@@ -183,7 +182,7 @@ def test_a_bug_in_a_verb_leaves_nothing_either(
         yield 0.5
         raise RuntimeError("broken")
 
-    monkeypatch.setattr(jobs, "run_steps", broken)
+    monkeypatch.setattr(tab, "run_steps", broken)
     with pytest.raises(RuntimeError, match="broken"):
         outputs(three, "master")
     assert not [file for file in results.rglob("*") if file.is_file()]
@@ -240,18 +239,8 @@ def test_hostile_names_become_safe_ones(ending: str) -> None:
     assert tab._names(HOSTILE, None) == [None] * len(HOSTILE)
 
 
-def test_no_cell_is_a_formula_and_every_text_comes_back() -> None:
-    blank: dict[str, Any] = dict.fromkeys(jobs.COLUMNS)
-    texts = ["=cmd()|' /C calc'!A0", "+1", "-2.wav", "@SUM(A1)", "\t=1", "\r=1", 'a "b", c\nd', "memo.wav"]
-    rows = rows_of(jobs.as_csv([{**blank, "file": text, "integrated_lufs": -14.02} for text in texts]))
-    assert [row["file"] for row in rows[:6]] == [f"'{text}" for text in texts[:6]]
-    assert [row["file"] for row in rows[6:]] == texts[6:]
-    assert {row["integrated_lufs"] for row in rows} == {"-14.02"}
-    assert {row["error"] for row in rows} == {""}
-
-
 def test_the_table_tells_figures_and_failures_as_text() -> None:
-    blank: dict[str, Any] = {**dict.fromkeys(jobs.COLUMNS), "error": "", "message": ""}
+    blank: dict[str, Any] = {**dict.fromkeys(COLUMNS), "error": "", "message": ""}
     shown = tab._rows_table(
         [
             {**blank, "file": "<b>.wav", "integrated_lufs": -16.0, "range_lu": 0.0, "seconds": 61.25},
@@ -270,41 +259,3 @@ def test_what_is_to_come_is_told_and_so_is_what_is_too_long(
     monkeypatch.setattr(tab, "WORK_SECONDS", 0.001)
     assert "hand in fewer" in tab._expected(three, "measure")
     assert tab._expected([three[1]], "measure") == tab._expected(None, "measure") == ""
-
-
-@pytest.mark.usefixtures("tiny_checkpoints")
-def test_each_stage_of_a_release_can_be_inspected(tmp_path: Path) -> None:
-    source = recording(tmp_path / "memo.wav", channels=2)
-    path, stages, figures, picture, original = list(tab.release(source, target="spotify", rate=None))[-1]
-    assert original == source and Path(picture).is_file()
-    names = [Path(file).name for file in (*stages, path)]
-    assert names == ["memo-enhanced.wav", "memo-super-resolved.wav", "memo-released.wav"]
-    assert set(figures) == {"message", "versions", *tab.STAGES}
-    for name, file in zip(tab.VERSIONS, (source, *stages, path), strict=True):
-        measured = aural.measure(read(file)).integrated_lufs
-        assert figures["versions"][name]["integrated_lufs"] == pytest.approx(measured, abs=0.02), name
-    assert figures["versions"]["mastered"]["integrated_lufs"] == pytest.approx(-14, abs=0.1)
-    assert [figures["versions"][name]["rate"] for name in tab.VERSIONS] == [RATE, RATE, 48_000, 48_000]
-    message, versions, shown = tab._show(original, path, stages, figures)
-    assert figures["mastered"]["message"] in message
-    assert [version.label for version in versions] == list(tab.VERSIONS.values())
-    assert all(f">{title}<" in shown for title in tab.VERSIONS.values())
-    parts = tab._inspected(path, stages, figures)
-    assert [update.value["path"] for update in parts[1::3]] == [*stages, path]
-    assert parts[0::3] == [figures[name]["message"] for name in tab.STAGES]
-    assert parts[2::3] == [figures[name] for name in tab.STAGES]
-
-
-def test_without_a_result_nothing_can_be_inspected() -> None:
-    for message, download, figures in zip(*[iter(tab._inspected())] * 3, strict=True):
-        assert message is None and figures is None and not download.interactive
-
-
-@pytest.mark.usefixtures("tiny_checkpoints")
-def test_silence_goes_all_the_way(tmp_path: Path) -> None:
-    path = tmp_path / "silence.wav"
-    write(Clip(np.zeros((1, RATE), np.float32), RATE), path)
-    released, _, figures, *_ = list(tab.release(str(path)))[-1]
-    assert not read(released).samples.any()
-    assert [figures["versions"][name]["integrated_lufs"] for name in tab.VERSIONS] == [None] * 4
-    assert [figures["versions"][name]["bandwidth_hz"] for name in tab.VERSIONS] == [None] * 4

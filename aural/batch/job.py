@@ -1,0 +1,112 @@
+"""One file through one verb: what the shell, a batch of files and a cluster have in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aural.audio import Clip, read, wav_encoding, write
+from aural.audio.files import ENCODINGS
+from aural.audio.steps import Steps, part
+from aural.batch.folder import COLUMNS, outputs
+from aural.batch.verbs import STEPS, VERBS
+from aural.errors import InputError, OptionError
+
+BEFORE = ("integrated_lufs", "true_peak_dbtp")  # what is told of the file as it came, too
+
+
+@dataclass(frozen=True)
+class Done:
+    """A file that was done."""
+
+    output: Path | None  # what was written; of several, the first
+    figures: dict[str, Any]  # nested, what the verb found and did; ready for JSON
+    row: dict[str, Any]  # flat, for a CSV: COLUMNS
+
+
+def run_steps(verb: str, source: Path | None, output: Path | None, options: Any) -> Steps[Done]:
+    """Read a file, do something with it, measure it before and after, and write what came of it.
+
+    Yields the share done, 0 to 1. WAV is written with 24 bits, or as float where the sound exceeds full
+    scale; the suffix of `output` may name another format. A file appears under its name once it is complete.
+
+    Args:
+        verb: a key of VERBS.
+        source: the file; None only for `generate`, which then starts from noise.
+        output: what to write, in a folder that is made where there is none; None: nothing. Where `generate`
+            makes several sounds their names are numbered: "dog.wav" becomes "dog-1.wav", "dog-2.wav" ...
+        options: of the verb's class.
+
+    Raises:
+        InputError: a file that cannot be used, or one too long for the machine's memory.
+        OptionError: an output that cannot be written, or that is the source; settings that do not fit.
+        CheckpointError: a model cannot be had.
+    """
+    assert isinstance(options, VERBS[verb].options)
+    if output is not None:
+        _require_writable(output, source)
+    try:
+        return (yield from _run_steps(verb, source, output, options))
+    except MemoryError:
+        raise InputError(
+            "The machine has no memory left for audio of this length: cut it into shorter parts."
+        ) from None
+
+
+def _require_writable(output: Path, source: Path | None) -> None:
+    """Refuse an output before the work that would be lost on it."""
+    suffixes = sorted({encoding.suffix for encoding in ENCODINGS.values()})
+    if output.suffix.lower() not in suffixes:
+        raise OptionError(
+            f"{output.name!r} does not end like a format to write: use one of {', '.join(suffixes)}."
+        )
+    if source is not None and output.resolve() == source.resolve():
+        raise OptionError(f"{output.name!r} is the file itself: give the result another name.")
+
+
+def _run_steps(verb: str, source: Path | None, output: Path | None, options: Any) -> Steps[Done]:
+    from aural.loudness.meter import measure_steps
+
+    yield 0.0
+    clip = None if source is None else read(source)
+    before = None
+    if clip is not None and verb not in ("measure", "master"):
+        before = yield from part(measure_steps(clip), 0.05, 0.1)
+    made = yield from part(STEPS[verb](clip, options), 0.1, 0.9)
+    del clip  # makes room
+    before, after = before or made.before, made.after
+    if after is None:
+        after = yield from part(measure_steps(made.clips[0]), 0.9, 0.95)
+    figures, message = made.figures, made.message
+    written: list[Path] = []
+    if output is not None and made.clips:
+        for one, path in zip(made.clips, outputs(output, len(made.clips)), strict=True):
+            message += _write(one, path)
+            written.append(path)
+            yield 0.95 + 0.05 * len(written) / len(made.clips)
+        figures = {**figures, "files": [path.name for path in written]}
+    measured = after.figures()
+    row = {
+        **dict.fromkeys(COLUMNS, ""),
+        **{name: measured[name] for name in COLUMNS if name in measured},
+        "file": "" if source is None else source.name,
+        "output": written[0].name if written else "",
+        "message": message,
+        **{f"{name}_before": None if before is None else before.figures()[name] for name in BEFORE},
+    }
+    return Done(written[0] if written else None, figures, row)
+
+
+def _write(clip: Clip, path: Path) -> str:
+    """Write a result; returns what there is to say about it."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OptionError(
+            f"The folder {path.parent.name!r} cannot be made ({error.strerror}): choose another one."
+        ) from error
+    suffix, encoding = path.suffix.lower(), wav_encoding(clip)
+    write(clip, path, encoding if suffix == ".wav" else None)
+    clipped = encoding == "wav32f" and suffix == ".flac"
+    return " FLAC holds no peaks above full scale, so they were clipped: write WAV to keep them." * clipped
