@@ -24,9 +24,9 @@ from aural.resynthesis import tab as resynthesis
 from aural.studio import tab as studio
 from aural.superres import tab as superres
 from aural.ui import links, machine, programs, storage
+from aural.ui.endpoints import CALL_SECONDS
 from aural.ui.examples import FOLDER
 from aural.ui.page import reveal
-from aural.ui.running import CALL_SECONDS
 from aural.ui.theme import CSS, HEAD, HEADER, Studio
 
 QUEUE_LENGTH = 24  # calls that may wait; one more is told that the queue is full

@@ -25,7 +25,7 @@ import app
 import aural
 from aural.audio import Clip, Limits, read, write
 from aural.generation.classes import CLASSES
-from aural.ui import running, storage
+from aural.ui import endpoints, storage
 from aural.ui.examples import FOLDER
 
 RATE = 44_100
@@ -218,7 +218,7 @@ def test_a_call_that_takes_too_long_ends_in_one_clear_sentence(
     client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(tune(240), tmp_path / "long.flac")
-    monkeypatch.setattr(running, "CALL_SECONDS", 0.5)
+    monkeypatch.setattr(endpoints, "CALL_SECONDS", 0.5)
     with pytest.raises(AppError, match=r"longer than the .* minutes that a call may take: try .*\.$"):
         client.predict(handle_file(tmp_path / "long.flac"), api_name="/enhance")
 

@@ -13,7 +13,6 @@ from typing import Any
 
 import gradio as gr
 
-from aural import pace
 from aural.audio import LIMITS
 from aural.audio.files import GIBIBYTE
 from aural.audio.steps import Steps, part
@@ -24,13 +23,13 @@ from aural.enhancement.tab import PHONE_NAMES
 from aural.errors import AuralError, InputError, OptionError, require_known, shortened
 from aural.options import describe, parse
 from aural.studio.tab import preset_choice, rate_choice, strength_choice, target_choice
-from aural.ui import machine
+from aural.ui import estimates, machine
 from aural.ui.downloads import cleared
+from aural.ui.endpoints import CALL_SECONDS, Answer, answers, endpoint, follow, of_sound
 from aural.ui.page import Page, page
-from aural.ui.running import CALL_SECONDS, answers, endpoint, follow, number, of_sound, table
 from aural.ui.storage import result_path
+from aural.ui.tables import number, table
 
-Answer = Generator[Any, None, None]
 Row = dict[str, Any]  # of `aural.batch.folder.COLUMNS`
 
 # What a batch can do with its files. `generate` takes none, and `resynthesize` is an experiment with one.
@@ -203,7 +202,7 @@ def _expected(files: list[str] | None, verb: str) -> str:
     if not amount:
         return ""
     sentences = machine.expectation(verb, amount)
-    if pace.expected_seconds(verb, amount) > WORK_SECONDS:
+    if estimates.expected_seconds(verb, amount) > WORK_SECONDS:
         sentences += f" The batch ends after {WORK_SECONDS / 60:g} minutes: hand in fewer files at a time."
     return f"<p>{sentences}</p>"
 

@@ -19,15 +19,14 @@ from aural.errors import InputError
 from aural.loudness.meter import measure_steps
 from aural.ui import plots
 from aural.ui.downloads import cleared, download_buttons, encode
+from aural.ui.endpoints import Answer, endpoint, follow, load, of_sound, takes
 from aural.ui.examples import PHONE_EXAMPLES
 from aural.ui.fields import NOTHING, examples_with_credits, picture, slider
 from aural.ui.handover import Handover, send_buttons, switched
 from aural.ui.page import Page, Tab, expect, page
 from aural.ui.players import ABPlayer, Version, audio_input, playable
-from aural.ui.running import endpoint, follow, load, number, of_sound, table, takes
 from aural.ui.storage import result_path
-
-Answer = Generator[Any, None, None]
+from aural.ui.tables import number, table
 
 PRESET_NAMES = {
     "restore": "Restore",

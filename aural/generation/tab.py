@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import random
 import zipfile
-from collections.abc import Generator
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -18,17 +17,15 @@ from numpy.typing import NDArray
 from aural.audio import write
 from aural.generation import pipeline
 from aural.generation.classes import CLASSES, GROUPS, find, title
-from aural.pace import amount_of_generation
 from aural.ui import plots
+from aural.ui.endpoints import Answer, endpoint, follow, load, takes
+from aural.ui.estimates import amount_of_generation
 from aural.ui.fields import NOTHING, picture, slider
 from aural.ui.handover import Handover, send_buttons
 from aural.ui.page import Page, Tab, expect, page
 from aural.ui.players import audio_input
-from aural.ui.running import endpoint, follow, load, takes
 from aural.ui.storage import result_path
 from aural.ui.theme import ACCENT_ON_DARK
-
-Answer = Generator[Any, None, None]
 
 PREVIEWS = 8  # pictures of the spectrogram on its way
 PREVIEW_SCALE = 0.5  # of a picture's size: drawn and sent while the visitor waits

@@ -20,16 +20,14 @@ from aural.loudness.meter import measure_steps
 from aural.loudness.targets import TARGETS
 from aural.ui import plots
 from aural.ui.downloads import cleared, download_buttons, encode
+from aural.ui.endpoints import Answer, endpoint, follow, load, of_sound, takes
 from aural.ui.examples import EXAMPLES
 from aural.ui.fields import examples_with_credits, picture
 from aural.ui.handover import Handover, send_buttons, switched
 from aural.ui.page import Page, Tab, expect, page
 from aural.ui.players import ABPlayer, Version, audio_input, playable
-from aural.ui.running import endpoint, follow, load, number, of_sound, table, takes
 from aural.ui.storage import result_path
-
-Answer = Generator[Any, None, None]
-
+from aural.ui.tables import number, table
 
 # The figures of a measurement as the tables show them: field, name, unit, decimals.
 FIGURES = (

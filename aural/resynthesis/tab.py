@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from typing import Any
-
 import gradio as gr
 import numpy as np
 
@@ -14,15 +11,14 @@ from aural.loudness.meter import measure
 from aural.resynthesis import pipeline
 from aural.ui import plots
 from aural.ui.downloads import cleared, download_buttons, encode
+from aural.ui.endpoints import Answer, endpoint, follow, load, of_sound, takes
 from aural.ui.fields import picture
 from aural.ui.handover import Handover, send_buttons, switched
 from aural.ui.page import Page, expect, page
 from aural.ui.players import ABPlayer, Version, playable
-from aural.ui.running import endpoint, follow, load, number, of_sound, table, takes
 from aural.ui.storage import result_path
+from aural.ui.tables import number, table
 from aural.vocoding import PHASE_SETTINGS
-
-Answer = Generator[Any, None, None]
 
 PHASE_NAMES = {"original": "original phase", "griffin_lim": "Griffin-Lim", "vocoder": "neural vocoder"}
 PICTURED_PHON = (20.0, 40.0, 60.0, 80.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import gradio as gr
@@ -16,15 +16,14 @@ from aural.loudness.targets import TARGETS
 from aural.studio import pipeline
 from aural.ui import plots
 from aural.ui.downloads import cleared, download_buttons, encode
+from aural.ui.endpoints import Answer, endpoint, follow, load, of_sound, takes
 from aural.ui.examples import PHONE_EXAMPLES
 from aural.ui.fields import NOTHING, examples_with_credits, picture, slider
 from aural.ui.handover import Handover, send_buttons, switched
 from aural.ui.page import Page, Tab, expect, page
 from aural.ui.players import ABPlayer, Version, audio_input, playable
-from aural.ui.running import endpoint, follow, load, number, of_sound, table, takes
 from aural.ui.storage import result_path
-
-Answer = Generator[Any, None, None]
+from aural.ui.tables import number, table
 
 # The stages by their names in the figures: for people, and at the end of the name of its file.
 STAGES = {

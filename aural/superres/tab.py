@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,15 +21,14 @@ from aural.superres.live import LONGEST_SECONDS, NARROW_RATES, Sessions
 from aural.superres.streaming import FULL_BAND_HZ, missing_band
 from aural.ui import plots
 from aural.ui.downloads import cleared, download_buttons, encode
+from aural.ui.endpoints import Answer, answers, endpoint, follow, load, of_sound, takes
 from aural.ui.examples import NARROW_EXAMPLES
 from aural.ui.fields import NOTHING, examples_with_credits, picture, slider
 from aural.ui.handover import Handover, send_buttons, switched
 from aural.ui.page import Page, Tab, expect, page
 from aural.ui.players import ABPlayer, Version, audio_input, playable
-from aural.ui.running import answers, endpoint, follow, load, number, of_sound, table, takes
 from aural.ui.storage import result_path
-
-Answer = Generator[Any, None, None]
+from aural.ui.tables import number, table
 
 METHOD_NAMES: dict[pipeline.Method, str] = {"default": "AURAL", "lisa": "LISA", "sinc": "Sinc"}
 PRESET_RATES = (44_100, 48_000, 88_200, 96_000, 192_000)

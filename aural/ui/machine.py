@@ -6,11 +6,12 @@ import html
 from collections import defaultdict
 from pathlib import Path
 
-from aural import hub, pace
+from aural import hub
 from aural.audio import LIMITS, Limits
 from aural.errors import CheckpointError
 from aural.hub import manifest
 from aural.hub.device import describe, on_zero_gpu, pick_device
+from aural.ui import estimates
 from aural.ui.storage import KEPT_SECONDS
 
 GIBIBYTE = 2**30
@@ -77,14 +78,14 @@ def state(
 
 
 def expectation(verb: str, amount: float) -> str:
-    """A sentence on how long a run is going to take, see `aural.pace`.
+    """A sentence on how long a run is going to take, see `aural.ui.estimates`.
 
     >>> duration(0.4), duration(12.3), duration(47), duration(200), duration(8000)
     ('less than a second', 'about 12 s', 'about 45 s', 'about 3 min', 'about 2.2 h')
     """
-    seconds = duration(pace.expected_seconds(verb, amount)).capitalize()
+    seconds = duration(estimates.expected_seconds(verb, amount)).capitalize()
     where = f"on this machine ({describe()})"
-    if pace.is_measured(verb):
+    if estimates.is_measured(verb):
         return html.escape(f"{seconds} {where}, by the runs so far.")
     if _has_card():
         return html.escape(f"{seconds} or less {where}, by the figures of a two-core machine without a card.")

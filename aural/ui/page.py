@@ -12,9 +12,8 @@ from typing import Any
 import gradio as gr
 from gradio.blocks import Block
 
-from aural import pace
 from aural.errors import AuralError
-from aural.ui import machine
+from aural.ui import estimates, machine
 from aural.ui.fields import unchecked
 from aural.ui.handover import Handover, TabId
 
@@ -74,7 +73,7 @@ def expect(
 
     Args:
         inputs: on which that depends, by the names of the verb's arguments.
-        amount: of work, as `aural.pace` counts it, from the inputs' values by name.
+        amount: of work, as `aural.ui.estimates` counts it, from the inputs' values by name.
         verb: whose pace counts; "": that of the page's name.
     """
 
@@ -84,7 +83,7 @@ def expect(
             done = amount(**settings)
         except (AuralError, TypeError):  # nothing that can be used: the run will say so
             return ""
-        sentence = machine.expectation(pace.key(verb or at.name, **settings), done)
+        sentence = machine.expectation(estimates.key(verb or at.name, **settings), done)
         return f"<p>{sentence}</p>" if done else ""
 
     gr.on(

@@ -10,18 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from aural import hub, pace
+from aural import hub
 from aural.audio import Limits
 from aural.hub import device
-from aural.ui import machine
+from aural.ui import estimates, machine
 from tests.checkpoints import instead
 from tests.superres import tiny
 
 
 @pytest.fixture(autouse=True)
 def no_runs_yet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pace, "_averages", {})
-    monkeypatch.setattr(pace, "_started", set())
+    monkeypatch.setattr(estimates, "_averages", {})
+    monkeypatch.setattr(estimates, "_started", set())
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ def test_the_expectation_says_what_stands_behind_it(verb: str) -> None:
         rf"About \d+ (s|min)( or less)? {here}, by the figures of a two-core machine.*\.", sentence
     )
     for _ in range(20):
-        pace.note(verb, 60, 40)
+        estimates.note(verb, 60, 40)
     assert re.fullmatch(rf"About 40 s {here}, by the runs so far\.", machine.expectation(verb, 60))
 
 
@@ -134,7 +134,7 @@ def test_a_card_is_told_to_be_faster_than_the_figures(monkeypatch: pytest.Monkey
     monkeypatch.setattr(machine, "describe", lambda: "NVIDIA <H200>")
     sentence = machine.expectation("enhance", 60)
     assert " or less on this machine (NVIDIA &lt;H200&gt;), by the figures of a two-core machine" in sentence
-    pace.note("enhance", 60, 3)
+    estimates.note("enhance", 60, 3)
     assert sentence != machine.expectation("enhance", 60)
     assert machine.expectation("enhance", 60).endswith(", by the runs so far.")
 

@@ -1,32 +1,31 @@
-"""What every button's function needs: progress, cancel, clear errors, tables."""
+"""What every button's function needs: progress, cancel, clear errors."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
 import functools
-import html
 import inspect
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import MISSING, fields
 from typing import Any, ParamSpec, TypeVar
 
 import gradio as gr
 
-from aural import pace
 from aural.audio import Clip, probe, read
 from aural.audio.steps import Steps
 from aural.errors import AuralError, InputError
 from aural.hub.device import gpu
 from aural.options import describe
+from aural.ui import estimates
 
 T = TypeVar("T")
 P = ParamSpec("P")
-Answering = Callable[P, Generator[Any, None, None]]
+Answer = Generator[Any, None, None]
+Answering = Callable[P, Answer]
 
 SECONDS_BETWEEN_UPDATES = 0.2
-WIDEST_NUMBER = 16  # characters: a cell that is longer holds words, which read from the left
 CALL_SECONDS = 20 * 60.0  # that one call may take, so that others get their turn
 TOOK_TOO_LONG = (
     "This took longer than the {minutes:g} minutes that a call may take: try a shorter piece, or run AURAL "
@@ -64,7 +63,7 @@ def answers(function: Callable[P, Iterator[Any]]) -> Answering[P]:
     """Let a failure that the user can mend reach page and client in its own words."""
 
     @functools.wraps(function)
-    def answering(*args: P.args, **kwargs: P.kwargs) -> Generator[Any, None, None]:
+    def answering(*args: P.args, **kwargs: P.kwargs) -> Answer:
         try:
             yield from function(*args, **kwargs)
         except AuralError as error:
@@ -91,8 +90,8 @@ def endpoint(
     ZeroGPU it asks for the card, for a time that follows from its input.
 
     Args:
-        verb: by which `aural.pace` knows the work.
-        amount: of work, as `aural.pace` counts it, from the function's arguments by name.
+        verb: by which `aural.ui.estimates` knows the work.
+        amount: of work, as `aural.ui.estimates` counts it, from the function's arguments by name.
     """
 
     def decorate(function: Callable[P, Iterator[Any]]) -> Answering[P]:
@@ -105,16 +104,16 @@ def endpoint(
                 done = amount(**bound.arguments)
             except (AuralError, TypeError):  # the function itself will say what is wrong with its input
                 return "", 0.0
-            return pace.key(verb, **bound.arguments), done
+            return estimates.key(verb, **bound.arguments), done
 
         def seconds_of_gpu(*args: Any, **kwargs: Any) -> int:
-            return pace.gpu_seconds(*work(*args, **kwargs))
+            return estimates.gpu_seconds(*work(*args, **kwargs))
 
         on_card = gpu(duration_seconds=seconds_of_gpu)(function)
 
         @answers
         @functools.wraps(function)
-        def running(*args: P.args, **kwargs: P.kwargs) -> Generator[Any, None, None]:
+        def running(*args: P.args, **kwargs: P.kwargs) -> Answer:
             start = time.monotonic()
             try:
                 for outputs in on_card(*args, **kwargs):
@@ -123,7 +122,7 @@ def endpoint(
                         raise InputError(TOOK_TOO_LONG.format(minutes=CALL_SECONDS / 60))
             finally:
                 _give_back_memory()
-            pace.note(*work(*args, **kwargs), time.monotonic() - start)
+            estimates.note(*work(*args, **kwargs), time.monotonic() - start)
 
         return running
 
@@ -184,35 +183,3 @@ def load(path: str | None) -> Clip:
     if not path:
         raise InputError(NO_AUDIO)
     return read(path)
-
-
-def table(headings: Sequence[str], rows: Iterable[Sequence[object]], caption: str) -> str:
-    """An HTML table whose first column heads its rows; see `number` for the cells that hold one."""
-    head = "".join(f'<th scope="col">{_cell(heading)}</th>' for heading in headings)
-    body = "".join(
-        f'<tr><th scope="row">{_cell(first)}</th>'
-        + "".join(f"<td{_alignment(cell)}>{_cell(cell)}</td>" for cell in rest)
-        + "</tr>"
-        for first, *rest in rows
-    )
-    return (
-        f'<div class="prose aural-table"><table><caption>{_cell(caption)}</caption>'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
-
-
-def number(value: float | None, decimals: int = 1) -> str:
-    """A number for people: a real minus sign, and a dash for what does not exist.
-
-    >>> number(-14), number(None), number(44_100, 0)
-    ('−14.0', '–', '44,100')
-    """
-    return "–" if value is None else f"{value:,.{decimals}f}".replace("-", "−")
-
-
-def _alignment(value: object) -> str:
-    return ' class="words"' if len(str(value)) > WIDEST_NUMBER else ""
-
-
-def _cell(value: object) -> str:
-    return html.escape(str(value))

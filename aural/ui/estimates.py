@@ -33,7 +33,7 @@ class Figures:
 
 
 # Whole calls of the app's endpoints, one of two at once on two cores without a card:
-# `python -m tests.bench.bench_pace`.
+# `python -m tests.bench.bench_estimates`.
 FIGURES: Mapping[str, Figures] = MappingProxyType(
     {
         "measure": Figures(0.5, 0.91, 0.0089),

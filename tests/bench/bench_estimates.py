@@ -1,4 +1,4 @@
-"""How long whole calls of the app's endpoints take: the figures of `aural.pace`, measured on this machine.
+"""How long whole calls of the app's endpoints take: the figures of `aural.ui.estimates`, measured here.
 
 Processor time of a single thread is measured, which hardly depends on what else the machine does. Each of two
 calls at once takes as much on two cores; a call that has both to itself takes less.
@@ -21,9 +21,9 @@ from typing import Any
 
 import numpy as np
 
-from aural import pace
 from aural.audio import Clip, read, write
 from aural.audio.resample import resample
+from aural.ui import estimates
 
 SPEECH = Path(__file__).parents[2] / "aural" / "ui" / "examples" / "speech.ogg"
 SHORT, LONG = (1, 5), (2, 60)  # channels and seconds
@@ -51,24 +51,26 @@ CALLS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 
 
 def main() -> None:
-    """Print the figures as `aural.pace` holds them."""
+    """Print the figures as `aural.ui.estimates` holds them."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     print("Seconds of a run: the first time more, whatever the length, and per second of one channel")
     for kind in CALLS:
-        command = [sys.executable, "-m", "tests.bench.bench_pace", kind]
+        command = [sys.executable, "-m", "tests.bench.bench_estimates", kind]
         run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
         print(run.stdout, end="", flush=True)
     print()
 
 
-def measure(kind: str) -> pace.Figures:
+def measure(kind: str) -> estimates.Figures:
     """The figures of one kind of run; nothing of it may have run in this process."""
     slice_name, settings = CALLS[kind]
     function = getattr(import_module(f"aural.{slice_name}.tab"), kind.split(":")[0])
     with tempfile.TemporaryDirectory() as folder:
         if kind.startswith("generate"):
             calls = [new(function, settings, *shape) for shape in (NEW_SHORT, NEW_LONG)]
-            amounts = [pace.amount_of_generation(count, 5, steps) for count, steps in (NEW_SHORT, NEW_LONG)]
+            amounts = [
+                estimates.amount_of_generation(count, 5, steps) for count, steps in (NEW_SHORT, NEW_LONG)
+            ]
         else:
             # Of a rate that leaves super-resolution something to do.
             rate = 16_000 if kind.startswith("super_resolve") else 48_000
@@ -78,7 +80,7 @@ def measure(kind: str) -> pace.Figures:
         first = timed(calls[0])
         short, long = (min(timed(call) for _ in range(ROUNDS)) for call in calls)
     slope = (long - short) / (amounts[1] - amounts[0])
-    return pace.Figures(max(0.0, first - short), max(0.0, short - slope * amounts[0]), slope)
+    return estimates.Figures(max(0.0, first - short), max(0.0, short - slope * amounts[0]), slope)
 
 
 def speech(folder: Path, channels: int, seconds: int, rate: int) -> Path:

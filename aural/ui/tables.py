@@ -1,0 +1,40 @@
+"""Tables of figures, as HTML."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Sequence
+
+WIDEST_NUMBER = 16  # characters: a cell that is longer holds words, which read from the left
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[object]], caption: str) -> str:
+    """An HTML table whose first column heads its rows; see `number` for the cells that hold one."""
+    head = "".join(f'<th scope="col">{_cell(heading)}</th>' for heading in headings)
+    body = "".join(
+        f'<tr><th scope="row">{_cell(first)}</th>'
+        + "".join(f"<td{_alignment(cell)}>{_cell(cell)}</td>" for cell in rest)
+        + "</tr>"
+        for first, *rest in rows
+    )
+    return (
+        f'<div class="prose aural-table"><table><caption>{_cell(caption)}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def number(value: float | None, decimals: int = 1) -> str:
+    """A number for people: a real minus sign, and a dash for what does not exist.
+
+    >>> number(-14), number(None), number(44_100, 0)
+    ('−14.0', '–', '44,100')
+    """
+    return "–" if value is None else f"{value:,.{decimals}f}".replace("-", "−")
+
+
+def _alignment(value: object) -> str:
+    return ' class="words"' if len(str(value)) > WIDEST_NUMBER else ""
+
+
+def _cell(value: object) -> str:
+    return html.escape(str(value))
