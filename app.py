@@ -1,8 +1,9 @@
-"""AURAL: builds the Blocks from the tabs and launches them; nothing else."""
+"""AURAL: builds the Blocks from the tabs, loads the models on ZeroGPU, and launches; nothing else."""
 
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 from typing import Any
 
@@ -17,9 +18,10 @@ from aural import hub
 from aural.audio import LIMITS
 from aural.batch import tab as batch
 from aural.enhancement import tab as enhancement
+from aural.errors import CheckpointError
 from aural.generation import tab as generation
+from aural.hub.device import on_zero_gpu
 from aural.loudness import tab as loudness
-from aural.preload import preload
 from aural.resynthesis import tab as resynthesis
 from aural.studio import tab as studio
 from aural.superres import tab as superres
@@ -33,6 +35,8 @@ QUEUE_LENGTH = 24  # calls that may wait; one more is told that the queue is ful
 CALLS_AT_ONCE = 2
 SESSIONS = 300  # that are remembered: each page, and each call without one, makes another of 0.8 MB
 CLEAN_EVERY_SECONDS = 3600
+
+_log = logging.getLogger(__name__)
 
 
 def build() -> gr.Blocks:
@@ -81,6 +85,38 @@ def _lead(button: gr.Button, file: gr.File | gr.Audio, field: gr.Audio) -> None:
         api_visibility="private",
         queue=False,
     )
+
+
+def preload() -> None:
+    """On ZeroGPU, load every model for the card, since its calls run in forks; elsewhere nothing.
+
+    Elsewhere models come when they are needed. One that cannot be had is logged, and whoever needs it is told
+    why.
+    """
+    if not on_zero_gpu():
+        return
+    from aural.enhancement.model import build_completer, build_denoiser, build_waveform
+    from aural.generation import classifier
+    from aural.generation import model as generator
+    from aural.superres.lisa import build_lisa
+    from aural.superres.model import build_extender
+    from aural.vocoding import model as vocoder
+
+    builders = {
+        "classifier": classifier.build,
+        "completer": build_completer,
+        "denoiser": build_denoiser,
+        "extender": build_extender,
+        "generator": generator.build,
+        "lisa": build_lisa,
+        "vocoder": vocoder.build,
+        "waveform_enhancer": build_waveform,
+    }
+    for name, build in builders.items():
+        try:
+            hub.load(name, build, device="cuda")
+        except CheckpointError as error:
+            _log.warning("%s", error)
 
 
 def launch(demo: gr.Blocks, **settings: Any) -> None:
