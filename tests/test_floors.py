@@ -1,72 +1,42 @@
-"""Imports point down only, and starting the app loads no model library."""
+"""Imports point down only, nothing goes in a circle, and starting the app loads no model library."""
 
-import ast
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tools.import_map import FLOORS, ROOT, arrows, circles, modules, reached, upward
 
-# A room may import from the floors below its own, and from itself.
-FLOORS = {
-    "errors": 0,
-    "audio": 1,
-    "options": 1,
-    "hub": 1,
-    "training": 2,
-    "evaluation": 2,
-    "ui": 2,
-    "vocoding": 3,
-    "loudness": 3,
-    "resynthesis": 4,
-    "enhancement": 4,
-    "superres": 4,
-    "generation": 4,
-    "studio": 5,
-    "batch": 6,
-    "__main__": 7,
-}
+MODULES = modules()
 TRAINING = {"training", "train", "train_classifier", "data", "degrade", "evaluate", "ablation"}
 
 
-def modules() -> list[Path]:
-    return sorted((ROOT / "aural").rglob("*.py"))
+def test_imports_point_down_only() -> None:
+    assert not upward(MODULES)
 
 
-def imports(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: imports are written in full"
-            yield node.module or ""
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+def test_every_room_has_a_floor_and_every_floor_a_room() -> None:
+    assert {module.room for module in MODULES.values()} <= set(FLOORS)
+    assert set(FLOORS.values()) == set(range(8))
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
-def test_imports_point_down_only(path: Path) -> None:
-    parts = path.relative_to(ROOT / "aural").with_suffix("").parts
-    room = parts[0]
-    if room == "__init__":
-        return  # the verbs, imported when they are called
-    for name in imports(path):
-        if not name.startswith("aural.") or name.split(".")[1] == room:
-            continue
-        other = name.split(".")[1]
-        if other == "__version__":
-            continue
-        assert FLOORS[other] < FLOORS[room], f"{path} imports {name}"
+def test_no_file_imports_itself_by_way_of_others() -> None:
+    assert circles(arrows(MODULES)) == []
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
-def test_only_the_ui_and_the_tabs_know_gradio(path: Path) -> None:
-    parts = path.relative_to(ROOT / "aural").parts
-    if parts[0] == "ui" or parts[-1] == "tab.py":
-        return
-    assert not any(name.split(".")[0] == "gradio" for name in imports(path))
+@pytest.mark.parametrize("name", MODULES)
+def test_only_the_app_the_ui_and_the_tabs_know_gradio(name: str) -> None:
+    module = MODULES[name]
+    if module.room not in ("app", "ui") and module.path.name != "tab.py":
+        assert not {one for one in module.imports if one.split(".")[0] == "gradio"}
+
+
+def test_nothing_that_the_app_reaches_belongs_to_training_or_evaluation() -> None:
+    """By any import, those inside of functions too."""
+    ours = reached("app", arrows(MODULES))
+    assert "aural.batch.job" in ours and "aural.enhancement.model" in ours
+    parts = {part for name in ours for part in name.split(".")}
+    assert parts.isdisjoint({"training", "evaluation", "train", "train_lisa", "data", "evaluate", "ablation"})
 
 
 def loaded_after(statement: str) -> set[str]:
