@@ -4,6 +4,7 @@
                              ├─> the band copied up, whitened ──────────────────┤
                              ├─> spectrum of |samples|, whitened ───────────────┼──> overlap-add = the rest
                              ├─> noise ─────────────────────────────────────────┤
+                             ├─> noise at the level of the recording's floor ───┤
                              └─> its own edge, where a filter has bent it ──────┘
 
 It grew from LISA: an encoder gives each short stretch of sound a code, here the spectrum of what is missing,
@@ -36,7 +37,6 @@ WINDOW = 1024  # samples of the Hann window, 21 ms
 HOP = 256
 BINS = WINDOW // 2 + 1
 BIN_HZ = RATE / WINDOW
-LOOK_AHEAD = 4  # frames after the one that is made
 LEVEL_FRAMES = 192  # one second: the level that powers are relative to
 WHITENED_BINS = 9  # over which a carrier's power is made even
 CARRIERS = 3  # copy and rectified, with a complex gain each; noise, with a real one
@@ -45,6 +45,15 @@ NOISE_FRAMES = 256  # until the noise repeats, 1.4 s
 LEAST_POWER = 1e-30  # keeps logarithms and quotients finite; far below any sound
 ZONE = (0.88, 0.92)  # of the band's end: below it the input stays as it is
 LOG_RANGE = (-9.0, 2.0)  # of the features, powers of 10 relative to the level
+FLOOR_BANDS = 32  # in which the noise floor is tracked
+FLOOR_SMOOTHING = 8  # frames, 43 ms, over which powers are averaged before their minimum is taken
+FLOOR_FRAMES = 288  # 1.5 s: the minimum over so long is the floor
+FLOOR_SPAN = (0.55, 0.85)  # of the band's end: there the floor is read that is carried on
+FLOOR_BIAS = 0.15  # log10 of the amplitude by which a minimum lies below the mean
+UNKNOWN = 1e30  # power of a frame that says nothing about the floor
+NOISE_STEP = 97  # frames between the noises of two channels
+SAME = 1e-3  # below 1: correlations so near to it are taken for equal channels
+INVERTED = -0.5  # correlation below which a channel is taken for the inverse of the first
 
 
 @dataclass(frozen=True)
@@ -54,6 +63,8 @@ class ExtenderConfig:
     width: int = 256  # channels
     expansion: int = 2  # of the channels inside a block
     dilations: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 1, 2)  # one block each, in frames
+    look_ahead: int = 4  # frames after the one that is made
+    floor: bool = False  # carry the recording's noise floor on above its band
 
     def as_json(self) -> dict[str, Any]:
         """What `build_extender` takes."""
@@ -66,9 +77,17 @@ class State:
 
     samples: Tensor  # (batch, WINDOW - HOP), the last ones
     powers: Tensor  # (batch, LEVEL_FRAMES - 1), of the last frames
-    carried: Tensor  # (batch, LOOK_AHEAD, BINS, 2), complex: spectra of frames whose answer has not come yet
+    carried: Tensor  # (batch, look-ahead, BINS, 2), complex: spectra of frames whose answer has not come yet
     pasts: list[Tensor]  # for each block (batch, past frames, width)
     overlap: Tensor  # (batch, WINDOW - HOP), of the result
+    noise_offsets: Tensor  # (batch,), frames: where each item's noise begins
+    bands: Tensor  # (batch, FLOOR_SMOOTHING - 1, FLOOR_BANDS), powers of the last frames
+    minima: Tensor  # (batch, FLOOR_FRAMES - 1, FLOOR_BANDS), smoothed powers of the last frames
+    floors: Tensor  # (batch, look-ahead), amplitudes of the floor at frames whose answer has not come yet
+    products: (
+        Tensor | None
+    )  # (batch, LEVEL_FRAMES - 1, 2), of channels: with the first, own power
+    correlations: Tensor  # (batch, look-ahead), with the first channel, at the same frames as the floors
     frame: int = 0  # number of the next frame
 
 
@@ -111,51 +130,70 @@ class Extender(nn.Module):
 
     rate = RATE
     block = HOP  # samples; a step takes a multiple of it
-    delay = WINDOW - HOP + LOOK_AHEAD * HOP  # samples by which `step` is late, 37 ms
 
     def __init__(self, config: ExtenderConfig = ExtenderConfig()) -> None:
         super().__init__()
         self.config = config
+        self.delay = WINDOW - HOP + config.look_ahead * HOP  # samples by which `step` is late
         conditions = 32
         self.cutoff = nn.Sequential(nn.Linear(7, conditions), nn.SiLU(), nn.Linear(conditions, conditions))
-        self.entry = nn.Linear(BINS + 1, config.width)
+        self.entry = nn.Linear(BINS + 1 + (FLOOR_BANDS if config.floor else 0), config.width)
         self.blocks = nn.ModuleList(
             [_Block(config.width, config.expansion, dilation, conditions) for dilation in config.dilations]
         )
         self.norm = nn.LayerNorm(config.width)
-        # For each bin the logarithm of the gain and that of its own edge; for each band the mix.
-        self.exit = nn.Linear(config.width, 2 * BINS + (2 * CARRIERS - 1) * MIX_BANDS)
+        # A bin's log gain and that of its own edge; a band's mix of the carriers, and its floor.
+        bands = 2 * CARRIERS - 1 + config.floor
+        self.exit = nn.Linear(config.width, 2 * BINS + bands * MIX_BANDS)
         nn.init.normal_(self.exit.weight, std=1e-2)
         nn.init.zeros_(self.exit.bias)
         # White until `train.even_noise` gives another; learned with the rest.
         self.noise = nn.Parameter(torch.randn(NOISE_FRAMES * HOP))
         self.register_buffer("window", torch.hann_window(WINDOW) / (WINDOW / 2), persistent=False)
         self.register_buffer("spread", _spread(), persistent=False)
+        self.register_buffer("collect", _spread(FLOOR_BANDS), persistent=False)
 
-    def forward(self, samples: Tensor, bandwidth_hz: Tensor) -> Tensor:
+    def forward(self, samples: Tensor, bandwidth_hz: Tensor, noise_offsets: Tensor | None = None) -> Tensor:
         """What is missing, to be added to the samples; aligned with them.
 
         Shape:
             samples: (batch, time), 48 kHz; bandwidth_hz: (batch,), where the band ends;
-            result: (batch, time).
+            noise_offsets: (batch,), see `start`; result: (batch, time).
         """
         length = samples.shape[-1]
         padded = functional.pad(samples, (0, self.delay + -length % HOP))
-        made = self.step(padded, bandwidth_hz, self.start(len(samples)))
+        made = self.step(padded, bandwidth_hz, self.start(len(samples), noise_offsets))
         return made[:, self.delay : self.delay + length]
 
-    def start(self, batch: int) -> State:
-        """The state before the first sample: silence."""
+    def start(self, batch: int, noise_offsets: Tensor | None = None, *, channels: bool = False) -> State:
+        """The state before the first sample: silence.
+
+        Args:
+            noise_offsets: (batch,) whole frames, at which each item's noise begins; None: 0 for all.
+            channels: the items are channels of one recording: what is made in each is correlated with the
+                first one's as the top of their own bands is, so that mono stays mono and wide stays wide.
+        """
+        if channels:
+            noise_offsets = NOISE_STEP * torch.arange(batch, device=self.noise.device)
         like = self.get_buffer("window")
+        ahead = self.config.look_ahead
         return State(
             samples=like.new_zeros(batch, WINDOW - HOP),
             powers=like.new_zeros(batch, LEVEL_FRAMES - 1),
-            carried=like.new_zeros(batch, LOOK_AHEAD, BINS, 2, dtype=torch.complex64),
+            carried=like.new_zeros(batch, ahead, BINS, 2, dtype=torch.complex64),
             pasts=[
                 like.new_zeros(batch, (_Block.TAPS - 1) * dilation, self.config.width)
                 for dilation in self.config.dilations
             ],
             overlap=like.new_zeros(batch, WINDOW - HOP),
+            noise_offsets=(
+                like.new_zeros(batch, dtype=torch.long) if noise_offsets is None else noise_offsets
+            ),
+            bands=like.new_zeros(batch, FLOOR_SMOOTHING - 1, FLOOR_BANDS),
+            minima=like.new_full((batch, FLOOR_FRAMES - 1, FLOOR_BANDS), UNKNOWN),
+            floors=like.new_zeros(batch, ahead),
+            products=like.new_zeros(batch, LEVEL_FRAMES - 1, 2) if channels else None,
+            correlations=like.new_zeros(batch, ahead),
         )
 
     def step(self, samples: Tensor, bandwidth_hz: Tensor, state: State) -> Tensor:
@@ -169,7 +207,7 @@ class Extender(nn.Module):
         with torch.autocast(samples.device.type, enabled=False):
             # (batch, frames, bins, 2): of the samples and of their magnitudes.
             spectra = torch.stack([self._spectra(x) for x in (joined, joined.abs())], -1)
-            features, state.powers = self._features(spectra[..., 0], bandwidth_hz, state)
+            features, floors = self._features(spectra[..., 0], bandwidth_hz, state)
             conditions = _conditions(bandwidth_hz)
         x = self.entry(features)
         conditions = self.cutoff(conditions)
@@ -183,9 +221,23 @@ class Extender(nn.Module):
             frames = features.shape[1]
             seen = torch.cat((state.carried, spectra), 1)
             state.carried = seen[:, frames:]
-            first = state.frame - LOOK_AHEAD
+            kept = torch.cat((state.floors, floors), 1)
+            state.floors = kept[:, frames:]
+            first = state.frame - self.config.look_ahead
             state.frame += frames
-            made = self._made(seen[:, :frames], answers.float(), bandwidth_hz, first)
+            carried = seen[:, :frames]
+            # The other half of the noise is the floor's, so that it is not in step with the voice's.
+            noises = [
+                self._noise(first, frames, state.noise_offsets + offset) for offset in (0, NOISE_FRAMES // 2)
+            ]
+            if state.products is not None:
+                found = self._correlation(spectra, bandwidth_hz, state)
+                correlation = torch.cat((state.correlations, found), 1)
+                state.correlations = correlation[:, frames:]
+                carried, noises = _as_channels(carried, noises, correlation[:, :frames])
+            made = self._made(carried, answers.float(), bandwidth_hz, noises[0])
+            if self.config.floor:
+                made = made + self._floor(kept[:, :frames], answers.float(), bandwidth_hz, noises[1])
             return self._overlapped(made, state)
 
     def _spectra(self, joined: Tensor) -> Tensor:
@@ -195,7 +247,7 @@ class Extender(nn.Module):
         return spectra
 
     def _features(self, spectrum: Tensor, bandwidth_hz: Tensor, state: State) -> tuple[Tensor, Tensor]:
-        """(batch, frames, BINS + 1), and the powers to be kept."""
+        """What the network sees, (batch, frames, features), and the floor's amplitude, (batch, frames)."""
         power = _power(spectrum)
         total = power.sum(-1)
         history = torch.cat((state.powers, total), 1)
@@ -203,24 +255,71 @@ class Extender(nn.Module):
         numbers = torch.arange(state.frame, state.frame + frames, device=total.device)
         sums = history.unfold(1, LEVEL_FRAMES, 1).sum(-1)
         level = torch.log10(sums / (numbers + 1).clamp_max(LEVEL_FRAMES) / BINS + LEAST_POWER)
-        top = torch.log10(_top_power(power, bandwidth_hz) + LEAST_POWER)
-        features = torch.cat((torch.log10(power + LEAST_POWER), top[..., None]), -1) - level[..., None]
+        top = torch.log10(_top_mean(power, bandwidth_hz) + LEAST_POWER)
+        state.powers = history[:, frames:]
+        logarithms = [torch.log10(power + LEAST_POWER), top[..., None]]
+        floor = total.new_zeros(total.shape)
+        if self.config.floor:
+            minima = self._minima(power, state)
+            logarithms.append(torch.log10(minima + LEAST_POWER))
+            weights = _floor_weights(bandwidth_hz, self.get_buffer("collect").shape[0])
+            mean = (torch.log10(minima + LEAST_POWER) * weights[:, None]).sum(-1)
+            floor = torch.pow(10.0, mean / 2 + FLOOR_BIAS)
+        features = torch.cat(logarithms, -1) - level[..., None]
         low, high = LOG_RANGE
-        return (features.clamp(low, high) + 3) / 2, history[:, frames:]
+        return (features.clamp(low, high) + 3) / 2, floor
 
-    def _made(self, spectra: Tensor, answers: Tensor, bandwidth_hz: Tensor, first: int) -> Tensor:
+    def _minima(self, power: Tensor, state: State) -> Tensor:
+        """The noise floor by minimum statistics, (batch, frames, FLOOR_BANDS); 0 while nothing is known.
+
+        Martin 2001: the smoothed power of a band sinks to that of the noise between words.
+        """
+        collect = self.get_buffer("collect")
+        bands = power @ (collect / collect.sum(1, keepdim=True)).T
+        raw = torch.cat((state.bands, bands), 1)
+        state.bands = raw[:, bands.shape[1] :]
+        smooth = functional.avg_pool1d(raw.transpose(1, 2), FLOOR_SMOOTHING, 1)
+        numbers = torch.arange(state.frame, state.frame + bands.shape[1], device=power.device)
+        # Digital silence is no floor, and the first frames are not averages yet.
+        says_nothing = (numbers < FLOOR_SMOOTHING - 1) | (smooth <= LEAST_POWER)
+        smooth = torch.where(says_nothing, UNKNOWN, smooth)
+        seen = torch.cat((state.minima.transpose(1, 2), smooth), 2)
+        state.minima = seen[..., bands.shape[1] :].transpose(1, 2)
+        lowest = -functional.max_pool1d(-seen, FLOOR_FRAMES, 1).transpose(1, 2)
+        return torch.where(lowest >= UNKNOWN, 0.0, lowest)
+
+    def _correlation(self, spectra: Tensor, bandwidth_hz: Tensor, state: State) -> Tensor:
+        """Of each channel with the first, at the top of their bands over a second. Shape: (batch, frames)."""
+        assert state.products is not None
+        own = spectra[..., 0]
+        product = _top_mean((own * own[:1].conj()).real, bandwidth_hz)
+        power = _top_mean(_power(own), bandwidth_hz)
+        history = torch.cat((state.products, torch.stack((product, power), -1)), 1)
+        state.products = history[:, own.shape[1] :]
+        product, power = history.unfold(1, LEVEL_FRAMES, 1).sum(-1).unbind(-1)
+        correlation = product / (power.sqrt() * power[:1].sqrt() + LEAST_POWER)
+        return correlation.clamp(-1, 1)
+
+    def _floor(self, floors: Tensor, answers: Tensor, bandwidth_hz: Tensor, noise: Tensor) -> Tensor:
+        """(batch, frames, bins), complex: noise at the level of the recording's own floor."""
+        shape = answers[..., 2 * BINS + (2 * CARRIERS - 1) * MIX_BANDS :] @ self.get_buffer("spread")
+        gain = torch.pow(10.0, (5 * shape).clamp(-4, 1.5))
+        floor: Tensor = _zone(bandwidth_hz)[:, None] * floors[..., None] * gain * noise
+        return floor
+
+    def _made(self, spectra: Tensor, answers: Tensor, bandwidth_hz: Tensor, noise: Tensor) -> Tensor:
         """(batch, frames, bins), complex: the spectrum of what is missing."""
-        gain, own, mix = answers[..., :BINS], answers[..., BINS : 2 * BINS], answers[..., 2 * BINS :]
+        gain, own = answers[..., :BINS], answers[..., BINS : 2 * BINS]
+        mix = answers[..., 2 * BINS : 2 * BINS + (2 * CARRIERS - 1) * MIX_BANDS]
         own_spectrum, rectified = spectra.unbind(-1)
         power = _power(own_spectrum)
-        amplitude = _top_power(power, bandwidth_hz)[..., None].sqrt() * torch.pow(
+        amplitude = _top_mean(power, bandwidth_hz)[..., None].sqrt() * torch.pow(
             10.0, (gain - 0.5).clamp(-6, 3)
         )
         weights = mix.reshape(*mix.shape[:2], 2 * CARRIERS - 1, MIX_BANDS) @ self.get_buffer("spread")
         copy_real, copy_imaginary, bent_real, bent_imaginary, noise_gain = weights.unbind(-2)
         copied = _copied_up(_whitened(own_spectrum, power), bandwidth_hz)
         bent = _whitened(rectified, _power(rectified))
-        noise = self._noise(first, gain.shape[1])
         carrier = (
             torch.complex(0.5 + copy_real, copy_imaginary) * copied
             + torch.complex(bent_real, bent_imaginary) * bent
@@ -230,11 +329,11 @@ class Extender(nn.Module):
         missing: Tensor = zone * (amplitude * carrier + torch.expm1(own.clamp(-4, 7)) * own_spectrum)
         return missing
 
-    def _noise(self, first: int, frames: int) -> Tensor:
-        """Spectra of the noise, of mean power 1, from a frame on. Shape: (frames, bins), complex."""
+    def _noise(self, first: int, frames: int, offsets: Tensor) -> Tensor:
+        """Spectra of the noise, of mean power 1, from a frame on. Shape: (batch, frames, bins), complex."""
         noise = self.noise / self.noise.square().mean().sqrt()
-        numbers = torch.arange(first, first + frames, device=noise.device)
-        index = numbers[:, None] * HOP + torch.arange(WINDOW, device=noise.device)
+        numbers = torch.arange(first, first + frames, device=noise.device) + offsets[:, None]
+        index = numbers[..., None] * HOP + torch.arange(WINDOW, device=noise.device)
         window = self.get_buffer("window")
         spectra: Tensor = torch.fft.rfft(noise[index % len(noise)] * (window / window.square().sum().sqrt()))
         return spectra
@@ -268,7 +367,7 @@ def _power(spectrum: Tensor) -> Tensor:
 def _conditions(bandwidth_hz: Tensor) -> Tensor:
     """The cut-off on a logarithmic scale and as waves of it. Shape: (batch,) -> (batch, 7)."""
     octaves = torch.log2(bandwidth_hz.float() / 6_000)[:, None]
-    waves = octaves * torch.tensor([1.0, 2.0, 4.0], device=octaves.device)
+    waves = octaves * 2 ** torch.arange(3, device=octaves.device)
     return torch.cat((octaves, waves.sin(), waves.cos()), -1)
 
 
@@ -282,7 +381,23 @@ def _copied_bins(bandwidth_hz: Tensor) -> tuple[Tensor, Tensor]:
     return end - number, number
 
 
-def _top_power(power: Tensor, bandwidth_hz: Tensor) -> Tensor:
+def _as_channels(spectra: Tensor, noises: list[Tensor], correlation: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """Carriers that are correlated as the channels are; the first channel stays as it is.
+
+    Shape:
+        spectra: (channels, frames, bins, 2), of the samples and of their magnitudes; each noise (channels,
+        frames, bins); correlation: (channels, frames), with the first.
+    """
+    share = correlation[..., None]
+    # Near 1 the root would make noise of rounding errors.
+    rest = (1 - share.square()).clamp_min(0).sqrt() * ((1 - share.abs()) / SAME).clamp_max(1)
+    noises = [share * noise[:1] + rest * noise for noise in noises]
+    # |x| is the same for x and -x.
+    sign = torch.where(share < INVERTED, -1.0, 1.0)
+    return torch.stack((spectra[..., 0], sign * spectra[..., 1]), -1), noises
+
+
+def _top_mean(power: Tensor, bandwidth_hz: Tensor) -> Tensor:
     """Mean power in the upper half of the band. Shape: (batch, frames, bins) -> (batch, frames)."""
     first, number = _copied_bins(bandwidth_hz)
     bins = torch.arange(BINS, device=power.device)
@@ -314,8 +429,20 @@ def _zone(bandwidth_hz: Tensor) -> Tensor:
     return 0.5 - 0.5 * torch.cos(math.pi * ramp)
 
 
-def _spread() -> Tensor:
-    """From bands, equal on the mel scale, to bins, by straight lines. Shape: (MIX_BANDS, bins)."""
+def _spread(bands: int = MIX_BANDS) -> Tensor:
+    """From bands, equal on the mel scale, to bins, by straight lines. Shape: (bands, bins)."""
     mel = torch.log1p(torch.arange(BINS) * BIN_HZ / 700)
-    place = mel / mel[-1] * (MIX_BANDS - 1)
-    return (1 - (place - torch.arange(MIX_BANDS)[:, None]).abs()).clamp_min(0)
+    place = mel / mel[-1] * (bands - 1)
+    return (1 - (place - torch.arange(bands)[:, None]).abs()).clamp_min(0)
+
+
+def _floor_weights(bandwidth_hz: Tensor, bands: int) -> Tensor:
+    """Which bands tell the floor at the top of the recording's own band. Shape: (batch,) -> (batch, bands).
+
+    A bump around the middle of FLOOR_SPAN, never without a band; the weights add up to 1.
+    """
+    low, high = FLOOR_SPAN
+    centre = torch.log1p((low + high) / 2 * bandwidth_hz.float() / 700)
+    place = centre / math.log1p(RATE / 2 / 700) * (bands - 1)
+    weights = (1.2 - (torch.arange(bands, device=place.device) - place[:, None]).abs()).clamp_min(0)
+    return weights / weights.sum(-1, keepdim=True)
