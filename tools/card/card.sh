@@ -1,0 +1,66 @@
+#!/usr/bin/env bash
+# What runs on the card, one stage a call; README.md tells the order.
+#   card.sh start SECONDS   install, take the code along, begin the trainings, to end after SECONDS
+#   card.sh part            put the part that has just travelled beside the others
+#   card.sh watch SECONDS   wait, print how far the trainings are
+#   card.sh collect DIR     what the trainings have written, in files of at most 15 MiB
+#   card.sh smoke SECONDS   every training for some seconds on the mini part, to see that it can be captured
+set -u
+CARD=/tmp/card
+export PYTHONPATH=/tmp/site PYTHONUNBUFFERED=1 CUDA_MODULE_LOADING=LAZY
+export PYTORCH_CUDA_ALLOC_CONF=expandable_segments:False OMP_NUM_THREADS=4
+stage=$1
+
+install() {
+  python3 -m pip install -q --no-index --no-deps --no-compile --no-cache-dir --upgrade --target /tmp/site .whl/*.whl || exit 1
+  mkdir -p $CARD/data $CARD/out
+  rm -rf $CARD/code && mkdir -p $CARD/code && cp -r aural tools $CARD/code/
+  cp .card/responses.npz $CARD/ 2>/dev/null
+}
+
+take() { # a part is complete the moment it appears
+  for part in .card/data/part*; do
+    [ -d "$part" ] && mv "$part" "$CARD/$(basename "$part").new" && mv "$CARD/$(basename "$part").new" "$CARD/data/$(basename "$part")"
+  done
+  ls $CARD/data
+}
+
+begin() { # name seconds data [more]
+  local name=$1 seconds=$2 data=$3
+  shift 3
+  (cd $CARD/code && setsid nohup python3 -m "tools.card.$name" --data "$data" --out $CARD/out --seconds "$seconds" "$@" \
+    >$CARD/out/$name.txt 2>&1 </dev/null &)
+}
+
+show() {
+  for log in $CARD/out/*.txt; do echo "== $(basename "$log")"; tail -n "${1:-4}" "$log" | cut -c1-600; done
+  for log in $CARD/out/*.log; do [ -f "$log" ] && echo "-- $(basename "$log"): $(tail -n 1 "$log" | cut -c1-500)"; done
+  nvidia-smi --query-gpu=utilization.gpu,memory.used --format=csv,noheader
+}
+
+case $stage in
+start)
+  install && take
+  begin extender "$2" $CARD/data --responses $CARD/responses.npz
+  begin vocoder "$2" $CARD/data
+  begin denoiser "$2" $CARD/data
+  begin generator "$2" $CARD/data
+  sleep 1 && nvidia-smi -L
+  ;;
+part) take && show 3 ;;
+watch) sleep "$2" && show 3 ;;
+smoke)
+  install
+  begin extender "$2" "$PWD/.card/mini" --responses $CARD/responses.npz --bank-seconds 2000
+  begin vocoder "$2" "$PWD/.card/mini"
+  begin denoiser "$2" "$PWD/.card/mini"
+  begin generator "$2" "$PWD/.card/mini"
+  for _ in $(seq 1 12); do sleep 5; pgrep -f tools.card >/dev/null || break; done
+  show 30
+  ;;
+collect)
+  mkdir -p "$2" && cd $CARD/out && tar cf - -- *.safetensors *.json *.log *.txt | split -b 15m -d - "$2/out.tar."
+  ls -la "$2"
+  show 2
+  ;;
+esac

@@ -1,0 +1,457 @@
+"""Train the extender (super-resolution) on a card, with discriminators, by the clock.
+
+    python -m tools.card.extender --data DIR --responses FILE --out DIR --seconds N [--look-ahead 48] [--tiny]
+
+A target is speech, singing, music or another sound plus a noise floor of some shape up to half the rate, so
+that the floor is something to be continued. The input is what a low-pass leaves of it. Nothing is asked for
+above the band up to which a recording is good (`solid_hz`): both sides are cut off there.
+
+Cost of a step at batch 16 and 1.4 s: extender 0.2 TFLOP, discriminators 5 TFLOP, about 35 ms on an H100.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils.parametrizations import weight_norm
+
+from aural.superres.model import NOISE_FRAMES, RATE, Extender, ExtenderConfig
+from tools.card.bank import Bank
+from tools.card.loop import Optimizer, Schedule, prepare, run
+from tools.card.lowpass import LowPasses
+
+FRAMES = 256  # of a piece that is judged, 1.4 s
+HOP = 256
+MARGIN = 2_176  # samples to both sides that the filters may ring into
+WINDOWS = ((512, 0.5), (2048, 1.0), (128, 0.25))  # samples and weights of the log-spectral distances
+FLOOR = 1e-8  # of the power of a window of 2048, as in the published distance
+ERB_BANDS = 48
+PARTS = {"speech": 0.56, "singing": 0.16, "esc50": 0.12, "music": 0.16}
+
+
+@dataclass(frozen=True)
+class Objective:
+    """Weights of what is made small, and rates of learning."""
+
+    distance: float = 1.0  # log-spectral distance above the band, of log10 powers
+    bands: float = 1.0  # error of the log10 energies per band and 21 ms
+    long_term: float = 0.5  # error of the log10 energies per band over the piece
+    adversarial: float = 0.08  # of the hinge loss
+    features: float = 0.6  # of the distance of the discriminators' features
+    learning_rate: float = 1e-3
+    discriminator_rate: float = 4e-4
+
+
+def weight(row: Mapping[str, Any]) -> float:
+    """How often a row is drawn: by kind, then by the source's variety rather than its length."""
+    if row["kind"] not in PARTS or row["solid_hz"] < 13_000:
+        return 0.0
+    seconds = max(1.0, float(row["seconds"]))
+    by_source = {
+        "kathleen": 0.10 / 450,
+        "nathalie": 0.20 / 1017,
+        "ravdess": 0.06 / 600,
+        "many/full": 0.36 * seconds / 764,
+        "many/wide": 0.14 * seconds / 1160,
+        "esc50": 0.12 / 1600,
+        "music/more": 0.10 * seconds / 300,
+        "music": 0.06 * seconds / 300,
+    }
+    return by_source.get(row["source"], 0.0)
+
+
+class Draw:
+    """Makes batches: target, input, where the band ends, and up to where the target is good."""
+
+    def __init__(
+        self, bank: Bank, low_passes: LowPasses, batch: int, points: int, where: torch.device
+    ) -> None:
+        self.bank, self.low_passes, self.batch = bank, low_passes, batch
+        self.where, self.points = where, points
+        bins = torch.arange(points // 2 + 1, device=where)
+        self.octaves = torch.log2((bins * (RATE / points)).clamp_min(50.0) / 1_000)
+        mel = torch.log1p(bins * (RATE / points) / 700)
+        place = mel / mel[-1] * 9
+        self.low, self.share = place.floor().long().clamp_max(8), place - place.floor().clamp_max(8)
+
+    def __call__(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Shape: target, input (batch, points - 2 MARGIN); end of the band, solid band (batch,)."""
+        drawn = self.bank.sample(self.batch)
+        waves = drawn.waves - drawn.waves.mean(1, keepdim=True)
+        # The level of the louder half of the frames stands for that of the voice.
+        powers = waves.unfold(1, 1024, 1024).square().mean(-1)
+        active = powers.sort(1, descending=True).values[:, : powers.shape[1] // 2].mean(1, keepdim=True)
+        level = torch.pow(10.0, (-34 + 22 * self._uniform()) / 20)
+        waves = waves * (level / (active + 1e-9).sqrt()).clamp_max(300.0)
+        waves = waves / (waves.abs().amax(1, keepdim=True) / 0.98).clamp_min(1.0)
+        target = waves + self._noise(level)
+        number, end_hz = self.low_passes.sample(self.batch)
+        # A soft recording has fewer bits: down to 12 of 16.
+        step = torch.pow(2.0, -(11 + 4 * self._uniform())) * (self._uniform() < 0.3)
+        rounded = target + step * (torch.rand_like(target) - 0.5)
+        left = self.low_passes(rounded, number)
+        inside = slice(MARGIN, self.points - MARGIN)
+        return target[:, inside], left[:, inside], end_hz, drawn.solid_hz
+
+    def _noise(self, level: Tensor) -> Tensor:
+        """A floor of some tilt and shape, -85 to -32 dB under the voice; none for a fifth of the items."""
+        tilt_db = -9 + 11 * self._uniform()
+        bumps_db = 5 * torch.randn(self.batch, 10, device=self.where)
+        shape_db = torch.lerp(bumps_db[:, self.low], bumps_db[:, self.low + 1], self.share.float())
+        gain = torch.pow(10.0, (tilt_db * self.octaves + shape_db) / 20)
+        white = torch.randn(self.batch, self.points, device=self.where)
+        noise = torch.fft.irfft(torch.fft.rfft(white) * gain, self.points)
+        noise = noise / noise.square().mean(1, keepdim=True).sqrt()
+        under_db = -85 + 53 * self._uniform()
+        return noise * level * torch.pow(10.0, under_db / 20) * (self._uniform() < 0.8)
+
+    def _uniform(self) -> Tensor:
+        return torch.rand(self.batch, 1, device=self.where)
+
+
+class Spectra:
+    """What the losses compare: log powers at several resolutions and energies in bands."""
+
+    def __init__(self, length: int, where: torch.device) -> None:
+        self.length, self.where = length, where
+        self.windows = {window: torch.hann_window(window, device=where) for window, _ in WINDOWS}
+        self.windows[1024] = torch.hann_window(1024, device=where)
+        frequency = torch.arange(513, device=where) * (RATE / 1024)
+        self.band_hz = 21.4  # Glasberg and Moore: number of ERBs below a frequency
+        erb = 21.4 * torch.log10(1 + 0.00437 * frequency)
+        place = erb / erb[-1] * (ERB_BANDS - 1)
+        spread = (1 - (place - torch.arange(ERB_BANDS, device=where)[:, None]).abs()).clamp_min(0)
+        self.collect = spread
+        self.centres_hz = (spread @ frequency) / spread.sum(1)
+        self.bins = torch.arange(length // 2 + 1, device=where) * (RATE / length)
+
+    def cut(self, waves: Tensor, solid_hz: Tensor) -> Tensor:
+        """A brick wall at the end of what a recording is good for. Shape: (batch, time)."""
+        keep = ((solid_hz[:, None] - self.bins) / 100).clamp(0, 1)
+        return torch.fft.irfft(torch.fft.rfft(waves) * keep, self.length)
+
+    def power(self, waves: Tensor, window: int) -> Tensor:
+        """(batch, bins, frames)."""
+        spectrum = torch.stft(
+            waves, window, window // 4, window=self.windows[window], center=True, return_complex=True
+        )
+        return spectrum.real.square() + spectrum.imag.square()
+
+    def distance(self, made: Tensor, target: Tensor, low_hz: Tensor, high_hz: Tensor) -> Tensor:
+        """Log-spectral distance between two frequencies, averaged over the resolutions."""
+        total = made.new_zeros(())
+        for window, share in WINDOWS:
+            floor = FLOOR * window / 2048
+            ours, theirs = (torch.log10(self.power(x, window) + floor) for x in (made, target))
+            frequency = torch.arange(window // 2 + 1, device=self.where) * (RATE / window)
+            counts = _between(frequency, low_hz, high_hz)
+            squares = ((ours - theirs).square() * counts[..., None]).sum(1) / (
+                counts.sum(1, keepdim=True) + 1e-3
+            )
+            total = total + share * (squares + 1e-6).sqrt().mean()
+        return total
+
+    def energies(
+        self, made: Tensor, target: Tensor, low_hz: Tensor, high_hz: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Errors of log10 band energies: per frame, over the piece, and the latter with its sign."""
+        floor = FLOOR * 512 / 2048
+        ours, theirs = (self.collect @ self.power(x, 1024) for x in (made, target))
+        counts = _between(self.centres_hz, low_hz, high_hz)
+        total = counts.sum() + 1e-3
+        frame = (torch.log10(ours + floor) - torch.log10(theirs + floor)).abs().mean(2)
+        mean = torch.log10(ours.mean(2) + floor) - torch.log10(theirs.mean(2) + floor)
+        return (
+            (frame * counts).sum() / total,
+            (mean.abs() * counts).sum() / total,
+            (mean * counts).sum() / total,
+        )
+
+
+def _between(frequency: Tensor, low_hz: Tensor, high_hz: Tensor) -> Tensor:
+    """1 between the two, else 0. Shape: (bins,), (batch,), (batch,) -> (batch, bins)."""
+    return ((frequency >= low_hz[:, None]) & (frequency <= high_hz[:, None])).float()
+
+
+class SpectrogramDiscriminator(nn.Module):
+    """Looks at complex spectra, compressed, and at those of what was given."""
+
+    def __init__(self, window: int, width: int) -> None:
+        super().__init__()
+        self.window = window
+        self.register_buffer("hann", torch.hann_window(window) * (2 / window), persistent=False)
+        layers = [nn.Conv2d(5, width, (3, 9), padding=(1, 4))]
+        layers += [
+            nn.Conv2d(width, width, (3, 9), stride=(1, 2), dilation=(dilation, 1), padding=(dilation, 4))
+            for dilation in (1, 2, 4)
+        ]
+        layers += [nn.Conv2d(width, width, 3, padding=1), nn.Conv2d(width, 1, 3, padding=1)]
+        self.layers = nn.ModuleList([weight_norm(layer) for layer in layers])
+
+    def picture(self, waves: Tensor) -> Tensor:
+        """(batch, 3, frames, bins): compressed real and imaginary part, and the logarithm of the power."""
+        spectrum = torch.stft(
+            waves, self.window, self.window // 4, window=self.hann, center=True, return_complex=True
+        ).transpose(1, 2)
+        power = spectrum.real.square() + spectrum.imag.square() + 1e-12
+        factor = power.pow(-0.35)
+        return torch.stack(
+            (3 * spectrum.real * factor, 3 * spectrum.imag * factor, (power.log10() + 7) / 3), 1
+        )
+
+    def forward(self, waves: Tensor, given: Tensor) -> list[Tensor]:
+        """The features of each layer, the scores last. Shape: waves, given (batch, time)."""
+        with torch.autocast(waves.device.type, enabled=False):
+            seen = self.picture(given)
+            x = torch.cat((self.picture(waves), seen[:, 2:], seen[:, :1]), 1)
+            x = x.contiguous(memory_format=torch.channels_last)
+        features = []
+        for layer in self.layers[:-1]:
+            x = functional.leaky_relu(layer(x), 0.2)
+            features.append(x)
+        features.append(self.layers[-1](x))
+        return features
+
+
+class PeriodDiscriminator(nn.Module):
+    """Looks at every p-th sample of the pre-emphasised wave (Kong et al. 2020), in small."""
+
+    def __init__(self, period: int, width: int) -> None:
+        super().__init__()
+        self.period = period
+        widths = (1, width, 2 * width, 4 * width, 4 * width)
+        layers = [
+            nn.Conv2d(before, after, (5, 1), (3, 1), padding=(2, 0)) for before, after in pairwise(widths)
+        ]
+        layers.append(nn.Conv2d(widths[-1], 1, (3, 1), padding=(1, 0)))
+        self.layers = nn.ModuleList([weight_norm(layer) for layer in layers])
+
+    def forward(self, waves: Tensor, given: Tensor) -> list[Tensor]:
+        """The features of each layer, the scores last. Shape: waves, given (batch, time)."""
+        x = waves[:, 1:] - 0.97 * waves[:, :-1]
+        scale = (given[:, 1:] - 0.97 * given[:, :-1]).square().mean(1, keepdim=True)
+        x = 0.3 * x * (scale + 1e-8).rsqrt()
+        x = x[:, : x.shape[1] // self.period * self.period]
+        x = x.reshape(len(x), 1, -1, self.period).contiguous(memory_format=torch.channels_last)
+        features = []
+        for layer in self.layers[:-1]:
+            x = functional.leaky_relu(layer(x), 0.2)
+            features.append(x)
+        features.append(self.layers[-1](x))
+        return features
+
+
+class Discriminators(nn.Module):
+    """Spectrograms at three resolutions and waves at three periods."""
+
+    def __init__(self, width: int = 32) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(
+            [SpectrogramDiscriminator(window, width) for window in (512, 1024, 2048)]
+            + [PeriodDiscriminator(period, width // 2) for period in (2, 3, 5)]
+        )
+
+    def forward(self, waves: Tensor, given: Tensor) -> list[list[Tensor]]:
+        """Shape: waves, given (batch, time)."""
+        return [part(waves, given) for part in self.parts]
+
+
+def train(
+    bank: Bank,
+    folder: Path,
+    responses: Path,
+    out: Path,
+    config: ExtenderConfig,
+    *,
+    seconds: float,
+    batch: int,
+    width: int,
+    name: str,
+    noise_rounds: int = 400,
+    max_steps: int | None = None,
+    weights: Mapping[str, Tensor] | None = None,
+) -> int:
+    """Train by the clock and write the averaged weights; returns the number of steps."""
+    begin = time.monotonic()
+    where = bank.where
+    objective = Objective()
+    torch.manual_seed(0)
+    extender = Extender(config)
+    if weights is not None:
+        extender.load_state_dict(weights)
+    extender = extender.to(where)
+    if weights is None:
+        extender.noise.data.copy_(0.1 * even_noise(extender.noise.shape[0], noise_rounds, where))
+    discriminators = Discriminators(width).to(where).to(memory_format=torch.channels_last)
+    ahead = config.look_ahead * HOP + 1024 - HOP
+    length = FRAMES * HOP
+    draw = Draw(bank, LowPasses(responses, bank.length, where), batch, bank.length, where)
+    assert bank.length == length + ahead + 2 * MARGIN + (-(length + ahead + 2 * MARGIN)) % 1024
+    spectra = Spectra(length, where)
+    schedule = Schedule(where)
+    generator_step = Optimizer([extender], objective.learning_rate, schedule, betas=(0.8, 0.98))
+    discriminator_step = Optimizer(
+        [discriminators], objective.discriminator_rate, schedule, betas=(0.8, 0.98), average=None
+    )
+
+    def step() -> dict[str, Tensor]:
+        with torch.no_grad():
+            target, given, end_hz, solid_hz = draw()
+            # The detector's answer is clamped as the stream does.
+            end_hz = end_hz.clamp(1_700.0, 17_000.0)
+            offsets = (torch.rand(batch, device=where) * NOISE_FRAMES).long()
+        with precision():
+            missing = extender(given, end_hz, offsets).float()
+        made = spectra.cut((given + missing)[:, :length], solid_hz)
+        with torch.no_grad():
+            target, given = (spectra.cut(x[:, :length], solid_hz) for x in (target, given))
+        low_hz = 0.85 * end_hz
+        distance = spectra.distance(made, target, low_hz, solid_hz)
+        per_frame, long_term, bias = spectra.energies(made, target, low_hz, solid_hz)
+        total = objective.distance * distance + objective.bands * per_frame + objective.long_term * long_term
+        with precision():
+            fake = discriminators(made.detach(), given)
+            real = discriminators(target, given)
+        hinge = sum(
+            (1 - good[-1].float()).clamp_min(0).mean() + (1 + bad[-1].float()).clamp_min(0).mean()
+            for good, bad in zip(real, fake, strict=True)
+        ) / len(real)
+        discriminator_step.step(hinge)
+        for parameter in discriminators.parameters():
+            parameter.requires_grad_(False)
+        with precision():
+            fake = discriminators(made, given)
+            with torch.no_grad():
+                real = discriminators(target, given)
+        adversarial = -sum(scores[-1].float().mean() for scores in fake) / len(fake)
+        matching = sum(
+            (ours.float() - theirs.float()).abs().mean() / (theirs.float().abs().mean() + 1e-4)
+            for a, b in zip(fake, real, strict=True)
+            for ours, theirs in zip(a[:-1], b[:-1], strict=True)
+        ) / sum(len(a) - 1 for a in fake)
+        total = total + schedule.ramp * (objective.adversarial * adversarial + objective.features * matching)
+        generator_step.step(total)
+        for parameter in discriminators.parameters():
+            parameter.requires_grad_(True)
+        return {
+            "loss": total,
+            "distance": distance,
+            "bands": per_frame,
+            "long_term": long_term,
+            "bias": bias,
+            "hinge": hinge,
+            "adversarial": adversarial,
+            "matching": matching,
+        }
+
+    out.mkdir(parents=True, exist_ok=True)
+    saved = time.monotonic()
+
+    def refresh() -> None:
+        nonlocal saved
+        bank.refresh(folder)
+        if time.monotonic() - saved > 60:
+            saved = time.monotonic()
+            write(out / f"{name}.partial.safetensors", extender, generator_step)
+
+    steps = run(
+        step,
+        schedule,
+        seconds - (time.monotonic() - begin),
+        log=out / f"{name}.log",
+        refresh=refresh,
+        optimizers=[generator_step],
+        max_steps=max_steps,
+    )
+    write(out / f"{name}.safetensors", extender, generator_step)
+    card = {"config": config.as_json(), "objective": asdict(objective), "steps": steps, "batch": batch}
+    (out / f"{name}.json").write_text(json.dumps(card), encoding="utf-8")
+    return steps
+
+
+def precision() -> torch.autocast:
+    """bf16 without a cache of casts: a captured graph must cast the weights of the moment."""
+    where = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.autocast(where, torch.bfloat16, enabled=where == "cuda", cache_enabled=False)
+
+
+def write(path: Path, extender: Extender, optimizer: Optimizer) -> None:
+    """The averaged weights as float16 (the noise too)."""
+    names = [name for name, _ in extender.named_parameters()]
+    averaged = dict(zip(names, optimizer.averaged, strict=True))
+    save_file({name: value.half().cpu().contiguous() for name, value in averaged.items()}, path)
+
+
+def even_noise(length: int, rounds: int, where: torch.device) -> Tensor:
+    """As `aural.superres.train.even_noise`, on the device: noise whose spectra fluctuate little."""
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(length, generator=generator).to(where).requires_grad_()
+    adam = torch.optim.Adam([noise], 0.03)
+    for _ in range(rounds):
+        loss = noise.new_zeros(())
+        for window in (512, 1024, 2048):
+            repeated = torch.cat((noise, noise[:window])) / noise.square().mean().sqrt()
+            hann = torch.hann_window(window, device=where)
+            spectrum = torch.stft(
+                repeated, window, window // 4, window=hann, center=False, return_complex=True
+            )[2:-2]
+            power = spectrum.real.square() + spectrum.imag.square()
+            loss = loss + torch.log10(power + 1e-9 * window).std().square()
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+    return noise.detach() / noise.detach().square().mean().sqrt()
+
+
+def main() -> None:
+    """Train as the command line says."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--responses", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seconds", type=float, required=True)
+    parser.add_argument("--look-ahead", type=int, default=48)
+    parser.add_argument("--width", type=int, default=384)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--name", default="extender")
+    parser.add_argument("--bank-seconds", type=float, default=20_000)
+    parser.add_argument("--tiny", action="store_true")
+    chosen = parser.parse_args()
+    begin = time.monotonic()
+    where = prepare()
+    config = ExtenderConfig(width=chosen.width, look_ahead=chosen.look_ahead, floor=True)
+    if chosen.tiny:
+        config = ExtenderConfig(32, 2, (1, 2, 4), look_ahead=chosen.look_ahead, floor=True)
+    points = FRAMES * HOP + chosen.look_ahead * HOP + 1024 - HOP + 2 * MARGIN
+    bank = Bank(RATE, chosen.bank_seconds, points + -points % 1024, where, weight)
+    while not bank.refresh(chosen.data):
+        time.sleep(0.2)
+    print(f"{len(bank.rows)} recordings after {time.monotonic() - begin:.1f} s", flush=True)
+    steps = train(
+        bank,
+        chosen.data,
+        chosen.responses,
+        chosen.out,
+        config,
+        seconds=chosen.seconds - (time.monotonic() - begin),
+        batch=chosen.batch,
+        width=4 if chosen.tiny else 32,
+        name=chosen.name,
+        noise_rounds=20 if chosen.tiny else 300,
+    )
+    print(f"{steps} steps in {time.monotonic() - begin:.1f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,215 @@
+"""The training step on a card: captured once as a CUDA graph, replayed until the clock runs out.
+
+A step draws its batch, runs forward and backward, and updates the weights without ever waiting for the host:
+no `.item()`, no `.cpu()`, no Python branch on a tensor. Everything that changes from step to step lives in
+tensors of fixed address (`Schedule`), which the host fills between replays. On a CPU the same step runs as it
+is, so a rehearsal executes the same code.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+WARM_UP_CALLS = 3  # before capture: cuBLAS, cuFFT and the allocator set themselves up
+READ_SECONDS = 5.0  # between two readings of the logs
+
+
+def device() -> torch.device:
+    """The card, or the CPU for a rehearsal."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def prepare() -> torch.device:
+    """Set the precision that all trainings use, and return the device."""
+    torch.backends.cuda.matmul.allow_tf32 = True
+    torch.backends.cudnn.allow_tf32 = True
+    torch.backends.cudnn.benchmark = True
+    return device()
+
+
+class Schedule:
+    """What the host changes between two steps, as tensors that a captured graph reads."""
+
+    def __init__(self, where: torch.device) -> None:
+        self.rate = torch.zeros((), device=where)  # share of each learning rate, 0 to 1
+        self.ramp = torch.zeros((), device=where)  # share of the adversarial loss, 0 to 1
+        self.done = torch.zeros((), device=where)  # share of the time
+
+
+class Optimizer:
+    """AdamW whose learning rate is a tensor, with clipped gradients and a moving average of the weights."""
+
+    def __init__(
+        self,
+        modules: Iterable[nn.Module],
+        learning_rate: float,
+        schedule: Schedule,
+        *,
+        betas: tuple[float, float] = (0.8, 0.98),
+        weight_decay: float = 0.01,
+        clip: float = 1.0,
+        average: float | None = 0.998,
+    ) -> None:
+        self.parameters = [weight for module in modules for weight in module.parameters()]
+        self.schedule, self.learning_rate, self.clip = schedule, learning_rate, clip
+        where = self.parameters[0].device
+        on_card = where.type == "cuda"
+        self.rate = torch.zeros((), device=where) if on_card else torch.zeros(())
+        self.adam = torch.optim.AdamW(
+            self.parameters,
+            lr=self.rate if on_card else 0.0,
+            betas=betas,
+            weight_decay=weight_decay,
+            fused=True,
+            capturable=on_card,
+        )
+        self.average = average
+        self.averaged = [weight.detach().clone() for weight in self.parameters] if average else []
+
+    def step(self, loss: Tensor) -> None:
+        """Backward, clip, update, average."""
+        for weight in self.parameters:
+            weight.grad = None
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.parameters, self.clip, foreach=True)
+        if self.rate.device.type == "cuda":
+            self.rate.copy_(self.schedule.rate * self.learning_rate)
+        else:
+            for group in self.adam.param_groups:
+                group["lr"] = float(self.schedule.rate) * self.learning_rate
+        self.adam.step()
+        if self.average:
+            weights = [weight.detach() for weight in self.parameters]
+            torch._foreach_lerp_(self.averaged, weights, 1 - self.average)
+
+    def load_average(self) -> None:
+        """Give the modules the averaged weights; the end of a training."""
+        with torch.no_grad():
+            for weight, mean in zip(self.parameters, self.averaged, strict=True):
+                weight.copy_(mean)
+
+    def restart_average(self) -> None:
+        """Forget the average so far: the weights of the beginning are no part of it."""
+        for mean, weight in zip(self.averaged, self.parameters, strict=True):
+            mean.copy_(weight.detach())
+
+
+def run(
+    step: Callable[[], Mapping[str, Tensor]],
+    schedule: Schedule,
+    seconds: float,
+    *,
+    log: Path,
+    warm_up: int = 200,
+    hold: float = 0.45,
+    ramp: tuple[float, float] = (0.1, 0.2),
+    refresh: Callable[[], None] | None = None,
+    optimizers: Iterable[Optimizer] = (),
+    max_steps: int | None = None,
+) -> int:
+    """Repeat a step until the time is over; the learning rate falls to 0 by the clock.
+
+    Args:
+        step: one training step; what it returns is logged.
+        warm_up: steps over which the learning rate rises.
+        hold: share of the time before the learning rate falls, as a half cosine.
+        ramp: shares of the time between which the adversarial loss is faded in.
+        refresh: called at every reading of the logs, for example to add data that has arrived.
+        optimizers: whose averages begin anew at a third of the time.
+        max_steps: fewer, for tests.
+
+    Returns:
+        The number of steps.
+    """
+    where = schedule.rate.device
+    log.parent.mkdir(parents=True, exist_ok=True)
+    _set(schedule, 0.0, 0, warm_up, hold, ramp)
+    means: dict[str, Tensor] = {}
+    replay = _captured(step, means, where)
+    start = read = time.monotonic()
+    count, counted = 0, 0
+    averages_are_young = True
+    while True:
+        now = time.monotonic()
+        share = (now - start) / seconds
+        if share >= 1 or (max_steps is not None and count >= max_steps):
+            break
+        _set(schedule, share, count, warm_up, hold, ramp)
+        replay()
+        count += 1
+        if where.type == "cuda" and count % 20 == 0:
+            torch.cuda.synchronize()  # the host must not run ahead of the clock
+        if averages_are_young and share > 1 / 3:
+            averages_are_young = False
+            for optimizer in optimizers:
+                optimizer.restart_average()
+        if now - read >= READ_SECONDS:
+            figures = {key: round(float(value), 5) for key, value in means.items()}
+            line = {
+                "step": count,
+                "seconds": round(now - start, 1),
+                "steps_per_second": round((count - counted) / (now - read), 2),
+                **figures,
+            }
+            with log.open("a", encoding="utf-8") as lines:
+                lines.write(json.dumps(line) + "\n")
+            read, counted = now, count
+            if any(not math.isfinite(value) for value in figures.values()):
+                raise FloatingPointError(f"At step {count} a loss is not finite: {figures}")
+            if refresh is not None:
+                refresh()
+    return count
+
+
+def _set(
+    schedule: Schedule, share: float, count: int, warm_up: int, hold: float, ramp: tuple[float, float]
+) -> None:
+    falling = max(0.0, share - hold) / (1 - hold)
+    rising = min(1.0, (count + 1) / warm_up)
+    schedule.rate.fill_(rising * (1 + math.cos(math.pi * min(1.0, falling))) / 2)
+    begin, end = ramp
+    schedule.ramp.fill_(min(1.0, max(0.0, (share - begin) / (end - begin))))
+    schedule.done.fill_(share)
+
+
+def _captured(
+    step: Callable[[], Mapping[str, Tensor]], means: dict[str, Tensor], where: torch.device
+) -> Callable[[], None]:
+    """The step as something to be repeated; `means` gets a moving average of what it returns."""
+
+    def logged() -> None:
+        for key, value in step().items():
+            flat = value.detach().float().mean()
+            if key in means:
+                means[key].lerp_(flat, 0.05)
+            else:
+                means[key] = flat.clone()
+
+    if where.type != "cuda":
+        return logged
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(WARM_UP_CALLS):
+            logged()
+    torch.cuda.current_stream().wait_stream(side)
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    try:
+        with torch.cuda.graph(graph):
+            logged()
+    except RuntimeError:  # slower, but better than nothing
+        traceback.print_exc()
+        print("not captured: the step runs as it is", flush=True)
+        torch.cuda.synchronize()
+        return logged
+    print(f"captured; {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB", flush=True)
+    return graph.replay
