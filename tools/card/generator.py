@@ -32,9 +32,9 @@ import torchaudio.functional
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+import tools.card.optional  # noqa: F401  # before aural
 from aural.audio.spectral import DEFAULT_FRONT_END, log_mel, scale, unscale
 from aural.generation.classes import CLASSES
-from aural.generation.data import LENGTH
 from aural.generation.model import (
     BANDS,
     FRAMES,
@@ -50,6 +50,7 @@ from aural.generation.model import (
 from tools.card import loop
 from tools.card.bank import INDEX, decode
 
+LENGTH = 5 * DEFAULT_FRONT_END.rate  # samples of a clip
 CAPACITY = 1_600  # training clips of ESC-50
 PATIENCE_SECONDS = 60.0  # waiting for the second half of the clips
 BATCH = 128
@@ -59,6 +60,7 @@ SNAPSHOT_SECONDS = 60.0
 DROPPED = 0.1  # share of conditions that are replaced by the null class
 LARGEST_WEIGHT = 5.0  # of a squared error, see `errors`
 NOISE_SHIFT = 1.75  # of the timesteps: 1 is even, more prefers noise
+WARM_UP = 300  # steps
 AVERAGE_WIDTH = 0.05  # of the average of the weights, as a share of the run
 CHUNK = 50  # clips in one pass of the front end
 
@@ -388,7 +390,7 @@ def train(
 
     seconds = max(1.0, deadline - time.monotonic() - (2.0 if clips.where.type == "cuda" else 0.0))
     steps = loop.run(
-        step, schedule, seconds, log=log, warm_up=300, hold=0.4, refresh=refresh, max_steps=max_steps
+        step, schedule, seconds, log=log, warm_up=WARM_UP, hold=0.4, refresh=refresh, max_steps=max_steps
     )
     optimizer.load_average()
     denoiser.eval()
