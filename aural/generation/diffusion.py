@@ -5,9 +5,9 @@ are averaged at every step. A loop is read around its end, from another place at
 in it is an edge. Known frames replace the prediction of them: a deterministic sampler then takes them, too,
 from noise to exactly what they are.
 
-Sources: Ho and Salimans 2022 (classifier-free guidance), Kynkäänniemi et al. 2024 (guidance in a limited
-interval), Meng et al. 2022 (SDEdit: starting from a noised source), Lugmayr et al. 2022 (RePaint),
-Bar-Tal et al. 2023 (MultiDiffusion).
+Sources: Ho and Salimans 2022 (classifier-free guidance), Karras et al. 2024 (autoguidance), Kynkäänniemi
+et al. 2024 (guidance in a limited interval), Meng et al. 2022 (SDEdit: starting from a noised source),
+Lugmayr et al. 2022 (RePaint), Bar-Tal et al. 2023 (MultiDiffusion).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -67,10 +67,13 @@ class SpectrogramPipeline(DiffusionPipeline):  # type: ignore[misc]
             predictions.
         predicts: what the U-Net was trained to predict, "clean" or "noise"; the scheduler gets the clean
             spectrogram either way.
-        texture: see `aural.generation.model.Config`.
+        texture, patch_bands, patch_frames: see `aural.generation.model.Config`.
+        guide: a smaller U-Net that was trained on the same conditions, for autoguidance; `None`: guidance is
+            away from what the network predicts for any class.
     """
 
-    model_cpu_offload_seq = "conditioning->unet"
+    model_cpu_offload_seq = "conditioning->unet->guide"
+    _optional_components: ClassVar[list[str]] = ["guide"]
     _callback_tensor_inputs = ("latents", "clean")
 
     def __init__(
@@ -80,16 +83,41 @@ class SpectrogramPipeline(DiffusionPipeline):  # type: ignore[misc]
         scheduler: Scheduler,
         predicts: str = "clean",
         texture: float = Config.texture,
+        patch_bands: int = Config.patch_bands,
+        patch_frames: int = Config.patch_frames,
+        guide: UNet2DModel | None = None,
     ) -> None:
         super().__init__()
-        self.register_modules(unet=unet, conditioning=conditioning, scheduler=scheduler)
-        self.register_to_config(predicts=predicts, texture=texture)
+        self.register_modules(unet=unet, conditioning=conditioning, scheduler=scheduler, guide=guide)
+        self.register_to_config(
+            predicts=predicts, texture=texture, patch_bands=patch_bands, patch_frames=patch_frames
+        )
 
     @classmethod
-    def of(cls, denoiser: Denoiser, sampler: Sampler) -> SpectrogramPipeline:
-        """A pipeline on the parts of a denoiser, which stays as it is."""
+    def of(cls, denoiser: Denoiser, sampler: Sampler, guide: Denoiser | None = None) -> SpectrogramPipeline:
+        """A pipeline on the parts of a denoiser, which stays as it is.
+
+        Args:
+            guide: a denoiser that was trained on the conditioning of the other one; see the class.
+
+        Raises:
+            ValueError: the guide cuts other patches, predicts something else or has other conditions.
+        """
         config = denoiser.config
-        return cls(denoiser.unet, denoiser.conditioning, schedule(sampler), config.predicts, config.texture)
+        if guide is not None:
+            alike = ("predicts", "texture", "patch_bands", "patch_frames", "width")
+            if other := [name for name in alike if getattr(guide.config, name) != getattr(config, name)]:
+                raise ValueError(f"The guide does not fit the denoiser: {', '.join(other)}.")
+        return cls(
+            denoiser.unet,
+            denoiser.conditioning,
+            schedule(sampler),
+            config.predicts,
+            config.texture,
+            config.patch_bands,
+            config.patch_frames,
+            None if guide is None else guide.unet,
+        )
 
     def __call__(
         self,
@@ -210,7 +238,8 @@ class SpectrogramPipeline(DiffusionPipeline):  # type: ignore[misc]
 
         Args:
             steps: levels of noise on the way to none, at most.
-            guidance: how far beyond "any class" to go towards the condition; 1 is no guidance.
+            guidance: how far beyond "any class", or beyond the guide, to go towards the condition; 1 is no
+                guidance.
             generator: as for `__call__`; on the CPU, so that a seed gives the same noise on every device.
             num_frames: length of the spectrograms, any.
             known: frames that are to be exactly those of the source.
@@ -221,6 +250,7 @@ class SpectrogramPipeline(DiffusionPipeline):  # type: ignore[misc]
         """
         device = self._execution_device
         denoiser = self._denoiser()
+        guide = None if self.guide is None else self._denoiser(self.guide)
         # Multistep samplers keep a history, so each run has its own.
         scheduler = type(self.scheduler).from_config(self.scheduler.config)
         timesteps = _noise_levels(scheduler, steps, strength, device)
@@ -242,15 +272,21 @@ class SpectrogramPipeline(DiffusionPipeline):  # type: ignore[misc]
             with inference(device.type):
                 signal, noise = denoiser.levels(timestep[None])
                 is_guided = guidance != 1 and float(noise / signal) > GUIDED_ABOVE
+                seen = _turned(latents, turns)
+                windows = _windows(canvas, loop).to(device)
+                by_null_class = is_guided and guide is None
                 predicted = _predict(
                     denoiser,
-                    _turned(latents, turns),
+                    seen,
                     timestep,
-                    torch.stack((condition, null)) if is_guided else condition[None],
-                    _windows(canvas, loop).to(device),
+                    torch.stack((condition, null)) if by_null_class else condition[None],
+                    windows,
                 )
-                if is_guided:
+                if by_null_class:
                     predicted = torch.lerp(predicted[1:], predicted[:1], guidance)
+                elif is_guided and guide is not None:
+                    weak = _predict(guide, seen, timestep, condition[None], windows)
+                    predicted = torch.lerp(weak, predicted, guidance)
                 clean = denoiser.denormalise(_turned(predicted[0], [-turn for turn in turns])).clamp(0, 1)
                 if known is not None and source is not None:
                     clean = torch.where(known, source, clean)
@@ -262,10 +298,12 @@ class SpectrogramPipeline(DiffusionPipeline):  # type: ignore[misc]
             yield (number + 1) / len(timesteps)
         return clean[..., :num_frames]
 
-    def _denoiser(self) -> Denoiser:
-        """The denoiser that the components make."""
-        config = Config(predicts=self.config["predicts"], texture=self.config["texture"])
-        denoiser = Denoiser(config, unet=self.unet, conditioning=self.conditioning)
+    def _denoiser(self, unet: UNet2DModel | None = None) -> Denoiser:
+        """The denoiser that the components make; with another U-Net in place of the main one."""
+        unet = self.unet if unet is None else unet
+        names = ("predicts", "texture", "patch_bands", "patch_frames")
+        config = Config(**{name: self.config[name] for name in names})
+        denoiser = Denoiser(config, unet=unet, conditioning=self.conditioning)
         denoiser.alphas_cumprod = self.scheduler.alphas_cumprod.to(self._execution_device)
         return denoiser
 

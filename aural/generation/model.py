@@ -1,11 +1,13 @@
 """The class-conditional denoiser: a `UNet2DModel` that predicts the clean log-mel spectrogram.
 
-The spectrogram is cut into patches of 5 bands x 9 frames, which become the channels of a 16 x 48 picture
-("space to depth", lossless), so the convolutions see the whole clip at a cost that a laptop can pay. The
-class and the share of the clip that sounds at all are embedded and join the time embedding.
+The spectrogram is cut into patches, of 4 bands x 4 frames for example, which become the channels of a smaller
+picture (20 x 108; "space to depth", lossless), so the convolutions see the whole clip at a cost that a laptop
+can pay. The class, the share of the clip that sounds at all and the augmentation of a training clip are
+embedded and join the time embedding.
 
 Sources: Ho et al. 2020 (L-simple), Nichol and Dhariwal 2021 (cosine schedule), Ho and Salimans 2022
-(classifier-free guidance), Li and He 2025 (predicting the clean picture with large patches), Wiener 1949.
+(classifier-free guidance), Karras et al. 2022 (augmentation values as conditions), Li and He 2025 (predicting
+the clean picture with large patches), Wiener 1949.
 """
 
 from __future__ import annotations
@@ -26,13 +28,13 @@ from aural.generation.classes import CLASSES
 
 BANDS = 80
 REAL_FRAMES = 425  # 5 s at 22,050 Hz and a hop of 260
-FRAMES = 432  # what the network sees: the next multiple of FRAME_MULTIPLE
-PATCH_BANDS, PATCH_FRAMES = 5, 9
-LEVELS = 3  # of the U-Net; each but the last halves the picture
-FRAME_MULTIPLE = PATCH_FRAMES * 2 ** (LEVELS - 1)
+FRAMES = 432  # what the network sees: the next multiple of `Config.frame_multiple`, for 9 frames and for 4
 NULL_CLASS = len(CLASSES)  # for guidance: "any class"
 SILENT_BELOW = 0.1  # scaled magnitude (-92 dB) under which a frame counts as silent
 QUANTILES = 11  # of each class's active share: 0, 10, ..., 100 %
+MIN_QUANTILE = 0.2  # the least active clips of a class are not drawn: they are all but silent
+MIN_ACTIVE = 0.1  # nor any active share below half a second of 5 s
+AUGMENTATIONS = 4  # pitch shift, gain, speed, mixing: see `Conditioning`
 TRAIN_STEPS = 1000  # noise levels
 
 Sampler = Literal["dpm++", "unipc", "ddim"]
@@ -44,25 +46,43 @@ Scheduler: TypeAlias = DDIMScheduler | DPMSolverMultistepScheduler | UniPCMultis
 class Config:
     """What a `Denoiser` is built from."""
 
-    channels: tuple[int, int, int] = (96, 160, 224)  # of the U-Net's levels, fine to coarse
+    channels: tuple[int, ...] = (96, 160, 224)  # of the U-Net's levels, fine to coarse; each halves the last
     layers: int = 1  # residual blocks a level on the way down, one more on the way up
-    attention: bool = True  # at the two coarser levels and in the middle
+    attention: bool = True  # at all levels but the finest and in the middle
     normalise: bool = True  # standardise each mel band; else the network sees [0, 1]
     predicts: Literal["clean", "noise"] = "clean"
     texture: float = 0.03  # variance that no network can foresee, see `Denoiser.predict`
     dropout: float = 0.1
     groups: int = 16  # of group normalisation
+    patch_bands: int = 5  # of a patch, which becomes one place of the picture
+    patch_frames: int = 9
+    embedding: int | None = None  # width of the condition; None: four times that of the finest level
+    augmented: bool = False  # augmentation values are part of the condition
+
+    @property
+    def width(self) -> int:
+        """Values of a condition."""
+        return self.embedding or 4 * self.channels[0]
+
+    @property
+    def frame_multiple(self) -> int:
+        """Every number of frames that the network takes is a multiple of this."""
+        return int(self.patch_frames * 2 ** (len(self.channels) - 1))
 
     def as_json(self) -> dict[str, Any]:
         return {**asdict(self), "channels": list(self.channels)}
 
 
 class Conditioning(ModelMixin, ConfigMixin):  # type: ignore[misc]  # their types are unknown
-    """Class and active share -> the vector that joins the time embedding; and what is known of the data.
+    """Class, active share, augmentation -> what joins the time embedding; and the statistics of the data.
+
+    A network that is told how a training clip was augmented learns what clips sound like that were not
+    (Karras et al. 2022): all values are 0 for those, and so they are at generation. The values are the pitch
+    shift in bands / 2, the gain in dB / 6, log2 of the speed / 0.2, and 1 for two mixed clips.
 
     Shape:
         labels: (batch,) integers, `NULL_CLASS` for none; active: (batch,) in [0, 1];
-        result: (batch, width).
+        augmentation: (batch, AUGMENTATIONS), None for all 0; result: (batch, width).
     """
 
     mean: Tensor  # (bands, 1), of the scaled log-mel
@@ -70,17 +90,25 @@ class Conditioning(ModelMixin, ConfigMixin):  # type: ignore[misc]  # their type
     active_quantiles: Tensor  # (classes, QUANTILES)
 
     @register_to_config  # type: ignore[untyped-decorator]
-    def __init__(self, width: int = 384) -> None:
+    def __init__(self, width: int = 384, augmented: bool = False) -> None:
         super().__init__()
         self.classes = nn.Embedding(len(CLASSES) + 1, width)
         self.active = nn.Sequential(nn.Linear(8, width), nn.SiLU(), nn.Linear(width, width))
+        self.augmentation = (
+            nn.Sequential(nn.Linear(AUGMENTATIONS, width), nn.SiLU(), nn.Linear(width, width))
+            if augmented
+            else None
+        )
         self.register_buffer("mean", torch.zeros(BANDS, 1))
         self.register_buffer("deviation", torch.ones(BANDS, 1))
         self.register_buffer("active_quantiles", torch.ones(len(CLASSES), QUANTILES))
 
-    def forward(self, labels: Tensor, active: Tensor) -> Tensor:
+    def forward(self, labels: Tensor, active: Tensor, augmentation: Tensor | None = None) -> Tensor:
         angles = active[:, None] * math.pi * torch.arange(1, 5, device=active.device)
         share = self.active(torch.cat((angles.sin(), angles.cos()), 1).to(self.mean.dtype))
+        if self.augmentation is not None:
+            values = share.new_zeros(len(share), AUGMENTATIONS) if augmentation is None else augmentation
+            share = share + self.augmentation(values.to(share.dtype))
         known = (labels != NULL_CLASS).to(share)[:, None]
         result: Tensor = self.classes(labels) + known * share
         return result
@@ -105,7 +133,7 @@ class Denoiser(nn.Module):
         super().__init__()
         self.config = config
         self.unet: UNet2DModel = unet or _new_unet(config)
-        self.conditioning = conditioning or Conditioning(4 * config.channels[0])
+        self.conditioning = conditioning or Conditioning(config.width, config.augmented)
         betas = schedule("ddim").betas
         self.register_buffer("alphas_cumprod", torch.cumprod(1 - betas, 0), persistent=False)
 
@@ -113,8 +141,9 @@ class Denoiser(nn.Module):
         """The clean spectrogram, as far as the network can tell.
 
         Shape:
-            noisy: (batch, 80, frames), frames a multiple of FRAME_MULTIPLE; timesteps: (batch,) in
-            0 .. TRAIN_STEPS - 1; condition: (batch, width); result: (batch, 80, frames).
+            noisy: (batch, 80, frames), frames a multiple of `Config.frame_multiple`;
+            timesteps: (batch,) in 0 .. TRAIN_STEPS - 1; condition: (batch, width);
+            result: (batch, 80, frames).
         """
         predicted = self.predict(noisy, timesteps, condition)
         if self.config.predicts == "clean":
@@ -133,11 +162,12 @@ class Denoiser(nn.Module):
 
         with the variance t of that grain.
         """
-        picture = to_patches(noisy)
+        size = self.config.patch_bands, self.config.patch_frames
+        picture = to_patches(noisy, *size)
         band = torch.linspace(-1, 1, picture.shape[2], device=noisy.device, dtype=picture.dtype)
         band = band[None, None, :, None].expand(picture.shape[0], 1, -1, picture.shape[3])
         picture = torch.cat((picture, band), 1)
-        foreseen = from_patches(self.unet(picture, timesteps, class_labels=condition).sample)
+        foreseen = from_patches(self.unet(picture, timesteps, class_labels=condition).sample, *size)
         if self.config.predicts == "noise":
             return foreseen
         signal, noise = self.levels(timesteps)
@@ -145,9 +175,9 @@ class Denoiser(nn.Module):
         # At full noise the share is 0 as the square of the signal, so dividing by the signal is harmless.
         return (1 - share) * foreseen.float() + share / signal * noisy
 
-    def condition(self, labels: Tensor, active: Tensor) -> Tensor:
+    def condition(self, labels: Tensor, active: Tensor, augmentation: Tensor | None = None) -> Tensor:
         """See `Conditioning`."""
-        result: Tensor = self.conditioning(labels, active)
+        result: Tensor = self.conditioning(labels, active, augmentation)
         return result
 
     def levels(self, timesteps: Tensor) -> tuple[Tensor, Tensor]:
@@ -169,20 +199,25 @@ class Denoiser(nn.Module):
         return mel
 
     def draw_active(self, labels: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Active shares, each (batch,), as they occur in the class's training clips."""
-        place = torch.rand(len(labels), generator=generator).to(labels.device) * (QUANTILES - 1)
+        """Active shares, each (batch,), as they occur in the class's training clips, but never next to none.
+
+        The shares lie between the class's quantile of MIN_QUANTILE and its highest, and are MIN_ACTIVE at
+        least, since what the network makes of a smaller share is often silence.
+        """
+        drawn = torch.rand(len(labels), generator=generator).to(labels.device)
+        place = (MIN_QUANTILE + (1 - MIN_QUANTILE) * drawn) * (QUANTILES - 1)
         lower = place.long().clamp_max(QUANTILES - 2)
         quantiles = self.conditioning.active_quantiles[labels]
         ends = torch.gather(quantiles, 1, torch.stack((lower, lower + 1), 1))
-        return torch.lerp(ends[:, 0], ends[:, 1], (place - lower).to(ends))
+        return torch.lerp(ends[:, 0], ends[:, 1], (place - lower).to(ends)).clamp_min(MIN_ACTIVE)
 
 
 def _new_unet(config: Config) -> UNet2DModel:
-    size = PATCH_BANDS * PATCH_FRAMES
+    size = config.patch_bands * config.patch_frames
     plain, attending = ("DownBlock2D", "UpBlock2D"), ("AttnDownBlock2D", "AttnUpBlock2D")
-    kinds = [plain] + [attending if config.attention else plain] * (LEVELS - 1)
+    kinds = [plain] + [attending if config.attention else plain] * (len(config.channels) - 1)
     return UNet2DModel(
-        sample_size=(BANDS // PATCH_BANDS, FRAMES // PATCH_FRAMES),
+        sample_size=(BANDS // config.patch_bands, FRAMES // config.patch_frames),
         in_channels=size + 1,  # and the band, which a convolution cannot know
         out_channels=size,
         layers_per_block=config.layers,
@@ -194,6 +229,7 @@ def _new_unet(config: Config) -> UNet2DModel:
         norm_num_groups=config.groups,
         dropout=config.dropout,
         class_embed_type="identity",
+        time_embedding_dim=config.embedding,
     )
 
 
@@ -224,21 +260,23 @@ def schedule(sampler: Sampler) -> Scheduler:
     raise OptionError(f'There is no sampler "{sampler}": choose one of {", ".join(SAMPLERS)}.')
 
 
-def to_patches(mel: Tensor) -> Tensor:
+def to_patches(mel: Tensor, patch_bands: int, patch_frames: int) -> Tensor:
     """Patches become channels.
 
-    Shape: mel: (batch, 80, frames); result: (batch, 45, 16, frames / 9).
+    Shape:
+        mel: (batch, bands, frames);
+        result: (batch, patch_bands * patch_frames, bands / patch_bands, frames / patch_frames).
     """
     batch, bands, frames = mel.shape
-    cut = mel.reshape(batch, bands // PATCH_BANDS, PATCH_BANDS, frames // PATCH_FRAMES, PATCH_FRAMES)
+    cut = mel.reshape(batch, bands // patch_bands, patch_bands, frames // patch_frames, patch_frames)
     return cut.permute(0, 2, 4, 1, 3).flatten(1, 2)
 
 
-def from_patches(picture: Tensor) -> Tensor:
+def from_patches(picture: Tensor, patch_bands: int, patch_frames: int) -> Tensor:
     """The inverse of `to_patches`."""
     batch, _, rows, columns = picture.shape
-    cut = picture.reshape(batch, PATCH_BANDS, PATCH_FRAMES, rows, columns)
-    return cut.permute(0, 3, 1, 4, 2).reshape(batch, rows * PATCH_BANDS, columns * PATCH_FRAMES)
+    cut = picture.reshape(batch, patch_bands, patch_frames, rows, columns)
+    return cut.permute(0, 3, 1, 4, 2).reshape(batch, rows * patch_bands, columns * patch_frames)
 
 
 def active_share(mel: Tensor) -> Tensor:

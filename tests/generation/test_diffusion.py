@@ -19,6 +19,7 @@ from aural.generation.model import (
     REAL_FRAMES,
     SAMPLERS,
     TRAIN_STEPS,
+    Config,
     Denoiser,
     Sampler,
     schedule,
@@ -78,6 +79,67 @@ def test_what_the_network_predicts_is_saved_too(tmp_path: Path) -> None:
     denoiser = Denoiser(type(GENERATOR)(GENERATOR.channels, groups=8, predicts="noise")).eval()
     pipeline_of(denoiser).save_pretrained(tmp_path)
     assert SpectrogramPipeline.from_pretrained(tmp_path).config["predicts"] == "noise"
+
+
+def guide_of(denoiser: Denoiser, **changes: Any) -> Denoiser:
+    """A smaller denoiser on the same conditions."""
+    width = denoiser.config.width
+    values = {"channels": (16, 32, 32), "groups": 8, "dropout": 0.0, "embedding": width, **changes}
+    torch.manual_seed(1)
+    guide = Denoiser(Config(**values), conditioning=denoiser.conditioning)
+    return guide.eval().requires_grad_(False)
+
+
+def test_a_guide_is_what_guidance_leads_away_from(denoiser: Denoiser) -> None:
+    pipeline = SpectrogramPipeline.of(denoiser, "dpm++", guide_of(denoiser))
+    pipeline.set_progress_bar_config(disable=True)
+    plain = pipeline([3], STEPS, 1.0, generators(1)).mels
+    np.testing.assert_array_equal(plain, pipeline_of(denoiser)([3], STEPS, 1.0, generators(1)).mels)
+    by_guide = pipeline([3], STEPS, 2.0, generators(1)).mels
+    by_null_class = pipeline_of(denoiser)([3], STEPS, 2.0, generators(1)).mels
+    assert np.abs(by_guide - plain).max() > 1e-3
+    assert np.abs(by_guide - by_null_class).max() > 1e-3
+
+
+def test_a_guide_that_is_the_network_itself_changes_nothing(denoiser: Denoiser) -> None:
+    pipeline = SpectrogramPipeline.of(denoiser, "dpm++", denoiser)
+    pipeline.set_progress_bar_config(disable=True)
+    found = pipeline([3], STEPS, 3.0, generators(1)).mels
+    plain = pipeline_of(denoiser)([3], STEPS, 1.0, generators(1)).mels
+    np.testing.assert_allclose(found, plain, atol=1e-4)
+
+
+def test_a_guide_is_saved_and_loaded_too(denoiser: Denoiser, tmp_path: Path) -> None:
+    pipeline = SpectrogramPipeline.of(denoiser, "dpm++", guide_of(denoiser))
+    pipeline.save_pretrained(tmp_path)
+    loaded = SpectrogramPipeline.from_pretrained(tmp_path)
+    assert loaded.guide is not None
+    for one in (pipeline, loaded):
+        one.set_progress_bar_config(disable=True)
+    before, after = (one([3], STEPS, 2.0, generators(1)).mels for one in (pipeline, loaded))
+    np.testing.assert_array_equal(before, after)
+
+
+def test_a_guide_that_does_not_fit(denoiser: Denoiser) -> None:
+    with pytest.raises(ValueError, match="patch_frames"):
+        SpectrogramPipeline.of(denoiser, "dpm++", guide_of(denoiser, patch_frames=3))
+
+
+def test_patches_are_saved_too(tmp_path: Path) -> None:
+    fine = Config(channels=(16, 32, 32), groups=8, patch_bands=4, patch_frames=4, augmented=True)
+    pipeline = pipeline_of(Denoiser(fine).eval().requires_grad_(False))
+    pipeline.save_pretrained(tmp_path)
+    loaded = pipeline_of_saved(tmp_path)
+    before, after = (one([3], STEPS, 2.0, generators(1)).mels for one in (pipeline, loaded))
+    assert before.shape == (1, 80, REAL_FRAMES)
+    np.testing.assert_array_equal(before, after)
+
+
+def pipeline_of_saved(folder: Path) -> SpectrogramPipeline:
+    pipeline = SpectrogramPipeline.from_pretrained(folder)
+    pipeline.set_progress_bar_config(disable=True)
+    assert isinstance(pipeline, SpectrogramPipeline)
+    return pipeline
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)

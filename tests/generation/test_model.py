@@ -1,12 +1,15 @@
 """The denoiser: lossless patches, noise levels, conditions."""
 
+import json
+
 import pytest
 import torch
 
 from aural.errors import OptionError
 from aural.generation.model import (
-    FRAME_MULTIPLE,
+    AUGMENTATIONS,
     FRAMES,
+    MIN_ACTIVE,
     NULL_CLASS,
     QUANTILES,
     SAMPLERS,
@@ -22,6 +25,7 @@ from aural.generation.model import (
 )
 
 TINY = Config(channels=(16, 32, 32))
+FINE = Config(channels=(16, 32), patch_bands=4, patch_frames=4, embedding=48, augmented=True)
 
 
 @pytest.fixture(scope="module")
@@ -30,16 +34,25 @@ def denoiser() -> Denoiser:
     return Denoiser(TINY).eval()
 
 
-def test_patches_lose_nothing_and_keep_neighbours_together() -> None:
+@pytest.mark.parametrize(("bands", "frames", "shape"), [(5, 9, (45, 16, 48)), (4, 4, (16, 20, 108))])
+def test_patches_lose_nothing_and_keep_neighbours_together(
+    bands: int, frames: int, shape: tuple[int, int, int]
+) -> None:
     mel = torch.randn(2, 80, FRAMES)
-    picture = to_patches(mel)
-    assert picture.shape == (2, 45, 16, 48)
-    assert torch.equal(from_patches(picture), mel)
-    assert torch.equal(picture[1, :, 3, 7], mel[1, 15:20, 63:72].flatten())
+    picture = to_patches(mel, bands, frames)
+    assert picture.shape == (2, *shape)
+    assert torch.equal(from_patches(picture, bands, frames), mel)
+    patch = mel[1, 3 * bands : 4 * bands, 7 * frames : 8 * frames]
+    assert torch.equal(picture[1, :, 3, 7], patch.flatten())
 
 
-def test_any_multiple_of_36_frames_goes_in_and_comes_out(denoiser: Denoiser) -> None:
-    for frames in (FRAME_MULTIPLE, FRAMES, FRAMES + FRAME_MULTIPLE):
+@pytest.mark.parametrize("config", [TINY, FINE])
+def test_any_multiple_of_frames_goes_in_and_comes_out(config: Config) -> None:
+    torch.manual_seed(0)
+    denoiser = Denoiser(config).eval()
+    multiple = config.frame_multiple
+    assert FRAMES % multiple == 0
+    for frames in (multiple, FRAMES, FRAMES + multiple):
         condition = denoiser.condition(torch.tensor([3]), torch.ones(1))
         with torch.no_grad():
             clean = denoiser(torch.randn(1, 80, frames), torch.tensor([500]), condition)
@@ -101,9 +114,31 @@ def test_a_denoiser_that_predicts_noise_returns_the_clean_spectrogram() -> None:
     torch.testing.assert_close(found, clean, atol=1e-4, rtol=0)
 
 
-def test_the_config_survives_json() -> None:
-    rebuilt = build(TINY.as_json())
+@pytest.mark.parametrize("config", [TINY, FINE])
+def test_the_config_survives_json(config: Config) -> None:
+    rebuilt = build(json.loads(json.dumps(config.as_json())))
+    assert rebuilt.config == config
+
+
+def test_a_config_of_before_patches_could_be_chosen_gives_the_model_of_then() -> None:
+    old = {"channels": [16, 32, 32], "layers": 1, "attention": True, "normalise": True, "predicts": "clean",
+           "texture": 0.03, "dropout": 0.1, "groups": 16}  # fmt: skip
+    rebuilt = build(old)
     assert rebuilt.config == TINY
+    assert not any("augmentation" in name for name in rebuilt.state_dict())
+
+
+def test_augmentation_is_part_of_the_condition_and_none_means_zero() -> None:
+    denoiser = Denoiser(FINE).eval()
+    labels, active = torch.tensor([3, NULL_CLASS]), torch.ones(2)
+    with torch.no_grad():
+        plain = denoiser.condition(labels, active)
+        zero = denoiser.condition(labels, active, torch.zeros(2, AUGMENTATIONS))
+        shifted = denoiser.condition(labels, active, torch.ones(2, AUGMENTATIONS))
+    assert plain.shape == (2, 48)
+    assert torch.equal(plain, zero)
+    assert not torch.allclose(plain[0], shifted[0])
+    assert torch.equal(plain[1], shifted[1])  # nothing is known where no class is
 
 
 def test_active_shares() -> None:
@@ -117,4 +152,11 @@ def test_active_shares_are_drawn_from_the_class() -> None:
     denoiser = Denoiser(TINY)
     denoiser.conditioning.active_quantiles[4] = torch.linspace(0.2, 0.4, QUANTILES)
     drawn = denoiser.draw_active(torch.full((500,), 4), torch.Generator().manual_seed(0))
-    assert 0.2 <= drawn.min() < 0.22 and 0.38 < drawn.max() <= 0.4
+    # From the 20 % quantile on.
+    assert 0.24 <= drawn.min() < 0.26 and 0.38 < drawn.max() <= 0.4
+
+
+def test_no_active_share_is_drawn_that_would_be_silence() -> None:
+    denoiser = Denoiser(TINY)
+    denoiser.conditioning.active_quantiles[4] = torch.linspace(0.0, 0.02, QUANTILES)
+    assert denoiser.draw_active(torch.full((50,), 4)).min() == pytest.approx(MIN_ACTIVE)
