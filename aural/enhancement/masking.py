@@ -148,7 +148,9 @@ class MaskingDenoiser(nn.Module):
             gain = LARGEST_GAIN * torch.sigmoid(10 * gains[:, 0] - math.log(LARGEST_GAIN - 1))
             noise_gain = torch.sigmoid(10 * gains[:, 1] - 2)
             synthesis = self.get_buffer("synthesis")
-            real, imaginary = torch.tanh(filters).unflatten(1, (2, len(TAPS))).unbind(1)
+            real, imaginary = (
+                torch.tanh(filters).reshape(len(gains), 2, len(TAPS), LOW_BINS, frames).unbind(1)
+            )
             return BandMasks(
                 taps=torch.complex(real, imaginary),
                 gain=synthesis @ gain,

@@ -170,7 +170,7 @@ def mix(sources: Sources, odds: Odds = Odds(), generator: torch.Generator | None
 
 def active_rms(samples: Tensor) -> Tensor:
     """`level.active_rms` of each row. Shape: (batch, time), time a multiple of 768 -> (batch,)."""
-    powers = samples.unflatten(-1, (-1, BLOCK)).square().mean(-1)
+    powers = samples.reshape(len(samples), -1, BLOCK).square().mean(-1)
     count = powers.shape[-1]
     ordered = powers.sort(-1).values
     silent = (powers <= 0).sum(-1, keepdim=True)
@@ -179,7 +179,8 @@ def active_rms(samples: Tensor) -> Tensor:
     above = (below + 1).clamp_max(count - 1)
     loud = torch.lerp(ordered.gather(-1, below), ordered.gather(-1, above), (place - below).to(powers))
     active = ((powers >= loud * 10 ** (-ACTIVE_RANGE_DB / 10)) & (powers > 0)).to(powers)
-    return ((powers * active).sum(-1) / active.sum(-1).clamp_min(1)).sqrt()
+    result: Tensor = ((powers * active).sum(-1) / active.sum(-1).clamp_min(1)).sqrt()
+    return result
 
 
 def resampled(samples: Tensor, speed: Tensor, length: int) -> Tensor:
@@ -230,7 +231,8 @@ def minimum_phase(level_db: Tensor) -> Tensor:
     folded = cepstrum.clone()
     folded[:, 1 : CURVE // 2] *= 2
     folded[:, CURVE // 2 + 1 :] = 0
-    return torch.fft.irfft(torch.fft.rfft(folded, CURVE).exp(), CURVE)
+    result: Tensor = torch.fft.irfft(torch.fft.rfft(folded, CURVE).exp(), CURVE)
+    return result
 
 
 def coded(samples: Tensor, drawn: Tensor, chance: _Chance) -> Tensor:
@@ -326,7 +328,8 @@ def _microphones(measured: Tensor, coded: Tensor, odds: Odds, chance: _Chance) -
     low_pass_db = -10 * (1 + (hz / high).pow(2 * steep).clamp_max(1e8)).log10()
     passes = torch.maximum(chance.happens(odds.low_pass * odds.microphone, batch), coded)[:, None]
     curve = (curve + low_pass_db * passes).clamp(-65, 20)
-    return torch.fft.rfft(minimum_phase(curve), CONVOLUTION)
+    result: Tensor = torch.fft.rfft(minimum_phase(curve), CONVOLUTION)
+    return result
 
 
 def _noises(recorded: Tensor, voices: Tensor, odds: Odds, chance: _Chance) -> Tensor:
@@ -368,7 +371,8 @@ def _coloured(batch: int, length: int, chance: _Chance) -> Tensor:
     depth = chance.uniform(batch, 1, 1, low=0.0, high=10.0) * chance.happens(0.6, batch, 1, 1)
     swell = functional.interpolate(walk * depth, size=length, mode="linear", align_corners=True)[:, 0]
     noise = noise * 10 ** (swell / 20)
-    return noise / (_power(noise) + LEAST_POWER).sqrt()
+    level: Tensor = noise / (_power(noise) + LEAST_POWER).sqrt()
+    return level
 
 
 def _hum(batch: int, length: int, chance: _Chance) -> Tensor:
@@ -403,7 +407,8 @@ def _clipped(samples: Tensor, chance: _Chance) -> Tensor:
 
 def _convolved(spectrum: Tensor) -> Tensor:
     """Back to samples, without the lead."""
-    return torch.fft.irfft(spectrum, CONVOLUTION)[:, LEAD:SOURCE_LENGTH]
+    result: Tensor = torch.fft.irfft(spectrum, CONVOLUTION)[:, LEAD:SOURCE_LENGTH]
+    return result
 
 
 def _power(samples: Tensor) -> Tensor:
@@ -414,7 +419,8 @@ def _framed(samples: Tensor, size: int, hop: int) -> Tensor:
     """Spectra of frames under the root of a Hann window, (batch, frames, bins)."""
     padded = functional.pad(samples, (size - hop, size))
     frames = padded.unfold(-1, size, hop) * _root_hann(size, samples.device)
-    return torch.fft.rfft(frames)
+    result: Tensor = torch.fft.rfft(frames)
+    return result
 
 
 def _overlapped(spectra: Tensor, hop: int, length: int) -> Tensor:
