@@ -41,12 +41,12 @@ DRY_RT60_SECONDS = 1.0  # what echoes longer is drawn a third as often
 
 # How often a source is drawn, and by about how many rows that is shared.
 VOICES = {
-    "many/full": (0.24, 24),
-    "many/wide": (0.20, 33),
-    "many/low": (0.12, 33),
-    "kathleen": (0.12, 900),
-    "nathalie": (0.12, 1017),
-    "ravdess": (0.15, 600),
+    "many/full": (0.26, 37),
+    "many/wide": (0.20, 35),
+    "many/low": (0.12, 35),
+    "kathleen": (0.12, 450),
+    "nathalie": (0.12, 945),
+    "ravdess": (0.13, 540),
 }
 MUSIC = (0.05, 20)
 # Of ESC-50: laughter and a crying baby are voices too; crowds of machines are what recordings are full of.
