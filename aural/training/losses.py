@@ -74,13 +74,25 @@ def energy_distance(
     return attraction, attraction - repulsion / 2 * spectral_distance(first, second)
 
 
-def disturbance(estimate: Tensor, clean: Tensor, rate: int) -> Tensor:
+def disturbance(
+    estimate: Tensor,
+    clean: Tensor,
+    rate: int,
+    *,
+    colouration_db: float = 20.0,
+    drift: tuple[float, float] = (3e-4, 5.0),
+) -> Tensor:
     """What an ear minds in an estimate of speech, after ITU-T P.862 (PESQ), but differentiable.
 
     Bark-band powers become loudness by Zwicker's law. What differs, beyond a quarter of the softer one, which
     masks it, is summed over the bands; what was added counts more than what was taken away. The worst frames
     of each third of a second count most. A lasting colouration and slow changes of gain are forgiven as far
     as P.862 does, and so is the level. Time alignment is left out: estimate and clean are aligned here.
+
+    Args:
+        colouration_db: how much louder or softer a band may be for good; P.862 forgives 20 dB, and a network
+            that learns by it then darkens voices.
+        drift: least and largest gain by which the estimate is brought to the clean one's slow changes.
 
     Shape:
         estimate, clean: (batch, bins, frames), power of frames of about 32 ms, 16 ms apart, from 0 Hz to half
@@ -93,14 +105,15 @@ def disturbance(estimate: Tensor, clean: Tensor, rate: int) -> Tensor:
     active = (voice > 1e-3 * voice.amax(-1, keepdim=True)).to(clean)[:, None]
     wanted = bands @ (clean * _to_speech_power(voice))
     given = bands @ (estimate * _to_speech_power(estimate[:, first:last].sum(1)))
-    # The ear gets used to a frequency response: the clean one is given that of the estimate, within 20 dB.
+    # The ear gets used to a frequency response: the clean one is given that of the estimate, within limits.
     response = ((given * active).sum(-1) + 1e3) / ((wanted * active).sum(-1) + 1e3)
-    wanted = wanted * response.detach().clamp(0.01, 100.0)[..., None]
+    most = 10 ** (colouration_db / 10)
+    wanted = wanted * response.detach().clamp(1 / most, most)[..., None]
     # And to a gain that drifts: the estimate follows the clean one's audible power, smoothed over frames.
     gains = (_audible(wanted, threshold) + 5e3) / (_audible(given, threshold) + 5e3)
     decay = (0.8 * 0.2 ** torch.arange(12.0, device=gains.device)).flip(0)
     gains = functional.pad(gains.detach()[:, None], (len(decay) - 1, 0), value=1.0)
-    given = given * functional.conv1d(gains, decay[None, None]).clamp(3e-4, 5.0)
+    given = given * functional.conv1d(gains, decay[None, None]).clamp(*drift)
     loud_given, loud_wanted = (_loudness(power, threshold, exponents) for power in (given, wanted))
     difference = loud_given - loud_wanted
     heard = (difference.abs() - 0.25 * torch.minimum(loud_given, loud_wanted)).clamp_min(0) * widths

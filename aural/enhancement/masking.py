@@ -1,0 +1,271 @@
+"""Stage 1 of enhancement without recurrence: a convolutional U-Net that masks a spectrum with 75 % overlap.
+
+    spectrum ──> 192 bands ──> U-Net over frequency, half as many ──> gain a band ────────────> × spectrum
+                               frames in its depths, dilated in time └> filter of a low bin ──> + filtered
+
+Windows of 32 ms are 8 ms apart, so that errors of the mask that are random average out, and every second
+frame is one of `features.FRONT_END`: what is made for those frames fits. Each of the 160 bins below 5 kHz has
+a gain of its own and 5 complex taps over neighbouring frames, which take out late room and noise between
+harmonics; 32 bands after Moore and Glasberg above have a gain alone. No output is stronger than the recording
+by more than 3.5 dB in a bin but for what the taps add.
+
+Sources: Valin 2018 (gains a band), Schröter et al. 2022 (filtering of the low bins), Ronneberger et al. 2015
+(U-Net), Shi et al. 2016 (sub-pixel upsampling), Lea et al. 2017 (dilated convolutions in time), Glasberg and
+Moore 1990 (ERB scale).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from aural.audio.spectral import FrontEnd
+from aural.enhancement.features import RATE
+
+MASK_FRONT_END = FrontEnd(rate=RATE, window=1536, hop=384, fft=1536)
+LOW_BINS = 160  # below 5 kHz each bin is its own band
+HIGH_BANDS = 32
+BANDS = LOW_BINS + HIGH_BANDS
+TAPS = (-4, -2, -1, 0, 1)  # frames of 8 ms, relative to the one that is filtered
+LARGEST_GAIN = 1.5
+DILATIONS = (1, 2, 4, 8, 16)  # of the blocks in the depths, in frames of 16 ms; then from the first again
+LEAST_POWER = 1e-10  # -100 dB
+
+
+@dataclass(frozen=True)
+class MaskingConfig:
+    """The size of the network."""
+
+    widths: tuple[int, int, int, int] = (32, 64, 96, 192)  # channels at 96, 48, 24 and 12 steps of frequency
+    blocks: int = 6  # residual blocks in the depths
+
+    def as_json(self) -> dict[str, Any]:
+        """What `build_masking` takes; `design` tells it from the recurrent denoiser."""
+        return {**asdict(self), "widths": list(self.widths), "design": "convolutional"}
+
+
+@dataclass(frozen=True)
+class BandMasks:
+    """What the network makes of a mixture, to be applied to each of its channels alike."""
+
+    taps: Tensor  # (batch, TAPS, LOW_BINS, frames), complex: filters whose output is added
+    gain: Tensor  # (batch, bins, frames), 0 to LARGEST_GAIN
+    noise_gain: Tensor  # (batch, bins, frames), what of the mixture is background, 0 to 1
+
+    def apply(self, spectrum: Tensor) -> Tensor:
+        """The speech in a spectrum (channels or batch, bins, frames), complex; one mask for all channels."""
+        low = spectrum[:, :LOW_BINS]
+        first, last = -TAPS[0], TAPS[-1]
+        padded = functional.pad(low, (first, last))
+        frames = spectrum.shape[-1]
+        filtered = self.gain[:, :LOW_BINS] * low
+        for number, offset in enumerate(TAPS):
+            start = first + offset
+            filtered = filtered + self.taps[:, number] * padded[..., start : start + frames]
+        return torch.cat((filtered, self.gain[:, LOW_BINS:] * spectrum[:, LOW_BINS:]), dim=1)
+
+    def background(self, spectrum: Tensor) -> Tensor:
+        """The background in a spectrum, likewise: what is neither voice nor its room."""
+        return self.noise_gain * spectrum
+
+
+class MaskingDenoiser(nn.Module):
+    """Noise, late room, clipping and a codec's noise out; microphone, gain and first reflections stay."""
+
+    def __init__(self, config: MaskingConfig = MaskingConfig()) -> None:
+        super().__init__()
+        first, second, third, fourth = config.widths
+        self.config = config
+        self.front_end = MASK_FRONT_END
+        triangles = _triangles()
+        self.register_buffer("analysis", triangles / triangles.sum(1, keepdim=True), persistent=False)
+        self.register_buffer("synthesis", triangles.T.contiguous(), persistent=False)
+        self.register_buffer("place", torch.linspace(-1, 1, BANDS)[:, None], persistent=False)
+        self.entry = _Convolution(4, first, (5, 3), (2, 1))
+        self.down = nn.ModuleList(
+            [
+                _Convolution(first, second, (3, 3), (2, 1)),
+                _Convolution(second, third, (3, 3), (2, 2)),
+                _Convolution(third, fourth, (3, 3), (2, 1)),
+            ]
+        )
+        self.blocks = nn.Sequential(
+            *(_Block(fourth, DILATIONS[number % len(DILATIONS)]) for number in range(config.blocks))
+        )
+        self.up = nn.ModuleList(
+            [
+                _Upwards(fourth, third, third, 1),
+                _Upwards(third, second, second, 2),
+                _Upwards(second, first, first, 1),
+            ]
+        )
+        self.exit = _Upwards(first, 0, first, 1)
+        self.gains = nn.Conv2d(first, 2, (3, 1), padding=(1, 0))
+        self.filters = nn.Conv2d(first, 2 * len(TAPS), (3, 3), padding=1)
+        for head in (self.gains, self.filters):
+            assert head.bias is not None
+            nn.init.normal_(head.weight, std=1e-2)
+            nn.init.zeros_(head.bias)
+
+    def forward(self, spectrum: Tensor) -> BandMasks:
+        """The masks of a mixture whose voice is at `level.ACTIVE_RMS`.
+
+        Shape:
+            spectrum: (batch, bins, frames) under MASK_FRONT_END, complex.
+        """
+        frames = spectrum.shape[-1]
+        with torch.autocast(spectrum.device.type, enabled=False):
+            power = spectrum.real.square() + spectrum.imag.square()
+            bands = torch.log10(self.get_buffer("analysis") @ power + LEAST_POWER) / 2 + 3
+            low = spectrum[:, :LOW_BINS]
+            squeeze = (power[:, :LOW_BINS] + 1e-8).pow(-0.35)
+            real, imaginary = (
+                functional.pad(part * squeeze, (0, 0, 0, HIGH_BANDS)) for part in (low.real, low.imag)
+            )
+            place = self.get_buffer("place").expand_as(bands)
+            x = torch.stack((bands, 3 * real, 3 * imaginary, place), 1)
+            # The depths have half as many frames.
+            x = functional.pad(x, (0, frames % 2)).contiguous(memory_format=torch.channels_last)
+        x = self.entry(x)
+        skips = []
+        for layer in self.down:
+            skips.append(x)
+            x = layer(x)
+        x = self.blocks(x)
+        for layer, skip in zip(self.up, reversed(skips), strict=True):
+            x = layer(x, skip)
+        x = self.exit(x, None)[..., :frames]
+        gains, filters = self.gains(x), self.filters(x[:, :, :LOW_BINS])
+        with torch.autocast(spectrum.device.type, enabled=False):
+            gains, filters = gains.float(), filters.float()
+            # Where the heads say 0 the gain is 1 and the filter adds nothing.
+            gain = LARGEST_GAIN * torch.sigmoid(10 * gains[:, 0] - math.log(LARGEST_GAIN - 1))
+            noise_gain = torch.sigmoid(10 * gains[:, 1] - 2)
+            synthesis = self.get_buffer("synthesis")
+            real, imaginary = (
+                torch.tanh(filters).reshape(len(gains), 2, len(TAPS), LOW_BINS, frames).unbind(1)
+            )
+            return BandMasks(
+                taps=torch.complex(real, imaginary),
+                gain=synthesis @ gain,
+                noise_gain=synthesis @ noise_gain,
+            )
+
+
+def overlapped(spectrum: Tensor, length: int, front_end: FrontEnd = MASK_FRONT_END) -> Tensor:
+    """`spectral.istft` for a window that is a multiple of the hop, without its look at Σw² on the host.
+
+    That look would end the capture of a training step.
+
+    Shape:
+        spectrum: (batch, bins, frames), complex; result: (batch, length).
+    """
+    hop, size = front_end.hop, front_end.window
+    window = torch.hann_window(size, device=spectrum.device)
+    window = window * (2 / window.sum())
+    frames = torch.fft.irfft(spectrum.transpose(1, 2), size) * window
+    count = frames.shape[1]
+    squares = window.square().expand(1, count, size)
+    samples, weights = (_added(x, hop) for x in (frames, squares))
+    begin = size // 2
+    return (samples / weights.clamp_min(1e-11))[:, begin : begin + length]
+
+
+def _added(frames: Tensor, hop: int) -> Tensor:
+    """Frames (batch, count, size) one hop after the other, added up: (batch, time)."""
+    batch, count, size = frames.shape
+    parts = size // hop
+    blocks = frames.reshape(batch, count, parts, hop)
+    padded = [functional.pad(blocks[:, :, part], (0, 0, part, parts - 1 - part)) for part in range(parts)]
+    return torch.stack(padded).sum(0).reshape(batch, -1)
+
+
+def build_masking(config: Mapping[str, Any]) -> MaskingDenoiser:
+    """The network that a checkpoint's config describes."""
+    widths = tuple(config["widths"])
+    return MaskingDenoiser(MaskingConfig(widths=widths, blocks=config["blocks"]))
+
+
+class _Convolution(nn.Module):
+    """Convolution over (frequency, time), normalised, SiLU."""
+
+    def __init__(
+        self,
+        before: int,
+        after: int,
+        kernel: tuple[int, int],
+        stride: tuple[int, int] = (1, 1),
+        dilation: int = 1,
+    ) -> None:
+        super().__init__()
+        padding = (kernel[0] // 2, kernel[1] // 2 * dilation)
+        self.convolution = nn.Conv2d(before, after, kernel, stride, padding, (1, dilation), bias=False)
+        self.normalise = nn.BatchNorm2d(after)
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = functional.silu(self.normalise(self.convolution(x)))
+        return result
+
+
+class _Block(nn.Module):
+    """Along frequency, then along time; added to what came in."""
+
+    def __init__(self, width: int, dilation: int = 1) -> None:
+        super().__init__()
+        self.across = _Convolution(width, width, (3, 1))
+        self.along = nn.Conv2d(
+            width, width, (1, 3), padding=(0, dilation), dilation=(1, dilation), bias=False
+        )
+        self.normalise = nn.BatchNorm2d(width)
+        nn.init.constant_(self.normalise.weight, 0.3)  # at first little is added
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = functional.silu(x + self.normalise(self.along(self.across(x))))
+        return result
+
+
+class _Upwards(nn.Module):
+    """Twice as fine in frequency, and in time if so said; joined with what the way down had there."""
+
+    def __init__(self, before: int, skipped: int, after: int, times: int) -> None:
+        super().__init__()
+        self.after, self.times = after, times
+        self.convolution = nn.Conv2d(before, 2 * times * after, 1)
+        self.skip = nn.Conv2d(skipped, after, 1, bias=False) if skipped else None
+        self.normalise = nn.BatchNorm2d(after)
+        self.block = _Block(after) if skipped else None
+
+    def forward(self, x: Tensor, skipped: Tensor | None) -> Tensor:
+        batch, _, frequencies, frames = x.shape
+        y = self.convolution(x).reshape(batch, self.after, 2, self.times, frequencies, frames)
+        y = y.permute(0, 1, 4, 2, 5, 3).reshape(batch, self.after, 2 * frequencies, self.times * frames)
+        y = y.contiguous(memory_format=torch.channels_last)
+        if self.skip is not None:
+            y = y + self.skip(skipped)
+        result: Tensor = functional.silu(self.normalise(y))
+        return result if self.block is None else self.block(result)
+
+
+def _triangles() -> Tensor:
+    """(BANDS, bins): the low bins as they are, triangles on the ERB scale above; columns add up to 1."""
+    front_end = MASK_FRONT_END
+    bin_hz = front_end.rate / front_end.fft
+    edge, top = (21.4 * math.log10(1 + 0.00437 * hz) for hz in ((LOW_BINS - 1) * bin_hz, front_end.rate / 2))
+    centres = (10 ** (torch.linspace(edge, top, HIGH_BANDS + 1, dtype=torch.float64) / 21.4) - 1) / 0.00437
+    frequencies = torch.arange(front_end.bins, dtype=torch.float64) * bin_hz
+    rising = (frequencies - centres[:-1, None]) / (centres[1:] - centres[:-1])[:, None]
+    falling = torch.ones_like(rising)
+    falling[:-1] = (centres[2:, None] - frequencies) / (centres[2:] - centres[1:-1])[:, None]
+    weights = torch.zeros(BANDS, front_end.bins, dtype=torch.float64)
+    weights[LOW_BINS:] = torch.minimum(rising, falling).clamp(0, 1)
+    weights[:, :LOW_BINS] = 0
+    weights[:LOW_BINS, :LOW_BINS] = torch.eye(LOW_BINS)
+    # The first triangle starts at full weight, where the bins of their own end.
+    weights[LOW_BINS:] /= weights[LOW_BINS:].sum(0).clamp_min(1e-9)
+    return weights.float()

@@ -1,0 +1,117 @@
+"""The training of stage 1 that is made for a card, rehearsed on the CPU."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from safetensors.torch import load_file
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from aural.enhancement.masking import MaskingConfig, build_masking
+from aural.enhancement.mixing import LENGTH
+from tools.card import denoiser
+
+WAITS = ("aten._local_scalar_dense", "aten.nonzero", "aten.masked_select", "aten.multinomial", "aten.equal")
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+class Watched(TorchDispatchMode):
+    """Raises where an operation would make the host wait for a card."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if str(func).startswith(WAITS):
+            raise AssertionError(f"{func} waits for the device")
+        if str(func).startswith("aten.index.Tensor"):
+            assert all(index is None or index.dtype != torch.bool for index in args[1])
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.fixture
+def part(tmp_path: Path) -> Path:
+    """A folder with one small part: voices, noises, a room and a microphone."""
+    generator = np.random.default_rng(0)
+    folder = tmp_path / "data" / "part1"
+    folder.mkdir(parents=True)
+    time = np.arange(3 * 48_000) / 48_000
+    buzz = sum(np.sin(2 * np.pi * 150 * n * time) / n for n in range(1, 30))
+    voice = buzz * np.exp(2 * np.sin(2 * np.pi * 3 * time)) * 0.02
+    decay = np.exp(-np.arange(24_000) / 4_000)
+    room = np.pad(decay * generator.standard_normal(24_000) * 0.05, (48, 0))
+    room[48] = 0.99
+    waves = {
+        "voice.flac": ("speech", voice),
+        "song.flac": ("singing", np.roll(voice, 9_999)),
+        "piece.flac": ("music", voice[::-1]),
+        "hiss.flac": ("noise", 0.1 * generator.standard_normal(len(time))),
+        "room.flac": ("room", room),
+        "device.flac": ("device", np.pad([0.9, -0.3, 0.1], (48, 2_000))),
+    }
+    rows = []
+    for name, (kind, wave) in waves.items():
+        soundfile.write(folder / name, wave.clip(-1, 1).astype(np.float32), 48_000)
+        row = {"file": name, "kind": kind, "source": "many/full", "speaker": "someone", "solid_hz": 16_000.0}
+        rows.append({**row, "label": -1, "seconds": len(wave) / 48_000, "meta": {}})
+    (folder / "index.json").write_text(json.dumps(rows))
+    (folder / "complete").touch()
+    return folder.parent
+
+
+def make(folder: Path) -> denoiser.Training:
+    where = torch.device("cpu")
+    torch.manual_seed(0)
+    data = denoiser.Data(folder, where, (12.0, 6.0))
+    assert data.refresh()
+    return denoiser.Training(data, MaskingConfig((4, 6, 8, 8), 1), 3, where)
+
+
+def test_a_step_never_waits_for_the_device(part: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    training = make(part)
+    training.step()  # fills the caches of constants
+    # On the CPU the learning rate is read by the host.
+    monkeypatch.setattr(training.optimizer, "step", lambda loss: loss.backward())
+    with Watched():
+        logs = training.step()
+    assert all(torch.isfinite(value) for value in logs.values())
+
+
+def test_the_same_seed_draws_the_same_mixtures(part: Path) -> None:
+    first, second = (make(part).data.draw(2) for _ in range(2))
+    assert first.recording.shape == (2, LENGTH)
+    assert torch.equal(first.recording, second.recording)
+
+
+def test_music_comes_through_as_it_is(part: Path) -> None:
+    data = make(part).data
+    data.is_music.fill_(1)
+    mixture = data.draw(3)
+    torch.testing.assert_close(mixture.recording, mixture.speech)
+
+
+def test_the_program_writes_weights_that_load(
+    part: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    monkeypatch.setattr(denoiser, "TINY", MaskingConfig((4, 6, 8, 8), 1))
+    arguments = ["--data", part, "--out", out, "--seconds", "6", "--batch", "2", "--tiny", "--cpu"]
+    monkeypatch.setattr(sys, "argv", ["denoiser", *map(str, arguments)])
+    denoiser.main()
+    summary = json.loads((out / "denoiser.json").read_text())
+    assert summary["steps"] > 0
+    model = build_masking(summary["config"])
+    weights = load_file(out / "denoiser.safetensors")
+    model.load_state_dict({key: value.float() for key, value in weights.items()})

