@@ -32,7 +32,6 @@ import torchaudio.functional
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-import tools.card.optional  # noqa: F401  # before aural
 from aural.audio.spectral import DEFAULT_FRONT_END, log_mel, scale, unscale
 from aural.generation.classes import CLASSES
 from aural.generation.model import (
