@@ -447,7 +447,7 @@ def main(command: list[str] | None = None) -> None:
     )
     parser.add_argument("--data", type=Path, required=True, help="holds part1, part2, ...")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seconds", type=float, required=True, help="of training, capture included")
+    parser.add_argument("--seconds", type=float, required=True, help="until all is written, waiting included")
     parser.add_argument("--batch", type=int, default=None, help="clips a step")
     parser.add_argument("--clips", type=int, default=CAPACITY, help="to wait for")
     parser.add_argument("--rate", type=float, default=LEARNING_RATE, help="the learning rate at its height")
@@ -456,6 +456,7 @@ def main(command: list[str] | None = None) -> None:
     parser.add_argument("--cpu", action="store_true", help="no card, even where there is one")
     parser.add_argument("--max-steps", type=int, default=None, help="of each network, for tests")
     chosen = parser.parse_args(command)
+    start = time.monotonic()
     where = loop.prepare()
     if chosen.cpu:
         where = torch.device("cpu")
@@ -470,7 +471,6 @@ def main(command: list[str] | None = None) -> None:
 
     clips = Clips(where)
     wait(clips, chosen.data, chosen.clips)
-    start = time.monotonic()
     denoiser = Denoiser(config).to(where)
     clips.describe(denoiser)
     clips.describe_active(denoiser)
