@@ -77,6 +77,10 @@ class Bank:
         chosen = [row for row in rows if self.weight(row) > 0]
         with ThreadPoolExecutor(16) as workers:
             waves = list(workers.map(lambda row: _decoded(folder / row["file"]), chosen))
+        # TF32 would add noise to what is resampled, and each new length would be tried in every way.
+        flags = torch.backends.cudnn
+        held = flags.allow_tf32, flags.benchmark
+        flags.allow_tf32 = flags.benchmark = False
         for row, decoded in zip(chosen, waves, strict=True):
             if decoded is None:
                 continue
@@ -101,6 +105,7 @@ class Bank:
             self._end += len(samples)
             self.rows.append(row)
             self._weights.append(self.weight(row))
+        flags.allow_tf32, flags.benchmark = held
         weights = torch.tensor(self._weights, dtype=torch.float64)
         cumulative = torch.cumsum(weights, 0) / weights.sum()
         self.cumulative[: len(cumulative)] = cumulative.to(self.where)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What runs on the card, one stage a call; README.md tells the order.
 #   card.sh start SECONDS   install, take the code along, begin the trainings, to end after SECONDS
-#   card.sh part            put the part that has just travelled beside the others
+#   card.sh part [NAME]     put the part that has just travelled beside the others; begin training NAME
 #   card.sh watch SECONDS   wait, print how far the trainings are
 #   card.sh collect DIR     what the trainings have written, in files of at most 15 MiB
 #   card.sh smoke SECONDS   every training for some seconds on the mini part, to see that it can be captured
@@ -20,16 +20,18 @@ install() {
 
 take() { # a part is complete the moment it appears
   for part in .card/data/part*; do
-    [ -d "$part" ] && mv "$part" "$CARD/$(basename "$part").new" && mv "$CARD/$(basename "$part").new" "$CARD/data/$(basename "$part")"
+    [ -d "$part" ] && [ ! -d "$CARD/data/$(basename "$part")" ] && mv "$part" "$CARD/$(basename "$part").new" && mv "$CARD/$(basename "$part").new" "$CARD/data/$(basename "$part")"
   done
   ls $CARD/data
 }
+
+left() { echo $(($(cat $CARD/deadline) - $(date +%s))); }
 
 begin() { # name seconds data [more]
   local name=$1 seconds=$2 data=$3
   shift 3
   (cd $CARD/code && setsid nohup python3 -m "tools.card.$name" --data "$data" --out $CARD/out --seconds "$seconds" "$@" \
-    >$CARD/out/$name.txt 2>&1 </dev/null &)
+    >"$CARD/out/${log:-$name}.txt" 2>&1 </dev/null &)
 }
 
 show() {
@@ -40,21 +42,28 @@ show() {
 
 case $stage in
 start)
+  mkdir -p $CARD && echo $(($(date +%s) + $2)) >$CARD/deadline
   install && take
-  begin extender "$2" $CARD/data --responses $CARD/responses.npz
-  begin vocoder "$2" $CARD/data
-  begin denoiser "$2" $CARD/data
-  begin generator "$2" $CARD/data
+  begin extender "$(left)" $CARD/data --responses $CARD/responses.npz
+  begin denoiser "$(left)" $CARD/data
+  begin vocoder "$(left)" $CARD/data
+  begin generator "$(left)" $CARD/data
+  log=extender_live begin extender "$(left)" $CARD/data --responses $CARD/responses.npz \
+    --name extender_live --look-ahead 4 --width 256 --batch 8 --discriminator-width 16
   sleep 1 && nvidia-smi -L
   ;;
-part) take && show 3 ;;
+part)
+  take
+  for name in "${@:2}"; do begin "$name" "$(left)" $CARD/data; done
+  show 3
+  ;;
 watch) sleep "$2" && show 3 ;;
 smoke)
   install
   begin extender "$2" "$PWD/.card/mini" --responses $CARD/responses.npz --bank-seconds 2000
   begin vocoder "$2" "$PWD/.card/mini"
   begin denoiser "$2" "$PWD/.card/mini"
-  begin generator "$2" "$PWD/.card/mini"
+  begin generator "$2" "$PWD/.card/mini" --clips 30
   for _ in $(seq 1 12); do sleep 5; pgrep -f tools.card >/dev/null || break; done
   show 30
   ;;
