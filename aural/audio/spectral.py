@@ -144,7 +144,7 @@ def mel_from_magnitude(magnitude: Tensor, front_end: FrontEnd = DEFAULT_FRONT_EN
     Shape:
         magnitude: (..., bins, frames); result: (..., mel_bands, frames).
     """
-    return mel_filters(front_end).to(magnitude) @ magnitude
+    return _mel_filters_like(magnitude, front_end) @ magnitude
 
 
 def magnitude_from_mel(mel: Tensor, front_end: FrontEnd = DEFAULT_FRONT_END, iterations: int = 20) -> Tensor:
@@ -157,7 +157,7 @@ def magnitude_from_mel(mel: Tensor, front_end: FrontEnd = DEFAULT_FRONT_END, ite
     Shape:
         mel: (..., mel_bands, frames); result: (..., bins, frames).
     """
-    filters = mel_filters(front_end).to(mel)
+    filters = _mel_filters_like(mel, front_end)
     tiny = torch.finfo(mel.dtype).tiny
     spread = filters.T / filters.sum(0).clamp_min(tiny)[:, None]
     # Bins outside every band (0 Hz, and above `maximum_hz`) have no weight and become 0.
@@ -225,6 +225,17 @@ def mel_filters(front_end: FrontEnd = DEFAULT_FRONT_END) -> Tensor:
         )
     # Slaney's areas are 1 in Hz; in bins they are 1 after this.
     return (filters * (front_end.rate / front_end.fft)).T.contiguous()
+
+
+def _mel_filters_like(values: Tensor, front_end: FrontEnd) -> Tensor:
+    return _mel_filters_at(front_end, values.dtype, values.device)
+
+
+@lru_cache(maxsize=16)
+@torch.inference_mode(False)
+def _mel_filters_at(front_end: FrontEnd, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Copied to the device once: a copy at each call would wait for it, which a CUDA graph may not."""
+    return mel_filters(front_end).to(device, dtype)
 
 
 def _window(front_end: FrontEnd, like: Tensor) -> Tensor:

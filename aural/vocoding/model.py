@@ -16,8 +16,19 @@ network's, all the way where the sound is tonal, less where it is noise that sho
 scaled to have the mel bands that were asked for. Training goes through the rounds. Since all magnitudes are
 multiples of the mel's own, silence stays exactly silent, and the level is kept before anything is learnt.
 
-Sources: Siuzdak 2023 (Vocos: ConvNeXt blocks, inverse STFT), Liu et al. 2022 (ConvNeXt), Perraudin, Balazs
-and Søndergaard 2013 (fast Griffin-Lim), Masuyama et al. 2019 (learning through its rounds).
+The head "phase" is trained against discriminators and leaves less to the rounds:
+
+    mel --> smooth magnitude that has these bands --- x ---- magnitude --+
+     |                                                |                  +--> few rounds, inverse STFT
+     +--> ConvNeXt blocks --+-- log gain, texture ----+                  |
+    noise's spectrum -------+-- phasor, added to the noise's ---- phase -+
+
+In noise the best spectrum is that of the white noise itself, filtered: its phase and its texture. In a tone
+the phase is the network's and the magnitude does not fluctuate. The network chooses between them in each bin.
+
+Sources: Siuzdak 2023 (Vocos: ConvNeXt blocks, inverse STFT), Liu et al. 2022 (ConvNeXt), Lv et al. 2024
+(FreeV: a prior from the mel bands), Perraudin, Balazs and Søndergaard 2013 (fast Griffin-Lim), Masuyama et
+al. 2019 (learning through its rounds).
 """
 
 from __future__ import annotations
@@ -25,7 +36,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -38,6 +49,10 @@ from aural.errors import OptionError
 MEL_MEAN, MEL_DEVIATION = 0.5, 0.25
 # Noise has no logarithm at 0.
 LEAST_NOISE = 1e-3
+# Of the magnitude of complex normal noise of power 1: sqrt(log 2).
+MEDIAN_NOISE = 0.8326
+# Of the blocks of the head "phase", again and again: 8 of them see half a second to both sides.
+DILATIONS = (1, 1, 2, 4)
 # Log gains; beyond, a bin is silent or far louder than its band allows.
 LEAST_GAIN, MOST_GAIN = -8.0, 4.0
 MOMENTUM = 0.99
@@ -61,6 +76,7 @@ class Config:
     expansion: int = 3  # width inside a block, in widths
     rounds: int = 12  # towards a consistent spectrum
     mel_iterations: int = 8  # of Richardson and Lucy, from mel bands to the smooth magnitude
+    head: Literal["rounds", "phase"] = "rounds"  # what makes the phase, see the module
 
     def as_json(self) -> dict[str, Any]:
         """What config.json of the checkpoint holds."""
@@ -70,6 +86,15 @@ class Config:
     def front_end(self) -> FrontEnd:
         """The front end of the spectrograms it reads."""
         return FrontEnd(self.rate, self.window, self.hop, self.window, self.mel_bands)
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """What the network makes, (batch, bins, frames) each."""
+
+    steady: Tensor  # the magnitude about which that of a noise fluctuates, its median
+    magnitude: Tensor
+    values: Tensor  # complex, about as long as the magnitude
 
 
 def build(config: Mapping[str, Any]) -> Vocoder:
@@ -86,9 +111,13 @@ class Vocoder(nn.Module):
         self.front_end = config.front_end
         bins, width = self.front_end.bins, config.width
         self.mel_input = nn.Conv1d(config.mel_bands, width, 7, padding=3)
-        self.noise_input = nn.Linear(bins, width)
+        by_phase = config.head == "phase"
+        self.noise_input = nn.Linear(2 * bins if by_phase else bins, width)
         self.input_norm = nn.LayerNorm(width)
-        self.blocks = nn.ModuleList(_Block(width, config.expansion) for _ in range(config.layers))
+        self.blocks = nn.ModuleList(
+            _Block(width, config.expansion, DILATIONS[number % len(DILATIONS)] if by_phase else 1)
+            for number in range(config.layers)
+        )
         self.output_norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, 4 * bins)
         # At first it changes hardly anything: what comes out is made by the rounds alone.
@@ -113,14 +142,14 @@ class Vocoder(nn.Module):
             OptionError: another number of bands, or of frames than the length has.
         """
         self._require(mel, length)
-        if noise is None:
-            noise = white_noise(length)
+        if self.config.head == "phase":
+            spectrum = self.spectrum(mel, length, noise)
+            return self.waveform(spectrum, length, rounds)
+        noises, log_noise = self._noise(mel, length, noise)
         # Spectra keep their precision, whatever the network runs in.
         with torch.autocast(mel.device.type, enabled=False), torch.no_grad():
             bands = unscale(mel.float())
             magnitude = self._smooth_magnitude(bands)
-            noises = self._noise_spectrum(noise.to(mel)).expand(len(mel), -1, -1)
-            log_noise = noises.abs().clamp_min(LEAST_NOISE).log()
         gain, texture, real, imaginary = self._network(mel, log_noise).float().chunk(4, dim=1)
         with torch.autocast(mel.device.type, enabled=False):
             magnitude = magnitude * gain.clamp(LEAST_GAIN, MOST_GAIN).exp()
@@ -135,10 +164,43 @@ class Vocoder(nn.Module):
                 self.config.rounds if rounds is None else rounds,
             )
 
-    def _network(self, mel: Tensor, log_noise: Tensor) -> Tensor:
-        """Shape: mel: (batch, mel_bands, frames); log_noise: (batch, bins, frames); result: 4 x bins."""
+    def spectrum(self, mel: Tensor, length: int, noise: Tensor | None = None) -> Spectrum:
+        """What the network of the head "phase" makes of mel bands, before any round; see `forward`."""
+        noises, log_noise = self._noise(mel, length, noise)
+        with torch.autocast(mel.device.type, enabled=False), torch.no_grad():
+            smooth = self._smooth_magnitude(unscale(mel.float()))
+            log_noise = log_noise - math.log(MEDIAN_NOISE)
+            parts = torch.cat([noises.real, noises.imag], dim=1)
+        gain, texture, real, imaginary = self._network(mel, parts).float().chunk(4, dim=1)
+        with torch.autocast(mel.device.type, enabled=False):
+            steady = smooth * gain.clamp(LEAST_GAIN, MOST_GAIN).exp()
+            # At first noise is left as it is: texture 0.9.
+            magnitude = steady * ((texture + 2).sigmoid() * log_noise).exp()
+            phasors = _phasors(noises, torch.zeros_like(steady)) + torch.complex(real, imaginary)
+            return Spectrum(steady, magnitude, magnitude * _phasors(phasors, torch.ones_like(steady)))
+
+    def waveform(self, spectrum: Spectrum, length: int, rounds: int | None = None) -> Tensor:
+        """The samples of a spectrum after rounds of fast Griffin-Lim, (batch, length); see `forward`."""
+        values, previous = spectrum.values, None
+        with torch.autocast(values.device.type, enabled=False):
+            for _ in range(self.config.rounds if rounds is None else rounds):
+                consistent = stft(inverse_stft(values, length, self.front_end), self.front_end)
+                ahead = consistent if previous is None else consistent + MOMENTUM * (consistent - previous)
+                values, previous = spectrum.magnitude * _phasors(ahead, spectrum.magnitude), consistent
+            return inverse_stft(values, length, self.front_end)
+
+    def _noise(self, mel: Tensor, length: int, noise: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The noise's spectrum and its log magnitude, (batch, bins, frames), both."""
+        if noise is None:
+            noise = white_noise(length)
+        with torch.autocast(mel.device.type, enabled=False), torch.no_grad():
+            noises = self._noise_spectrum(noise.to(mel.device, torch.float32)).expand(len(mel), -1, -1)
+            return noises, noises.abs().clamp_min(LEAST_NOISE).log()
+
+    def _network(self, mel: Tensor, noise: Tensor) -> Tensor:
+        """Shape: mel: (batch, mel_bands, frames); noise: (batch, channels, frames); result: 4 x bins."""
         values = self.mel_input((mel - MEL_MEAN) / MEL_DEVIATION).transpose(1, 2)
-        values = self.input_norm(values + self.noise_input(log_noise.transpose(1, 2)))
+        values = self.input_norm(values + self.noise_input(noise.transpose(1, 2)))
         for block in self.blocks:
             values = block(values)
         output: Tensor = self.head(self.output_norm(values)).transpose(1, 2)
@@ -185,12 +247,47 @@ def white_noise(length: int, generator: torch.Generator | None = None) -> Tensor
     return torch.randn(length, generator=generator or torch.Generator().manual_seed(0))
 
 
+def inverse_stft(spectrum: Tensor, length: int, front_end: FrontEnd) -> Tensor:
+    """`aural.audio.spectral.istft`, which never waits for a GPU, so that a CUDA graph may hold it.
+
+    For overlapping, each windowed frame is cut into pieces of a hop; here of 4:
+
+        frame 0   [ 0 | 1 | 2 | 3 ]
+        frame 1       [ 0 | 1 | 2 | 3 ]
+        frame 2           [ 0 | 1 | 2 | 3 ]
+
+    Shape:
+        spectrum: (batch, bins, frames), complex; result: (batch, length).
+    """
+    window = torch.hann_window(front_end.window, device=spectrum.device) * (front_end.window / 4)
+    margin = front_end.fft - front_end.window
+    window = functional.pad(window, (margin // 2, margin - margin // 2))
+    frames = torch.fft.irfft(spectrum, front_end.fft, dim=1).transpose(1, 2) * window
+    # `stft` divides its window by half its sum, a quarter of its length; the squares' sum makes it exact.
+    squares = (window / (front_end.window / 4)).square().expand(1, frames.shape[1], -1)
+    start = front_end.fft // 2
+    inside = slice(start, start + length)
+    added = _overlap_add(frames, front_end.hop)[:, inside]
+    return added / _overlap_add(squares, front_end.hop)[:, inside]
+
+
+def _overlap_add(frames: Tensor, hop: int) -> Tensor:
+    """Shape: (batch, frames, size) -> (batch, time)."""
+    count = -(-frames.shape[-1] // hop)
+    pieces = functional.pad(frames, (0, count * hop - frames.shape[-1]))
+    pieces = pieces.reshape(*frames.shape[:2], count, hop)
+    moved = [
+        functional.pad(pieces[:, :, number], (0, 0, number, count - 1 - number)) for number in range(count)
+    ]
+    return torch.stack(moved).sum(0).flatten(1)
+
+
 class _Block(nn.Module):
     """Mixing along time, then along channels, around a shortcut: ConvNeXt in one dimension."""
 
-    def __init__(self, width: int, expansion: int) -> None:
+    def __init__(self, width: int, expansion: int, dilation: int) -> None:
         super().__init__()
-        self.mix = nn.Conv1d(width, width, 7, padding=3, groups=width)
+        self.mix = nn.Conv1d(width, width, 7, padding=3 * dilation, groups=width, dilation=dilation)
         self.norm = nn.LayerNorm(width)
         self.widen = nn.Linear(width, expansion * width)
         self.narrow = nn.Linear(expansion * width, width)

@@ -1,0 +1,104 @@
+"""Discriminators of waveforms, for training only: of complex spectra, and of every n-th sample.
+
+Each takes waveforms and returns the features of each of its layers, the scores last, so that a list of them
+gives what the losses in `aural.training.adversarial` take:
+
+    discriminators = nn.ModuleList([PeriodDiscriminator(2), SpectrogramDiscriminator(1024)])
+    outputs = [discriminator(waves) for discriminator in discriminators]
+
+All convolutions have two dimensions: `.to(memory_format=torch.channels_last)` and bf16 make them fast.
+
+Sources: Kong et al. 2020, HiFi-GAN (periods); Défossez et al. 2022, EnCodec, and Kumar et al. 2023, DAC
+(complex spectra at several resolutions); weight normalisation as there.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils.parametrizations import weight_norm
+
+from aural.audio.spectral import FrontEnd, stft
+
+SLOPE = 0.1  # of the leaky rectifiers
+# Of the root mean square: quieter waveforms are not brought up to the level of the others.
+MIN_LEVEL = 1e-4
+# Magnitudes are raised to this power, so that what is soft is seen beside what is loud; phases stay.
+COMPRESSION = 0.3
+# (-100 dB) squared, beneath which magnitudes are no longer compressed.
+MIN_POWER = 1e-10
+
+
+class PeriodDiscriminator(nn.Module):
+    """Looks at samples that are `period` apart, side by side: sees pitch, and the phase of harmonics.
+
+    The level makes no difference to it: each waveform is brought to a root mean square of 1.
+
+    Args:
+        width: channels of the first layer, of the last 32 times as many; HiFi-GAN's is 32.
+    """
+
+    def __init__(self, period: int, width: int = 8) -> None:
+        super().__init__()
+        self.period = period
+        channels = [1, width, 4 * width, 16 * width, 32 * width, 32 * width]
+        strides = (3, 3, 3, 3, 1)
+        self.layers = nn.ModuleList(
+            weight_norm(nn.Conv2d(before, after, (5, 1), (stride, 1), padding=(2, 0)))
+            for before, after, stride in zip(channels, channels[1:], strides, strict=False)
+        )
+        self.scores = weight_norm(nn.Conv2d(channels[-1], 1, (3, 1), padding=(1, 0)))
+
+    def forward(self, waves: Tensor) -> list[Tensor]:
+        """The features of each layer, (batch, channels, time, period), the scores last.
+
+        Shape:
+            waves: (batch, time).
+        """
+        level = (waves.float().square().mean(-1, keepdim=True) + MIN_LEVEL**2).sqrt()
+        normalised = functional.pad(waves / level, (0, -waves.shape[-1] % self.period))
+        return _features(self.layers, self.scores, normalised.reshape(len(waves), 1, -1, self.period))
+
+
+class SpectrogramDiscriminator(nn.Module):
+    """Looks at patches of the complex STFT with compressed magnitudes: sees texture, and phase.
+
+    Args:
+        window: samples of the Hann window; the hop is a quarter of it.
+        width: channels of every layer.
+    """
+
+    def __init__(self, window: int, width: int = 32) -> None:
+        super().__init__()
+        self.front_end = FrontEnd(window=window, hop=window // 4, fft=window, mel_bands=1)
+        # Along frequency the layers see 9 bins each, and half as many from layer to layer.
+        kernels = [((3, 9), (1, 1), 2)] + 3 * [((3, 9), (1, 2), width)] + [((3, 3), (1, 1), width)]
+        self.layers = nn.ModuleList(
+            weight_norm(
+                nn.Conv2d(before, width, kernel, stride, padding=(kernel[0] // 2, kernel[1] // 2)),
+            )
+            for kernel, stride, before in kernels
+        )
+        self.scores = weight_norm(nn.Conv2d(width, 1, 3, padding=1))
+
+    def forward(self, waves: Tensor) -> list[Tensor]:
+        """The features of each layer, (batch, channels, frames, bins), the scores last.
+
+        Shape:
+            waves: (batch, time).
+        """
+        with torch.autocast(waves.device.type, enabled=False):
+            spectrum = torch.view_as_real(stft(waves.float(), self.front_end))
+            power = spectrum.square().sum(-1, keepdim=True) + MIN_POWER
+            compressed = spectrum * power.pow((COMPRESSION - 1) / 2)
+        # (batch, bins, frames, 2) -> (batch, 2, frames, bins), which lies in memory as channels_last already.
+        return _features(self.layers, self.scores, compressed.permute(0, 3, 2, 1))
+
+
+def _features(layers: nn.ModuleList, scores: nn.Module, values: Tensor) -> list[Tensor]:
+    features = []
+    for layer in layers:
+        values = functional.leaky_relu(layer(values), SLOPE)
+        features.append(values)
+    return [*features, scores(values)]
