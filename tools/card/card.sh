@@ -3,7 +3,7 @@
 #   card.sh start SECONDS   install, take the code along, begin the trainings, to end after SECONDS
 #   card.sh part [NAME]     put the part that has just travelled beside the others; begin training NAME
 #   card.sh watch SECONDS   wait, print how far the trainings are
-#   card.sh collect DIR     what the trainings have written, in files of at most 15 MiB
+#   card.sh collect DIR NAME...  what these trainings have written, in files of at most 15 MiB
 #   card.sh smoke SECONDS   every training for some seconds on the mini part, to see that it can be captured
 set -u
 CARD=/tmp/card
@@ -64,12 +64,16 @@ smoke)
   begin vocoder "$2" "$PWD/.card/mini"
   begin denoiser "$2" "$PWD/.card/mini"
   begin generator "$2" "$PWD/.card/mini" --clips 30
-  for _ in $(seq 1 12); do sleep 5; pgrep -f tools.card >/dev/null || break; done
+  for _ in $(seq 1 12); do sleep 5; pgrep -f 'python3 -m tools.card' >/dev/null || break; done
   show 30
   ;;
 collect)
-  mkdir -p "$2" && cd $CARD/out && tar cf - -- *.safetensors *.json *.log *.txt | split -b 15m -d - "$2/out.tar."
-  ls -la "$2"
+  out=$2 && mkdir -p "$out" && cd $CARD/out && shift 2
+  for name in "$@"; do
+    [ -f "$name.safetensors" ] && rm -f "$name".partial.*
+    ls "$name".*
+  done | tar cf - -T - | split -b 15m -d - "$out/out.tar."
+  ls -la "$out" . | cut -c24-
   show 2
   ;;
 esac
