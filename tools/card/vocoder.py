@@ -106,7 +106,7 @@ class Weights:
     phase: float = 3.0
     steady: float = 10.0  # of the magnitude before any phase
     matching: float = 8.0  # beside 1 for the scores
-    discriminators: float = 1.0  # the size of their gradient, relative to that of mel, spectral and phase
+    discriminators: float = 0.5  # the size of their gradient, relative to that of mel, spectral and phase
     disturbed: float = 0.3  # share of the segments whose mel bands are disturbed, as a generator's are
 
 
@@ -142,7 +142,7 @@ class Training:
             drawn = self.bank.sample(self.sizes.batch).waves
             low_db, high_db = GAIN_DB
             gain_db = low_db + (high_db - low_db) * torch.rand(len(drawn), 1, device=self.where)
-            real = drawn * 10 ** (gain_db / 20)
+            real = drawn * (gain_db * (math.log(10) / 20)).exp()
             mel = disturb(log_mel(real, vocoder.front_end), weights.disturbed)
             noise = torch.randn(len(real), length, device=self.where)
             wanted = self._magnitudes(real)
