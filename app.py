@@ -95,7 +95,8 @@ def preload() -> None:
     """
     if not on_zero_gpu():
         return
-    from aural.enhancement.model import build_completer, build_denoiser, build_waveform
+    from aural.enhancement.masking import build_stage_one
+    from aural.enhancement.model import build_completer, build_waveform
     from aural.generation import classifier
     from aural.generation import model as generator
     from aural.superres.lisa import build_lisa
@@ -105,7 +106,7 @@ def preload() -> None:
     builders = {
         "classifier": classifier.build,
         "completer": build_completer,
-        "denoiser": build_denoiser,
+        "denoiser": build_stage_one,
         "extender": build_extender,
         "generator": generator.build,
         "lisa": build_lisa,

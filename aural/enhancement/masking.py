@@ -19,14 +19,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from aural.audio.spectral import FrontEnd
-from aural.enhancement.features import RATE
+from aural.audio.spectral import FrontEnd, istft, stft
+from aural.enhancement.features import FRONT_END, RATE, pitch
+from aural.enhancement.model import Denoiser, build_denoiser
 
 MASK_FRONT_END = FrontEnd(rate=RATE, window=1536, hop=384, fft=1536)
 LOW_BINS = 160  # below 5 kHz each bin is its own band
@@ -158,6 +160,79 @@ class MaskingDenoiser(nn.Module):
             )
 
 
+@dataclass(frozen=True)
+class Masks:
+    """What the network makes of a mixture, to be applied to spectra under `features.FRONT_END`.
+
+    Frames of MASK_FRONT_END have the same window and lie between those too, so a spectrum is taken back to
+    samples and to the finer frames, masked there, and returned the same way: exactly, since spectra of sounds
+    survive that.
+    """
+
+    fine: BandMasks
+    mono: Tensor  # (1 or batch, bins, frames), complex, what the masks were made of; FRONT_END
+
+    def apply(self, spectrum: Tensor) -> Tensor:
+        """The speech in a spectrum (channels or batch, bins, frames), complex; one mask for all channels."""
+        return _coarser(self.fine.apply(_finer(spectrum)), spectrum.shape[-1])
+
+    def background(self, spectrum: Tensor) -> Tensor:
+        """The background in a spectrum, likewise: what is neither voice nor its room."""
+        return _coarser(self.fine.background(_finer(spectrum)), spectrum.shape[-1])
+
+    @property
+    def f0_hz(self) -> Tensor:
+        """(1 or batch, frames): the pitch of the denoised voice, also where there is hardly one."""
+        return self._pitch[0]
+
+    @property
+    def voicing(self) -> Tensor:
+        """(1 or batch, frames): how periodic the denoised voice is, 0 to 1."""
+        return self._pitch[1]
+
+    @cached_property
+    def _pitch(self) -> tuple[Tensor, Tensor]:
+        spectrum = self.fine.apply(_finer(self.mono))
+        return pitch(istft(spectrum, _length(self.mono.shape[-1]), MASK_FRONT_END))
+
+
+class FrontEndDenoiser(MaskingDenoiser):
+    """The network in the place of `model.Denoiser`: spectra in and masks out are those of FRONT_END."""
+
+    def forward(self, spectrum: Tensor, conditioning: Tensor | None = None) -> Masks:  # type: ignore[override]
+        """The masks of a mixture; it makes do without conditions.
+
+        Shape:
+            spectrum: (batch, bins, frames) under FRONT_END, complex; conditioning: not used.
+        """
+        del conditioning
+        return Masks(super().forward(_finer(spectrum)), spectrum)
+
+
+def build_stage_one(config: Mapping[str, Any]) -> FrontEndDenoiser | Denoiser:
+    """The network that a checkpoint's config describes, whichever of the two designs it is."""
+    if config.get("design") != "convolutional":
+        return build_denoiser(config)
+    denoiser = FrontEndDenoiser(MaskingConfig(tuple(config["widths"]), config["blocks"]))
+    denoiser.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in its types
+    return denoiser
+
+
+def _length(frames: int) -> int:
+    """The most samples that have so many frames of FRONT_END."""
+    return (frames - 1) * FRONT_END.hop + FRONT_END.hop // 2 - 1
+
+
+def _finer(spectrum: Tensor) -> Tensor:
+    """A spectrum under FRONT_END as one under MASK_FRONT_END."""
+    return stft(istft(spectrum, _length(spectrum.shape[-1]), FRONT_END), MASK_FRONT_END)
+
+
+def _coarser(spectrum: Tensor, frames: int) -> Tensor:
+    """The way back."""
+    return stft(istft(spectrum, _length(frames), MASK_FRONT_END), FRONT_END)
+
+
 def overlapped(spectrum: Tensor, length: int, front_end: FrontEnd = MASK_FRONT_END) -> Tensor:
     """`spectral.istft` for a window that is a multiple of the hop, without its look at Σw² on the host.
 
@@ -209,8 +284,8 @@ class _Convolution(nn.Module):
         self.normalise = nn.BatchNorm2d(after)
 
     def forward(self, x: Tensor) -> Tensor:
-        result: Tensor = functional.silu(self.normalise(self.convolution(x)))
-        return result
+        y = _normalised(self.convolution, self.normalise, x)
+        return functional.silu(y, inplace=not torch.is_grad_enabled())
 
 
 class _Block(nn.Module):
@@ -226,8 +301,10 @@ class _Block(nn.Module):
         nn.init.constant_(self.normalise.weight, 0.3)  # at first little is added
 
     def forward(self, x: Tensor) -> Tensor:
-        result: Tensor = functional.silu(x + self.normalise(self.along(self.across(x))))
-        return result
+        y = _normalised(self.along, self.normalise, self.across(x))
+        if torch.is_grad_enabled():
+            return functional.silu(x + y)
+        return functional.silu(y.add_(x), inplace=True)
 
 
 class _Upwards(nn.Module):
@@ -250,6 +327,23 @@ class _Upwards(nn.Module):
             y = y + self.skip(skipped)
         result: Tensor = functional.silu(self.normalise(y))
         return result if self.block is None else self.block(result)
+
+
+def _normalised(convolution: nn.Conv2d, normalise: nn.BatchNorm2d, x: Tensor) -> Tensor:
+    """Both in one where the statistics are fixed: a pass over the map less."""
+    if normalise.training or torch.is_grad_enabled():
+        result: Tensor = normalise(convolution(x))
+        return result
+    mean, variance = normalise.get_buffer("running_mean"), normalise.get_buffer("running_var")
+    factor = normalise.weight / (variance + normalise.eps).sqrt()
+    return functional.conv2d(
+        x,
+        convolution.weight * factor[:, None, None, None],
+        normalise.bias - mean * factor,
+        convolution.stride,
+        cast("tuple[int, int]", convolution.padding),
+        convolution.dilation,
+    )
 
 
 def _triangles() -> Tensor:

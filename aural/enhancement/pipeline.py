@@ -336,10 +336,11 @@ class _Enhancer:
 
             self.waveform = hub.load("waveform_enhancer", build_waveform, device=self.device)
             return
-        from aural.enhancement.model import build_completer, build_denoiser
+        from aural.enhancement.masking import build_stage_one
+        from aural.enhancement.model import build_completer
 
         if options.noise_reduction:
-            self.denoiser = hub.load("denoiser", build_denoiser, device=self.device)
+            self.denoiser = hub.load("denoiser", build_stage_one, device=self.device)
         if options.completion:
             self.completer = hub.load("completer", build_completer, device=self.device)
 

@@ -26,6 +26,7 @@ from aural.enhancement.data import RATE, Examples, Item, batch, pool, validation
 from aural.enhancement.discriminators import Discriminators
 from aural.enhancement.features import FRONT_END, VOICED, conditioning, pitch
 from aural.enhancement.level import ACTIVE_RMS, active_rms, block_powers
+from aural.enhancement.masking import FrontEndDenoiser, build_stage_one
 from aural.enhancement.model import (
     BANDS,
     PITCH_BINS,
@@ -36,7 +37,6 @@ from aural.enhancement.model import (
     WaveformConfig,
     WaveformEnhancer,
     bin_of_pitch,
-    build_denoiser,
     log_bands,
     rendered,
 )
@@ -311,7 +311,7 @@ def train_completer(
     config: CompleterConfig,
     objective: CompleterObjective,
     run: Settings,
-    denoiser: Denoiser,
+    denoiser: Denoiser | FrontEndDenoiser,
     *,
     pool_size: int | None = None,
 ) -> tuple[Completer, Outcome]:
@@ -362,7 +362,7 @@ def _conditions(recording: Tensor) -> Tensor | None:
     return None if torch.rand(()) < UNCONDITIONED_SHARE else conditioning(recording)
 
 
-def _bands_of(examples: Examples, denoiser: Denoiser) -> Bands:
+def _bands_of(examples: Examples, denoiser: Denoiser | FrontEndDenoiser) -> Bands:
     """What the completer gets to see; some items are denoised in part only."""
     spectrum = stft(examples.recording, FRONT_END)
     conditions = _conditions(examples.recording)
@@ -462,7 +462,7 @@ def _validation(corpus: Corpus) -> Callable[[Mapping[str, nn.Module]], dict[str,
 
 
 def _completer_validation(
-    corpus: Corpus, denoiser: Denoiser
+    corpus: Corpus, denoiser: Denoiser | FrontEndDenoiser
 ) -> Callable[[Mapping[str, nn.Module]], dict[str, float]]:
     """The mean error of the mel bands, before and after, over recordings that are not trained on."""
     items = [_leveled(item) for item in validation_items(corpus, count=VALIDATION_ITEMS, seed=1)]
@@ -520,7 +520,7 @@ def main(command: list[str] | None = None) -> None:
     else:
         size = CompleterConfig((8, 8, 8), 4) if chosen.smoke else CompleterConfig()
         tiny = Denoiser(DenoiserConfig((8, 8, 8), 4, 1))
-        denoiser = tiny if chosen.smoke else hub.load("denoiser", build_denoiser)
+        denoiser = tiny if chosen.smoke else hub.load("denoiser", build_stage_one)
         module, outcome = train_completer(
             corpus, size, CompleterObjective(), run, denoiser, pool_size=pool_size
         )

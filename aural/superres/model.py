@@ -84,9 +84,7 @@ class State:
     bands: Tensor  # (batch, FLOOR_SMOOTHING - 1, FLOOR_BANDS), powers of the last frames
     minima: Tensor  # (batch, FLOOR_FRAMES - 1, FLOOR_BANDS), smoothed powers of the last frames
     floors: Tensor  # (batch, look-ahead), amplitudes of the floor at frames whose answer has not come yet
-    products: (
-        Tensor | None
-    )  # (batch, LEVEL_FRAMES - 1, 2), of channels: with the first, own power
+    products: Tensor | None  # (batch, LEVEL_FRAMES - 1, 2), of channels: with the first, own power
     correlations: Tensor  # (batch, look-ahead), with the first channel, at the same frames as the floors
     frame: int = 0  # number of the next frame
 

@@ -17,7 +17,10 @@ import ctypes
 import json
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -195,31 +198,13 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="*", default=list(KINDS))
     parser.add_argument("--json", type=Path, help="all figures, one line an item and row")
     arguments = parser.parse_args()
-    rows: dict[str, Callable[[Wave], Wave]] = {"recording": lambda x: x}
-    if not arguments.no_pipeline:
-        from aural.enhancement.pipeline import enhance
-
-        rows["pipeline"] = lambda x: enhance(Clip(x[None], RATE)).clip.samples[0]
-    for weights in arguments.weights:
-        model = denoiser(weights)
-        name = "new" if len(arguments.weights) == 1 else weights.parent.name
-        rows[name] = lambda x, model=model: denoised(model, x)  # type: ignore[misc]
-    if arguments.deepfilter:
-        rows["DFN3"] = DeepFilterNet(arguments.deepfilter)
     chosen = [item for item in items(arguments.data, arguments.items) if item.kind in arguments.kinds]
-    lines: list[dict[str, Any]] = []
-    spent = dict.fromkeys(rows, 0.0)
-    for item in chosen:
-        for name, process in rows.items():
-            begun = time.perf_counter()
-            made = process(item.recording)
-            spent[name] += time.perf_counter() - begun
-            lines.append(
-                {"kind": item.kind, "speaker": item.speaker, "row": name, **figures(made, item.wanted)}
-            )
+    with ProcessPoolExecutor(2, get_context("spawn"), _begin, (arguments,)) as workers:
+        lines = [line for found in workers.map(_judged, chosen) for line in found]
+    rows = list(dict.fromkeys(line["row"] for line in lines))
     if arguments.json:
         arguments.json.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-    columns = [key for key in lines[0] if key not in ("kind", "speaker", "row")]
+    columns = [key for key in lines[0] if key not in ("kind", "speaker", "row", "spent")]
     print(f"{'':22}" + "".join(f"{column:>8}" for column in columns))
     for kind in [kind for kind in KINDS if kind in arguments.kinds]:
         for name in rows:
@@ -230,8 +215,39 @@ def main() -> None:
                 + "".join(f"{mean:8.3f}" if abs(mean) < 5 else f"{mean:8.1f}" for mean in means)
             )
     for name in rows:
+        spent = sum(line["spent"] for line in lines if line["row"] == name)
         whole = sum(len(item.recording) for item in chosen) / RATE
-        print(f"{name}: {whole / max(spent[name], 1e-9):.0f} times real time here")
+        print(f"{name}: {whole / spent:.0f} times real time on one core, the other one busy")
+
+
+_rows: dict[str, Callable[[Wave], Wave]] = {}  # of a worker
+
+
+def _begin(arguments: argparse.Namespace) -> None:
+    """Load in a worker what is to be compared."""
+    torch.set_num_threads(1)
+    _rows["recording"] = np.copy
+    if not arguments.no_pipeline:
+        from aural.enhancement.pipeline import enhance
+
+        _rows["pipeline"] = lambda x: enhance(Clip(x[None], RATE)).clip.samples[0]
+    for weights in arguments.weights:
+        name = "new" if len(arguments.weights) == 1 else weights.parent.name
+        _rows[name] = partial(denoised, denoiser(weights))
+    if arguments.deepfilter:
+        _rows["DFN3"] = DeepFilterNet(arguments.deepfilter)
+
+
+def _judged(item: Item) -> list[dict[str, Any]]:
+    """A line for each row."""
+    lines = []
+    for name, process in _rows.items():
+        begun = time.perf_counter()
+        made = np.array(process(item.recording), np.float32)
+        spent = time.perf_counter() - begun
+        line = {"kind": item.kind, "speaker": item.speaker, "row": name, "spent": spent}
+        lines.append({**line, **figures(made, item.wanted)})
+    return lines
 
 
 def _mean(values: list[float]) -> float:
