@@ -37,6 +37,7 @@ FLOORS: Mapping[str, int] = {
     "options": 1,
     "hub": 1,
     "errors": 0,
+    "files": 0,
 }
 
 

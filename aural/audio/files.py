@@ -18,7 +18,6 @@ from itertools import chain, islice
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 import numpy as np
 import soundfile
@@ -27,13 +26,12 @@ from numpy.typing import NDArray
 from aural.audio.clip import Clip, Samples
 from aural.audio.resample import resample
 from aural.errors import InputError, OptionError
+from aural.files import GIBIBYTE, write_then_rename
 
 if TYPE_CHECKING:  # PyAV takes 80 ms to import and is loaded by the functions that need it
     from av import AudioFrame, AudioLayout
     from av.audio.stream import AudioStream
     from av.container import InputContainer
-
-GIBIBYTE = 2**30
 
 
 @dataclass(frozen=True)
@@ -198,17 +196,14 @@ def write(clip: Clip, path: str | PathLike[str], encoding: str | None = None) ->
     path = Path(path)
     chosen = _encoding_of(path, encoding)
     clip = resample(clip.require_finite(), _encodable_rate(clip.rate, chosen.rates))
-    partial = path.with_name(f".{uuid4().hex}.part")
     try:
-        _encode(clip, partial, chosen)
-        partial.replace(path)
+        with write_then_rename(path) as temporary:
+            _encode(clip, temporary, chosen)
     except (OSError, soundfile.LibsndfileError) as error:
         raise OptionError(
             f"{path.name!r} cannot be written at {clip.rate} Hz with {clip.channels} channels ({error}): "
             "choose another folder or another format."
         ) from error
-    finally:
-        partial.unlink(missing_ok=True)
     return path
 
 

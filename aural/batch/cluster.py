@@ -43,6 +43,7 @@ from aural.batch.folder import as_csv, failed, planned
 from aural.batch.job import run_steps
 from aural.batch.verbs import VERBS, Verb
 from aural.errors import AuralError, InputError, OptionError
+from aural.files import write_then_rename
 
 MOST_ATTEMPTS = 3  # at a file whose worker died each time
 MOST_BLOCKS = 10_000  # that Ray has to schedule: with more files than these, several share a block
@@ -458,12 +459,10 @@ def _shown(path: str) -> str:
 
 def _write_json(path: Path, value: Any, scratch: Path) -> None:
     """Write a file that is whole or not there."""
-    partial = scratch / secrets.token_hex(8)
-    partial.write_text(json.dumps(value), encoding="utf-8")
-    partial.replace(path)
+    with write_then_rename(path, folder=scratch) as temporary:
+        temporary.write_text(json.dumps(value), encoding="utf-8")
 
 
 def _write_csv(path: Path, rows: Sequence[Row]) -> None:
-    partial = path.with_name(f".{path.name}.part")
-    partial.write_text(as_csv(rows), encoding="utf-8", errors="surrogateescape", newline="")
-    partial.replace(path)
+    with write_then_rename(path) as temporary:
+        temporary.write_text(as_csv(rows), encoding="utf-8", errors="surrogateescape", newline="")

@@ -14,13 +14,13 @@ from typing import Any
 import gradio as gr
 
 from aural.audio import LIMITS
-from aural.audio.files import GIBIBYTE
 from aural.audio.steps import Steps, part
 from aural.batch.folder import as_csv, failed
 from aural.batch.job import Done, run_steps
 from aural.batch.verbs import VERBS
 from aural.enhancement.tab import PHONE_NAMES
 from aural.errors import AuralError, InputError, OptionError, require_known, shortened
+from aural.files import GIBIBYTE
 from aural.options import describe, parse
 from aural.studio.tab import preset_choice, rate_choice, strength_choice, target_choice
 from aural.ui import estimates, machine

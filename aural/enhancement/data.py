@@ -7,7 +7,6 @@ training step, and both stages learn from the same ones. Every draw cuts another
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Collection
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from aural.enhancement.degrade import FAULTS, degrade, draw
 from aural.enhancement.features import FRONT_END
 from aural.enhancement.level import ACTIVE_RMS, active_rms, block_powers
 from aural.errors import InputError
+from aural.files import write_then_rename
 from aural.training.corpus import Corpus, Recording
 from aural.training.recordings import cache_folder
 
@@ -85,19 +85,15 @@ def pool(
     path = cache_folder() / f"phone-{digest}.npy"
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(f".{os.getpid()}.npy")
-        examples = np.lib.format.open_memmap(
-            unfinished, mode="w+", dtype=np.int16, shape=(count, 3, EXAMPLE_LENGTH)
-        )
-        try:
+        with write_then_rename(path) as temporary:
+            examples = np.lib.format.open_memmap(
+                temporary, mode="w+", dtype=np.int16, shape=(count, 3, EXAMPLE_LENGTH)
+            )
             with ProcessPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as processes:
                 made = processes.map(partial(example, corpus, seed), range(count), chunksize=50)
                 for number, waves in enumerate(made):
                     examples[number] = waves
             examples.flush()
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
     made_before: NDArray[np.int16] = np.load(path, mmap_mode="r")
     return made_before
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ from torch import Tensor
 
 from aural.audio.spectral import DEFAULT_FRONT_END, log_mel, scale, unscale
 from aural.errors import InputError
+from aural.files import write_then_rename
 from aural.generation.model import (
     FRAMES,
     QUANTILES,
@@ -97,9 +97,8 @@ def load(folder: Path) -> Esc50:
             waves = np.stack(list(workers.map(_wave, paths, chunksize=20)))
         mel = np.concatenate([_mel(waves[start : start + 50]) for start in range(0, len(waves), 50)])
         cache.parent.mkdir(parents=True, exist_ok=True)
-        partial_file = cache.with_suffix(f".{os.getpid()}.npz")
-        np.savez(partial_file, mel=mel, waves=waves)
-        partial_file.replace(cache)
+        with write_then_rename(cache) as temporary, temporary.open("wb") as handle:
+            np.savez(handle, mel=mel, waves=waves)
     return Esc50(
         torch.from_numpy(mel),
         waves,

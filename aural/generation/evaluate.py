@@ -33,6 +33,7 @@ from aural.audio import Clip
 from aural.audio.resample import resample_samples
 from aural.audio.spectral import DEFAULT_FRONT_END, log_mel, magnitude_from_mel, unscale
 from aural.errors import OptionError
+from aural.files import write_then_rename
 from aural.generation.classes import CLASSES, find, title
 from aural.generation.classifier import Classifier
 from aural.generation.classifier import load as load_classifier
@@ -200,9 +201,8 @@ def generated_sounds(
             made.append(np.stack([sixteen_bits(clip.samples[0]) for clip in result.clips]))
             mels.append(np.stack(result.mels).astype(np.float16))
         if have < per_class:
-            partial = file.with_suffix(".part.npz")
-            np.savez(partial, waves=np.concatenate(made), mels=np.concatenate(mels), seconds=spent)
-            partial.replace(file)  # a run that is cut leaves no half file
+            with write_then_rename(file) as temporary, temporary.open("wb") as handle:
+                np.savez(handle, waves=np.concatenate(made), mels=np.concatenate(mels), seconds=spent)
         count = sum(map(len, made))
         waves.append(np.concatenate(made)[:per_class])
         seconds.append(spent / count)
@@ -229,9 +229,8 @@ def vocoded_sounds(folder: Path, real: Sounds, vocoder: Vocoder) -> Sounds:
         for part in tqdm(_parts(real.waves), desc=f"{vocoder} of real clips", mininterval=5)
     ]
     folder.mkdir(parents=True, exist_ok=True)
-    partial = file.with_suffix(".part.npz")
-    np.savez(partial, waves=np.concatenate(waves))
-    partial.replace(file)
+    with write_then_rename(file) as temporary, temporary.open("wb") as handle:
+        np.savez(handle, waves=np.concatenate(waves))
     return replace(real, waves=np.concatenate(waves))
 
 

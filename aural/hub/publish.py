@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from aural.errors import CheckpointError
+from aural.files import write_then_rename
 from aural.hub import manifest
 
 CARD = "README.md"
@@ -150,9 +151,8 @@ def preload(repository: str, entries: Mapping[str, manifest.Entry], revision: st
 
 def _write_json(path: Path, document: Mapping[str, Any]) -> None:
     """Replace the file at once, so that nobody reads half of it."""
-    part = path.with_name(f"{path.name}.part")
-    part.write_text(json.dumps(document, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    part.replace(path)
+    with write_then_rename(path) as temporary:
+        temporary.write_text(json.dumps(document, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def _card(repository: str, entries: Mapping[str, manifest.Entry], staging: Path) -> str:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
@@ -24,6 +23,7 @@ from torch import Tensor
 
 from aural.audio.spectral import DEFAULT_FRONT_END
 from aural.errors import InputError
+from aural.files import write_then_rename
 from aural.training.recordings import Wave, cache_folder, decoded
 
 KINDS = ("esc50", "speech", "music")
@@ -159,9 +159,7 @@ def _fill(
                 recordings.append(Recording(kind, place, len(piece), label, for_validation, source))
                 waves.append(piece)
                 place += len(piece)
-    partial = cache.with_suffix(f".{os.getpid()}.npy")
-    np.save(partial, np.concatenate(waves))
-    partial.replace(cache)
-    listed = index.with_suffix(f".{os.getpid()}.json")
-    listed.write_text(json.dumps([asdict(item) for item in recordings]), encoding="utf-8")
-    listed.replace(index)
+    with write_then_rename(cache) as temporary, temporary.open("wb") as handle:
+        np.save(handle, np.concatenate(waves))
+    with write_then_rename(index) as temporary:
+        temporary.write_text(json.dumps([asdict(item) for item in recordings]), encoding="utf-8")

@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from aural.errors import OptionError
+from aural.files import write_then_rename
 
 Batch = TypeVar("Batch")
 Loss = Callable[[nn.Module, Batch], tuple[Tensor, Mapping[str, Tensor]]]
@@ -310,9 +311,8 @@ class _Run(Generic[Batch]):
             "averaged": {name: module.state_dict() for name, module in self.averaged.items()},
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
         }
-        partial = path.with_suffix(".part")
-        torch.save(state, partial)
-        partial.replace(path)  # a run that is killed while it writes keeps the state of before
+        with write_then_rename(path) as temporary:
+            torch.save(state, temporary)
 
     def restore(self, state: Mapping[str, Any]) -> None:
         self.step, self.seconds = state["step"], state["seconds"]

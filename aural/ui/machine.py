@@ -9,12 +9,11 @@ from pathlib import Path
 from aural import hub
 from aural.audio import LIMITS, Limits
 from aural.errors import CheckpointError
+from aural.files import GIBIBYTE
 from aural.hub import manifest
 from aural.hub.device import describe, on_zero_gpu, pick_device
 from aural.ui import estimates
 from aural.ui.storage import KEPT_SECONDS
-
-GIBIBYTE = 2**30
 
 PLACES = {"cpu": "on the processor", "cuda": "on the card"}
 NOT_LOADED = "not loaded yet"

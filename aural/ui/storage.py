@@ -19,7 +19,8 @@ from pathlib import Path
 import gradio as gr
 from gradio.utils import get_upload_folder
 
-GIBIBYTE = 2**30
+from aural.files import GIBIBYTE
+
 KEPT_SECONDS = 6 * 3600  # how long uploads and results are kept at most
 KEPT_BYTES = int(
     float(os.environ.get("AURAL_KEPT_GIB", 10)) * GIBIBYTE

@@ -33,6 +33,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from aural.audio.spectral import DEFAULT_FRONT_END, log_mel, scale, unscale
+from aural.files import write_then_rename
 from aural.generation.classes import CLASSES
 from aural.generation.model import (
     BANDS,
@@ -421,9 +422,8 @@ def write(path: Path, denoiser: Denoiser, averaged: list[Tensor] | None = None) 
         name: (value.half() if value.is_floating_point() else value).cpu().contiguous()
         for name, value in state.items()
     }
-    partial = path.with_name(path.name + ".new")
-    save_file(halves, partial)
-    partial.replace(path)
+    with write_then_rename(path) as temporary:
+        save_file(halves, temporary)
 
 
 def wait(clips: Clips, folder: Path, expected: int) -> float:

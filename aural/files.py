@@ -1,0 +1,27 @@
+"""Files that appear whole or not at all, and the unit in which their sizes are told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+GIBIBYTE = 2**30  # bytes
+
+
+@contextmanager
+def write_then_rename(path: Path, *, folder: Path | None = None) -> Iterator[Path]:
+    """A temporary path to write to; the file gets its own name once it is complete.
+
+    If writing fails, the temporary file is deleted and an existing file at `path` stays as it was.
+
+    Args:
+        folder: where the temporary file lies, on the same file system; default: beside `path`.
+    """
+    temporary = (folder or path.parent) / f".{uuid4().hex}.part"
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,37 @@
+"""Files that appear whole or not at all."""
+
+from pathlib import Path
+
+import pytest
+
+from aural.files import write_then_rename
+
+
+def test_a_file_gets_its_name_once_it_is_complete(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    with write_then_rename(path) as temporary:
+        temporary.write_text("half")
+        assert not path.exists()
+        temporary.write_text("whole")
+    assert path.read_text() == "whole"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(OSError, match="disk"), write_then_rename(path) as temporary:
+        temporary.write_text("half")
+        raise OSError("disk full")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_temporary_file_can_lie_elsewhere(tmp_path: Path) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    with write_then_rename(tmp_path / "a.txt", folder=scratch) as temporary:
+        assert temporary.parent == scratch
+        temporary.write_text("whole")
+    assert list(scratch.iterdir()) == []
+    assert (tmp_path / "a.txt").read_text() == "whole"
