@@ -15,6 +15,7 @@ import torch
 import torchaudio.functional
 from torch import Tensor
 
+from aural.audio.hearing import threshold_in_quiet_db
 from aural.audio.spectral import FrontEnd, stft
 
 RATE = 48_000
@@ -180,7 +181,4 @@ def _bark_tables() -> tuple[Tensor, Tensor]:
     fall_db = torch.where(distance > 0, UPPER_SLOPE_DB * distance, -LOWER_SLOPE_DB * distance)
     spread = 10 ** (-fall_db.double() / 10)
     kilohertz = (edges[1:] + edges[:-1]) / 2_000
-    threshold_db = (
-        3.64 * kilohertz**-0.8 - 6.5 * torch.exp(-0.6 * (kilohertz - 3.3) ** 2) + 1e-3 * kilohertz**4
-    )
-    return (spread @ collect).float(), (10 ** (threshold_db / 10)).float()
+    return (spread @ collect).float(), (10 ** (threshold_in_quiet_db(kilohertz) / 10)).float()

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from aural.audio.hearing import threshold_in_quiet_db
 from aural.audio.spectral import FrontEnd, scale, stft
 
 # Powers of (-140 dB) squared: keeps the gradient of a magnitude finite at 0.
@@ -161,10 +162,7 @@ def _bark_bands(bins: int, rate: int, device: torch.device) -> tuple[Tensor, Ten
     kept = members.sum(1) > 0
     members, low, high = members[kept], low[kept], high[kept]
     khz = (members @ frequencies) / members.sum(1) / 1000
-    threshold_db = (
-        3.64 * khz.pow(-0.8) - 6.5 * torch.exp(-0.6 * (khz - 3.3).square()) + 1e-3 * khz.pow(4)
-    ).clamp_max(60)
-    threshold = (10 ** (threshold_db / 10))[:, None]
+    threshold = (10 ** (threshold_in_quiet_db(khz).clamp_max(60) / 10))[:, None]
     # Loudness grows faster in the lowest four Barks.
     exponents = 0.23 * (6 / (high + 2)).clamp(1, 2).pow(0.15)
     constants = (members, threshold, (high - low)[:, None], exponents[:, None])
