@@ -21,7 +21,7 @@ from torch import Tensor
 from aural.audio.resample import resample_samples
 from aural.enhancement.degrade import FAULTS, degrade, draw
 from aural.enhancement.features import FRONT_END
-from aural.enhancement.level import ACTIVE_RMS, active_rms, block_powers
+from aural.enhancement.level import ACTIVE_RMS, active_level
 from aural.errors import InputError
 from aural.files import write_then_rename
 from aural.training.corpus import Corpus, Recording
@@ -130,7 +130,7 @@ def batch(examples: NDArray[np.int16], size: int, frames: int, generator: torch.
         piece = examples[number, :, start : start + length].astype(np.float32) / np.float32(32767)
         low_db, high_db = LEVEL_DB
         level_db = low_db + (high_db - low_db) * float(torch.rand((), generator=generator))
-        level = active_rms(block_powers(piece[:1]))
+        level = active_level(piece[:1])
         if level > 0:
             piece *= np.float32(ACTIVE_RMS / level * 10 ** (level_db / 20))
         pieces.append(torch.from_numpy(piece))

@@ -40,3 +40,17 @@ def active_rms(powers: Powers) -> float:
     loud = np.percentile(heard, LOUD_PERCENTILE)
     active = heard[heard >= loud * 10 ** (-ACTIVE_RANGE_DB / 10)]
     return float(np.sqrt(active.mean()))
+
+
+def active_level(samples: Samples) -> float:
+    """`active_rms` of samples at any level, such as some whose squares would leave float32.
+
+    Shape: (channels, time).
+    """
+    peak = float(max(samples.max(), -samples.min()))
+    if peak == 0:
+        return 0.0
+    # A long recording is measured in pieces, to need no large temporary array.
+    size = 4096 * BLOCK
+    pieces = (samples[:, start : start + size] for start in range(0, samples.shape[1], size))
+    return peak * active_rms(np.concatenate([block_powers(piece / np.float32(peak)) for piece in pieces]))

@@ -18,7 +18,7 @@ from aural.audio.resample import resample, resample_samples
 from aural.audio.steps import Steps, finish, part
 from aural.enhancement.findings import Findings, find_steps
 from aural.enhancement.finish import FINISHES, Finish, Finished, finish_steps
-from aural.enhancement.level import ACTIVE_RMS, BLOCK, active_rms, block_powers
+from aural.enhancement.level import ACTIVE_RMS, active_level
 from aural.errors import OptionError, require, require_known, require_switch, require_whole
 from aural.hub.device import inference, pick_device
 
@@ -233,7 +233,7 @@ def _stages_steps(clip: Clip, options: Options) -> Steps[tuple[Clip, Clip, _Trac
     hop = FRONT_END.hop
     chunk, overlap = CHUNK_FRAMES * hop, OVERLAP_FRAMES * hop
     work = resample(clip, FRONT_END.rate).samples
-    enhancer = _Enhancer(options, _active_level(work))
+    enhancer = _Enhancer(options, active_level(work))
     length = work.shape[1]
     voice, background = np.zeros_like(work), np.zeros_like(work)
     track = _Track.of_frames(FRONT_END.frames(length), hop / FRONT_END.rate)
@@ -306,14 +306,6 @@ def _silent_spans(clip: Clip) -> list[tuple[int, int]]:
     return list(zip(borders[::2], borders[1::2], strict=True))
 
 
-def _active_level(samples: Samples) -> float:
-    """Root mean square of what is active in samples that are not silent, see `aural.enhancement.level`."""
-    peak = max(samples.max(), -samples.min())
-    # Pieces need no large temporary array; squares of the extremes would leave float32.
-    pieces = (samples[:, start : start + 4096 * BLOCK] for start in range(0, samples.shape[1], 4096 * BLOCK))
-    return float(peak) * active_rms(np.concatenate([block_powers(piece / peak) for piece in pieces]))
-
-
 @dataclass(frozen=True)
 class _Made:
     """What became of a chunk."""
@@ -327,9 +319,9 @@ class _Made:
 class _Enhancer:
     """The networks that the options ask for, on chunks of a recording of a known level."""
 
-    def __init__(self, options: Options, active_level: float) -> None:
+    def __init__(self, options: Options, level: float) -> None:
         self.options = options
-        self.gain = ACTIVE_RMS / active_level
+        self.gain = ACTIVE_RMS / level
         self.device = pick_device()
         if options.setting == "waveform":
             from aural.enhancement.model import build_waveform

@@ -25,7 +25,7 @@ from aural.audio.spectral import istft, log_mel, mel_from_magnitude, scale, stft
 from aural.enhancement.data import RATE, Examples, Item, batch, pool, validation_items
 from aural.enhancement.discriminators import Discriminators
 from aural.enhancement.features import FRONT_END, VOICED, conditioning, pitch
-from aural.enhancement.level import ACTIVE_RMS, active_rms, block_powers
+from aural.enhancement.level import ACTIVE_RMS, active_level
 from aural.enhancement.masking import FrontEndDenoiser, build_stage_one
 from aural.enhancement.model import (
     BANDS,
@@ -419,7 +419,7 @@ def _weights_of_bins() -> Tensor:
 def _leveled(item: Item) -> tuple[Tensor, Tensor]:
     """Recording and clean speech, (1, time) each, at the level that the networks expect."""
     waves = np.stack((item.recording, item.clean))[:, None]
-    level = active_rms(block_powers(waves[0]))
+    level = active_level(waves[0])
     recording, clean = torch.from_numpy(waves * np.float32(ACTIVE_RMS / level if level else 1))
     return recording, clean
 

@@ -36,7 +36,7 @@ from scipy.signal import butter, fftconvolve, sosfilt
 from aural.audio.clip import Clip
 from aural.audio.resample import resample_samples
 from aural.audio.spectral import istft, stft
-from aural.enhancement.level import ACTIVE_RMS, active_rms, block_powers
+from aural.enhancement.level import ACTIVE_RMS, active_level
 from aural.enhancement.masking import MASK_FRONT_END, MaskingDenoiser, build_masking
 from aural.training.metrics import dnsmos
 
@@ -66,7 +66,7 @@ def items(data: Path, count: int, seed: int = 2027) -> list[Item]:
             generator = np.random.default_rng((seed, number, turn))
             path = voices[(turn + number * count) % len(voices)]
             voice = _piece(path, generator)
-            voice = voice * np.float32(ACTIVE_RMS / max(_level(voice), 1e-4))
+            voice = voice * np.float32(ACTIVE_RMS / max(active_level(voice[None]), 1e-4))
             recording, wanted = voice, voice
             if kind in ("room", "everything"):
                 response = _read(rooms[int(generator.integers(len(rooms)))])
@@ -76,7 +76,9 @@ def items(data: Path, count: int, seed: int = 2027) -> list[Item]:
             if kind.startswith("noise") or kind == "everything":
                 noise = _piece(noises[int(generator.integers(len(noises)))], generator)
                 snr_db = float(kind.split()[1]) if kind.startswith("noise") else generator.uniform(3, 18)
-                scale = _level(wanted) * 10 ** (-snr_db / 20) / max(_level(noise), 1e-4)
+                scale = (
+                    active_level(wanted[None]) * 10 ** (-snr_db / 20) / max(active_level(noise[None]), 1e-4)
+                )
                 recording = recording + noise * np.float32(scale)
             if kind == "everything":
                 sections = np.concatenate(
@@ -121,7 +123,7 @@ def denoiser(weights: Path) -> MaskingDenoiser:
 @torch.inference_mode()
 def denoised(model: MaskingDenoiser, samples: Wave) -> Wave:
     """By the network alone, at the level that it expects."""
-    gain = ACTIVE_RMS / max(_level(samples), 1e-5)
+    gain = ACTIVE_RMS / max(active_level(samples[None]), 1e-5)
     spectrum = stft(torch.from_numpy(samples * np.float32(gain))[None], MASK_FRONT_END)
     voice = istft(model(spectrum).apply(spectrum), len(samples), MASK_FRONT_END)
     result: Wave = (voice[0] / gain).numpy()
@@ -171,7 +173,7 @@ def figures(made: Wave, wanted: Wave) -> dict[str, float]:
         "SI-SDR": _si_sdr_db(made, wanted),
         "LU": _loudness_db(made) - _loudness_db(wanted),
     }
-    rated = dnsmos(made * np.float32(ACTIVE_RMS / max(_level(made), 1e-5)), RATE)
+    rated = dnsmos(made * np.float32(ACTIVE_RMS / max(active_level(made[None]), 1e-5)), RATE)
     found |= {"DNS sig": rated.speech, "DNS bak": rated.background, "DNS ovr": rated.overall}
     spectra = [stft(torch.from_numpy(x)[None], MASK_FRONT_END)[0].abs().square() for x in (made, wanted)]
     frames = spectra[1].sum(0)
@@ -312,10 +314,6 @@ def _split(response: Wave) -> tuple[Wave, Wave]:
     share = ((np.arange(len(response)) - 48 - 0.03 * RATE) / (0.01 * RATE)).clip(0, 1)
     fade = (np.cos(np.pi / 2 * share) ** 2).astype(np.float32)
     return response * fade, response * (1 - fade)
-
-
-def _level(samples: Wave) -> float:
-    return active_rms(block_powers(samples[None]))
 
 
 def _loudness_db(samples: Wave) -> float:
