@@ -10,7 +10,7 @@ moved back first.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,6 +19,7 @@ from aural.audio.resample import resample_samples
 from aural.errors import InputError
 
 Floats = NDArray[np.float64]
+Spectra = TypeVar("Spectra", bound=Any)  # a NumPy array or a PyTorch tensor
 
 LSD_WINDOW = 2048  # samples of the Hann window
 LSD_HOP = 512
@@ -180,10 +181,25 @@ def log_spectral_distances(
     distances: list[list[Floats]] = [[] for _ in bands_hz]
     for a, b in zip(_magnitudes(x), _magnitudes(y), strict=True):
         logs = [np.log10(np.maximum(values**2, LSD_FLOOR)) for values in (a, b)]
-        squares = (logs[0] - logs[1]) ** 2
         for found, bins in zip(distances, wanted, strict=True):
-            found.append(np.sqrt(np.mean(squares[..., bins], axis=-1)))
+            found.append(frame_distances(logs[0][..., bins], logs[1][..., bins], axis=-1))
     return [float(np.mean(np.concatenate(found, axis=-1))) for found in distances]
+
+
+def frame_distances(first: Spectra, second: Spectra, axis: int, smoothing: float = 0.0) -> Spectra:
+    """The log-spectral distance of each frame: root mean square over frequency.
+
+    All log-spectral distances in AURAL are means of these over time. They differ in what the logarithms are
+    taken of: the window, the lower limit, and whether the unit is log10 |X|² or dB.
+
+    Args:
+        first, second: logarithms of two spectra, both NumPy arrays or both PyTorch tensors.
+        axis: along which the bins lie.
+        smoothing: added under the root, to keep its gradient finite where the spectra are equal.
+    """
+    squares = (first - second) ** 2
+    distances: Spectra = (squares.mean(axis) + smoothing) ** 0.5
+    return distances
 
 
 def matching_gain(estimate: ArrayLike, reference: ArrayLike) -> float:

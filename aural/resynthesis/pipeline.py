@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.signal import get_window, welch
 
 from aural.audio.clip import Clip, excerpt
+from aural.audio.comparison import LSD_FLOOR, frame_distances
 from aural.audio.resample import resample
 from aural.audio.steps import Steps, finish, part
 from aural.errors import InputError, OptionError, require, require_known, require_whole
@@ -32,8 +33,6 @@ MOST_CELLS = 2**25
 FLOOR_DB = -200.0
 # Frames of the average spectrum taken at once.
 PIECE_FRAMES = 512
-# Below this power a log-spectral distance would compare rounding errors.
-LEAST_POWER = 1e-8
 
 
 @dataclass(frozen=True)
@@ -207,11 +206,11 @@ def _channel_steps(samples: NDArray[np.float32], front_end: FrontEnd, options: O
 
 def _log_spectral_distance_db(magnitude: Tensor, other: Tensor, front_end: FrontEnd) -> float:
     # Half the sum of a Hann window is a quarter of its length: it takes amplitudes back to a peak of 1.
-    levels_db = [
-        20 * (spectrum * (front_end.window / 4)).clamp_min(LEAST_POWER**0.5).log10()
+    before_db, after_db = (
+        20 * (spectrum * (front_end.window / 4)).clamp_min(LSD_FLOOR**0.5).log10()
         for spectrum in (magnitude, other)
-    ]
-    return float((levels_db[0] - levels_db[1]).square().mean(dim=0).sqrt().mean())
+    )
+    return float(frame_distances(before_db, after_db, axis=0).mean())
 
 
 def _front_end(options: Options, clip: Clip) -> FrontEnd:

@@ -18,6 +18,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from aural.audio.comparison import LSD_FLOOR, LSD_WINDOW, frame_distances
 from aural.superres.data import CODED, RATE, Drawer, Pairs, validation_pairs
 from aural.superres.discriminators import Discriminators
 from aural.superres.model import Extender, ExtenderConfig
@@ -28,7 +29,6 @@ from aural.training.loop import Loss, Outcome, Player, Settings, arguments, sett
 
 LICENCE = "CC-BY-NC-SA-4.0"  # the narrowest of the recordings' licences, that of RAVDESS
 WINDOWS = (128, 512, 2048)  # samples of the spectra that are compared; the last one's is the published LSD
-FLOOR = 1e-8  # of the power of a window of 2048
 EDGES_HZ = (4_000.0, 6_000.0, 8_000.0, 12_000.0)  # of the validation
 VALIDATION_ITEMS = 16
 NOISE_ROUNDS = 400  # of evening the noise out, half a minute
@@ -127,14 +127,14 @@ def log_distance(made: Tensor, target: Tensor, window: int) -> Tensor:
     Shape: (batch, time) -> (batch,)
     """
     hann = torch.hann_window(window, device=made.device)
-    floor = FLOOR * window / 2048
+    floor = LSD_FLOOR * window / LSD_WINDOW
 
     def logarithms(samples: Tensor) -> Tensor:
         spectrum = torch.stft(samples, window, window // 4, window=hann, return_complex=True)
         return torch.log10(spectrum.real.square() + spectrum.imag.square() + floor)
 
-    squares = (logarithms(made) - logarithms(target)).square()
-    return (squares.mean(1) + 1e-6).sqrt().mean(-1)
+    distances: Tensor = frame_distances(logarithms(made), logarithms(target), axis=1, smoothing=1e-6)
+    return distances.mean(-1)
 
 
 def train_extender(

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from aural.audio.comparison import frame_distances
 from aural.audio.hearing import threshold_in_quiet_db
 from aural.audio.spectral import FrontEnd, scale, stft
 
@@ -48,9 +49,8 @@ def spectral_distance(first: Sequence[Tensor], second: Sequence[Tensor]) -> Tens
     """
     terms = []
     for a, b in zip(first, second, strict=True):
-        difference = a - b
-        frames = (difference.square().mean(-2) + LEAST_POWER).sqrt()
-        terms.append(difference.abs().mean() + frames.mean())
+        distance = frame_distances(a, b, axis=-2, smoothing=LEAST_POWER).mean()
+        terms.append((a - b).abs().mean() + distance)
     return torch.stack(terms).mean()
 
 

@@ -29,6 +29,7 @@ import torch
 from torch import Tensor
 
 from aural import hub
+from aural.audio.comparison import frame_distances
 from aural.audio.spectral import (
     DEFAULT_FRONT_END,
     KNEE_MAGNITUDE,
@@ -95,8 +96,8 @@ def excerpt(corpus: Corpus, recording: Recording, rate: int) -> Tensor:
 
 def log_spectral_distance_db(made: Tensor, real: Tensor, front_end: FrontEnd = DEFAULT_FRONT_END) -> float:
     """As the module describes it. Shape: (time,), both."""
-    levels = [_levels_db(stft(samples, front_end).abs()) for samples in (made, real)]
-    return float((levels[0] - levels[1]).square().mean(-2).sqrt().mean())
+    made_db, real_db = (_levels_db(stft(samples, front_end).abs()) for samples in (made, real))
+    return float(frame_distances(made_db, real_db, axis=-2).mean())
 
 
 def _row(method: Method, waves: list[Tensor]) -> Row:

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import weight_norm
 
+from aural.audio.comparison import LSD_FLOOR, LSD_WINDOW
 from aural.superres.model import NOISE_FRAMES, RATE, Extender, ExtenderConfig
 from tools.card.bank import Bank
 from tools.card.loop import Optimizer, Schedule, prepare, run
@@ -35,7 +36,6 @@ FRAMES = 256  # of a piece that is judged, 1.4 s
 HOP = 256
 MARGIN = 2_176  # samples to both sides that the filters may ring into
 WINDOWS = ((512, 0.5), (2048, 1.0), (128, 0.25))  # samples and weights of the log-spectral distances
-FLOOR = 1e-8  # of the power of a window of 2048, as in the published distance
 ERB_BANDS = 48
 JUDGED = 32_768  # samples of a piece that the discriminators see
 PARTS = {"speech": 0.56, "singing": 0.16, "esc50": 0.12, "music": 0.16}
@@ -153,7 +153,7 @@ class Spectra:
         """Log-spectral distance between two frequencies, averaged over the resolutions."""
         total = made.new_zeros(())
         for window, share in WINDOWS:
-            floor = FLOOR * window / 2048
+            floor = LSD_FLOOR * window / LSD_WINDOW
             ours, theirs = (torch.log10(self.power(x, window) + floor) for x in (made, target))
             frequency = torch.arange(window // 2 + 1, device=self.where) * (RATE / window)
             counts = _between(frequency, low_hz, high_hz)
@@ -167,7 +167,7 @@ class Spectra:
         self, made: Tensor, target: Tensor, low_hz: Tensor, high_hz: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Errors of log10 band energies: per frame, over the piece, and the latter with its sign."""
-        floor = FLOOR * 512 / 2048
+        floor = LSD_FLOOR * 512 / LSD_WINDOW
         ours, theirs = (self.collect @ self.power(x, 1024) for x in (made, target))
         counts = _between(self.centres_hz, low_hz, high_hz)
         total = counts.sum() + 1e-3
