@@ -1,12 +1,10 @@
 """ESC-50 (Piczak 2015) as scaled log-mel spectrograms, and the batches a denoiser learns from.
 
-The folder is laid out as the public repository `karolpiczak/ESC-50`: `meta/esc50.csv` and `audio/`. Folds 1
-to 4 are for training, fold 5 is for validation only.
+See `aural.training.esc50` for the folder and its folds.
 """
 
 from __future__ import annotations
 
-import csv
 import hashlib
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -19,7 +17,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from aural.audio.spectral import DEFAULT_FRONT_END, log_mel, scale, unscale
-from aural.errors import InputError
 from aural.files import write_then_rename
 from aural.generation.model import (
     FRAMES,
@@ -29,11 +26,11 @@ from aural.generation.model import (
     Conditioning,
     active_share,
 )
+from aural.training.esc50 import VALIDATION_FOLD, esc50_clips, table_path
 from aural.training.recordings import cache_folder, decoded
 
 SECONDS = 5
 LENGTH = SECONDS * DEFAULT_FRONT_END.rate
-VALIDATION_FOLD = 5
 
 
 @dataclass(frozen=True)
@@ -80,19 +77,16 @@ def load(folder: Path) -> Esc50:
     Raises:
         InputError: the folder does not hold ESC-50.
     """
-    table = folder / "meta" / "esc50.csv"
-    if not table.is_file():
-        raise InputError(
-            f"{folder} holds no meta/esc50.csv: give the folder of a clone of karolpiczak/ESC-50."
-        )
-    rows = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
-    digest = hashlib.sha256(table.read_bytes() + repr(DEFAULT_FRONT_END).encode()).hexdigest()[:16]
+    clips = esc50_clips(folder)
+    digest = hashlib.sha256(table_path(folder).read_bytes() + repr(DEFAULT_FRONT_END).encode()).hexdigest()[
+        :16
+    ]
     cache = cache_folder() / f"esc50-{digest}.npz"
     if cache.is_file():
         with np.load(cache) as arrays:
             mel, waves = arrays["mel"], arrays["waves"]
     else:
-        paths = [folder / "audio" / row["filename"] for row in rows]
+        paths = [clip.path for clip in clips]
         with ProcessPoolExecutor() as workers:
             waves = np.stack(list(workers.map(_wave, paths, chunksize=20)))
         mel = np.concatenate([_mel(waves[start : start + 50]) for start in range(0, len(waves), 50)])
@@ -102,9 +96,9 @@ def load(folder: Path) -> Esc50:
     return Esc50(
         torch.from_numpy(mel),
         waves,
-        torch.tensor([int(row["target"]) for row in rows]),
-        torch.tensor([int(row["fold"]) for row in rows]),
-        tuple(row["src_file"] for row in rows),
+        torch.tensor([clip.label for clip in clips]),
+        torch.tensor([clip.fold for clip in clips]),
+        tuple(clip.source for clip in clips),
     )
 
 

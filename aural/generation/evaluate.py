@@ -37,12 +37,13 @@ from aural.files import write_then_rename
 from aural.generation.classes import CLASSES, find, title
 from aural.generation.classifier import Classifier
 from aural.generation.classifier import load as load_classifier
-from aural.generation.data import VALIDATION_FOLD, Esc50, load
+from aural.generation.data import Esc50, load
 from aural.generation.model import active_share
 from aural.generation.pipeline import GRIFFIN_LIM_ITERATIONS, SAMPLERS, VOCODERS, Options, Vocoder, generate
 from aural.hub import manifest
 from aural.hub.download import PATIENCE_SECONDS, Unavailable, download
 from aural.loudness.meter import measure as measure_loudness
+from aural.training.esc50 import VALIDATION_FOLD
 from aural.training.metrics import (
     Floats,
     Integers,

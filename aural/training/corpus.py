@@ -8,7 +8,6 @@ order; the last tenth of every piece of music.
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 from collections.abc import Iterator
@@ -24,11 +23,11 @@ from torch import Tensor
 from aural.audio.spectral import DEFAULT_FRONT_END
 from aural.errors import InputError
 from aural.files import write_then_rename
+from aural.training.esc50 import esc50_clips, table_path
 from aural.training.recordings import Wave, cache_folder, decoded
 
 KINDS = ("esc50", "speech", "music")
 SUFFIXES = {".ogg", ".wav", ".flac", ".mp3"}
-VALIDATION_FOLD = "5"
 VALIDATION_ACTORS = range(21, 25)
 # Nothing above 8 kHz: as the sound of a full band it would teach the wrong thing.
 LEFT_OUT = {"kerstin"}
@@ -108,11 +107,9 @@ def _opened(cache: Path, recordings: tuple[Recording, ...]) -> Corpus:
 
 def _files(folder: Path) -> Iterator[tuple[Path, str, int, bool | None]]:
     """Path, kind, label, and whether it is for validation; None: its last tenth is."""
-    table = folder / "esc50" / "meta" / "esc50.csv"
-    if table.is_file():
-        for row in csv.DictReader(table.read_text(encoding="utf-8").splitlines()):
-            path = folder / "esc50" / "audio" / row["filename"]
-            yield path, "esc50", int(row["target"]), row["fold"] == VALIDATION_FOLD
+    if table_path(folder / "esc50").is_file():
+        for clip in esc50_clips(folder / "esc50"):
+            yield clip.path, "esc50", clip.label, clip.is_validation
     for voice in sorted((folder / "speech").glob("*")):
         if voice.name in LEFT_OUT:
             continue

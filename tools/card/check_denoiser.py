@@ -38,6 +38,7 @@ from aural.audio.resample import resample_samples
 from aural.audio.spectral import istft, stft
 from aural.enhancement.level import ACTIVE_RMS, active_level
 from aural.enhancement.masking import MASK_FRONT_END, MaskingDenoiser, build_masking
+from aural.training.esc50 import esc50_clips
 from aural.training.metrics import dnsmos
 
 Wave = NDArray[np.float32]
@@ -276,10 +277,9 @@ def _noises(data: Path) -> list[Path]:
     """Held-back noises, and the fifth fold of ESC-50 as far as it is noise of the kind recordings have."""
     table = csv.DictReader((data / "noise" / "meta.csv").read_text(encoding="utf-8").splitlines())
     noises = [data / "noise" / row["file"] for row in table if row["split"] == "val"]
-    table = csv.DictReader((data / "esc50" / "meta" / "esc50.csv").read_text(encoding="utf-8").splitlines())
     wanted = {10, 16, 32, 35, 36, 44, 45, 47}
-    clips = [row["filename"] for row in table if row["fold"] == "5" and int(row["target"]) in wanted]
-    return noises + [data / "esc50" / "audio" / name for name in sorted(clips)[::4]]
+    clips = [clip.path for clip in esc50_clips(data / "esc50") if clip.is_validation and clip.label in wanted]
+    return noises + sorted(clips)[::4]
 
 
 def _rooms(data: Path) -> list[Path]:

@@ -33,6 +33,7 @@ from torch import Tensor
 from aural import hub
 from aural.audio.spectral import log_mel, magnitude_from_mel, stft, unscale
 from aural.generation.classifier import load as load_classifier
+from aural.training.esc50 import esc50_clips
 from aural.vocoding.evaluate import log_spectral_distance_db
 from aural.vocoding.griffin_lim import griffin_lim
 from aural.vocoding.model import Vocoder, build
@@ -88,12 +89,11 @@ def speech(data: Path, count: int, seconds: float) -> Iterator[Sample]:
 
 def clips(data: Path, count: int) -> Iterator[Sample]:
     """Clips of ESC-50's fold 5, evenly spread over the classes."""
-    with (data / "esc50" / "meta" / "esc50.csv").open(encoding="utf-8", newline="") as table:
-        rows = [row for row in csv.DictReader(table) if row["fold"] == "5"]
-    rows.sort(key=lambda row: (int(row["target"]), row["filename"]))
-    for place in np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(int):
-        row = rows[place]
-        yield Sample(read(data / "esc50" / "audio" / row["filename"], 5.0), int(row["target"]), False)
+    held_out = [clip for clip in esc50_clips(data / "esc50") if clip.is_validation]
+    held_out.sort(key=lambda clip: (clip.label, clip.path.name))
+    for place in np.linspace(0, len(held_out) - 1, min(count, len(held_out))).round().astype(int):
+        clip = held_out[place]
+        yield Sample(read(clip.path, 5.0), clip.label, False)
 
 
 def read(path: Path, seconds: float, skip: float = 0.0) -> Tensor:

@@ -16,10 +16,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from aural.training.corpus import HELD_BACK, VALIDATION_ACTORS
+from aural.training.esc50 import esc50_clips
+
 PARTS = 4
-VALIDATION_FOLD = "5"
-VALIDATION_ACTORS = range(21, 25)
-HELD_BACK = 0.1  # the last files of each reader, in sorted order
 # Up to where a codec has left the recordings whole, see the data's README.
 READERS_HZ = {"kathleen": 20_000.0, "nathalie": 20_000.0, "ravdess": 16_000.0}
 VORBIS_HZ = 16_000.0
@@ -51,10 +51,10 @@ def rows(data: Path) -> Iterator[tuple[int, Path, Row]]:
         row = _row(kind, f"many/{meta['tier']}", meta["speaker"], float(meta["solid_bw_hz"]), meta=meta)
         part = 1 if meta["tier"] == "full" else 4
         yield part, data / "speech" / "many" / meta["file"], row
-    for number, meta in enumerate(_table(data / "esc50" / "meta" / "esc50.csv")):
-        if meta["fold"] != VALIDATION_FOLD:
-            row = _row("esc50", "esc50", meta["src_file"], VORBIS_HZ, int(meta["target"]), meta)
-            yield 2 + number % 2, data / "esc50" / "audio" / meta["filename"], row
+    for number, clip in enumerate(esc50_clips(data / "esc50")):
+        if not clip.is_validation:
+            row = _row("esc50", "esc50", clip.source, VORBIS_HZ, clip.label, clip.row)
+            yield 2 + number % 2, clip.path, row
     for meta in _table(data / "noise" / "meta.csv"):
         yield 1, data / "noise" / meta["file"], _row("noise", "noise", meta["noise_id"], VORBIS_HZ, meta=meta)
     for meta in _table(data / "rooms" / "meta.csv"):
