@@ -17,6 +17,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from aural.errors import named_extra
+
 if TYPE_CHECKING:
     from aural.audio import Clip
     from aural.enhancement.pipeline import Result as Enhanced
@@ -41,6 +43,7 @@ __all__ = [
 ]
 
 
+@named_extra()
 def measure(clip: Clip, layout: str = "auto") -> Loudness:
     """Measure loudness, peaks and stereo image; see `aural.loudness.meter.measure`."""
     from aural.loudness.meter import measure as run
@@ -48,6 +51,7 @@ def measure(clip: Clip, layout: str = "auto") -> Loudness:
     return run(clip, layout)
 
 
+@named_extra()
 def master(clip: Clip, **options: Any) -> Mastered:
     """Bring a clip to a loudness target; the keywords are the fields of `aural.loudness.pipeline.Options`."""
     from aural.loudness.pipeline import Options
@@ -56,6 +60,7 @@ def master(clip: Clip, **options: Any) -> Mastered:
     return run(clip, Options(**options))
 
 
+@named_extra()
 def master_album(clips: Sequence[Clip], **options: Any) -> list[Mastered]:
     """Master several clips with one gain; the keywords are those of `master`."""
     from aural.loudness.pipeline import Options
@@ -64,6 +69,7 @@ def master_album(clips: Sequence[Clip], **options: Any) -> list[Mastered]:
     return run(clips, Options(**options))
 
 
+@named_extra()
 def resynthesize(clip: Clip, **options: Any) -> Resynthesized:
     """Take a clip through its spectrogram; the keywords are those of `aural.resynthesis.pipeline.Options`."""
     from aural.resynthesis.pipeline import Options
@@ -72,6 +78,7 @@ def resynthesize(clip: Clip, **options: Any) -> Resynthesized:
     return run(clip, Options(**options))
 
 
+@named_extra()
 def enhance(clip: Clip, **options: Any) -> Enhanced:
     """Make a phone recording sound like a studio's; keywords: `aural.enhancement.pipeline.Options`."""
     from aural.enhancement.pipeline import Options
@@ -80,6 +87,7 @@ def enhance(clip: Clip, **options: Any) -> Enhanced:
     return run(clip, Options(**options))
 
 
+@named_extra()
 def degrade(clip: Clip, **options: Any) -> Clip:
     """Make a clip sound like a phone's recording; keywords: `aural.enhancement.degrade.Options`."""
     from aural.enhancement.degrade import Options, degrade_clip
@@ -87,6 +95,7 @@ def degrade(clip: Clip, **options: Any) -> Clip:
     return degrade_clip(clip, Options(**options))
 
 
+@named_extra()
 def super_resolve(clip: Clip, **options: Any) -> SuperResolved:
     """Make the band that a clip lacks, at any rate; keywords: `aural.superres.pipeline.Options`."""
     from aural.superres.pipeline import Options
@@ -95,6 +104,7 @@ def super_resolve(clip: Clip, **options: Any) -> SuperResolved:
     return run(clip, Options(**options))
 
 
+@named_extra()
 def release(clip: Clip, **options: Any) -> Released:
     """Enhance, super-resolve and master a clip; keywords: `aural.studio.pipeline.Options`."""
     from aural.studio.pipeline import Options
@@ -103,6 +113,7 @@ def release(clip: Clip, **options: Any) -> Released:
     return run(clip, Options(**options))
 
 
+@named_extra()
 def generate(label: str, *, source: Clip | None = None, **options: Any) -> Generated:
     """Generate clips of a class; the keywords are the fields of `aural.generation.pipeline.Options`."""
     from aural.generation.pipeline import Options

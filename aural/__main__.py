@@ -1,4 +1,4 @@
-"""The verbs from a shell: `python -m aural enhance memo.m4a podcast.wav --preset podcast`.
+"""The verbs from a shell: `aural enhance memo.m4a podcast.wav --preset podcast`.
 
 Exit codes: 0, all is done; 1, something that the caller can mend, which the last line says; 2, wrong usage;
 3, some files of a folder could not be done; 130, interrupted.
@@ -41,9 +41,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a verb as a shell's arguments say; returns the exit code. Wrong usage leaves with 2."""
     given = parse_arguments(
         sys.argv[1:] if arguments is None else arguments,
-        "python -m aural",
-        "Measure, master, enhance, super-resolve and make sounds.",
+        "aural",
+        "Measure, master, enhance, super-resolve and generate sound.",
         _add_files,
+        is_command=True,
     )
     if isinstance(sys.stdout, io.TextIOWrapper):  # the bytes of a file's name need not be text
         sys.stdout.reconfigure(errors="backslashreplace")

@@ -6,10 +6,24 @@ stands, a program gets it as the text of the exception; anything that is not an 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from numbers import Integral, Real
 
 LONGEST_VALUE = 40  # characters
+# Import name -> the extra in pyproject.toml that installs it
+EXTRAS = {
+    "accelerate": "train",
+    "diffusers": "models",
+    "gradio": "app",
+    "huggingface_hub": "models",
+    "matplotlib": "app",
+    "ray": "batch",
+    "safetensors": "models",
+    "torch": "models",
+    "torchaudio": "models",
+    "transformers": "models",
+}
 
 
 class AuralError(Exception):
@@ -26,6 +40,30 @@ class OptionError(AuralError):
 
 class CheckpointError(AuralError):
     """A model's files are missing, damaged, or not the ones that the code expects."""
+
+
+class ExtraError(AuralError):
+    """A package is missing that one of AURAL's extras installs."""
+
+
+@contextmanager
+def named_extra() -> Iterator[None]:
+    """Report a missing package as an `ExtraError` that says which extra to install; also a decorator.
+
+    >>> with named_extra():
+    ...     raise ModuleNotFoundError(name="torch.nn")
+    Traceback (most recent call last):
+    aural.errors.ExtraError: This needs torch: run pip install ".[models]" in AURAL's folder.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in EXTRAS:
+            raise
+        raise ExtraError(
+            f'This needs {package}: run pip install ".[{EXTRAS[package]}]" in AURAL\'s folder.'
+        ) from error
 
 
 def require(name: str, value: float, low: float, high: float, unit: str = "") -> None:

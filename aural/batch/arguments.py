@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
+from aural import __version__
 from aural.audio.files import ENCODINGS
 from aural.batch.verbs import VERBS, Verb
 from aural.errors import OptionError
 from aural.options import REQUIRED, Field, describe, parse
 
 SETTING = "set_"  # before the names of the verb's settings, so that none meets another argument
+COMPLETION = "--print-completion"
+LISTED = re.compile(r"\b\w+(?:, \w+){2,}")  # in a help text: the values that a setting may have
+SHELLS = ("bash", "zsh", "fish")
 FORMATS = sorted({encoding.suffix[1:] for encoding in ENCODINGS.values()})
 
 
@@ -21,6 +26,8 @@ def parse_arguments(
     program: str,
     description: str,
     add_own: Callable[[argparse.ArgumentParser, Verb], None],
+    *,
+    is_command: bool = False,
 ) -> argparse.Namespace:
     """The arguments of a command that runs a verb; wrong usage ends the program with 2.
 
@@ -30,18 +37,29 @@ def parse_arguments(
     Args:
         add_own: adds the command's own arguments to the parser of a verb; those that stand for a setting have
             its name after `SETTING`.
+        is_command: whether `program` is the name of an installed command, which a shell can complete.
     """
     arguments = _spelt(arguments)
+    completing = is_command and any(argument.startswith(COMPLETION) for argument in arguments[:1])
     parser = argparse.ArgumentParser(
         prog=program,
         description=description,
         epilog=f"The settings of a verb: {program} VERB --help.",
         allow_abbrev=False,
     )
+    parser.add_argument("--version", action="version", version=f"AURAL {__version__}")
+    if is_command:
+        parser.add_argument(
+            COMPLETION,
+            action=_PrintCompletion,
+            choices=SHELLS,
+            metavar="SHELL",
+            help=f"print completions for a shell: {', '.join(SHELLS)}",
+        )
     commands = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for verb in VERBS.values():
         command = commands.add_parser(verb.name, help=verb.help, description=verb.help, allow_abbrev=False)
-        if arguments and arguments[0] == verb.name:
+        if completing or (arguments and arguments[0] == verb.name):
             add_own(command, verb)
             taken = {action.dest for action in command._actions}
             for field in describe(verb.options):
@@ -70,6 +88,34 @@ def _spelt(arguments: Sequence[str]) -> list[str]:
         is_option = argument.startswith("--")
         spelt.append(f"{name.replace('_', '-')}{equals}{value}" if is_option else argument)
     return [spelt[0].replace("-", "_"), *spelt[1:]] if spelt and not spelt[0].startswith("-") else spelt
+
+
+class _PrintCompletion(argparse.Action):
+    """Print a script by which a shell completes verbs, settings, their choices and files, then exit."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, _given: object, shell: Any, _option: object = None
+    ) -> None:
+        import shtab
+
+        for action in _actions(parser):
+            if action.type is Path:
+                action.complete = shtab.FILE  # type: ignore[attr-defined]
+            elif isinstance(action.metavar, str) and "|" in action.metavar:
+                action.choices = action.metavar.split("|")
+            elif action.metavar == "STR" and (names := LISTED.search(action.help or "")):
+                action.choices = names[0].split(", ")
+        print(shtab.complete(parser, shell))
+        parser.exit()
+
+
+def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
+    """The arguments of the parser and of its commands."""
+    for action in parser._actions:
+        yield action
+        if isinstance(action, argparse._SubParsersAction):
+            for command in action.choices.values():
+                yield from _actions(command)
 
 
 def _add_setting(command: argparse.ArgumentParser, field: Field) -> None:

@@ -42,7 +42,7 @@ from aural.batch.arguments import FORMATS, chosen_options, parse_arguments
 from aural.batch.folder import as_csv, failed, planned
 from aural.batch.job import run_steps
 from aural.batch.verbs import VERBS, Verb
-from aural.errors import AuralError, InputError, OptionError
+from aural.errors import AuralError, InputError, OptionError, named_extra
 from aural.files import write_then_rename
 
 MOST_ATTEMPTS = 3  # at a file whose worker died each time
@@ -370,11 +370,9 @@ def _connected(address: str) -> Any:
     if address == ALONE and "ray" not in sys.modules and "RAY_AUTH_MODE" not in os.environ:
         # So that the ports answer to nobody else, by a token that does not stay in the home folder as Ray's.
         os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
-    try:
+    with named_extra():
         ray = import_module("ray")
         import_module("ray.data")
-    except ImportError:
-        raise AuralError("Ray is not installed: pip install -r requirements-batch.txt.") from None
     settings: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address == ALONE:
         settings |= {"include_dashboard": False, "object_store_memory": STORE_BYTES}

@@ -11,7 +11,7 @@ from aural.audio.files import ENCODINGS
 from aural.audio.steps import Steps, part
 from aural.batch.folder import COLUMNS, outputs
 from aural.batch.verbs import STEPS, VERBS
-from aural.errors import InputError, OptionError
+from aural.errors import InputError, OptionError, named_extra
 
 BEFORE = ("integrated_lufs", "true_peak_dbtp")  # what is told of the file as it came, too
 
@@ -42,12 +42,14 @@ def run_steps(verb: str, source: Path | None, output: Path | None, options: Any)
         InputError: a file that cannot be used, or one too long for the machine's memory.
         OptionError: an output that cannot be written, or that is the source; settings that do not fit.
         CheckpointError: a model cannot be had.
+        ExtraError: the verb needs a package that is not installed.
     """
     assert isinstance(options, VERBS[verb].options)
     if output is not None:
         _require_writable(output, source)
     try:
-        return (yield from _run_steps(verb, source, output, options))
+        with named_extra():
+            return (yield from _run_steps(verb, source, output, options))
     except MemoryError:
         raise InputError(
             "The machine has no memory left for audio of this length: cut it into shorter parts."

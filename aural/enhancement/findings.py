@@ -71,8 +71,9 @@ class Findings:
     reverberation_seconds: float | None  # time to decay by 60 dB; None where too little decays freely
     integrated_lufs: float | None  # loudness
     true_peak_dbtp: float | None  # largest value between samples
-    pitch_hz: float | None  # median of the voiced frames
-    voiced_share: float  # frames with a pitch, 0 to 1
+    # Both None where torch is not installed, as in the package's core.
+    pitch_hz: float | None  # median of the voiced frames; None where there are none
+    voiced_share: float | None  # frames with a pitch, 0 to 1
 
     def figures(self) -> dict[str, Any]:
         """The figures rounded for people: tenths of dB, whole Hz, hundredths of seconds."""
@@ -264,10 +265,13 @@ def _reverberation_seconds(octaves: Powers) -> float | None:
     return float(np.clip(DECAY_FACTOR * decay_seconds**DECAY_EXPONENT, *REVERBERATION_RANGE_SECONDS))
 
 
-def _pitch_steps(clip: Clip) -> Steps[tuple[float | None, float]]:
+def _pitch_steps(clip: Clip) -> Steps[tuple[float | None, float | None]]:
     """Median f0 of the voiced frames of the loudest channel, and their share of all frames."""
     # torch takes a second to import, and findings are imported when the app starts.
-    import torch
+    try:
+        import torch
+    except ModuleNotFoundError:
+        return None, None
 
     from aural.enhancement.features import RATE, VOICED, pitch
 

