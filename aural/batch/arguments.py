@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from aural import __version__
-from aural.audio.files import ENCODINGS
+from aural.audio.encode import ENCODINGS
 from aural.batch.verbs import VERBS, Verb
 from aural.errors import OptionError
 from aural.options import REQUIRED, Field, describe, parse

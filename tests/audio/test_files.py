@@ -18,7 +18,7 @@ import soundfile
 
 from aural.audio import Clip, Limits, probe, read, write
 from aural.audio.clip import Samples
-from aural.audio.files import ENCODINGS
+from aural.audio.encode import ENCODINGS
 from aural.errors import AuralError, InputError, OptionError
 
 RATE = 48_000

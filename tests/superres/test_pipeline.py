@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from aural import hub
 from aural.audio import Clip
 from aural.audio.comparison import log_spectral_distance, snr_db
-from aural.audio.files import Limits
+from aural.audio.decode import Limits
 from aural.errors import InputError, OptionError
 from aural.superres import pipeline
 from aural.superres.pipeline import METHODS, Method, Options, super_resolve, super_resolve_steps
