@@ -22,6 +22,7 @@ from aural.batch.folder import failed, outputs, planned
 from aural.batch.job import run_steps
 from aural.batch.verbs import VERBS, Verb
 from aural.errors import AuralError, OptionError
+from aural.version import __version__
 
 DONE, MENDABLE, SOME_FAILED, INTERRUPTED = 0, 1, 3, 130
 SECONDS_BETWEEN_UPDATES = 0.1
@@ -44,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "aural",
         "Measure, master, enhance, super-resolve and generate sound.",
         _add_files,
-        is_command=True,
+        version=f"AURAL {__version__}",
     )
     if isinstance(sys.stdout, io.TextIOWrapper):  # the bytes of a file's name need not be text
         sys.stdout.reconfigure(errors="backslashreplace")
