@@ -124,26 +124,24 @@ def _check_file(path: Path, limits: Limits) -> None:
     """Raise `InputError` if the file is missing, empty, locked or too large."""
     try:
         if not path.is_file():
-            raise InputError(f"There is no file {path.name!r}: choose an audio file.")
+            raise InputError(f"File {path.name!r} not found. Choose an audio file.")
         path.open("rb").close()
         file_bytes = path.stat().st_size
     except OSError as error:
-        raise InputError(
-            f"{path.name!r} cannot be opened ({error.strerror}): choose another file."
-        ) from error
+        raise InputError(f"Can't open {path.name!r} ({error.strerror}). Choose another file.") from error
     if file_bytes == 0:
-        raise InputError(f"{path.name!r} is empty (0 bytes): upload it again, or choose another file.")
+        raise InputError(f"{path.name!r} is empty (0 bytes). Upload it again, or choose another file.")
     if file_bytes > limits.file_bytes:
         raise InputError(
-            f"The file has {file_bytes / GIBIBYTE:.1f} GiB and the limit is "
-            f"{limits.file_bytes / GIBIBYTE:.1f} GiB: cut it into shorter parts, or export it as FLAC."
+            f"The file has {file_bytes / GIBIBYTE:.1f} GiB; the limit is "
+            f"{limits.file_bytes / GIBIBYTE:.1f} GiB. Cut it into shorter parts, or export it as FLAC."
         )
 
 
 def _no_audio(path: Path) -> InputError:
     return InputError(
-        f"{path.name!r} holds no audio that can be read: "
-        "choose a WAV, AIFF, FLAC, OGG, Opus, MP3, M4A, MP4 or WebM file."
+        f"Can't read any audio in {path.name!r}. "
+        "Try a WAV, AIFF, FLAC, OGG, Opus, MP3, M4A, MP4 or WebM file."
     )
 
 
@@ -282,14 +280,14 @@ def _open_track(path: Path, limits: Limits) -> Iterator[_Track | None]:
         return
     with container:
         if container.streams.video and not container.streams.audio:
-            raise InputError(f"{path.name!r} has no sound: choose a file with an audio track.")
+            raise InputError(f"{path.name!r} has no audio track. Choose a file that has one.")
         stream = _audio_stream(container)
         if stream is None:
             yield None
             return
         speakers, decodable = _take_layout(stream)
         if not decodable:
-            raise InputError("The file's speaker layout cannot be read: export it as stereo or 5.1.")
+            raise InputError("Can't read the file's channel layout. Export it as stereo or 5.1.")
         frames = _av_frames(container, stream)
         first = next(frames, None)
         if first is None:
@@ -367,9 +365,7 @@ def _av_blocks(frames: Iterable[AudioFrame]) -> Iterator[Samples]:
     for frame in frames:
         kind = kind or (frame.sample_rate, frame.layout.name, frame.format.name)
         if kind != (frame.sample_rate, frame.layout.name, frame.format.name):
-            raise InputError(
-                "The file changes its rate or its channels midway: export it anew as WAV or FLAC."
-            )
+            raise InputError("The file changes its sample rate or channels midway. Export it as WAV or FLAC.")
         yield from (_unpack(packed) for packed in to_float.resample(frame))
     yield from (_unpack(packed) for packed in to_float.resample(None))
 

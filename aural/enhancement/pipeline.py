@@ -67,13 +67,13 @@ class Options:
         require_known("preset", self.preset, PRESETS)
         require_known("setting", self.setting, SETTINGS)
         require("strength", self.strength, 0, 1)
-        require("mix of the finish", self.mix, 0, 1)
+        require("mix of the voice chain", self.mix, 0, 1)
         for name in ("noise_reduction", "completion", "mastering"):
             require_switch(name, getattr(self, name))
         if self.expand_rate is not None and self.expand_rate not in EXPAND_RATES:
             raise OptionError(
-                f"The sound can be expanded to {' or '.join(map(str, EXPAND_RATES))} Hz, "
-                f"not {self.expand_rate}: choose one of these, or none to keep the rate."
+                f"The sample rate can be {' or '.join(map(str, EXPAND_RATES))} Hz, not {self.expand_rate}. "
+                "Choose one of these, or none to keep the file's own."
             )
         if self.background_db is not None:
             require("gain of the background", self.background_db, -60, 12, " dB")
@@ -150,12 +150,12 @@ def enhance_steps(clip: Clip, options: Options | None = None) -> Steps[Result]:
     before = yield from part(find_steps(clip), 0.0, 0.15)
     is_silent = not max(clip.samples.max(), -clip.samples.min()) > LEAST_PEAK
     if options.strength == 0 or is_silent:
-        reason = "there is no sound in it" if is_silent else "the strength is 0"
-        return _untouched(clip, before, f"Left as it is: {reason}.")
+        reason = "the clip is silent" if is_silent else "the strength is 0"
+        return _untouched(clip, before, f"No change: {reason}.")
     if options.noise_reduction or options.completion:
         voice, background, track = yield from part(_stages_steps(clip, options), 0.15, 0.65)
     else:
-        nothing = _untouched(clip, before, "Left as it is: everything is switched off.")
+        nothing = _untouched(clip, before, "No change: everything is switched off.")
         if options.finish is None and options.expand_rate in (None, clip.rate):
             return nothing
         voice, background = resample(clip, options.expand_rate or clip.rate), nothing.background
@@ -205,18 +205,16 @@ def _message(before: Findings, after: Findings, finished: Finished | None) -> st
     """What was found and what became of it, and what the finish says."""
     changes = []
     if before.snr_db is not None and after.snr_db is not None:
-        changes.append(f"signal to noise {before.snr_db:.0f} dB, now {after.snr_db:.0f} dB")
+        changes.append(f"Noise: {before.snr_db:.0f} → {after.snr_db:.0f} dB SNR (estimated)")
     if before.bandwidth_hz is not None and after.bandwidth_hz is not None:
-        changes.append(
-            f"band up to {before.bandwidth_hz / 1000:.1f} kHz, now {after.bandwidth_hz / 1000:.1f} kHz"
-        )
+        changes.append(f"Bandwidth: {before.bandwidth_hz / 1000:.1f} → {after.bandwidth_hz / 1000:.1f} kHz")
     if before.clipping_share > LEAST_CLIPPING:
-        changes.append(f"{before.clipping_share:.1%} clipped, now {after.clipping_share:.1%}")
+        changes.append(f"Clipping: {before.clipping_share:.1%} → {after.clipping_share:.1%}")
     if before.reverberation_seconds is not None and after.reverberation_seconds is not None:
         changes.append(
-            f"reverberation {before.reverberation_seconds:.1f} s, now {after.reverberation_seconds:.1f} s"
+            f"Reverberation: {before.reverberation_seconds:.1f} → {after.reverberation_seconds:.1f} s"
         )
-    found = f"Found: {'; '.join(changes)}." if changes else "Too short or too soft to tell what changed."
+    found = f"{' · '.join(changes)}." if changes else "The clip is too short or too quiet to analyze."
     return found if finished is None else f"{found} {finished.message}"
 
 

@@ -83,21 +83,21 @@ class Options:
         require("share of the second class", self.morph_share, 0, 1)
         require("strength", self.strength, 0, 1)
         if self.strength == 0:
-            raise OptionError("A strength of 0 would change nothing: choose one above 0, up to 1.")
+            raise OptionError("A strength of 0 changes nothing. Choose one above 0, up to 1.")
         require_known("sampler", self.sampler, SAMPLERS)
         require_known("vocoder", self.vocoder, VOCODERS)
         require_switch("loop", self.loop)
         start, end = self.gap_start_seconds, self.gap_end_seconds
         if start is None or end is None:
             if start is not end:
-                raise OptionError("A gap needs both its start and its end: give the other one too.")
+                raise OptionError("A gap needs both a start and an end. Set the other one too.")
             return
         require("start of the gap", start, 0, MOST_SECONDS, " s")
         require("end of the gap", end, 0, MOST_SECONDS, " s")
         if end - start < LEAST_GAP_SECONDS:
             raise OptionError(
-                f"A gap from {start:g} to {end:g} s is too short: "
-                f"let it end at least {LEAST_GAP_SECONDS:g} s after its start."
+                f"A gap from {start:g} to {end:g} s is too short. "
+                f"It must end at least {LEAST_GAP_SECONDS:g} s after its start."
             )
 
 
@@ -164,7 +164,7 @@ def generate_steps(
         source_mel = log_mel(torch.tensor(heard)).clamp_max(1)
         known = _known_frames(options, frames)
         if not active_share(source_mel):
-            raise InputError("The audio is silent: choose a file with sound in it, or generate without one.")
+            raise InputError("The source is silent. Choose another file, or generate without one.")
 
     yield 0.0  # loading takes a moment, the first time
     pipeline = SpectrogramPipeline.of(hub.load("generator", build), options.sampler)
@@ -210,30 +210,30 @@ def _require_fitting(options: Options, source: Clip | None) -> None:
     start, end = options.gap_start_seconds, options.gap_end_seconds
     if source is None:
         if start is not None:
-            raise OptionError("A gap needs a sound around it: choose a file, or leave the gap out.")
+            raise OptionError("A gap needs a source sound. Upload one, or clear the gap.")
         return
     if options.loop:
-        raise OptionError("Only what is generated from scratch can loop: leave the file out, or the loop.")
+        raise OptionError("A source sound can't loop. Remove the source, or turn the loop off.")
     source.require_finite()
     if source.seconds > MOST_SECONDS:
         raise InputError(
-            f"The audio lasts {source.seconds:.1f} s and may last at most {MOST_SECONDS:g} s: cut it first."
+            f"The source lasts {source.seconds:.1f} s; the limit is {MOST_SECONDS:g} s. Cut it first."
         )
     if source.seconds < LEAST_SOURCE_SECONDS:
         raise InputError(
-            f"The audio lasts {source.seconds:.3f} s, which is too short to hear what it is: "
-            f"choose one of at least {LEAST_SOURCE_SECONDS:g} s."
+            f"The source is too short ({source.seconds:.3f} s). "
+            f"Choose one of at least {LEAST_SOURCE_SECONDS:g} s."
         )
     if start is None or end is None:
         return
     if start > source.seconds:
         raise OptionError(
-            f"The gap starts at {start:g} s, after the end of the audio: "
-            f"let it start at {source.seconds:.2f} s or before."
+            f"The gap starts at {start:g} s, after the end of the source. "
+            f"It must start at {source.seconds:.2f} s or earlier."
         )
     if source.seconds - (min(end, source.seconds) - start) < LEAST_SOURCE_SECONDS:
         raise OptionError(
-            f"The gap leaves nothing of the audio: make it shorter by {LEAST_SOURCE_SECONDS:g} s or more."
+            f"The gap covers the whole source. Shorten it by at least {LEAST_SOURCE_SECONDS:g} s."
         )
 
 
@@ -444,8 +444,12 @@ def _below_full_scale(waves: Tensor) -> tuple[Tensor, str]:
     loud = [number for number, peak in enumerate(peaks.tolist()) if peak > 1]
     if not loud:
         return waves, ""
-    listed = ", ".join(f"{number + 1} by {20 * math.log10(float(peaks[number])):.1f} dB" for number in loud)
-    return waves / peaks.clamp_min(1)[:, None], f"Turned down, so as not to clip: {listed}."
+    gains_db = [20 * math.log10(float(peaks[number])) for number in loud]
+    rest = "".join(
+        f", {number + 1} by {gain:.1f} dB" for number, gain in zip(loud[1:], gains_db[1:], strict=True)
+    )
+    message = f"Sound {loud[0] + 1} lowered by {gains_db[0]:.1f} dB{rest} to avoid clipping."
+    return waves / peaks.clamp_min(1)[:, None], message
 
 
 def _filled(source: Clip, new: Clip, options: Options) -> Clip:

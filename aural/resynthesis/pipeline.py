@@ -64,7 +64,7 @@ class Options:
             require_whole("rate of the spectrogram", self.rate, 4000, 384_000)
         require("momentum", self.momentum, 0, 1)
         if self.momentum == 1:
-            raise OptionError("With a momentum of 1 Griffin-Lim comes to no end: choose one below 1.")
+            raise OptionError("Griffin-Lim does not converge with a momentum of 1. Choose one below 1.")
 
 
 @dataclass(frozen=True)
@@ -226,8 +226,8 @@ def _front_end(options: Options, clip: Clip) -> FrontEnd:
     most_seconds = MOST_CELLS // front_end.bins * front_end.hop / front_end.rate
     if clip.seconds > most_seconds:
         raise InputError(
-            f"With these settings the round trip takes at most {most_seconds / 60:.1f} minutes of audio, and "
-            f"the clip has {clip.seconds / 60:.1f}: cut the clip, or choose a longer hop or a lower rate."
+            f"With these settings the limit is {most_seconds / 60:.1f} minutes of audio; the clip has "
+            f"{clip.seconds / 60:.1f}. Cut the clip, or choose a longer hop or a lower rate."
         )
     return front_end
 

@@ -28,10 +28,10 @@ Answering = Callable[P, Answer]
 SECONDS_BETWEEN_UPDATES = 0.2
 CALL_SECONDS = 20 * 60.0  # that one call may take, so that others get their turn
 TOOK_TOO_LONG = (
-    "This took longer than the {minutes:g} minutes that a call may take: try a shorter piece, or run AURAL "
-    "on a machine of your own."
+    "This took longer than the limit of {minutes:g} minutes. Try a shorter file, or run AURAL on your own "
+    "computer."
 )
-NO_AUDIO = "There is no audio yet: upload a file, record one, or choose an example."
+NO_AUDIO = "No audio yet. Upload a file, record one, or pick an example."
 
 
 def follow(
@@ -69,7 +69,7 @@ def answers(function: Callable[P, Iterator[Any]]) -> Answering[P]:
         except AuralError as error:
             raise gr.Error(str(error), print_exception=False) from None
         except MemoryError:
-            message = "The machine has no memory left for audio of this length: try a shorter piece."
+            message = "Not enough memory for audio of this length. Try a shorter file."
             raise gr.Error(message, print_exception=False) from None
 
     return answering
