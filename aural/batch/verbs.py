@@ -9,7 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from annotated_doc import Doc
 
 from aural.audio import Clip
 from aural.audio.steps import Steps, part
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 class MeasureOptions:
     """What `measure` can be told."""
 
-    layout: str = "auto"  # FFmpeg's name of the channel layout ("5.1"); auto: what the file says
+    layout: Annotated[str, Doc("the channel layout by FFmpeg's name; auto: read from the file")] = "auto"
 
     def __post_init__(self) -> None:
         from aural.loudness.layouts import require_layout

@@ -6,9 +6,10 @@ Importing this module does not import torch.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import numpy as np
+from annotated_doc import Doc
 from numpy.typing import NDArray
 
 from aural import hub
@@ -51,17 +52,33 @@ class Options:
         OptionError: a value out of range.
     """
 
-    preset: str = "restore"  # one of PRESETS; "restore" keeps the level, the others end with a finish
-    strength: float = 1.0  # of both stages, 0 to 1; 0 returns the input bit for bit, whatever else is set
-    noise_reduction: bool = True  # stage 1: noise, room and clipping
-    completion: bool = True  # stage 2: what the phone lost above its band
-    expand_rate: int | None = None  # rate of the result, one of EXPAND_RATES; None: that of the input
-    setting: Setting = "original_phase"  # what makes the waveform, one of SETTINGS
-    background_db: float | None = None  # gain of the background mixed back in, -60 to 12; None: not at all
-    mastering: bool = True  # False leaves out the preset's finish, and the loudness with it
-    loudness_lufs: float | None = None  # of the result, -60 to 0; None: the preset's own
-    mix: float = 1.0  # of the finish: 0 is dry, 1 wet; the loudness is set after it
-    seed: int = 0  # of all that is random, 0 to 2³² - 1
+    preset: Annotated[
+        str,
+        Doc(
+            f"one of {', '.join(PRESETS)}; restore only repairs, the others add EQ, compression and loudness"
+        ),
+    ] = "restore"
+    strength: Annotated[
+        float, Doc("strength of noise reduction and completion, 0 to 1; 0 returns the input unchanged")
+    ] = 1.0
+    noise_reduction: Annotated[bool, Doc("remove noise, echo and clipping")] = True
+    completion: Annotated[bool, Doc("reconstruct the highs the phone cut off")] = True
+    expand_rate: Annotated[
+        int | None,
+        Doc(f"sample rate of the result, one of {', '.join(map(str, EXPAND_RATES))}; None: from the input"),
+    ] = None
+    setting: Annotated[Setting, Doc(f"how the waveform is made, one of {', '.join(SETTINGS)}")] = (
+        "original_phase"
+    )
+    background_db: Annotated[
+        float | None, Doc("gain of the removed background that is mixed back in, -60 to 12 dB; None: off")
+    ] = None
+    mastering: Annotated[bool, Doc("apply the preset's EQ, compression, de-essing and loudness")] = True
+    loudness_lufs: Annotated[
+        float | None, Doc("loudness of the result in LUFS, -60 to 0; None: from the preset")
+    ] = None
+    mix: Annotated[float, Doc("mix of the voice chain, 0 (dry) to 1 (wet); loudness is set afterwards")] = 1.0
+    seed: Annotated[int, Doc("random seed, 0 to 2³² - 1")] = 0
 
     def __post_init__(self) -> None:
         require_known("preset", self.preset, PRESETS)

@@ -9,9 +9,10 @@ import math
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import numpy as np
+from annotated_doc import Doc
 from numpy.typing import NDArray
 
 from aural import hub
@@ -55,20 +56,35 @@ class Options:
         OptionError: a value out of range, or settings that exclude each other.
     """
 
-    label: str  # one of the 50 classes of ESC-50, such as dog or "church bells"
-    count: int = 1  # clips, 1 to 8
-    seconds: float = 5.0  # 0.5 to 10; an uploaded sound brings its own length
-    steps: int = 30  # of denoising, 1 to 200
-    guidance: float = 4.0  # how strongly the class is asked for, 1 (as it comes) to 10
-    sampler: Sampler = "dpm++"  # how a step follows from the last one, one of SAMPLERS
-    seed: int | None = None  # of the first clip, 0 to 2³² - 1, the next have the next ones; None: any
-    vocoder: Vocoder = "vocoder"  # what makes the waveform, one of VOCODERS
-    morph: str | None = None  # a second class to blend with
-    morph_share: float = 0.5  # of the second class, 0 to 1
-    strength: float = 0.6  # how far to depart from an uploaded sound, above 0 (hardly) to 1 (entirely)
-    gap_start_seconds: float | None = None  # in an uploaded sound, where the gap starts that is filled
-    gap_end_seconds: float | None = None  # where the gap ends; beyond the sound's own end it extends it
-    loop: bool = False  # the end leads into the start, to the nearest 12 ms of the length
+    label: Annotated[str, Doc('one of the 50 classes of ESC-50, such as dog or "church bells"')]
+    count: Annotated[int, Doc("number of variations, 1 to 8")] = 1
+    seconds: Annotated[float, Doc("duration in seconds, 0.5 to 10; a source sound keeps its own")] = 5.0
+    steps: Annotated[int, Doc("denoising steps, 1 to 200; more is finer and slower")] = 30
+    guidance: Annotated[float, Doc("how closely to follow the class, 1 (off) to 10")] = 4.0
+    sampler: Annotated[Sampler, Doc(f"solver for the denoising steps, one of {', '.join(SAMPLERS)}")] = (
+        "dpm++"
+    )
+    seed: Annotated[
+        int | None,
+        Doc("random seed of the first variation, 0 to 2³² - 1; the next ones count up; None: random"),
+    ] = None
+    vocoder: Annotated[Vocoder, Doc(f"turns the spectrogram into sound, one of {', '.join(VOCODERS)}")] = (
+        "vocoder"
+    )
+    morph: Annotated[str | None, Doc("a second class to blend in; None: off")] = None
+    morph_share: Annotated[float, Doc("share of the second class, 0 to 1")] = 0.5
+    strength: Annotated[
+        float, Doc("how far to depart from the source sound, above 0 (close to it) to 1 (ignores it)")
+    ] = 0.6
+    gap_start_seconds: Annotated[
+        float | None, Doc("start of the gap to fill in the source sound, in seconds; None: no gap")
+    ] = None
+    gap_end_seconds: Annotated[
+        float | None, Doc("end of the gap in seconds; beyond the end of the source sound, it is extended")
+    ] = None
+    loop: Annotated[
+        bool, Doc("make the end continue seamlessly at the start; the duration is rounded to 12 ms")
+    ] = False
 
     def __post_init__(self) -> None:
         find(str(self.label or ""))

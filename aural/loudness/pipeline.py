@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from annotated_doc import Doc
 
 from aural.audio import Clip
 from aural.audio.steps import Steps, finish, part
@@ -42,19 +43,37 @@ class Options:
         OptionError: a value out of range, or one that the target lacks.
     """
 
-    target: str = "spotify"  # a key of TARGETS, or "free" with loudness_lufs given
-    loudness_lufs: float | None = None  # integrated loudness wanted, -60 to 0; None: the target's
-    ceiling_dbtp: float | None = None  # largest true peak allowed, -40 to 0; None: the target's
-    range_lu: float | None = None  # 1 to 40, what control_range leads to at most; None: the target's
-    downmix: str = "keep"  # a key of METHODS
-    layout: str = AUTO  # FFmpeg's name of the channel layout; AUTO: what the file says
-    normalise_downmix: bool = False  # divide a linear fold-down by the sum of its coefficients
-    limiter: bool = True  # False: one gain for the whole file and nothing else
-    control_range: bool = False  # draw loud and soft passages together until the range is met
-    playback_phon: float | None = None  # compensate for playing at this level, ISO 226; None: do not
-    reference_phon: float = 83.0  # the level the mix was made at, 20 to 90
-    max_gain_db: float = 40.0  # 0 to 80: a file so quiet that it needs more is mostly noise
-    max_limiting_db: float = 12.0  # 0 to 40, how far a peak is pressed down at most
+    target: Annotated[
+        str,
+        Doc(f"where the file will be played: one of {', '.join(TARGETS)}, or {FREE} with loudness_lufs set"),
+    ] = "spotify"
+    loudness_lufs: Annotated[
+        float | None, Doc("integrated loudness in LUFS, -60 to 0; None: from the target")
+    ] = None
+    ceiling_dbtp: Annotated[
+        float | None, Doc("maximum true peak in dBTP, -40 to 0; None: from the target")
+    ] = None
+    range_lu: Annotated[
+        float | None, Doc("maximum loudness range in LU with control_range, 1 to 40; None: from the target")
+    ] = None
+    downmix: Annotated[str, Doc(f"reduces the channels first, one of {', '.join(METHODS)}")] = "keep"
+    layout: Annotated[str, Doc(f"the channel layout by FFmpeg's name; {AUTO}: read from the file")] = AUTO
+    normalise_downmix: Annotated[bool, Doc("scale the down-mix so that it cannot clip")] = False
+    limiter: Annotated[
+        bool, Doc("limit true peaks; if off, only the gain changes, so the target may not be reached")
+    ] = True
+    control_range: Annotated[
+        bool, Doc("reduce the difference between quiet and loud passages to the maximum loudness range")
+    ] = False
+    playback_phon: Annotated[
+        float | None,
+        Doc("make up for the bass the ear loses at this listening level (ISO 226), 20 to 90; None: off"),
+    ] = None
+    reference_phon: Annotated[float, Doc("level at which the mix was made, in phon, 20 to 90")] = 83.0
+    max_gain_db: Annotated[
+        float, Doc("maximum gain in dB, 0 to 80; keeps a nearly silent file from turning into noise")
+    ] = 40.0
+    max_limiting_db: Annotated[float, Doc("maximum gain reduction by the limiter in dB, 0 to 40")] = 12.0
 
     def __post_init__(self) -> None:
         resolve_target(self)

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from annotated_doc import Doc
 
 from aural.audio import LIMITS, Clip
 from aural.audio.bandwidth import Bandwidth, bandwidth_steps
@@ -44,11 +45,21 @@ class Options:
         OptionError: a value out of range, or both a rate and a factor.
     """
 
-    rate: int | None = None  # Hz, 4,000 to 192,000; None: 48,000, or the clip's own if higher
-    factor: float | None = None  # instead of the rate: its ratio to the clip's, above 0 to 48
-    method: Method = "default"  # what makes the missing band, one of METHODS; "sinc" makes none
-    bandwidth_hz: float | None = None  # where the input's band ends; None: detected
-    what_if_rate: int | None = None  # first cut the clip to this rate, Hz; the result is held against it
+    rate: Annotated[
+        int | None,
+        Doc("sample rate of the result in Hz, 4,000 to 192,000; None: 48,000, or the clip's own if higher"),
+    ] = None
+    factor: Annotated[
+        float | None, Doc("ratio of the new sample rate to the clip's, above 0 to 48, instead of rate")
+    ] = None
+    method: Annotated[
+        Method, Doc(f"one of {', '.join(METHODS)}; default generates the missing highs, sinc only resamples")
+    ] = "default"
+    bandwidth_hz: Annotated[float | None, Doc("upper limit of the input's band in Hz; None: detected")] = None
+    what_if_rate: Annotated[
+        int | None,
+        Doc("downsample the clip to this rate in Hz first, and compare the result with the original"),
+    ] = None
 
     def __post_init__(self) -> None:
         # Programs send 48000.0 for 48000.

@@ -8,7 +8,7 @@ import functools
 import inspect
 import time
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import MISSING, fields
+from dataclasses import fields
 from typing import Any, ParamSpec, TypeVar
 
 import gradio as gr
@@ -17,7 +17,7 @@ from aural.audio import Clip, probe, read
 from aural.audio.steps import Steps
 from aural.errors import AuralError, InputError
 from aural.hub.device import gpu
-from aural.options import describe
+from aural.options import REQUIRED, Field, describe
 from aural.ui import estimates
 
 T = TypeVar("T")
@@ -145,10 +145,10 @@ def takes(options: type[Any]) -> Callable[[Callable[..., Iterator[Any]]], Callab
             parameters += [
                 parameter.replace(
                     name=field.name,
-                    default=parameter.empty if field.default is MISSING else field.default,
-                    annotation=field.type,
+                    default=parameter.empty if field.default is REQUIRED else field.default,
+                    annotation=_annotation(field),
                 )
-                for field in fields(options)
+                for field in describe(options)
             ]
         signature = inspect.Signature(parameters)
 
@@ -164,6 +164,10 @@ def takes(options: type[Any]) -> Callable[[Callable[..., Iterator[Any]]], Callab
         return taking
 
     return decorate
+
+
+def _annotation(field: Field) -> str:
+    return f"{field.kind.__name__} | None" if field.optional else field.kind.__name__
 
 
 def _give_back_memory() -> None:
