@@ -26,7 +26,7 @@ from aural.generation.classifier import Classifier, Config, load
 from aural.generation.data import Esc50
 from aural.generation.data import load as load_esc50
 from aural.training.checkpoints import save
-from aural.training.loop import Outcome, Player, Settings, arguments, settings, this_process, train
+from aural.training.loop import Outcome, Settings, TrainedModule, arguments, settings, this_process, train
 from aural.training.metrics import mean_reciprocal_rank, ranks, top_k_accuracy
 
 LICENCE = "CC-BY-NC-3.0"
@@ -148,7 +148,7 @@ def train_classifier(
     mel = clips.training.mel.float()
     classifier.mean.copy_(mel.mean((0, 2))[:, None])
     classifier.deviation.copy_(mel.std((0, 2))[:, None])
-    player = Player(
+    player = TrainedModule(
         classifier,
         objective_of(recipe),
         recipe.learning_rate,
