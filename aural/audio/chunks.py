@@ -1,13 +1,13 @@
-"""Long clips in chunks: split, run, cross-fade; as a generator, so that progress and cancelling work.
+"""Long clips in chunks: split, run, cross-fade; a generator, so that progress and cancelling work.
 
     earlier chunk    ──────────────────────────┐
     later chunk                     ┌──────────┼──────────────────────
                                     │ overlap  │
     weight of the later chunk       0  0 ╱╱ 1  1  1 ...
 
-The cross-fade takes up the middle half of the overlap. The quarter before it is a run-up for the later chunk,
-the quarter after it a look ahead for the earlier one: a function that looks no further than a quarter of the
-overlap to either side comes out as if it had been handed the whole clip.
+The cross-fade takes the middle half of the overlap. The quarter before it gives the later chunk its past, the
+quarter after it gives the earlier chunk its future. A function that needs at most a quarter of the overlap on
+either side gives the same result as on the whole clip.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ def process_in_chunks(
 ) -> Steps[Clip]:
     """Run `function` over a clip in chunks, yield the fraction done after each, return the joined result.
 
-    `aural.audio.steps` says how to run it. All chunks are equally long: the last one starts earlier rather
-    than being short, and only a clip shorter than a chunk makes a shorter one.
+    `aural.audio.steps` says how to run it. All chunks are equally long: the last one starts earlier instead
+    of being short. Only a clip shorter than a chunk makes a shorter one.
 
     Shape:
         function: (channels, time) -> (channels, time), both the same
@@ -61,13 +61,13 @@ def process_in_chunks(
 
 
 def join(joined: Samples, piece: Samples, start: int, end: int, overlap: int) -> None:
-    """Put a piece where it starts, cross-faded with what has come up to `end`.
+    """Write a piece at `start`, cross-faded with what is already written up to `end`.
 
     Shape: (channels, time), both. The piece may start more than the overlap before `end`.
     """
     if end > 0:
         faded = joined[:, end - overlap : end]
-        # In this form equal chunks stay as they are, bit for bit.
+        # In this form equal chunks stay unchanged, bit for bit.
         faded += _fade_in(overlap) * (piece[:, end - overlap - start : end - start] - faded)
     joined[:, end : start + piece.shape[1]] = piece[:, end - start :]
 

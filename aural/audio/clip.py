@@ -11,17 +11,17 @@ from aural.errors import InputError
 
 Samples = NDArray[np.float32]
 
-LARGEST_SAMPLE = 1e20  # full scale is 1; sums and squares of anything below stay finite
+MAX_SAMPLE = 1e20  # full scale is 1; sums and squares of anything below stay finite
 
 
 @dataclass(frozen=True, eq=False)
 class Clip:
     """A piece of audio.
 
-    The samples are held as a read-only view: what one stage was handed, no other stage can change.
+    The samples are a read-only view, so no stage can change another's input.
 
     Shape:
-        samples: (channels, time), float32, full scale is ±1; values beyond are kept, not clipped.
+        samples: (channels, time), float32, full scale is ±1; values beyond it are kept, not clipped.
 
     >>> Clip(np.zeros((2, 48_000), np.float32), 48_000).seconds
     1.0
@@ -39,7 +39,7 @@ class Clip:
                 "write a mono signal as samples[np.newaxis, :]."
             )
         if samples.shape[0] == 0:
-            raise InputError("The clip has no channel: hand in at least one.")
+            raise InputError("The clip has no channel: pass at least one.")
         if int(self.rate) != self.rate or self.rate <= 0:
             raise InputError(f"The sample rate must be a whole number of Hz above 0, not {self.rate}.")
         view = samples.astype(np.float32, copy=False).view()
@@ -63,18 +63,18 @@ class Clip:
         return self.frames / self.rate
 
     def with_samples(self, samples: Samples, layout: str | None = None) -> Clip:
-        """The same rate with other samples; the layout is kept where the channel count is."""
+        """Other samples at the same rate; the layout is kept if the number of channels is."""
         if layout is None and samples.shape[0] == self.channels:
             layout = self.layout
         return Clip(samples, self.rate, layout)
 
     def require_finite(self) -> Clip:
-        """The clip itself, or `InputError` where it is empty or holds samples that are no sound."""
+        """The clip itself; raises `InputError` if it is empty or its samples are not sound."""
         if self.frames == 0:
             raise InputError("The audio is empty. Choose another file.")
         # A minimum or maximum is NaN or infinite as soon as one sample is, and needs no temporary array.
-        if not (self.samples.min() > -LARGEST_SAMPLE and self.samples.max() < LARGEST_SAMPLE):
-            count = sum(int(np.count_nonzero(~(np.abs(row) < LARGEST_SAMPLE))) for row in self.samples)
+        if not (self.samples.min() > -MAX_SAMPLE and self.samples.max() < MAX_SAMPLE):
+            count = sum(int(np.count_nonzero(~(np.abs(row) < MAX_SAMPLE))) for row in self.samples)
             raise InputError(
                 f"{count} of the samples are not numbers (NaN or infinite) or far beyond any sound: "
                 "export the file again from the program that made it."
@@ -83,7 +83,7 @@ class Clip:
 
 
 def excerpt(samples: Samples, start: int, stop: int) -> Samples:
-    """Samples from `start` to `stop`, either of which may lie outside: silence fills what is missing.
+    """Samples from `start` to `stop`; outside the clip they are silence.
 
     Shape: (channels, time) -> (channels, stop - start).
 

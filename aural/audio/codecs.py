@@ -1,6 +1,6 @@
-"""Lossy codecs, there and back: what Opus, AAC, MP3, AMR and G.711 leave of a sound, without their delay.
+"""Lossy codecs: a sound encoded to Opus, AAC, MP3, AMR or G.711 and decoded again, without their delay.
 
-FFmpeg's encoders and decoders do the work, through PyAV; each codec's delay is measured once and taken back.
+FFmpeg's encoders and decoders do the work, through PyAV. Each codec's delay is measured once and removed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from aural.errors import InputError, OptionError, require, require_known
 
 CodecName = Literal["opus", "aac", "mp3", "amr", "g711"]
 CODECS: tuple[CodecName, ...] = get_args(CodecName)
-# Bit rates of speech; those of AMR and G.711 are all there are.
+# Bit rates for speech; AMR and G.711 have no others.
 KILOBITS: dict[CodecName, tuple[float, ...]] = {
     "opus": (6, 8, 10, 12, 14, 16, 20, 24),
     "aac": (24, 32, 48, 64),
@@ -28,7 +28,7 @@ KILOBITS: dict[CodecName, tuple[float, ...]] = {
     "amr": (4.75, 5.15, 5.9, 6.7, 7.4, 7.95, 10.2, 12.2),
     "g711": (64,),
 }
-RATE = 48_000  # Hz, of what goes in and comes out
+RATE = 48_000  # Hz, of input and output
 CUT_OFF_CODECS: tuple[CodecName, ...] = ("aac", "mp3")  # their encoders' low-pass can be set
 CUT_OFF_RANGE_HZ = (2_000.0, 20_000.0)
 
@@ -38,7 +38,7 @@ class Codec:
     """A lossy codec.
 
     Raises:
-        OptionError: a codec of another name, a value out of range, a cut-off for a codec that has none.
+        OptionError: an unknown codec, a value out of range, a cut-off for a codec that has none.
     """
 
     name: CodecName  # "amr" (narrow band) and "g711" work at 8 kHz
@@ -54,8 +54,8 @@ class Codec:
             require("cut-off of the codec", self.cutoff_hz, *CUT_OFF_RANGE_HZ, " Hz")
 
 
-def coded(samples: Samples, codec: Codec) -> Samples:
-    """There and back, without the codec's delay: what is heard of one channel at 48 kHz.
+def transcode(samples: Samples, codec: Codec) -> Samples:
+    """Encode one channel at 48 kHz and decode it again, with the codec's delay removed.
 
     Shape:
         samples: (time,), 48 kHz
@@ -63,22 +63,22 @@ def coded(samples: Samples, codec: Codec) -> Samples:
 
     Raises:
         InputError: samples of another shape, or none.
-        OptionError: this installation lacks the codec, or the codec works at no such bit rate.
+        OptionError: this installation lacks the codec, or the codec does not support the bit rate.
     """
     if samples.ndim != 1 or not len(samples):
         raise InputError(
             f"Samples must have the shape (time,) and one of them at least, not {samples.shape}."
         )
-    # The low-pass works on spectra and delays nothing, so that all cut-offs share one measurement.
+    # The low-pass works on spectra and adds no delay, so all cut-offs share one measurement.
     delay = _delay(replace(codec, cutoff_hz=None))
-    ended = np.pad(samples, (0, max(delay, 0) + RATE // 25))  # so that the end gets out of the codec as well
-    received: Samples = excerpt(_there_and_back(ended, codec)[np.newaxis], delay, delay + len(samples))[0]
-    return received
+    ended = np.pad(samples, (0, max(delay, 0) + RATE // 25))  # flushes the end out of the codec
+    result: Samples = excerpt(_encode_decode(ended, codec)[np.newaxis], delay, delay + len(samples))[0]
+    return result
 
 
 @dataclass(frozen=True)
 class _Format:
-    """How FFmpeg makes and reads a codec's packets."""
+    """How FFmpeg encodes and decodes a codec's packets."""
 
     encoder: str
     decoder: str
@@ -104,8 +104,8 @@ _FORMATS = {
 
 @cache
 def _delay(codec: Codec) -> int:
-    """Samples by which a codec is late, as bursts of voice-like noise and a cross-correlation find it."""
-    # scipy.signal takes long to import, and not all who import this module need it.
+    """A codec's delay in samples, measured with bursts of voice-like noise and a cross-correlation."""
+    # scipy.signal takes long to import, and not every user of this module needs it.
     from scipy.signal import butter, fftconvolve, sosfilt
 
     generator = np.random.default_rng(0)
@@ -113,15 +113,15 @@ def _delay(codec: Codec) -> int:
     bursts = generator.standard_normal(RATE) * np.maximum(0, np.sin(2 * np.pi * 3 * seconds))
     probe = sosfilt(butter(2, (200, 2500), "bandpass", fs=RATE, output="sos"), bursts)
     probe = (probe * (0.3 / np.abs(probe).max())).astype(np.float32)
-    answer = _there_and_back(np.pad(probe, (0, RATE // 5)), codec)
-    correlation = fftconvolve(answer, probe[::-1])[len(probe) - 1 - RATE // 5 :]
+    response = _encode_decode(np.pad(probe, (0, RATE // 5)), codec)
+    correlation = fftconvolve(response, probe[::-1])[len(probe) - 1 - RATE // 5 :]
     return int(np.argmax(correlation[: 2 * RATE // 5])) - RATE // 5
 
 
-def _there_and_back(samples: Samples, codec: Codec) -> Samples:
-    """Encoded and decoded, with the codec's delay. Shape: (time,) -> (about time,)."""
+def _encode_decode(samples: Samples, codec: Codec) -> Samples:
+    """Encode and decode, with the codec's delay. Shape: (time,) -> (about time,)."""
     form = _FORMATS[codec.name]
-    encoder, decoder = _opened(codec)
+    encoder, decoder = _open(codec)
     sent = samples[np.newaxis]
     if form.rate != RATE:
         sent = resample_samples(sent, RATE, form.rate)
@@ -129,28 +129,28 @@ def _there_and_back(samples: Samples, codec: Codec) -> Samples:
     sent = excerpt(sent, 0, -(-sent.shape[1] // size) * size)
     packets = []
     for start in range(0, sent.shape[1], size):
-        piece = _as_format(sent[:, start : start + size], form.sample_format)
+        piece = _to_format(sent[:, start : start + size], form.sample_format)
         frame = av.AudioFrame.from_ndarray(piece, form.sample_format, "mono")
         frame.sample_rate, frame.pts = form.rate, start
         packets += encoder.encode(frame)
     packets += encoder.encode(None)
     pieces = [frame.to_ndarray() for packet in (*packets, None) for frame in decoder.decode(packet)]
     scale = 32_768 if pieces[0].dtype == np.int16 else 1
-    heard: Samples = np.concatenate(pieces, axis=1).astype(np.float32) / np.float32(scale)
+    decoded: Samples = np.concatenate(pieces, axis=1).astype(np.float32) / np.float32(scale)
     if form.rate != RATE:
-        heard = resample_samples(heard, form.rate, RATE)
-    received: Samples = heard[0]
-    return received
+        decoded = resample_samples(decoded, form.rate, RATE)
+    result: Samples = decoded[0]
+    return result
 
 
-def _as_format(samples: Samples, sample_format: str) -> NDArray[np.float32] | NDArray[np.int16]:
+def _to_format(samples: Samples, sample_format: str) -> NDArray[np.float32] | NDArray[np.int16]:
     if sample_format != "s16":
         return np.ascontiguousarray(samples)
     return np.clip(np.round(samples * 32_768), -32_768, 32_767).astype(np.int16)
 
 
-def _opened(codec: Codec) -> tuple[AudioCodecContext, AudioCodecContext]:
-    """A fresh encoder and decoder."""
+def _open(codec: Codec) -> tuple[AudioCodecContext, AudioCodecContext]:
+    """A new encoder and decoder."""
     form = _FORMATS[codec.name]
     kilobits = codec.kilobits
     if codec.name == "amr":

@@ -1,10 +1,9 @@
-"""How near a sound is to a reference: SNR, SI-SDR, PESQ, STOI and the log-spectral distance.
+"""A sound compared with a reference: SNR, SI-SDR, PESQ, STOI and the log-spectral distance.
 
 Sources: Le Roux et al. 2019 (SI-SDR), ITU-T P.862.2 (PESQ, wide band; by the package `pesq`), Taal et al.
 2011 (STOI; by the package `pystoi`), Kim et al. 2022 and AP-BWE (the log-spectral distance).
 
-All compare samples with the samples at the same time: an estimate that comes later than its reference must be
-moved back first.
+All compare samples at the same time: align an estimate that is delayed first.
 """
 
 from __future__ import annotations
@@ -23,26 +22,28 @@ Spectra = TypeVar("Spectra", bound=Any)  # a NumPy array or a PyTorch tensor
 
 LSD_WINDOW = 2048  # samples of the Hann window
 LSD_HOP = 512
-LSD_FLOOR = 1e-8  # of |X|², beneath which nothing is told apart
-PIECE = 2**20  # samples handled at a time
-BLOCK = 512  # frames held at a time: their spectra take 17 MB, those of ten minutes would take a gigabyte
+LSD_FLOOR = 1e-8  # of |X|²; anything below counts as equal
+PIECE = 2**20  # samples processed at a time
+BLOCK = (
+    512  # frames in memory at a time: their spectra take 17 MB, those of ten minutes would take a gigabyte
+)
 
 PESQ_RATE = 16_000
 # The reference code has room for 50 utterances and writes past its end at the next. An utterance and the gap
 # after it take 0.4 s at least, so that many do not fit in here.
-PESQ_LONGEST_SECONDS = 15
-PESQ_SHORTEST_SECONDS = 0.25
+PESQ_MAX_SECONDS = 15
+PESQ_MIN_SECONDS = 0.25
 
 # STOI takes 30 frames at once, of 256 samples at 10 kHz, half overlapping, leaving out silent ones.
-STOI_SHORTEST_SECONDS = (30 * 128 + 256) / 10_000
-STOI_FAILED = 1e-5  # what the package returns where too few frames are left
+STOI_MIN_SECONDS = (30 * 128 + 256) / 10_000
+STOI_FAILED = 1e-5  # the package's result if too few frames are left
 
 
 def snr_db(estimate: ArrayLike, reference: ArrayLike) -> float:
-    """Signal-to-noise ratio in dB, the noise being what differs; infinite where nothing does.
+    """Signal-to-noise ratio in dB; the noise is the difference, and without any the ratio is infinite.
 
     Shape:
-        estimate, reference: (..., time), alike.
+        estimate, reference: (..., time), of equal shape.
 
     Raises:
         InputError: shapes that differ, a silent reference, values that are not finite.
@@ -58,13 +59,13 @@ def snr_db(estimate: ArrayLike, reference: ArrayLike) -> float:
 
 
 def si_sdr_db(estimate: ArrayLike, reference: ArrayLike) -> float:
-    """Scale-invariant signal-to-distortion ratio in dB; above 100 where nothing but the level differs.
+    """Scale-invariant signal-to-distortion ratio in dB; above 100 if only the level differs.
 
     The signal is the part of the estimate that is a multiple of the reference, the distortion is the rest.
     No mean is subtracted; several channels share one multiple.
 
     Shape:
-        estimate, reference: (..., time), alike.
+        estimate, reference: (..., time), of equal shape.
 
     Raises:
         InputError: shapes that differ, a silent signal, values that are not finite.
@@ -80,8 +81,8 @@ def si_sdr_db(estimate: ArrayLike, reference: ArrayLike) -> float:
 def pesq_wideband(estimate: ArrayLike, reference: ArrayLike, rate: int) -> float:
     """Quality of speech as listeners would rate it, 1.04 (bad) to 4.64 (the reference itself): PESQ-WB.
 
-    Taken at 16 kHz, so nothing above 8 kHz counts, and of the mean of all channels. The levels need not be
-    alike. What is longer than 15 s is cut into equal pieces; the mean is over those with speech in them.
+    Measured at 16 kHz, so nothing above 8 kHz counts, on the mean of all channels. Levels may differ. Clips
+    longer than 15 s are cut into equal pieces; the result is the mean over pieces with speech.
 
     Shape:
         estimate, reference: (time,) or (channels, time), alike, 0.25 s at least.
@@ -97,16 +98,16 @@ def pesq_wideband(estimate: ArrayLike, reference: ArrayLike, rate: int) -> float
             'PESQ cannot be measured: install it by "pip install pesq", which needs a C compiler.'
         ) from error
 
-    x, y = _speech(estimate, reference, rate, PESQ_SHORTEST_SECONDS, "PESQ")
+    x, y = _speech(estimate, reference, rate, PESQ_MIN_SECONDS, "PESQ")
     x, y = (resample_samples(samples[None], rate, PESQ_RATE)[0] for samples in (x, y))
-    pieces = -(-len(y) // (PESQ_LONGEST_SECONDS * PESQ_RATE))
+    pieces = -(-len(y) // (PESQ_MAX_SECONDS * PESQ_RATE))
     scores = []
-    for made, real in zip(np.array_split(x, pieces), np.array_split(y, pieces), strict=True):
-        if not real.any():
+    for result, original in zip(np.array_split(x, pieces), np.array_split(y, pieces), strict=True):
+        if not original.any():
             continue
-        _require_sound(made, "estimate")
+        _require_sound(result, "estimate")
         try:
-            scores.append(float(pesq(PESQ_RATE, real, made, "wb")))
+            scores.append(float(pesq(PESQ_RATE, original, result, "wb")))
         except NoUtterancesError:
             continue
     if not scores:
@@ -117,7 +118,7 @@ def pesq_wideband(estimate: ArrayLike, reference: ArrayLike, rate: int) -> float
 def stoi(estimate: ArrayLike, reference: ArrayLike, rate: int) -> float:
     """Share of speech that would be understood, 0 to 1 (the reference itself): STOI, not the extended one.
 
-    Taken at 10 kHz, so nothing above 5 kHz counts, and of the mean of all channels.
+    Measured at 10 kHz, so nothing above 5 kHz counts, on the mean of all channels.
 
     Shape:
         estimate, reference: (time,) or (channels, time), alike, 0.41 s at least.
@@ -131,12 +132,11 @@ def stoi(estimate: ArrayLike, reference: ArrayLike, rate: int) -> float:
     except ImportError as error:
         raise InputError('STOI cannot be measured: install it by "pip install pystoi".') from error
 
-    x, y = _speech(estimate, reference, rate, STOI_SHORTEST_SECONDS, "STOI")
+    x, y = _speech(estimate, reference, rate, STOI_MIN_SECONDS, "STOI")
     score = float(pystoi.stoi(y, x, rate))
     if score == STOI_FAILED:
         raise InputError(
-            f"STOI needs {STOI_SHORTEST_SECONDS:.2f} s in which the reference is not silent: "
-            "choose a longer one."
+            f"STOI needs {STOI_MIN_SECONDS:.2f} s in which the reference is not silent: choose a longer one."
         )
     return score
 
@@ -150,7 +150,7 @@ def log_spectral_distance(
     on VCTK at 48 kHz report. Other definitions give other figures for the same files.
 
     Shape:
-        estimate, reference: (..., time), alike, more than 1024 samples.
+        estimate, reference: (..., time), of equal shape, more than 1024 samples.
 
     Args:
         rate: Hz; needed for low_hz and high_hz only.
@@ -174,16 +174,16 @@ def log_spectral_distances(
     x, y = _signals(estimate, reference)
     _require_window(x)
     bins_hz = np.fft.rfftfreq(LSD_WINDOW, 1 / rate)
-    wanted = [(bins_hz >= low_hz) & (bins_hz <= high_hz) for low_hz, high_hz in bands_hz]
-    for bins, (low_hz, high_hz) in zip(wanted, bands_hz, strict=True):
+    selected = [(bins_hz >= low_hz) & (bins_hz <= high_hz) for low_hz, high_hz in bands_hz]
+    for bins, (low_hz, high_hz) in zip(selected, bands_hz, strict=True):
         if not bins.any():
             raise InputError(f"No frequency lies between {low_hz:g} and {high_hz:g} Hz: widen the band.")
     distances: list[list[Floats]] = [[] for _ in bands_hz]
     for a, b in zip(_magnitudes(x), _magnitudes(y), strict=True):
         logs = [np.log10(np.maximum(values**2, LSD_FLOOR)) for values in (a, b)]
-        for found, bins in zip(distances, wanted, strict=True):
-            found.append(frame_distances(logs[0][..., bins], logs[1][..., bins], axis=-1))
-    return [float(np.mean(np.concatenate(found, axis=-1))) for found in distances]
+        for collected, bins in zip(distances, selected, strict=True):
+            collected.append(frame_distances(logs[0][..., bins], logs[1][..., bins], axis=-1))
+    return [float(np.mean(np.concatenate(collected, axis=-1))) for collected in distances]
 
 
 def frame_distances(first: Spectra, second: Spectra, axis: int, smoothing: float = 0.0) -> Spectra:
@@ -203,13 +203,13 @@ def frame_distances(first: Spectra, second: Spectra, axis: int, smoothing: float
 
 
 def matching_gain(estimate: ArrayLike, reference: ArrayLike) -> float:
-    """The factor that brings an estimate to the level of its reference; 1 where either is silent.
+    """The factor that brings an estimate to the level of its reference; 1 if either is silent.
 
-    It makes the squared difference of the magnitudes of the two spectra smallest. The gain that does so for
-    the samples is near 0 where phases differ, as they do after a vocoder, though both are equally loud.
+    It minimises the squared difference between the magnitudes of the two spectra. The same for the samples
+    would be near 0 if phases differ, as they do after a vocoder, although both are equally loud.
 
     Shape:
-        estimate, reference: (..., time), alike, more than 1024 samples.
+        estimate, reference: (..., time), of equal shape, more than 1024 samples.
 
     Raises:
         InputError: shapes that differ, too few samples, values that are not finite.
@@ -251,12 +251,12 @@ def _signals(estimate: ArrayLike, reference: ArrayLike) -> tuple[NDArray[Any], N
 
 
 def _speech(
-    estimate: ArrayLike, reference: ArrayLike, rate: int, shortest_seconds: float, measure: str
+    estimate: ArrayLike, reference: ArrayLike, rate: int, min_seconds: float, measure: str
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Both as one channel of sound that is long enough. Shape: (time,)."""
+    """Both mixed to one channel; raises `InputError` if they are too short. Shape: (time,)."""
     x, y = _signals(estimate, reference)
-    if x.shape[-1] < shortest_seconds * rate:
-        raise InputError(f"{measure} needs at least {shortest_seconds:.2f} s of sound: choose a longer clip.")
+    if x.shape[-1] < min_seconds * rate:
+        raise InputError(f"{measure} needs at least {min_seconds:.2f} s of sound: choose a longer clip.")
     x, y = (samples.mean(0) if samples.ndim == 2 else samples for samples in (x, y))
     _require_sound(y, "reference")
     _require_sound(x, "estimate")
@@ -264,7 +264,7 @@ def _speech(
 
 
 def _energy(samples: NDArray[Any]) -> np.float64:
-    """A NumPy number, by which one may divide where it is 0."""
+    """As a NumPy number, by which one may divide even if it is 0."""
     return np.sum(samples**2, dtype=np.float64)
 
 

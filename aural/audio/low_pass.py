@@ -1,14 +1,14 @@
-"""Low-pass filters of many kinds, as recordings meet them on their way: phones, editors, resamplers.
+"""Low-pass filters of many kinds, such as those in phones, editors and resamplers.
 
-A model that has seen one kind only takes its slope for a law; this is the choice to train and measure with.
-The kinds by their gain, -3 dB at the cut-off where nothing else is said:
+A model that has seen only one kind learns its slope as a law, so training and evaluation use all of these.
+The gain at the cut-off is -3 dB unless stated otherwise:
 
     butterworth_2, _4, _8   smooth, falling by 12, 24, 48 dB an octave
     bessel                  fourth order, softer at the edge than Butterworth's
     chebyshev               sixth order, 1 dB of ripple, -1 dB at the cut-off
     elliptic                sixth order, 0.5 dB of ripple, -0.5 dB at the cut-off, stops at -60 dB
     linear                  windowed sinc, -6 dB at the cut-off, stops at -80 dB and more
-    resampled               down to twice the cut-off and back: a wall beneath the cut-off
+    resampled               to twice the cut-off and back: a brick wall below the cut-off
 """
 
 from __future__ import annotations
@@ -35,22 +35,22 @@ LowPass = Literal[
 LOW_PASSES: tuple[LowPass, ...] = get_args(LowPass)
 
 LINEAR_TAPS_SECONDS = 510 / 48_000  # from the first tap to the last: the transition is 1 kHz wide at any rate
-# How much of a recursive filter's ringing its zero-phase version keeps, to either side: 64 periods of the
-# cut-off, in which the elliptic one, which rings longest, falls below -100 dB.
+# Ringing that a recursive filter's zero-phase version keeps on each side: 64 periods of the cut-off, in which
+# the elliptic filter, which rings longest, falls below -100 dB.
 RINGING_PERIODS = 64
-FEWEST_TAPS = 1_024
+MIN_TAPS = 1_024
 
 
 def low_pass(
     samples: Samples, rate: float, cutoff_hz: float, kind: LowPass, *, zero_phase: bool = True
 ) -> Samples:
-    """The samples with nothing left above the cut-off but what this kind of filter lets through.
+    """The samples after a low-pass of this kind.
 
     Args:
         rate: of the samples, Hz.
         cutoff_hz: from 1 to just below half the rate.
-        zero_phase: Only the gain of the recursive filters (Butterworth, Bessel, Chebyshev, elliptic) is
-            applied, so that what is left stays where it was; else their phase as well, as a device has it.
+        zero_phase: apply only the gain of the recursive filters (Butterworth, Bessel, Chebyshev, elliptic),
+            without delay; else their phase as well, as in a device.
 
     Shape:
         samples: (channels, time)
@@ -58,26 +58,26 @@ def low_pass(
 
     Raises:
         InputError: samples of another shape.
-        OptionError: a kind that does not exist, or a cut-off out of range.
+        OptionError: an unknown kind, or a cut-off out of range.
     """
     if samples.ndim != 2:
         raise InputError(f"Samples must have the shape (channels, time), not {samples.shape}.")
     sections = low_pass_sections(rate, cutoff_hz, kind)
     if not samples.size:
         return samples
-    # scipy.signal takes long to import, and not all who import this module need it.
+    # scipy.signal takes long to import, and not every user of this module needs it.
     from scipy.signal import firwin, sosfilt
 
     if sections is not None and not zero_phase:
         filtered: Samples = sosfilt(sections, samples).astype(np.float32)
         return filtered
     if sections is not None:
-        return _convolved(samples, _zero_phase_taps(sections, rate, cutoff_hz))
+        return _convolve(samples, _zero_phase_taps(sections, rate, cutoff_hz))
     if kind == "linear":
         taps = 2 * round(LINEAR_TAPS_SECONDS * rate / 2) + 1
-        return _convolved(samples, firwin(taps, cutoff_hz, window=("kaiser", 8.0), fs=rate))
-    there = resample_samples(samples, rate, 2 * cutoff_hz)
-    return excerpt(resample_samples(there, 2 * cutoff_hz, rate), 0, samples.shape[1])
+        return _convolve(samples, firwin(taps, cutoff_hz, window=("kaiser", 8.0), fs=rate))
+    low = resample_samples(samples, rate, 2 * cutoff_hz)
+    return excerpt(resample_samples(low, 2 * cutoff_hz, rate), 0, samples.shape[1])
 
 
 def low_pass_sections(rate: float, cutoff_hz: float, kind: LowPass) -> NDArray[np.float64] | None:
@@ -86,7 +86,7 @@ def low_pass_sections(rate: float, cutoff_hz: float, kind: LowPass) -> NDArray[n
     Shape: (sections, 6)
 
     Raises:
-        OptionError: a kind that does not exist, or a cut-off out of range.
+        OptionError: an unknown kind, or a cut-off out of range.
     """
     require_known("low-pass", kind, LOW_PASSES)
     require("cut-off of the low-pass", cutoff_hz, 1, 0.999 * rate / 2, " Hz")
@@ -108,9 +108,9 @@ def _zero_phase_taps(sections: NDArray[np.float64], rate: float, cutoff_hz: floa
     """The symmetric impulse response of the sections' gain alone. Shape: (an odd number,)."""
     from scipy.signal import sosfreqz
 
-    half = max(FEWEST_TAPS // 2, round(RINGING_PERIODS * rate / cutoff_hz))
+    half = max(MIN_TAPS // 2, round(RINGING_PERIODS * rate / cutoff_hz))
     _, response = sosfreqz(sections, np.linspace(0, np.pi, 2 * half + 1))
-    # Twice as long as what is kept of it, so that what wraps around has died away.
+    # Twice as long as the part that is kept, so that the ringing has died away where it wraps around.
     symmetric = np.fft.irfft(np.abs(response))
     taps: NDArray[np.float64] = np.concatenate((symmetric[-half:], symmetric[: half + 1]))
     taps *= np.blackman(2 * half + 1)
@@ -118,7 +118,7 @@ def _zero_phase_taps(sections: NDArray[np.float64], rate: float, cutoff_hz: floa
     return taps
 
 
-def _convolved(samples: Samples, taps: NDArray[np.float64]) -> Samples:
+def _convolve(samples: Samples, taps: NDArray[np.float64]) -> Samples:
     from scipy.signal import oaconvolve
 
     convolved: Samples = oaconvolve(samples, taps.astype(np.float32)[np.newaxis], mode="same", axes=-1)

@@ -1,6 +1,6 @@
 """Band-limited resampling between any two rates, by libsoxr (the SoX resampler library).
 
-Its "very high quality" recipe passes 91 % of the lower rate's band and stops what is beyond the whole of it:
+Its "very high quality" recipe passes 91 % of the lower rate's band and stops everything above all of it:
 the alias of an out-of-band tone stays below -140 dB, the limit of single precision.
 """
 
@@ -16,7 +16,7 @@ from aural.errors import OptionError
 
 
 def resample(clip: Clip, rate: int) -> Clip:
-    """The clip at another rate (Hz); the clip itself where it has that rate already.
+    """The clip at another rate (Hz); the clip itself if it already has that rate.
 
     >>> import numpy as np
     >>> resample(Clip(np.zeros((2, 44_100), np.float32), 44_100), 47_953).samples.shape
@@ -28,13 +28,13 @@ def resample(clip: Clip, rate: int) -> Clip:
 
 
 def resample_samples(samples: Samples, rate_in: float, rate_out: float) -> Samples:
-    """Samples taken at `rate_in` Hz, as they would have been taken at `rate_out` Hz; both may be fractional.
+    """Resample from `rate_in` to `rate_out` Hz; both may be fractional.
 
-    The first sample stays at its time, and beyond both ends the sound counts as silence.
+    The first sample keeps its time. Beyond both ends the sound is silence.
 
     Shape:
         samples: (channels, time)
-        returns: (channels, round(time * rate_out / rate_in)), one sample at least where there was one
+        returns: (channels, round(time * rate_out / rate_in)), at least one sample if there was one
 
     Raises:
         OptionError: a rate is not a finite number above 0.
@@ -44,7 +44,7 @@ def resample_samples(samples: Samples, rate_in: float, rate_out: float) -> Sampl
     channels, frames = samples.shape
     length = max(round(frames * rate_out / rate_in), min(frames, 1))
     resampled = np.empty((channels, length), np.float32)
-    # soxr returns a whole number of samples of its own choice: silence after the end makes it enough.
+    # soxr chooses the number of samples: silence after the end makes it enough.
     silence = np.zeros(math.ceil(rate_in / rate_out), np.float32)
     # One channel at a time needs no interleaved copy of a long clip.
     for source, target in zip(samples, resampled, strict=True):

@@ -25,7 +25,7 @@ from scipy.signal import butter, fftconvolve, sosfilt
 
 from aural.audio.chunks import process_in_chunks
 from aural.audio.clip import Clip, Samples, excerpt
-from aural.audio.codecs import CODECS, KILOBITS, Codec, CodecName, coded
+from aural.audio.codecs import CODECS, KILOBITS, Codec, CodecName, transcode
 from aural.audio.low_pass import LOW_PASSES, LowPass, low_pass, low_pass_sections
 from aural.audio.resample import resample
 from aural.audio.steps import Steps, finish, part
@@ -602,5 +602,5 @@ def _transmitted(sounds: Samples, chain: Chain) -> Samples:
         steps = np.float32(2 ** (chain.bits - 1))
         sounds = (np.round(sounds * steps) / steps).astype(np.float32)
     if chain.codec is not None:
-        sounds = np.stack([coded(channel, chain.codec) for channel in sounds])
+        sounds = np.stack([transcode(channel, chain.codec) for channel in sounds])
     return np.clip(sounds, -1, 1)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy.signal import bessel, butter, cheby1, ellip, sosfreqz
 from torch import Tensor
 
-from aural.audio.codecs import Codec, coded
+from aural.audio.codecs import Codec, transcode
 from aural.errors import InputError
 from aural.training.corpus import Corpus
 
@@ -128,7 +128,7 @@ class Drawer:
         self.corpus, self.batch, self.device = corpus, batch, device
         self.responses = responses(seed)
         generator = np.random.default_rng(seed)
-        self.coded = [self._coded(generator) for _ in range(coded_count)]
+        self.transcode = [self._transcode(generator) for _ in range(coded_count)]
 
     def __call__(self, generator: torch.Generator) -> Pairs:
         seed = int(torch.randint(2**62, (), generator=generator))
@@ -136,8 +136,8 @@ class Drawer:
         return stacked([self._pair(drawn) for _ in range(self.batch)]).to(self.device)
 
     def _pair(self, generator: np.random.Generator) -> tuple[Any, Any, float]:
-        if self.coded and generator.random() < CODED_SHARE:
-            return self.coded[generator.integers(len(self.coded))]
+        if self.transcode and generator.random() < CODED_SHARE:
+            return self.transcode[generator.integers(len(self.transcode))]
         piece = self._piece(generator)
         response = self.responses[generator.integers(len(self.responses))]
         source = piece
@@ -151,13 +151,13 @@ class Drawer:
         heard = end_hz * math.exp(generator.normal(0, 0.015))
         return apply(source, response)[inside], piece[inside], heard
 
-    def _coded(self, generator: np.random.Generator) -> tuple[Any, Any, float]:
+    def _transcode(self, generator: np.random.Generator) -> tuple[Any, Any, float]:
         """What a codec leaves of a piece."""
         piece = self._piece(generator)
         end_hz = math.exp(generator.uniform(math.log(2_500), math.log(16_000)))
         codec = Codec("mp3" if generator.random() < 0.7 else "aac", int(generator.choice(KILOBITS)), end_hz)
         inside = slice(MARGIN, MARGIN + FRAMES)
-        return coded(piece, codec)[inside], piece[inside], end_hz * math.exp(generator.normal(0, 0.015))
+        return transcode(piece, codec)[inside], piece[inside], end_hz * math.exp(generator.normal(0, 0.015))
 
     def _piece(self, generator: np.random.Generator) -> NDArray[np.float32]:
         """(POINTS,): some of a recording that is not silent."""

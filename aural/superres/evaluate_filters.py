@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from aural.audio.clip import Samples
-from aural.audio.codecs import Codec, coded
+from aural.audio.codecs import Codec, transcode
 from aural.audio.low_pass import LOW_PASSES, LowPass, low_pass
 
 RATE = 48_000  # Hz
@@ -57,7 +57,7 @@ def _torchaudio(cutoff_hz: int) -> Filter:
 
 
 def _codec(codec: Codec) -> Filter:
-    return lambda samples: np.stack([coded(channel, codec) for channel in samples])
+    return lambda samples: np.stack([transcode(channel, codec) for channel in samples])
 
 
 def _opus(cutoff_hz: int) -> Filter | None:

@@ -14,7 +14,7 @@ from scipy import signal
 
 from aural.audio import Clip, read
 from aural.audio.bandwidth import Bandwidth, bandwidth, bandwidth_steps
-from aural.audio.codecs import Codec, coded
+from aural.audio.codecs import Codec, transcode
 from aural.audio.low_pass import LowPass, low_pass
 from aural.audio.resample import resample_samples
 from aural.errors import InputError
@@ -77,9 +77,9 @@ STEEP: dict[str, Callable[[Sound, int], Sound]] = {
     "soxr": soxr,
     "polyphase": polyphase,
     "mp3": lambda sound, hz: np.array(
-        coded(sound.astype(np.float32), Codec("mp3", 96, MP3_CUT_OFFS_HZ.get(hz, hz))), np.float64
+        transcode(sound.astype(np.float32), Codec("mp3", 96, MP3_CUT_OFFS_HZ.get(hz, hz))), np.float64
     ),
-    "aac": lambda sound, hz: np.array(coded(sound.astype(np.float32), Codec("aac", 96, hz)), np.float64),
+    "aac": lambda sound, hz: np.array(transcode(sound.astype(np.float32), Codec("aac", 96, hz)), np.float64),
 }
 
 

@@ -8,7 +8,7 @@ from scipy.signal import butter, correlate, sosfilt
 
 from aural.audio import codecs
 from aural.audio.clip import Samples
-from aural.audio.codecs import KILOBITS, RATE, Codec, CodecName, coded
+from aural.audio.codecs import KILOBITS, RATE, Codec, CodecName, transcode
 from aural.errors import InputError, OptionError
 
 ALL = [Codec(name, rates[-1]) for name, rates in KILOBITS.items()]
@@ -47,7 +47,7 @@ def lag(late: Samples, early: Samples) -> int:
 @pytest.mark.parametrize("codec", ALL, ids=str)
 def test_codecs_are_on_time_and_lose_something(codec: Codec) -> None:
     speech = voice_like()
-    received = coded(speech, codec)
+    received = transcode(speech, codec)
 
     # Opus and AMR resample and high-pass inside: some µs depend on the sound.
     assert abs(lag(received, speech)) <= (1 if codec.name in ("opus", "amr") else 0)
@@ -60,7 +60,7 @@ def test_codecs_are_on_time_and_lose_something(codec: Codec) -> None:
 @pytest.mark.parametrize("codec", ALL, ids=str)
 @pytest.mark.parametrize("length", [1, 1_000, 47_999])
 def test_any_length_stays(codec: Codec, length: int) -> None:
-    received = coded(voice_like(length + RATE // 8)[-length:], codec)
+    received = transcode(voice_like(length + RATE // 8)[-length:], codec)
 
     assert received.shape == (length,)
     assert received.dtype == np.float32
@@ -70,7 +70,7 @@ def test_any_length_stays(codec: Codec, length: int) -> None:
 @pytest.mark.parametrize("cutoff_hz", [3_000, 5_500, 11_000, 16_000])
 def test_the_encoder_cuts_where_it_is_told(name: CodecName, cutoff_hz: float) -> None:
     sound = white(2 * RATE)
-    received = coded(sound, Codec(name, 128, cutoff_hz))
+    received = transcode(sound, Codec(name, 128, cutoff_hz))
 
     assert gain_db(received, sound, 0.85 * cutoff_hz, 0.93 * cutoff_hz) > -1
     assert gain_db(received, sound, 1.2 * cutoff_hz, RATE / 2) < -40
@@ -80,7 +80,7 @@ def test_the_encoder_cuts_where_it_is_told(name: CodecName, cutoff_hz: float) ->
 def test_one_measurement_of_the_delay_serves_all_cut_offs() -> None:
     codecs._delay.cache_clear()
     for cutoff_hz in (4_000, 8_000, 12_345.6):
-        coded(voice_like(4_800), Codec("aac", 96, cutoff_hz))
+        transcode(voice_like(4_800), Codec("aac", 96, cutoff_hz))
 
     assert codecs._delay.cache_info().misses == 1
 
@@ -88,7 +88,7 @@ def test_one_measurement_of_the_delay_serves_all_cut_offs() -> None:
 def test_silence_comes_back_as_next_to_nothing() -> None:
     for codec in ALL:
         # G.711 has no step at zero, and neither have the noises that others fill gaps with.
-        assert np.abs(coded(np.zeros(RATE // 2, np.float32), codec)).max() < 1e-3
+        assert np.abs(transcode(np.zeros(RATE // 2, np.float32), codec)).max() < 1e-3
 
 
 def test_what_cannot_be_coded_is_refused() -> None:
@@ -101,7 +101,7 @@ def test_what_cannot_be_coded_is_refused() -> None:
     with pytest.raises(OptionError, match="cut-off"):
         Codec("mp3", 64, cutoff_hz=30_000)
     with pytest.raises(OptionError, match="another bit rate"):
-        coded(white(RATE // 10), Codec("opus", 500))
+        transcode(white(RATE // 10), Codec("opus", 500))
     for wrong in (np.zeros(0, np.float32), np.zeros((1, 9), np.float32)):
         with pytest.raises(InputError, match="shape"):
-            coded(wrong, Codec("mp3", 64))
+            transcode(wrong, Codec("mp3", 64))
