@@ -1,9 +1,9 @@
-"""Pairs of a full-band recording and what a filter left of it, both at 48 kHz.
+"""Pairs of a full-band recording and its low-passed version, both at 48 kHz.
 
-Low-passes of many kinds, because a network that has met one of them fails at the next: windowed sincs from
-steep to short, as resamplers have them, with aliases where they are short; Butterworth, Chebyshev, elliptic
-and Bessel filters; the brick walls of codecs, and codecs. The network is told where the band ends as a
-detector would tell it, not exactly.
+The low-passes are of many kinds, since a network that has met only one fails at the next: resamplers'
+windowed sincs from steep to short, the short ones with aliases; Butterworth, Chebyshev, elliptic and Bessel
+filters; the brick walls of codecs, and codecs. The network gets the bandwidth as a detector would measure it,
+with an error.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from aural.training.corpus import Corpus
 
 RATE = 48_000
 FRAMES = 2 * RATE  # samples of a training piece
-MARGIN = 1152  # samples to both sides that filters may ring into; with them the FFT has 2^15 * 3 points
+MARGIN = 1152  # samples on both sides for the filters' ringing; the FFT then has 2^15 * 3 points
 POINTS = FRAMES + 2 * MARGIN
-GRID = 4097  # frequencies at which responses are kept
+GRID = 4097  # frequencies of a response
 SILENT_PEAK = 1e-3
 # How often a piece comes from each part of the corpus.
 SHARES = {"speech": 0.72, "esc50": 0.13, "music": 0.15}
 USUAL_HZ = (2_000.0, 4_000.0, 4_000.0, 5_512.5, 6_000.0, 8_000.0, 8_000.0, 11_025.0, 12_000.0)
 RANGE_HZ = (1_800.0, 17_500.0)
-RESPONSES = 1_500  # drawn in advance
-EDGE_DB = (3.0, 25.0)  # how far below the band a detector sees its end
-ROUNDED_SHARE = 0.3  # of the pieces, that have been through 16 bits
-CODED_SHARE = 0.1  # of the pieces, that have been through a codec
+RESPONSES = 1_500  # sampled in advance
+EDGE_DB = (3.0, 25.0)  # how far below the band's level a detector places its end
+ROUNDED_SHARE = 0.3  # of the pieces are rounded to 16 bits
+TRANSCODED_SHARE = 0.1  # of the pieces go through a codec
 KILOBITS = (48, 64, 80, 96, 128)
-CODED = 240  # pieces that are coded in advance
-OWN_PASS, OWN_ATTENUATION_DB = 0.92, 100.0  # of the interpolation, see `sinc`
+TRANSCODED = 240  # pieces transcoded in advance
+OWN_PASS, OWN_ATTENUATION_DB = 0.92, 100.0  # of our own interpolation, see `sinc`
 
 Array = NDArray[np.float64]
 
@@ -49,9 +49,9 @@ Array = NDArray[np.float64]
 class Pairs:
     """A batch."""
 
-    samples: Tensor  # (batch, time), what is left
+    samples: Tensor  # (batch, time), low-passed
     target: Tensor  # (batch, time), the recording
-    bandwidth_hz: Tensor  # (batch,), where the band ends, roughly
+    bandwidth_hz: Tensor  # (batch,), the detected bandwidth
 
     def to(self, device: torch.device) -> Pairs:
         """The same batch on a device."""
@@ -60,21 +60,21 @@ class Pairs:
 
 @dataclass(frozen=True, eq=False)
 class Response:
-    """What a low-pass does to each frequency; its phase is left alone."""
+    """The gain of a zero-phase low-pass."""
 
     gain: NDArray[np.float32]  # (GRID,), from 0 Hz to half the rate
-    fold_hz: float | None  # half the low rate, at which what passes above is mirrored; None: the rate is kept
+    fold_hz: float | None  # half the low rate, which mirrors what passes above it; None: the rate is kept
     ends_hz: tuple[float, float]  # where the gain has fallen by EDGE_DB
 
 
 def responses(seed: int, count: int = RESPONSES) -> list[Response]:
-    """Low-passes of all kinds and cut-offs."""
+    """Random low-passes of all kinds and cut-offs."""
     generator = np.random.default_rng(seed)
-    return [draw_response(generator) for _ in range(count)]
+    return [sample_response(generator) for _ in range(count)]
 
 
-def draw_response(generator: np.random.Generator) -> Response:
-    """A low-pass by chance."""
+def sample_response(generator: np.random.Generator) -> Response:
+    """A random low-pass."""
     if generator.random() < 0.6:
         edge_hz = USUAL_HZ[generator.integers(len(USUAL_HZ))] * math.exp(generator.normal(0, 0.02))
     else:
@@ -92,7 +92,7 @@ def resampler_response(edge_hz: float) -> Response:
 
 
 def apply(recordings: NDArray[np.float32], response: Response) -> NDArray[np.float32]:
-    """What the low-pass leaves. Shape: (..., POINTS) -> the same; it wraps around, so cut the margins off."""
+    """Apply the low-pass. Shape: (..., POINTS) -> the same; it is circular, so cut the margins off."""
     frequency_hz = np.linspace(0, RATE / 2, POINTS // 2 + 1)
     spectrum = np.fft.rfft(recordings) * np.interp(frequency_hz, _grid(), response.gain)
     if response.fold_hz is not None:
@@ -106,8 +106,8 @@ def apply(recordings: NDArray[np.float32], response: Response) -> NDArray[np.flo
     return left
 
 
-class Drawer:
-    """Makes batches of a corpus from a generator and nothing else that changes."""
+class BatchSampler:
+    """Samples batches from a corpus; the generator is the only source of randomness."""
 
     def __init__(
         self,
@@ -116,7 +116,7 @@ class Drawer:
         device: torch.device,
         *,
         seed: int = 0,
-        coded_count: int = CODED,
+        transcoded_count: int = TRANSCODED,
     ) -> None:
         kinds = {kind: corpus.of(kind, validation=False) for kind in SHARES}
         self.recordings = {
@@ -128,15 +128,15 @@ class Drawer:
         self.corpus, self.batch, self.device = corpus, batch, device
         self.responses = responses(seed)
         generator = np.random.default_rng(seed)
-        self.transcode = [self._transcode(generator) for _ in range(coded_count)]
+        self.transcode = [self._transcode(generator) for _ in range(transcoded_count)]
 
     def __call__(self, generator: torch.Generator) -> Pairs:
         seed = int(torch.randint(2**62, (), generator=generator))
         drawn = np.random.default_rng(seed)
-        return stacked([self._pair(drawn) for _ in range(self.batch)]).to(self.device)
+        return stack([self._pair(drawn) for _ in range(self.batch)]).to(self.device)
 
     def _pair(self, generator: np.random.Generator) -> tuple[Any, Any, float]:
-        if self.transcode and generator.random() < CODED_SHARE:
+        if self.transcode and generator.random() < TRANSCODED_SHARE:
             return self.transcode[generator.integers(len(self.transcode))]
         piece = self._piece(generator)
         response = self.responses[generator.integers(len(self.responses))]
@@ -148,11 +148,11 @@ class Drawer:
         low, high = response.ends_hz
         end_hz = low + (high - low) * generator.random()
         inside = slice(MARGIN, MARGIN + FRAMES)
-        heard = end_hz * math.exp(generator.normal(0, 0.015))
-        return apply(source, response)[inside], piece[inside], heard
+        detected_hz = end_hz * math.exp(generator.normal(0, 0.015))
+        return apply(source, response)[inside], piece[inside], detected_hz
 
     def _transcode(self, generator: np.random.Generator) -> tuple[Any, Any, float]:
-        """What a codec leaves of a piece."""
+        """A piece after a codec."""
         piece = self._piece(generator)
         end_hz = math.exp(generator.uniform(math.log(2_500), math.log(16_000)))
         codec = Codec("mp3" if generator.random() < 0.7 else "aac", int(generator.choice(KILOBITS)), end_hz)
@@ -160,7 +160,7 @@ class Drawer:
         return transcode(piece, codec)[inside], piece[inside], end_hz * math.exp(generator.normal(0, 0.015))
 
     def _piece(self, generator: np.random.Generator) -> NDArray[np.float32]:
-        """(POINTS,): some of a recording that is not silent."""
+        """(POINTS,): a piece of a recording that is not silent."""
         kinds = list(self.recordings)
         weights = np.array([SHARES[kind] for kind in kinds])
         while True:
@@ -177,7 +177,7 @@ class Drawer:
 
 
 def validation_pairs(corpus: Corpus, edge_hz: float, count: int) -> Pairs:
-    """The same pieces at each call, of the speech that is for validation, spread evenly over it."""
+    """The same pieces at each call, evenly spaced over the validation speech."""
     items = [item for item in corpus.of("speech", validation=True) if item.length >= POINTS]
     if not items:
         raise InputError("The corpus has no speech for validation that is long enough.")
@@ -188,11 +188,11 @@ def validation_pairs(corpus: Corpus, edge_hz: float, count: int) -> Pairs:
         piece = corpus.wave(item, (item.length - POINTS) // 2, POINTS).numpy()
         inside = slice(MARGIN, MARGIN + FRAMES)
         pairs.append((apply(piece, response)[inside], piece[inside], 0.96 * edge_hz))
-    return stacked(pairs)
+    return stack(pairs)
 
 
-def stacked(pairs: list[tuple[Any, Any, float]]) -> Pairs:
-    """A batch of what is left, the recording, and where the band ends."""
+def stack(pairs: list[tuple[Any, Any, float]]) -> Pairs:
+    """A batch of pairs, each with its bandwidth."""
     left, target, ends = zip(*pairs, strict=True)
     return Pairs(torch.from_numpy(np.stack(left)), torch.from_numpy(np.stack(target)), torch.tensor(ends))
 
@@ -201,12 +201,12 @@ def stacked(pairs: list[tuple[Any, Any, float]]) -> Pairs:
 
 
 def _steep(generator: np.random.Generator, edge_hz: float) -> Array:
-    """A resampler that closes at the edge."""
+    """A resampler with full attenuation at the edge."""
     return _kaiser(edge_hz, generator.uniform(0.8, 0.96), 1.0, generator.uniform(60, 140))
 
 
 def _short(generator: np.random.Generator, edge_hz: float) -> Array:
-    """A quick resampler, half open at the edge."""
+    """A short resampler, -6 dB at the edge."""
     width = generator.uniform(0.04, 0.25)
     return _kaiser(edge_hz, 1 - width, 1 + width, generator.uniform(45, 80))
 
@@ -245,7 +245,7 @@ def _bessel(generator: np.random.Generator, edge_hz: float) -> Array:
 
 
 def _wall(generator: np.random.Generator, edge_hz: float) -> Array:
-    """What a codec keeps."""
+    """A codec's brick wall."""
     width_hz = generator.uniform(20, 250)
     place = ((_grid() - (edge_hz - width_hz)) / width_hz).clip(0, 1)
     return 0.5 + 0.5 * np.cos(np.pi * place)
@@ -282,7 +282,7 @@ def _sections(sos: Array) -> Array:
 
 @cache
 def _interpolation(edge_hz: int) -> Array:
-    """What the interpolation back to 48 kHz passes."""
+    """The gain of the interpolation back to 48 kHz."""
     return _kaiser(edge_hz, OWN_PASS, 1.0, OWN_ATTENUATION_DB)
 
 

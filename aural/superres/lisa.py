@@ -114,14 +114,16 @@ class Lisa(nn.Module):
         if self.training:
             centres = (positions + JITTER * torch.randn_like(positions)).round()
             return self._values(samples, centres, positions - centres)
-        # The network is small, and half precision would be heard at its output: autocast is not for it.
+        # The network is small, and half precision would be audible: no autocast.
         with torch.autocast(samples.device.type, enabled=False):
             block = max(1, BLOCK // max(1, len(samples)))
-            found = [self._mixed(samples.float(), part) for part in torch.split(positions, block, dim=-1)]
+            found = [
+                self._interpolate(samples.float(), part) for part in torch.split(positions, block, dim=-1)
+            ]
         return torch.cat(found, dim=-1)
 
-    def _mixed(self, samples: Tensor, positions: Tensor) -> Tensor:
-        """The values of the two samples beside each time, the nearer one counting more."""
+    def _interpolate(self, samples: Tensor, positions: Tensor) -> Tensor:
+        """The values of the two samples beside each time, weighted by proximity."""
         before = positions.floor()
         share = positions - before
         both = self._values(samples, torch.cat((before, before + 1), -1), torch.cat((share, share - 1), -1))

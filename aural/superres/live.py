@@ -1,7 +1,7 @@
-"""A microphone through super-resolution while it runs: blocks in, blocks out, a few visitors at a time.
+"""Live super-resolution of a microphone: blocks in, blocks out, a few visitors at a time.
 
-What a visitor hears is first cut to the rate of a phone, so that there is something to restore. The page
-(`live.js`) records, sends and plays the blocks; here they are held together by the key of their session.
+The sound is first downsampled to the rate of a phone, so that there is something to restore. The page
+(`live.js`) records, sends and plays the blocks; the key of their session ties them together.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from aural.audio.clip import Samples
 from aural.errors import InputError, OptionError, require
 from aural.superres.pipeline import METHODS, Method
 
-NARROW_RATES = (4_000, 8_000, 11_025, 16_000, 24_000)  # Hz, that the microphone can be cut to
+NARROW_RATES = (4_000, 8_000, 11_025, 16_000, 24_000)  # Hz, to which the microphone can be downsampled
 
-MOST_SESSIONS = 4
-LONGEST_SECONDS = 180.0  # of sound in one session
-IDLE_SECONDS = 20.0  # after so long without a block a session is given up
-MOST_BLOCK_SECONDS = 3.0
+MAX_SESSIONS = 4
+MAX_SECONDS = 180.0  # of sound in one session
+IDLE_SECONDS = 20.0  # a session without a block for this long is closed
+MAX_BLOCK_SECONDS = 3.0
 
 FULL_SCALE = 32_767
 
 
 class Live:
-    """One visitor's microphone: cut to a low rate and brought back to its own.
+    """One visitor's microphone: downsampled, then super-resolved to its own rate.
 
     Attributes:
-        look_ahead_seconds: how much later than a sound its result can come at the earliest.
+        look_ahead_seconds: minimum delay of the result.
     """
 
     def __init__(self, rate: int, narrow_rate: int, method: Method) -> None:
@@ -42,7 +42,7 @@ class Live:
         from aural.superres.streaming import Streamer
 
         self.rate = rate
-        self.seconds = 0.0  # that came in so far
+        self.seconds = 0.0  # received so far
         self.opened = self.used = time.monotonic()  # when it began, and when the last block came
         self._lock = threading.Lock()
         self._cut = SincStream(rate, narrow_rate, 1)
@@ -51,9 +51,9 @@ class Live:
 
     @property
     def is_over(self) -> bool:
-        """It has had all its sound, or has lasted longer than that takes."""
-        late = time.monotonic() - self.opened > LONGEST_SECONDS + IDLE_SECONDS
-        return late or self.seconds > LONGEST_SECONDS
+        """Whether the session has reached its maximum length."""
+        late = time.monotonic() - self.opened > MAX_SECONDS + IDLE_SECONDS
+        return late or self.seconds > MAX_SECONDS
 
     def push(self, samples: Samples) -> Samples:
         """The next block; returns what is ready. Shape: (1, time) -> (1, any time), both at `rate`."""
@@ -68,7 +68,7 @@ class Sessions:
 
     def __init__(self) -> None:
         self._sessions: dict[str, Live] = {}
-        self._opening = 0  # that have a place already, but no session yet
+        self._opening = 0  # places taken by sessions that are being opened
         self._lock = threading.Lock()
 
     def open(self, rate: float, narrow_rate: float, method: str) -> dict[str, Any]:
@@ -92,11 +92,11 @@ class Sessions:
             raise OptionError(f'There is no method "{method}": choose {" or ".join(METHODS)}.')
         self._sweep()
         with self._lock:
-            if len(self._sessions) + self._opening >= MOST_SESSIONS:
+            if len(self._sessions) + self._opening >= MAX_SESSIONS:
                 raise InputError("All live sessions are in use. Try again in a minute.")
             self._opening += 1
         try:
-            # The first block of all takes longest: it is not the visitor's.
+            # The very first block takes longest, so it is not left to the visitor.
             Live(round(rate), int(narrow_rate), chosen).push(np.zeros((1, round(rate / 10)), np.float32))
             session, key = Live(round(rate), int(narrow_rate), chosen), secrets.token_urlsafe(12)
             with self._lock:
@@ -107,7 +107,7 @@ class Sessions:
         return {
             "key": key,
             "look_ahead_ms": 1000 * session.look_ahead_seconds,
-            "longest_seconds": LONGEST_SECONDS,
+            "longest_seconds": MAX_SECONDS,
         }
 
     def push(self, key: str, block: str) -> dict[str, Any]:
@@ -116,7 +116,7 @@ class Sessions:
         A block is one channel of 16-bit samples, little-endian, as base64.
 
         Raises:
-            InputError: an unknown session, one that has lasted long enough, or a block that is none.
+            InputError: an unknown session, one that is over, or an invalid block.
         """
         with self._lock:
             session = self._sessions.get(key) if isinstance(key, str) else None
@@ -124,14 +124,14 @@ class Sessions:
             raise InputError("This session has ended. Start again.")
         if session.is_over:
             self.close(key)
-            raise InputError(f"A session lasts up to {LONGEST_SECONDS / 60:g} minutes. Start again.")
-        # Base64 makes 2.7 characters of 16 bits: what is too long need not be decoded.
-        if not isinstance(block, str) or len(block) > 2.7 * MOST_BLOCK_SECONDS * session.rate:
-            raise InputError(f"A block may last up to {MOST_BLOCK_SECONDS:g} s. Send shorter ones.")
-        samples = _decoded(block)
+            raise InputError(f"A session lasts up to {MAX_SECONDS / 60:g} minutes. Start again.")
+        # Base64 takes 2.7 characters for 16 bits: a block that is too long need not be decoded.
+        if not isinstance(block, str) or len(block) > 2.7 * MAX_BLOCK_SECONDS * session.rate:
+            raise InputError(f"A block may last up to {MAX_BLOCK_SECONDS:g} s. Send shorter ones.")
+        samples = _decode(block)
         start = time.perf_counter()
-        made = session.push(samples)
-        return {"samples": _encoded(made), "took_ms": 1000 * (time.perf_counter() - start)}
+        output = session.push(samples)
+        return {"samples": _encode(output), "took_ms": 1000 * (time.perf_counter() - start)}
 
     def close(self, key: str) -> None:
         """End a session; one that is unknown has ended already."""
@@ -140,7 +140,7 @@ class Sessions:
                 self._sessions.pop(key, None)
 
     def _sweep(self) -> None:
-        """Give up the sessions whose page is gone."""
+        """Close the sessions whose page is gone."""
         now = time.monotonic()
         with self._lock:
             for key, session in list(self._sessions.items()):
@@ -148,7 +148,7 @@ class Sessions:
                     del self._sessions[key]
 
 
-def _decoded(block: str) -> Samples:
+def _decode(block: str) -> Samples:
     """Shape: (1, time)."""
     try:
         samples = np.frombuffer(base64.b64decode(block, validate=True), "<i2")
@@ -157,7 +157,7 @@ def _decoded(block: str) -> Samples:
     return (samples.astype(np.float32) / np.float32(FULL_SCALE))[np.newaxis]
 
 
-def _encoded(samples: Samples) -> str:
+def _encode(samples: Samples) -> str:
     """Shape: (1, time)."""
     scaled = np.rint(np.clip(samples[0], -1, 1) * np.float32(FULL_SCALE))
     return base64.b64encode(scaled.astype("<i2").tobytes()).decode("ascii")

@@ -1,20 +1,20 @@
-"""The app's super-resolution: what sinc leaves empty above a recording's band, made anew, at any rate.
+"""The app's super-resolution: generates the band above a recording's own, at any rate.
 
     samples at 48 kHz ──> spectra, 187.5 a second ──> causal network ──> gains ──┐
                              ├─> the band copied up, whitened ──────────────────┤
                              ├─> spectrum of |samples|, whitened ───────────────┼──> overlap-add = the rest
                              ├─> noise ─────────────────────────────────────────┤
                              ├─> noise at the level of the recording's floor ───┤
-                             └─> its own edge, where a filter has bent it ──────┘
+                             └─> its own edge, where a filter attenuated it ────┘
 
-It grew from LISA: an encoder gives each short stretch of sound a code, here the spectrum of what is missing,
-and a decoder returns the signal at any time out of the codes around it. Here the decoder is fixed, the
-inverse transform under its windows, and so is band-limited by construction: 48,000 values a second say all
-there is, and sinc gives every value between them. LISA's local ensemble is the overlap of four windows.
+It grew from LISA: an encoder gives each short segment a code, here the spectrum of the missing band, and a
+decoder returns the signal at any time from the codes around it. Here the decoder is fixed: the windowed
+inverse transform, which is band-limited by construction. 48,000 samples a second are complete, and sinc gives
+every value between them. LISA's local ensemble is the overlap of four windows.
 
 The network sees logarithms of powers relative to the level of the last second, and all carriers scale with
-the sound, so the result scales as the input does. It is causal, and its answer for a frame comes LOOK_AHEAD
-frames later: a stream needs `Extender.delay` samples of the future, and gets what the whole file gets.
+the sound, so the result scales with the input. It is causal, and its output for a frame comes look_ahead
+frames later: a stream needs `Extender.delay` samples of the future, and gives the same as the whole file.
 
 Sources: Kim et al. 2022 (LISA), Dietz et al. 2002 (a band copied up and shaped), Makhoul and Berouti 1979
 (rectified excitation), Liu et al. 2022 (ConvNeXt blocks), Perez et al. 2018 (FiLM), Yu et al. 2023 (the
@@ -38,22 +38,22 @@ HOP = 256
 BINS = WINDOW // 2 + 1
 BIN_HZ = RATE / WINDOW
 LEVEL_FRAMES = 192  # one second: the level that powers are relative to
-WHITENED_BINS = 9  # over which a carrier's power is made even
+WHITENED_BINS = 9  # over which a carrier is whitened
 CARRIERS = 3  # copy and rectified, with a complex gain each; noise, with a real one
 MIX_BANDS = 48  # in which the carriers are mixed
 NOISE_FRAMES = 256  # until the noise repeats, 1.4 s
-LEAST_POWER = 1e-30  # keeps logarithms and quotients finite; far below any sound
-ZONE = (0.88, 0.92)  # of the band's end: below it the input stays as it is
+MIN_POWER = 1e-30  # keeps logarithms and quotients finite; far below any sound
+ZONE = (0.88, 0.92)  # of the bandwidth: the cross-over; below it the input stays unchanged
 LOG_RANGE = (-9.0, 2.0)  # of the features, powers of 10 relative to the level
 FLOOR_BANDS = 32  # in which the noise floor is tracked
 FLOOR_SMOOTHING = 8  # frames, 43 ms, over which powers are averaged before their minimum is taken
 FLOOR_FRAMES = 288  # 1.5 s: the minimum over so long is the floor
-FLOOR_SPAN = (0.55, 0.85)  # of the band's end: there the floor is read that is carried on
+FLOOR_SPAN = (0.55, 0.85)  # of the bandwidth: where the floor is measured
 FLOOR_BIAS = 0.15  # log10 of the amplitude by which a minimum lies below the mean
-UNKNOWN = 1e30  # power of a frame that says nothing about the floor
+UNKNOWN = 1e30  # power of a frame without information about the floor
 NOISE_STEP = 97  # frames between the noises of two channels
-SAME = 1e-3  # below 1: correlations so near to it are taken for equal channels
-INVERTED = -0.5  # correlation below which a channel is taken for the inverse of the first
+SAME = 1e-3  # correlations this close to 1 count as equal channels
+INVERTED = -0.5  # correlation below which a channel counts as the inverse of the first
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,8 @@ class ExtenderConfig:
     width: int = 256  # channels
     expansion: int = 2  # of the channels inside a block
     dilations: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 1, 2)  # one block each, in frames
-    look_ahead: int = 4  # frames after the one that is made
-    floor: bool = False  # carry the recording's noise floor on above its band
+    look_ahead: int = 4  # frames after the current one
+    floor: bool = False  # continue the recording's noise floor above its band
 
     def as_json(self) -> dict[str, Any]:
         """What `build_extender` takes."""
@@ -73,17 +73,17 @@ class ExtenderConfig:
 
 @dataclass
 class State:
-    """What a stream remembers between two steps; all of the shape (batch, ...)."""
+    """The memory of a stream between two steps; all of the shape (batch, ...)."""
 
     samples: Tensor  # (batch, WINDOW - HOP), the last ones
     powers: Tensor  # (batch, LEVEL_FRAMES - 1), of the last frames
-    carried: Tensor  # (batch, look-ahead, BINS, 2), complex: spectra of frames whose answer has not come yet
+    carried: Tensor  # (batch, look-ahead, BINS, 2), complex: spectra of frames whose output is still to come
     pasts: list[Tensor]  # for each block (batch, past frames, width)
-    overlap: Tensor  # (batch, WINDOW - HOP), of the result
+    overlap: Tensor  # (batch, WINDOW - HOP), of the output
     noise_offsets: Tensor  # (batch,), frames: where each item's noise begins
     bands: Tensor  # (batch, FLOOR_SMOOTHING - 1, FLOOR_BANDS), powers of the last frames
     minima: Tensor  # (batch, FLOOR_FRAMES - 1, FLOOR_BANDS), smoothed powers of the last frames
-    floors: Tensor  # (batch, look-ahead), amplitudes of the floor at frames whose answer has not come yet
+    floors: Tensor  # (batch, look-ahead), amplitudes of the floor at frames whose output is still to come
     products: Tensor | None  # (batch, LEVEL_FRAMES - 1, 2), of channels: with the first, own power
     correlations: Tensor  # (batch, look-ahead), with the first channel, at the same frames as the floors
     frame: int = 0  # number of the next frame
@@ -124,7 +124,7 @@ class _Block(nn.Module):
 
 
 class Extender(nn.Module):
-    """What is missing above the band of a signal at 48 kHz."""
+    """Generates the band above that of a signal at 48 kHz."""
 
     rate = RATE
     block = HOP  # samples; a step takes a multiple of it
@@ -132,7 +132,7 @@ class Extender(nn.Module):
     def __init__(self, config: ExtenderConfig = ExtenderConfig()) -> None:
         super().__init__()
         self.config = config
-        self.delay = WINDOW - HOP + config.look_ahead * HOP  # samples by which `step` is late
+        self.delay = WINDOW - HOP + config.look_ahead * HOP  # samples of delay of `step`
         conditions = 32
         self.cutoff = nn.Sequential(nn.Linear(7, conditions), nn.SiLU(), nn.Linear(conditions, conditions))
         self.entry = nn.Linear(BINS + 1 + (FLOOR_BANDS if config.floor else 0), config.width)
@@ -148,28 +148,28 @@ class Extender(nn.Module):
         # White until `train.even_noise` gives another; learned with the rest.
         self.noise = nn.Parameter(torch.randn(NOISE_FRAMES * HOP))
         self.register_buffer("window", torch.hann_window(WINDOW) / (WINDOW / 2), persistent=False)
-        self.register_buffer("spread", _spread(), persistent=False)
-        self.register_buffer("collect", _spread(FLOOR_BANDS), persistent=False)
+        self.register_buffer("spread", _band_to_bin(), persistent=False)
+        self.register_buffer("collect", _band_to_bin(FLOOR_BANDS), persistent=False)
 
     def forward(self, samples: Tensor, bandwidth_hz: Tensor, noise_offsets: Tensor | None = None) -> Tensor:
-        """What is missing, to be added to the samples; aligned with them.
+        """The missing band, to be added to the samples; aligned with them.
 
         Shape:
-            samples: (batch, time), 48 kHz; bandwidth_hz: (batch,), where the band ends;
+            samples: (batch, time), 48 kHz; bandwidth_hz: (batch,);
             noise_offsets: (batch,), see `start`; result: (batch, time).
         """
         length = samples.shape[-1]
         padded = functional.pad(samples, (0, self.delay + -length % HOP))
-        made = self.step(padded, bandwidth_hz, self.start(len(samples), noise_offsets))
-        return made[:, self.delay : self.delay + length]
+        missing_band = self.step(padded, bandwidth_hz, self.start(len(samples), noise_offsets))
+        return missing_band[:, self.delay : self.delay + length]
 
     def start(self, batch: int, noise_offsets: Tensor | None = None, *, channels: bool = False) -> State:
         """The state before the first sample: silence.
 
         Args:
             noise_offsets: (batch,) whole frames, at which each item's noise begins; None: 0 for all.
-            channels: the items are channels of one recording: what is made in each is correlated with the
-                first one's as the top of their own bands is, so that mono stays mono and wide stays wide.
+            channels: the items are channels of one recording. Each output is correlated with the first one's
+                as the tops of their own bands are, so that mono stays mono and wide stays wide.
         """
         if channels:
             noise_offsets = NOISE_STEP * torch.arange(batch, device=self.noise.device)
@@ -195,7 +195,7 @@ class Extender(nn.Module):
         )
 
     def step(self, samples: Tensor, bandwidth_hz: Tensor, state: State) -> Tensor:
-        """The next stretch of a stream: the same as `forward`, `delay` samples late.
+        """The next block of a stream: the same as `forward`, delayed by `delay` samples.
 
         Shape:
             samples: (batch, n * block); bandwidth_hz: (batch,); result: (batch, n * block).
@@ -224,7 +224,7 @@ class Extender(nn.Module):
             first = state.frame - self.config.look_ahead
             state.frame += frames
             carried = seen[:, :frames]
-            # The other half of the noise is the floor's, so that it is not in step with the voice's.
+            # The floor uses the other half of the noise, so that it is independent of the voice's.
             noises = [
                 self._noise(first, frames, state.noise_offsets + offset) for offset in (0, NOISE_FRAMES // 2)
             ]
@@ -232,13 +232,13 @@ class Extender(nn.Module):
                 found = self._correlation(spectra, bandwidth_hz, state)
                 correlation = torch.cat((state.correlations, found), 1)
                 state.correlations = correlation[:, frames:]
-                carried, noises = _as_channels(carried, noises, correlation[:, :frames])
-            made = self._made(carried, answers.float(), bandwidth_hz, noises[0])
+                carried, noises = _correlate_channels(carried, noises, correlation[:, :frames])
+            missing_band = self._missing_spectrum(carried, answers.float(), bandwidth_hz, noises[0])
             if self.config.floor:
-                is_sound = _power(carried[..., 0]).sum(-1) > LEAST_POWER  # digital silence stays silent
+                is_sound = _power(carried[..., 0]).sum(-1) > MIN_POWER  # digital silence stays silent
                 floor = kept[:, :frames] * is_sound
-                made = made + self._floor(floor, answers.float(), bandwidth_hz, noises[1])
-            return self._overlapped(made, state)
+                missing_band = missing_band + self._floor(floor, answers.float(), bandwidth_hz, noises[1])
+            return self._overlap_add(missing_band, state)
 
     def _spectra(self, joined: Tensor) -> Tensor:
         """(batch, time) -> (batch, frames, bins), complex amplitudes."""
@@ -247,32 +247,32 @@ class Extender(nn.Module):
         return spectra
 
     def _features(self, spectrum: Tensor, bandwidth_hz: Tensor, state: State) -> tuple[Tensor, Tensor]:
-        """What the network sees, (batch, frames, features), and the floor's amplitude, (batch, frames)."""
+        """The network's input, (batch, frames, features), and the floor's amplitude, (batch, frames)."""
         power = _power(spectrum)
         total = power.sum(-1)
         history = torch.cat((state.powers, total), 1)
         frames = total.shape[1]
         numbers = torch.arange(state.frame, state.frame + frames, device=total.device)
         sums = history.unfold(1, LEVEL_FRAMES, 1).sum(-1)
-        level = torch.log10(sums / (numbers + 1).clamp_max(LEVEL_FRAMES) / BINS + LEAST_POWER)
-        top = torch.log10(_top_mean(power, bandwidth_hz) + LEAST_POWER)
+        level = torch.log10(sums / (numbers + 1).clamp_max(LEVEL_FRAMES) / BINS + MIN_POWER)
+        top = torch.log10(_top_mean(power, bandwidth_hz) + MIN_POWER)
         state.powers = history[:, frames:]
-        logarithms = [torch.log10(power + LEAST_POWER), top[..., None]]
+        logarithms = [torch.log10(power + MIN_POWER), top[..., None]]
         floor = total.new_zeros(total.shape)
         if self.config.floor:
             minima = self._minima(power, state)
-            logarithms.append(torch.log10(minima + LEAST_POWER))
+            logarithms.append(torch.log10(minima + MIN_POWER))
             weights = _floor_weights(bandwidth_hz, self.get_buffer("collect").shape[0])
-            mean = (torch.log10(minima + LEAST_POWER) * weights[:, None]).sum(-1)
-            floor = torch.pow(10.0, mean / 2 + FLOOR_BIAS) * (mean > math.log10(LEAST_POWER) / 2)
+            mean = (torch.log10(minima + MIN_POWER) * weights[:, None]).sum(-1)
+            floor = torch.pow(10.0, mean / 2 + FLOOR_BIAS) * (mean > math.log10(MIN_POWER) / 2)
         features = torch.cat(logarithms, -1) - level[..., None]
         low, high = LOG_RANGE
         return (features.clamp(low, high) + 3) / 2, floor
 
     def _minima(self, power: Tensor, state: State) -> Tensor:
-        """The noise floor by minimum statistics, (batch, frames, FLOOR_BANDS); 0 while nothing is known.
+        """The noise floor by minimum statistics, (batch, frames, FLOOR_BANDS); 0 while it is unknown.
 
-        Martin 2001: the smoothed power of a band sinks to that of the noise between words.
+        Martin 2001: between words, the smoothed power of a band falls to that of the noise.
         """
         collect = self.get_buffer("collect")
         bands = power @ (collect / collect.sum(1, keepdim=True)).T
@@ -281,8 +281,8 @@ class Extender(nn.Module):
         smooth = functional.avg_pool1d(raw.transpose(1, 2), FLOOR_SMOOTHING, 1)
         numbers = torch.arange(state.frame, state.frame + bands.shape[1], device=power.device)
         # Digital silence is no floor, and the first frames are not averages yet.
-        says_nothing = (numbers < FLOOR_SMOOTHING - 1) | (smooth <= LEAST_POWER)
-        smooth = torch.where(says_nothing, UNKNOWN, smooth)
+        is_unknown = (numbers < FLOOR_SMOOTHING - 1) | (smooth <= MIN_POWER)
+        smooth = torch.where(is_unknown, UNKNOWN, smooth)
         seen = torch.cat((state.minima.transpose(1, 2), smooth), 2)
         state.minima = seen[..., bands.shape[1] :].transpose(1, 2)
         lowest = -functional.max_pool1d(-seen, FLOOR_FRAMES, 1).transpose(1, 2)
@@ -297,7 +297,7 @@ class Extender(nn.Module):
         history = torch.cat((state.products, torch.stack((product, power), -1)), 1)
         state.products = history[:, own.shape[1] :]
         product, power = history.unfold(1, LEVEL_FRAMES, 1).sum(-1).unbind(-1)
-        correlation = product / (power.sqrt() * power[:1].sqrt() + LEAST_POWER)
+        correlation = product / (power.sqrt() * power[:1].sqrt() + MIN_POWER)
         return correlation.clamp(-1, 1)
 
     def _floor(self, floors: Tensor, answers: Tensor, bandwidth_hz: Tensor, noise: Tensor) -> Tensor:
@@ -307,8 +307,10 @@ class Extender(nn.Module):
         floor: Tensor = _zone(bandwidth_hz)[:, None] * floors[..., None] * gain * noise
         return floor
 
-    def _made(self, spectra: Tensor, answers: Tensor, bandwidth_hz: Tensor, noise: Tensor) -> Tensor:
-        """(batch, frames, bins), complex: the spectrum of what is missing."""
+    def _missing_spectrum(
+        self, spectra: Tensor, answers: Tensor, bandwidth_hz: Tensor, noise: Tensor
+    ) -> Tensor:
+        """(batch, frames, bins), complex: the spectrum of the missing band."""
         gain, own = answers[..., :BINS], answers[..., BINS : 2 * BINS]
         mix = answers[..., 2 * BINS : 2 * BINS + (2 * CARRIERS - 1) * MIX_BANDS]
         own_spectrum, rectified = spectra.unbind(-1)
@@ -317,12 +319,12 @@ class Extender(nn.Module):
             10.0, (gain - 0.5).clamp(-6, 3)
         )
         weights = mix.reshape(*mix.shape[:2], 2 * CARRIERS - 1, MIX_BANDS) @ self.get_buffer("spread")
-        copy_real, copy_imaginary, bent_real, bent_imaginary, noise_gain = weights.unbind(-2)
-        copied = _copied_up(_whitened(own_spectrum, power), bandwidth_hz)
-        bent = _whitened(rectified, _power(rectified))
+        copy_real, copy_imaginary, rectified_real, rectified_imaginary, noise_gain = weights.unbind(-2)
+        copy = _copy_up(_whiten(own_spectrum, power), bandwidth_hz)
+        whitened_rectified = _whiten(rectified, _power(rectified))
         carrier = (
-            torch.complex(0.5 + copy_real, copy_imaginary) * copied
-            + torch.complex(bent_real, bent_imaginary) * bent
+            torch.complex(0.5 + copy_real, copy_imaginary) * copy
+            + torch.complex(rectified_real, rectified_imaginary) * whitened_rectified
             + (0.7 + noise_gain) * noise
         )
         zone = _zone(bandwidth_hz)[:, None]
@@ -338,8 +340,8 @@ class Extender(nn.Module):
         spectra: Tensor = torch.fft.rfft(noise[index % len(noise)] * (window / window.square().sum().sqrt()))
         return spectra
 
-    def _overlapped(self, spectrum: Tensor, state: State) -> Tensor:
-        """(batch, frames, bins) -> (batch, frames * HOP), joined with what came before."""
+    def _overlap_add(self, spectrum: Tensor, state: State) -> Tensor:
+        """(batch, frames, bins) -> (batch, frames * HOP), overlapped with the earlier frames."""
         # Hann squared at a quarter of hop adds up to 1.5; the analysis divided by WINDOW / 2.
         synthesis = self.get_buffer("window") * (WINDOW / 2) ** 2 / 1.5
         pieces = torch.fft.irfft(spectrum, WINDOW) * synthesis
@@ -356,7 +358,7 @@ class Extender(nn.Module):
 
 
 def build_extender(config: Mapping[str, Any]) -> Extender:
-    """The network of a checkpoint's config, with any weights."""
+    """The network of a checkpoint's config, with random weights."""
     return Extender(ExtenderConfig(**{**config, "dilations": tuple(config["dilations"])}))
 
 
@@ -374,22 +376,24 @@ def _conditions(bandwidth_hz: Tensor) -> Tensor:
 def _copied_bins(bandwidth_hz: Tensor) -> tuple[Tensor, Tensor]:
     """First bin and number of the upper half of the band; (batch,) each.
 
-    A multiple of four bins: with a hop of a quarter, a copy that far up keeps its phase from frame to frame.
+    A multiple of four bins: with a hop of a quarter, such a shift keeps the phase from frame to frame.
     """
     end = (ZONE[0] * bandwidth_hz / BIN_HZ).floor().long().clamp(8, BINS)
     number = 4 * (end // 8)
     return end - number, number
 
 
-def _as_channels(spectra: Tensor, noises: list[Tensor], correlation: Tensor) -> tuple[Tensor, list[Tensor]]:
-    """Carriers that are correlated as the channels are; the first channel stays as it is.
+def _correlate_channels(
+    spectra: Tensor, noises: list[Tensor], correlation: Tensor
+) -> tuple[Tensor, list[Tensor]]:
+    """Correlate the carriers as the channels are; the first channel stays unchanged.
 
     Shape:
         spectra: (channels, frames, bins, 2), of the samples and of their magnitudes; each noise (channels,
         frames, bins); correlation: (channels, frames), with the first.
     """
     share = correlation[..., None]
-    # Near 1 the root would make noise of rounding errors.
+    # Near 1 the root would amplify rounding errors.
     rest = (1 - share.square()).clamp_min(0).sqrt() * ((1 - share.abs()) / SAME).clamp_max(1)
     noises = [share * noise[:1] + rest * noise for noise in noises]
     # |x| is the same for x and -x.
@@ -406,14 +410,14 @@ def _top_mean(power: Tensor, bandwidth_hz: Tensor) -> Tensor:
     return (power @ weights[..., None].to(power))[..., 0]
 
 
-def _whitened(spectrum: Tensor, power: Tensor) -> Tensor:
-    """The spectrum over the root of its power around each bin. Shape: (batch, frames, bins), all."""
+def _whiten(spectrum: Tensor, power: Tensor) -> Tensor:
+    """Divide the spectrum by the root of its power around each bin. Shape: (batch, frames, bins), all."""
     around = functional.avg_pool1d(power, WHITENED_BINS, 1, WHITENED_BINS // 2, count_include_pad=False)
-    return spectrum * (around + LEAST_POWER).rsqrt()
+    return spectrum * (around + MIN_POWER).rsqrt()
 
 
-def _copied_up(spectrum: Tensor, bandwidth_hz: Tensor) -> Tensor:
-    """The upper half of the band again and again, end to end. Shape: (batch, frames, bins)."""
+def _copy_up(spectrum: Tensor, bandwidth_hz: Tensor) -> Tensor:
+    """Repeat the upper half of the band, end to end. Shape: (batch, frames, bins)."""
     first, number = _copied_bins(bandwidth_hz)
     bins = torch.arange(BINS, device=spectrum.device)
     source = first[:, None] + (bins - first[:, None]) % number[:, None]
@@ -429,17 +433,17 @@ def _zone(bandwidth_hz: Tensor) -> Tensor:
     return 0.5 - 0.5 * torch.cos(math.pi * ramp)
 
 
-def _spread(bands: int = MIX_BANDS) -> Tensor:
-    """From bands, equal on the mel scale, to bins, by straight lines. Shape: (bands, bins)."""
+def _band_to_bin(bands: int = MIX_BANDS) -> Tensor:
+    """Linear interpolation from bands, equal on the mel scale, to bins. Shape: (bands, bins)."""
     mel = torch.log1p(torch.arange(BINS) * BIN_HZ / 700)
     place = mel / mel[-1] * (bands - 1)
     return (1 - (place - torch.arange(bands)[:, None]).abs()).clamp_min(0)
 
 
 def _floor_weights(bandwidth_hz: Tensor, bands: int) -> Tensor:
-    """Which bands tell the floor at the top of the recording's own band. Shape: (batch,) -> (batch, bands).
+    """Weights of the bands near the top of the recording's own. Shape: (batch,) -> (batch, bands).
 
-    A bump around the middle of FLOOR_SPAN, never without a band; the weights add up to 1.
+    A triangle around the middle of FLOOR_SPAN that always covers a band; the weights sum to 1.
     """
     low, high = FLOOR_SPAN
     centre = torch.log1p((low + high) / 2 * bandwidth_hz.float() / 700)

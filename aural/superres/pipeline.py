@@ -1,4 +1,4 @@
-"""Cut -> find the band's end -> fill what is missing above it -> compare.
+"""Downsample (if asked) -> detect the bandwidth -> generate the missing band -> compare.
 
 Importing this module does not import torch.
 """
@@ -26,8 +26,8 @@ from aural.superres.streaming import Method as Method
 RATES = 4_000, 192_000  # Hz, of the result
 FACTORS = 0.0, 48.0
 FULL_RATE = 48_000  # Hz, of the result where nothing else is asked for
-LOWEST_BAND_HZ = 1_700.0  # that may be given
-SHORTEST_SECONDS = 0.01
+MIN_BAND_HZ = 1_700.0  # that may be given
+MIN_SECONDS = 0.01
 EDGE_TOLERANCE = 0.05  # of the band's end, by which a new rate may cut into it
 FLAT_SHARE = 0.9  # of half the rate that "what if" cuts to: below it the cut has changed nothing
 OWN_SHARE = 0.85  # of the band's end: up to there the default changes nothing
@@ -77,7 +77,7 @@ class Options:
             if self.factor == 0:
                 raise OptionError("The factor must be above 0.")
         if self.bandwidth_hz is not None:
-            require("bandwidth", self.bandwidth_hz, LOWEST_BAND_HZ, LIMITS.max_rate / 2, " Hz")
+            require("bandwidth", self.bandwidth_hz, MIN_BAND_HZ, LIMITS.max_rate / 2, " Hz")
         if self.what_if_rate is not None:
             require_whole("rate that the clip is cut to", self.what_if_rate, *RATES)
 
@@ -116,7 +116,7 @@ class Result:
     filled_hz: tuple[float, float] | None  # the band that the method made; None: it made nothing
     message: str  # what was found and what was done, in words
     alternatives: dict[str, Clip] = field(default_factory=dict)  # by the other methods, where asked for
-    truth: Clip | None = None  # of "what if": the input at the new rate
+    reference: Clip | None = None  # of "what if": the input at the new rate
     comparison: dict[str, dict[str, float]] | None = None  # of "what if": method -> FIGURES against the truth
 
     def figures(self) -> dict[str, Any]:
@@ -172,29 +172,29 @@ def super_resolve_steps(
     rate = options.result_rate(clip)
     methods = _methods(options, compare)
     _require_room(clip, rate, methods, options)
-    source, truth = clip, None
+    source, reference = clip, None
     if options.what_if_rate is not None:
-        source = yield from part(_cut_steps(clip, options.what_if_rate), 0.0, 0.05)
-        truth = yield from part(_resolved_steps(clip, rate, clip.rate / 2, "sinc"), 0.05, 0.1)
+        source = yield from part(_downsample_steps(clip, options.what_if_rate), 0.0, 0.05)
+        reference = yield from part(_apply_method_steps(clip, rate, clip.rate / 2, "sinc"), 0.05, 0.1)
     found = yield from part(_band_steps(source, options), 0.1, 0.15)
     _require_above_band(source, rate, found)
 
     made: dict[str, Clip] = {}
     is_filled = missing_band(source.rate, rate, found.hz) is not None
-    share, end = 0.15, 0.95 if truth is None else 0.75
+    share, end = 0.15, 0.95 if reference is None else 0.75
     total = sum(COSTS[method] for method in methods)
     for method in methods:
         if made and not is_filled:
             made[method] = made[methods[0]]
             continue
         until = share + (end - share) * COSTS[method] / total
-        made[method] = yield from part(_resolved_steps(source, rate, found.hz, method), share, until)
+        made[method] = yield from part(_apply_method_steps(source, rate, found.hz, method), share, until)
         total -= COSTS[method]
         share = until
     comparison = None
-    if truth is not None and options.what_if_rate is not None:
+    if reference is not None and options.what_if_rate is not None:
         cutoff_hz = FLAT_SHARE * options.what_if_rate / 2
-        comparison = yield from part(_comparison_steps(made, truth, cutoff_hz), share, 1.0)
+        comparison = yield from part(_comparison_steps(made, reference, cutoff_hz), share, 1.0)
     chosen = made.pop(options.method)
     filled_hz = None if options.method == "sinc" else missing_band(source.rate, rate, found.hz)
     return Result(
@@ -205,7 +205,7 @@ def super_resolve_steps(
         filled_hz=filled_hz,
         message=_message(source, rate, found, filled_hz, options),
         alternatives=made if compare else {},
-        truth=truth,
+        reference=reference,
         comparison=comparison,
     )
 
@@ -219,10 +219,10 @@ def _methods(options: Options, compare: bool) -> list[Method]:
 def _require_usable(clip: Clip) -> None:
     clip.require_finite()
     LIMITS.check(clip.channels, clip.rate, clip.frames)
-    if clip.seconds < SHORTEST_SECONDS:
+    if clip.seconds < MIN_SECONDS:
         raise InputError(
             f"The clip is too short ({1000 * clip.seconds:.2g} ms) to detect its bandwidth. "
-            f"Choose one of at least {1000 * SHORTEST_SECONDS:g} ms."
+            f"Choose one of at least {1000 * MIN_SECONDS:g} ms."
         )
 
 
@@ -246,14 +246,14 @@ def _require_above_band(source: Clip, rate: int, found: Bandwidth) -> None:
         )
 
 
-def _cut_steps(clip: Clip, rate: int) -> Steps[Clip]:
+def _downsample_steps(clip: Clip, rate: int) -> Steps[Clip]:
     """The clip at the lower rate of "what if"."""
     if rate >= clip.rate:
         raise OptionError(
             f"Can't downsample a clip of {clip.rate} Hz to {rate} Hz. Choose a lower rate, or none."
         )
-    source = yield from _resolved_steps(clip, rate, clip.rate / 2, "sinc")
-    if source.seconds < SHORTEST_SECONDS:
+    source = yield from _apply_method_steps(clip, rate, clip.rate / 2, "sinc")
+    if source.seconds < MIN_SECONDS:
         raise InputError(f"Only {source.frames} samples of the clip are left. Choose a longer one.")
     return source
 
@@ -271,7 +271,7 @@ def _band_steps(source: Clip, options: Options) -> Steps[Bandwidth]:
     return Bandwidth(float(options.bandwidth_hz), is_limited)
 
 
-def _resolved_steps(source: Clip, rate: int, bandwidth_hz: float, method: Method) -> Steps[Clip]:
+def _apply_method_steps(source: Clip, rate: int, bandwidth_hz: float, method: Method) -> Steps[Clip]:
     """The source at the new rate, by one method."""
     if rate == source.rate and (method == "sinc" or missing_band(rate, rate, bandwidth_hz) is None):
         return source
@@ -293,26 +293,26 @@ def _resolved_steps(source: Clip, rate: int, bandwidth_hz: float, method: Method
 
 
 def _comparison_steps(
-    made: dict[str, Clip], truth: Clip, cutoff_hz: float
+    made: dict[str, Clip], reference: Clip, cutoff_hz: float
 ) -> Steps[dict[str, dict[str, float]] | None]:
     """FIGURES of each method; None where the truth is silent or too short for a spectrum."""
-    frames = min(truth.frames, *(clip.frames for clip in made.values()))
-    reference = truth.samples[:, :frames]
-    if frames <= LSD_WINDOW // 2 or not reference.any():
+    frames = min(reference.frames, *(clip.frames for clip in made.values()))
+    target = reference.samples[:, :frames]
+    if frames <= LSD_WINDOW // 2 or not target.any():
         return None
     bands_hz = ((0.0, math.inf), (cutoff_hz, math.inf), (0.0, cutoff_hz))  # of FIGURES but the first
     rows: dict[str, dict[str, float]] = {}
     for number, method in enumerate(method for method in METHODS if method in made):
         estimate = made[method].samples[:, :frames]
         row = dict.fromkeys(FIGURES, 0.0)
-        row["snr_db"] = snr_db(estimate, reference)
+        row["snr_db"] = snr_db(estimate, target)
         # One channel at a time: what is held is a few copies of it.
-        for channel in range(truth.channels):
-            x, y = estimate[channel], reference[channel]
-            distances = log_spectral_distances(x, y, bands_hz, rate=truth.rate)
+        for channel in range(reference.channels):
+            x, y = estimate[channel], target[channel]
+            distances = log_spectral_distances(x, y, bands_hz, rate=reference.rate)
             for name, distance in zip(FIGURES[1:], distances, strict=True):
-                row[name] += distance / truth.channels
-            yield (number + (channel + 1) / truth.channels) / len(made)
+                row[name] += distance / reference.channels
+            yield (number + (channel + 1) / reference.channels) / len(made)
         rows[method] = row
     return rows
 

@@ -3,12 +3,12 @@
 Sources: Smith, "Digital Audio Resampling Home Page" (windowed-sinc interpolation at any ratio); Kaiser 1974
 (the window, and its length for an attenuation and a width of transition).
 
-Samples taken at `rate_in` stand for the function
+Samples at `rate_in` represent the function
 
     y(t) = Σ x[n] h(t - n),    h(t) = c sinc(c t) w(t / reach),    |t| < reach,    t in input samples,
 
 with c = 0.96 of the lower rate's band. It is flat up to 0.92 of half the lower rate, and 100 dB down from the
-half on: what a higher rate leaves empty stays empty, and nothing folds down into a lower rate.
+half on: the extra band of a higher rate stays empty, and nothing aliases at a lower rate.
 
     rate_out = rate_in · P / Q, and P phases are few: each has its own kernel, and a matrix product over
     windows of the input, Q further each time, gives P output samples in each row.
@@ -32,26 +32,26 @@ from aural.errors import OptionError
 
 Floats = NDArray[np.float64]
 
-FLAT = 0.92  # of half the lower rate; from there to the half the sound fades out
+FLAT = 0.92  # of half the lower rate; the transition goes from there to the half
 ATTENUATION_DB = 110.0
 BETA = 0.1102 * (ATTENUATION_DB - 8.7)  # of the window, Kaiser 1974
 # Samples of the lower rate to each side; the width of the transition is in cycles a sample.
 REACH = math.ceil((ATTENUATION_DB - 7.95) / (14.36 * (1 - FLAT) / 2) / 2)
 CUTOFF = (1 + FLAT) / 2  # of half the lower rate: the middle of the transition
 
-LARGEST_TABLE = 2**20  # entries; 4 MB
-LEAST_COLUMNS = 128  # of the table: few outputs in a row would copy the input too often
+MAX_TABLE_ENTRIES = 2**20  # entries; 4 MB
+MIN_COLUMNS = 128  # of the table: few outputs in a row would copy the input too often
 POINTS = 16  # for each period of the lower rate, where the kernels would be too many
 NODES = range(-2, 4)  # the six nearest points
-LARGEST_COPY = 2**18  # samples a channel
+MAX_COPIED_SAMPLES = 2**18  # samples a channel
 BLOCK = 2**14  # outputs made at a time
 
 
 def resample(samples: Samples, rate_in: float, rate_out: float) -> Samples:
-    """Samples taken at `rate_in` Hz, as they would have been taken at `rate_out` Hz; both may be fractional.
+    """Resample from `rate_in` to `rate_out` Hz; both may be fractional.
 
-    The first sample stays at its time, and beyond both ends the sound counts as silence. The same rate
-    returns the samples themselves.
+    The first sample keeps its time. Beyond both ends the sound is silence. The same rate returns the samples
+    themselves.
 
     Shape:
         samples: (channels, time)
@@ -71,21 +71,21 @@ def resample(samples: Samples, rate_in: float, rate_out: float) -> Samples:
 
 
 def resampled_length(frames: int, rate_in: float, rate_out: float) -> int:
-    """How many samples become of so many: round(frames · rate_out / rate_in), one at least of one."""
+    """The length after resampling: round(frames · rate_out / rate_in), at least 1 unless it was 0."""
     return max(round(frames * rate_out / rate_in), min(frames, 1))
 
 
 class SincStream:
-    """`resample` block by block: whatever the blocks, together they give what the whole gives.
+    """`resample` block by block; any partition into blocks gives the same result.
 
-    What is held does not grow with what went through.
+    Memory does not grow with the length.
 
     >>> stream = SincStream(8_000, 48_000, channels=1)
     >>> [stream.push(np.ones((1, 100), np.float32)).shape[1] for _ in range(3)], stream.finish().shape[1]
     ([61, 600, 600], 539)
     """
 
-    look_ahead_seconds: float  # an output is made of no input that is later than it by more than this
+    look_ahead_seconds: float  # an output depends on no input later than this
 
     def __init__(self, rate_in: float, rate_out: float, channels: int) -> None:
         ratio = _ratio(rate_in, rate_out)
@@ -93,42 +93,42 @@ class SincStream:
         self._kernels = None if ratio == 1 else _kernels(ratio)
         self._buffer = np.zeros((channels, 0), np.float32)  # what later outputs still need
         self._start = 0  # which sample the buffer begins with
-        self._received = self._made = 0  # samples in, samples out
+        self._received = self._produced = 0  # samples in, samples out
         self.look_ahead_seconds = 0.0 if self._kernels is None else self._kernels.look_ahead / rate_in
 
     def push(self, samples: Samples) -> Samples:
-        """Hand in the next samples, and get those outputs that they complete.
+        """Take the next samples and return the outputs that they complete.
 
         Shape: (channels, time) -> (channels, any number).
         """
         self._received += samples.shape[1]
         if self._kernels is None:
-            self._made = self._received
+            self._produced = self._received
             return samples
         self._buffer = np.concatenate((self._buffer, samples), axis=1)
         return self._up_to(math.floor(self._kernels.complete_until(self._received)))
 
     def finish(self) -> Samples:
-        """The outputs that are left, with silence after the end. Shape: (channels, any number)."""
+        """The remaining outputs, with silence after the end. Shape: (channels, any number)."""
         return self._up_to(resampled_length(self._received, *self._rates))
 
     def _up_to(self, end: int) -> Samples:
-        end = max(end, self._made)
+        end = max(end, self._produced)
         if self._kernels is None:
             return self._buffer
-        made = _outputs(self._kernels, self._buffer, self._start, self._made, end)
-        self._made = end
+        outputs = _outputs(self._kernels, self._buffer, self._start, self._produced, end)
+        self._produced = end
         needed = min(max(self._kernels.first_needed(end), self._start), self._received)
-        # A copy lets go of what is no longer needed.
+        # A copy frees what is no longer needed.
         self._buffer = self._buffer[:, needed - self._start :].copy()
         self._start = needed
-        return made
+        return outputs
 
 
 def at(samples: Samples, rate: float, seconds: Floats) -> Samples:
-    """The continuous function that the samples stand for, at any times: `resample` upwards takes it evenly.
+    """The continuous function of the samples at any times; `resample` upwards evaluates it evenly.
 
-    Every value is worked out by itself, which takes some microseconds.
+    Every value is computed by itself, which takes some microseconds.
 
     Shape:
         samples: (channels, time)
@@ -143,17 +143,17 @@ def at(samples: Samples, rate: float, seconds: Floats) -> Samples:
         indices = np.floor(places).astype(np.int64)[:, np.newaxis] + offsets
         weights = _kernel(indices - places[:, np.newaxis], stretch=1.0)
         inside = (indices >= 0) & (indices < samples.shape[1])
-        heard = np.where(inside, samples[:, np.where(inside, indices, 0)], 0)
-        values[:, first : first + 4096] = np.einsum("cnk,nk->cn", heard, weights)
+        inputs = np.where(inside, samples[:, np.where(inside, indices, 0)], 0)
+        values[:, first : first + 4096] = np.einsum("cnk,nk->cn", inputs, weights)
     return values
 
 
 @dataclass(frozen=True, eq=False)
 class _Kernels:
-    """The kernels of a ratio, in a table that makes `columns` points from each window of the input."""
+    """The kernels of a ratio, as a table that maps each window of the input to `columns` points."""
 
     ratio: Fraction  # outputs for each input sample
-    grid: Fraction  # points for each input sample; the outputs themselves where the phases are few
+    grid: Fraction  # points for each input sample; the outputs themselves if the phases are few
     reach: float  # of a kernel to each side, in input samples
     first: int  # where the window begins, in input samples from the first of its points
     hop: int  # input samples from window to window
@@ -161,16 +161,16 @@ class _Kernels:
 
     @property
     def columns(self) -> int:
-        """Points made from each window."""
+        """Points of each window."""
         return int(self.table.shape[1])
 
     @property
     def look_ahead(self) -> float:
-        """By how much an output looks ahead, in input samples."""
+        """Look-ahead of an output, in input samples."""
         return self.reach + (0 if self.grid == self.ratio else float(NODES[-1] / self.grid))
 
     def complete_until(self, received: int) -> float:
-        """How many outputs need no more than so many samples."""
+        """The number of outputs that need no more than the samples received."""
         return (received - 1 - self.look_ahead) * float(self.ratio) + 1
 
     def first_needed(self, output: int) -> int:
@@ -189,11 +189,11 @@ def _kernels(ratio: Fraction) -> _Kernels:
     stretch = max(1.0, float(1 / ratio))
     reach = REACH * stretch
     grid = ratio
-    if grid.numerator * (2 * reach + grid.denominator) > LARGEST_TABLE:
+    if grid.numerator * (2 * reach + grid.denominator) > MAX_TABLE_ENTRIES:
         grid = Fraction(math.ceil(POINTS / stretch))
     phases, period = grid.numerator, grid.denominator
     # Several periods in a row, as long as the table is small.
-    periods = min(-(-LEAST_COLUMNS // phases), int(LARGEST_TABLE / (phases * (2 * reach + period))))
+    periods = min(-(-MIN_COLUMNS // phases), int(MAX_TABLE_ENTRIES / (phases * (2 * reach + period))))
     columns = max(periods, 1) * phases
     first = -math.floor(reach)
     window = math.floor((columns - 1) / float(grid) + reach) - first + 1
@@ -215,46 +215,46 @@ def _kernel(times: Floats, stretch: float) -> Floats:
 
 
 def _outputs(kernels: _Kernels, buffer: Samples, start: int, first: int, last: int) -> Samples:
-    """The outputs `first` to `last`, from samples that begin with number `start` and end in silence.
+    """The outputs `first` to `last`; the buffer begins with sample `start`, and silence follows it.
 
     Shape: (channels, time) -> (channels, last - first).
     """
     outputs = np.empty((buffer.shape[0], last - first), np.float32)
     for begin in range(first, last, BLOCK):
         end = min(begin + BLOCK, last)
-        make = _points if kernels.grid == kernels.ratio else _between
-        outputs[:, begin - first : end - first] = make(kernels, buffer, start, begin, end)
+        compute = _grid_points if kernels.grid == kernels.ratio else _interpolate
+        outputs[:, begin - first : end - first] = compute(kernels, buffer, start, begin, end)
     return outputs
 
 
-def _points(kernels: _Kernels, buffer: Samples, start: int, first: int, last: int) -> Samples:
+def _grid_points(kernels: _Kernels, buffer: Samples, start: int, first: int, last: int) -> Samples:
     """The points `first` to `last` of the grid, which may lie before the beginning."""
-    # By torch, since NumPy's matrix products leave threads that wait busily for the next, beside which the
-    # networks run at a third of their speed. It takes a second to import, and is needed for them anyway.
+    # With torch: NumPy's matrix products leave threads spinning, which slow the networks down to a third. It
+    # takes a second to import, and the networks need it anyway.
     import torch
 
     columns, hop, window = kernels.columns, kernels.hop, kernels.table.shape[0]
     rows = range(first // columns, -(-last // columns))
     begin = rows.start * hop + kernels.first - start
-    heard = excerpt(buffer, begin, begin + (len(rows) - 1) * hop + window)
-    windows = np.lib.stride_tricks.sliding_window_view(heard, window, axis=1)[:, ::hop]
+    inputs = excerpt(buffer, begin, begin + (len(rows) - 1) * hop + window)
+    windows = np.lib.stride_tricks.sliding_window_view(inputs, window, axis=1)[:, ::hop]
     points = np.empty((len(buffer), len(rows), columns), np.float32)
     table, product = torch.from_numpy(kernels.table), torch.from_numpy(points)
-    some = max(1, LARGEST_COPY // window)
-    for row in range(0, len(rows), some):
-        # Windows overlap in memory, and only a copy of them is multiplied fast.
-        copied = torch.from_numpy(np.array(windows[:, row : row + some]))
-        product[:, row : row + some] = copied @ table
+    rows_at_once = max(1, MAX_COPIED_SAMPLES // window)
+    for row in range(0, len(rows), rows_at_once):
+        # Windows overlap in memory; only a copy is multiplied fast.
+        copied = torch.from_numpy(np.array(windows[:, row : row + rows_at_once]))
+        product[:, row : row + rows_at_once] = copied @ table
     offset = first - rows.start * columns
     return points.reshape(len(buffer), -1)[:, offset : offset + last - first]
 
 
-def _between(kernels: _Kernels, buffer: Samples, start: int, first: int, last: int) -> Samples:
+def _interpolate(kernels: _Kernels, buffer: Samples, start: int, first: int, last: int) -> Samples:
     """Outputs between the points of the grid: Lagrange's polynomial through the six nearest."""
     places = np.arange(first, last) * float(kernels.grid / kernels.ratio)
     nearest = np.floor(places).astype(np.int64)
     lowest = int(nearest[0]) + NODES[0]
-    points = _points(kernels, buffer, start, lowest, int(nearest[-1]) + NODES[-1] + 1)
+    points = _grid_points(kernels, buffer, start, lowest, int(nearest[-1]) + NODES[-1] + 1)
     fraction = places - nearest
     values = np.zeros((len(buffer), last - first), np.float32)
     for node in NODES:

@@ -17,7 +17,7 @@ from aural.audio.bandwidth import bandwidth_steps
 from aural.errors import AuralError, InputError
 from aural.loudness.meter import measure_steps
 from aural.superres import pipeline
-from aural.superres.live import LONGEST_SECONDS, NARROW_RATES, Sessions
+from aural.superres.live import MAX_SECONDS, NARROW_RATES, Sessions
 from aural.superres.streaming import FULL_BAND_HZ, missing_band
 from aural.ui import plots
 from aural.ui.downloads import cleared, download_buttons, encode
@@ -49,7 +49,7 @@ MEASURES = (
 DECODED_RATE = 192_000  # Hz, that the models are asked for
 CONTEXT_SECONDS = 0.15  # to both sides of what is shown
 POINTS_PER_SAMPLE = 32
-MOST_POINTS = 6_000  # three for each column of the picture
+MAX_POINTS = 6_000  # three for each column of the picture
 NARROWEST_MS, WIDEST_MS = 1.0, 20.0
 FIRST_SAMPLES = 40  # shown at first
 
@@ -151,7 +151,7 @@ def _live_section() -> None:
     with gr.Accordion("Live from the microphone", open=False):
         gr.Markdown(
             "Hear your voice downsampled to a phone's rate and restored while you speak. Use headphones to "
-            f"avoid feedback. A session ends after {LONGEST_SECONDS / 60:g} minutes."
+            f"avoid feedback. A session ends after {MAX_SECONDS / 60:g} minutes."
         )
         gr.HTML(
             html_template='<div class="live-place"></div>',
@@ -369,13 +369,13 @@ def _draw_between(source: _Source, at: float, width_ms: float) -> str:
     piece, first = _excerpt(source, at - CONTEXT_SECONDS, at + width_ms / 1000 + CONTEXT_SECONDS)
     start, rate = first / piece.rate, piece.rate
     end = min(at + width_ms / 1000, source.seconds)
-    points = min(MOST_POINTS, math.ceil((end - at) * rate * POINTS_PER_SAMPLE) + 1)
+    points = min(MAX_POINTS, math.ceil((end - at) * rate * POINTS_PER_SAMPLE) + 1)
     times = np.linspace(at, end, points)
     curves = {}
     for method in source.methods:
         shown = piece
         if method != "sinc" and rate < DECODED_RATE:
-            band_hz = max(source.bandwidth_hz, pipeline.LOWEST_BAND_HZ)
+            band_hz = max(source.bandwidth_hz, pipeline.MIN_BAND_HZ)
             options = pipeline.Options(rate=DECODED_RATE, method=method, bandwidth_hz=band_hz)
             shown = pipeline.super_resolve(piece, options).clip
         curves[METHOD_NAMES[method]] = sinc.at(shown.samples, shown.rate, times - start)[0]

@@ -50,16 +50,16 @@ SHARES = {"speech": 0.7, "music": 0.15, "esc50": 0.15}
 SECONDS = 1  # of a segment
 QUERIES = 8_000  # consecutive samples that the model is asked for
 # A segment that peaks below this is drawn again: silence has nothing to teach, the model keeps it exactly.
-LEAST_PEAK = 1e-3
+MIN_PEAK = 1e-3
 RMS = 0.1  # of a segment as it is compared; the model's own level makes all gains alike
-LOWEST_RATE, HIGHEST_RATE = 4_000.0, 24_000.0  # Hz, of what the model reads
+MIN_RATE, MAX_RATE = 4_000.0, 24_000.0  # Hz, of what the model reads
 COMMON_RATES = (4_000.0, 8_000.0, 11_025.0, 12_000.0, 16_000.0, 22_050.0, 24_000.0)
 COMMON_SHARE = 0.5
 OTHER_FILTERS_SHARE = 0.3
 OTHER_FILTERS_STEP = 250  # Hz: their filters are long where two rates have hardly a common divisor
 TARGET_STEP = 100  # Hz, between the rates of targets
 # A second has to hold all queries.
-LOWEST_TARGET = math.ceil(QUERIES / SECONDS / TARGET_STEP) * TARGET_STEP
+MIN_TARGET_RATE = math.ceil(QUERIES / SECONDS / TARGET_STEP) * TARGET_STEP
 # Selected samples lie up to so many beside a time: 5 standard deviations and the rounding.
 REACH = 4
 
@@ -84,7 +84,7 @@ class Examples:
 
     samples: Tensor  # (batch, time), each at a rate of its own, silence behind what is short
     positions: Tensor  # (batch, queries), times in samples of that rate, float64
-    wanted: Tensor  # (batch, queries), the sound at these times
+    targets: Tensor  # (batch, queries), the sound at these times
 
 
 def objective_of(objective: Objective) -> Loss[Examples]:
@@ -93,15 +93,17 @@ def objective_of(objective: Objective) -> Loss[Examples]:
 
     def loss(module: nn.Module, examples: Examples) -> tuple[Tensor, Mapping[str, Tensor]]:
         # Only the module's own pass runs in the precision that was asked for.
-        made = module(examples.samples, examples.positions)
-        wanted = examples.wanted
-        with torch.autocast(wanted.device.type, enabled=False):
-            made = made.float()
-            error = (made - wanted).abs().mean()
-            distance = spectral_distance(scaled_spectra(made, front_ends), scaled_spectra(wanted, front_ends))
+        output = module(examples.samples, examples.positions)
+        targets = examples.targets
+        with torch.autocast(targets.device.type, enabled=False):
+            output = output.float()
+            error = (output - targets).abs().mean()
+            distance = spectral_distance(
+                scaled_spectra(output, front_ends), scaled_spectra(targets, front_ends)
+            )
             total = error + objective.spectral * distance
-            noise = (made - wanted).square().sum().detach()
-            snr = 10 * (wanted.square().sum() / noise).log10()
+            noise = (output - targets).square().sum().detach()
+            snr = 10 * (targets.square().sum() / noise).log10()
         return total, {"loss": total, "error": error, "distance": distance, "snr_db": snr}
 
     return loss
@@ -127,7 +129,7 @@ def batches(corpus: Corpus, size: int) -> Callable[[torch.Generator], Examples]:
             kind = KINDS[int(torch.multinomial(shares, 1, generator=generator))]
             chosen = kinds[kind][_whole(0, len(kinds[kind]) - 1, generator)]
             wave = corpus.wave(chosen, _whole(0, chosen.length - length, generator), length)
-            if wave.abs().amax() >= LEAST_PEAK:
+            if wave.abs().amax() >= MIN_PEAK:
                 wave = wave * (RMS / wave.square().mean().sqrt())
                 break
         return cast(NDArray[np.float32], wave.numpy())
@@ -138,7 +140,7 @@ def batches(corpus: Corpus, size: int) -> Callable[[torch.Generator], Examples]:
         return Examples(
             torch.stack([functional.pad(samples, (0, longest - len(samples))) for samples, _, _ in drawn]),
             torch.stack([positions for _, positions, _ in drawn]),
-            torch.stack([wanted for _, _, wanted in drawn]),
+            torch.stack([targets for _, _, targets in drawn]),
         )
 
     return draw
@@ -154,7 +156,7 @@ def train_lisa(
 
     def draw(generator: torch.Generator) -> Examples:
         drawn = draw_examples(generator)
-        return Examples(drawn.samples.to(device), drawn.positions.to(device), drawn.wanted.to(device))
+        return Examples(drawn.samples.to(device), drawn.positions.to(device), drawn.targets.to(device))
 
     trained = TrainedModule(Lisa(config), objective_of(objective), objective.learning_rate, weight_decay=0.0)
     outcome = train(
@@ -181,12 +183,12 @@ def validation(corpus: Corpus) -> Callable[[Mapping[str, nn.Module]], dict[str, 
         device = next(lisa.parameters()).device
         figures = {}
         for rate in VALIDATION_RATES if waves else ():
-            made = []
+            output = []
             for low, wave in zip(lows[rate], waves, strict=True):
                 positions = torch.arange(wave.shape[-1], dtype=torch.float64, device=device) * (rate / RATE)
                 with torch.inference_mode():
-                    made.append(lisa(torch.from_numpy(low).to(device), positions).cpu().numpy())
-            for name, estimates in {"": made, "_sinc": sincs[rate]}.items():
+                    output.append(lisa(torch.from_numpy(low).to(device), positions).cpu().numpy())
+            for name, estimates in {"": output, "_sinc": sincs[rate]}.items():
                 pairs = list(zip(estimates, waves, strict=True))
                 title = f"{rate // 1000}k{name}"
                 figures[f"{title}_snr_db"] = float(np.mean([snr_db(*pair) for pair in pairs]))
@@ -217,7 +219,7 @@ def main(command: list[str] | None = None) -> None:
 def _example(wave: NDArray[np.float32], generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
     """Samples (time,), as many as matter, positions (queries,) and what is wanted there (queries,)."""
     rate, samples = _at_low_rate(wave, generator)
-    lowest = max(math.ceil(rate / TARGET_STEP) * TARGET_STEP, LOWEST_TARGET)
+    lowest = max(math.ceil(rate / TARGET_STEP) * TARGET_STEP, MIN_TARGET_RATE)
     target_rate = TARGET_STEP * _whole(lowest // TARGET_STEP, RATE // TARGET_STEP, generator)
     target = wave if target_rate == RATE else resample_samples(wave[None], RATE, target_rate)[0]
     start = _whole(0, len(target) - QUERIES, generator)
@@ -235,7 +237,7 @@ def _example(wave: NDArray[np.float32], generator: torch.Generator) -> tuple[Ten
 
 def _at_low_rate(wave: NDArray[np.float32], generator: torch.Generator) -> tuple[float, NDArray[np.float32]]:
     """A rate that is drawn, in Hz, and the wave at that rate; both of the shape (time,)."""
-    rate = LOWEST_RATE + (HIGHEST_RATE - LOWEST_RATE) * _share(generator)
+    rate = MIN_RATE + (MAX_RATE - MIN_RATE) * _share(generator)
     is_common = _share(generator) < COMMON_SHARE
     if is_common:
         rate = COMMON_RATES[_whole(0, len(COMMON_RATES) - 1, generator)]

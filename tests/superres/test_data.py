@@ -15,12 +15,12 @@ from aural.superres.data import (
     MARGIN,
     POINTS,
     RATE,
-    Drawer,
+    BatchSampler,
     Response,
     apply,
-    draw_response,
     resampler_response,
     responses,
+    sample_response,
     validation_pairs,
 )
 from aural.training.corpus import Corpus, Recording
@@ -68,7 +68,7 @@ def test_the_edges_are_where_the_gain_falls() -> None:
 
 
 def test_the_same_seed_draws_the_same() -> None:
-    first, second = (draw_response(np.random.default_rng(4)) for _ in range(2))
+    first, second = (sample_response(np.random.default_rng(4)) for _ in range(2))
     assert first.ends_hz == second.ends_hz and np.array_equal(first.gain, second.gain)
 
 
@@ -92,23 +92,25 @@ def test_what_a_short_filter_lets_pass_is_mirrored() -> None:
 
 
 def test_batches_come_from_the_generator_alone(corpus: Corpus) -> None:
-    drawer = Drawer(corpus, 3, torch.device("cpu"), coded_count=0)
-    first, again, other = (drawer(torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
+    sampler = BatchSampler(corpus, 3, torch.device("cpu"), transcoded_count=0)
+    first, again, other = (sampler(torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
     assert first.samples.shape == first.target.shape == (3, FRAMES)
     assert first.bandwidth_hz.shape == (3,) and (first.bandwidth_hz > 1_000).all()
     assert torch.equal(first.samples, again.samples) and not torch.equal(first.samples, other.samples)
 
 
 def test_nothing_for_validation_is_trained_on(corpus: Corpus) -> None:
-    drawer = Drawer(corpus, 8, torch.device("cpu"), coded_count=4)
-    drawn = [drawer(torch.Generator().manual_seed(seed)).target for seed in range(4)]
+    sampler = BatchSampler(corpus, 8, torch.device("cpu"), transcoded_count=4)
+    drawn = [sampler(torch.Generator().manual_seed(seed)).target for seed in range(4)]
     # The pieces for validation have a deviation of 1; others at most 0.1, and 1.35 times it.
     assert max(float(target.std(-1).max()) for target in drawn) < 0.2
     assert validation_pairs(corpus, 4_000.0, 5).target.std() > 0.5
 
 
 def test_what_is_left_is_aligned_and_ends_at_the_bandwidth(corpus: Corpus) -> None:
-    pairs = Drawer(corpus, 12, torch.device("cpu"), coded_count=0)(torch.Generator().manual_seed(0))
+    pairs = BatchSampler(corpus, 12, torch.device("cpu"), transcoded_count=0)(
+        torch.Generator().manual_seed(0)
+    )
     for left, target, end_hz in zip(pairs.samples, pairs.target, pairs.bandwidth_hz.tolist(), strict=True):
         spectra = [torch.fft.rfft(x * torch.hann_window(FRAMES)) for x in (left, target)]
         frequency_hz = torch.fft.rfftfreq(FRAMES, 1 / RATE)
@@ -121,8 +123,8 @@ def test_what_is_left_is_aligned_and_ends_at_the_bandwidth(corpus: Corpus) -> No
 
 
 def test_coded_pieces_are_aligned(corpus: Corpus) -> None:
-    drawer = Drawer(corpus, 1, torch.device("cpu"), coded_count=3)
-    for left, target, end_hz in drawer.coded:
+    sampler = BatchSampler(corpus, 1, torch.device("cpu"), transcoded_count=3)
+    for left, target, end_hz in sampler.transcoded:
         spectrum = np.fft.rfft(left) * np.conj(np.fft.rfft(target))
         spectrum[round(0.8 * end_hz / RATE * FRAMES) :] = 0
         assert np.argmax(np.fft.irfft(spectrum)) == 0
@@ -131,6 +133,6 @@ def test_coded_pieces_are_aligned(corpus: Corpus) -> None:
 def test_a_corpus_of_short_recordings_is_refused() -> None:
     short = Corpus(noise(1_000, 0), (Recording("speech", 0, 1_000, -1, False, "a.wav"),))
     with pytest.raises(InputError, match="longer ones"):
-        Drawer(short, 1, torch.device("cpu"))
+        BatchSampler(short, 1, torch.device("cpu"))
     with pytest.raises(InputError, match="long enough"):
         validation_pairs(short, 4_000.0, 2)

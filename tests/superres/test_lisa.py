@@ -16,8 +16,8 @@ from aural.superres import lisa as lisa_module
 from aural.superres import train_lisa
 from aural.superres.lisa import Lisa, LisaConfig, build_lisa
 from aural.superres.train_lisa import (
-    HIGHEST_RATE,
-    LOWEST_RATE,
+    MAX_RATE,
+    MIN_RATE,
     QUERIES,
     RATE,
     TINY,
@@ -198,14 +198,16 @@ def test_examples_are_in_time_with_their_sound() -> None:
     examples = draw(torch.Generator().manual_seed(0))
     again = draw(torch.Generator().manual_seed(0))
     assert torch.equal(examples.samples, again.samples)
-    assert torch.equal(examples.wanted, again.wanted)
-    assert examples.wanted.shape == examples.positions.shape == (12, QUERIES)
+    assert torch.equal(examples.targets, again.targets)
+    assert examples.targets.shape == examples.positions.shape == (12, QUERIES)
     checked = 0
-    for samples, positions, wanted in zip(examples.samples, examples.positions, examples.wanted, strict=True):
+    for samples, positions, targets in zip(
+        examples.samples, examples.positions, examples.targets, strict=True
+    ):
         step = float(positions[1] - positions[0])
-        assert LOWEST_RATE / RATE <= step <= HIGHEST_RATE / 8_000
+        assert MIN_RATE / RATE <= step <= MAX_RATE / 8_000
         # A middle stretch, away from the ends of the segment: a sine of the level that all are brought to.
-        middle = wanted[3000:5000].double()
+        middle = targets[3000:5000].double()
         phases = positions[3000:5000]
         # Its frequency in cycles per sample of the input, found from the wanted values alone.
         cosine = (middle[2:] + middle[:-2]) @ middle[1:-1] / (2 * middle[1:-1] @ middle[1:-1])
@@ -226,7 +228,7 @@ def test_low_rates_are_of_the_range_and_half_of_them_common() -> None:
     generator = torch.Generator().manual_seed(0)
     drawn = [train_lisa._at_low_rate(wave, generator) for _ in range(60)]
     rates = [rate for rate, _ in drawn]
-    assert all(LOWEST_RATE <= rate <= HIGHEST_RATE for rate in rates)
+    assert all(MIN_RATE <= rate <= MAX_RATE for rate in rates)
     assert 15 <= sum(rate in train_lisa.COMMON_RATES for rate in rates) <= 45
     assert all(abs(len(low) - rate) <= 1 for rate, low in drawn)
 
@@ -238,7 +240,7 @@ def test_recordings_that_are_too_short_are_refused() -> None:
 
 
 def test_the_loss_is_nothing_for_the_sound_itself_and_counts_samples_and_spectra() -> None:
-    wanted = 0.1 * noise(2, QUERIES)
+    targets = 0.1 * noise(2, QUERIES)
 
     class Saying(torch.nn.Module):
         def __init__(self, values: Tensor) -> None:
@@ -248,17 +250,17 @@ def test_the_loss_is_nothing_for_the_sound_itself_and_counts_samples_and_spectra
         def forward(self, *_: Tensor) -> Tensor:
             return self.values
 
-    examples = Examples(noise(2), times().expand(2, -1), wanted)
-    perfect, _ = objective_of(Objective())(Saying(wanted), examples)
+    examples = Examples(noise(2), times().expand(2, -1), targets)
+    perfect, _ = objective_of(Objective())(Saying(targets), examples)
     assert perfect < 1e-8
-    _, shown = objective_of(Objective())(Saying(0.9 * wanted), examples)
+    _, shown = objective_of(Objective())(Saying(0.9 * targets), examples)
     assert shown["snr_db"] == pytest.approx(20.0, abs=0.01)
     # Another noise of the same spectrum is wrong in its samples; a sign is wrong in nothing but them.
     _, other = objective_of(Objective())(Saying(0.1 * noise(2, QUERIES, seed=1)), examples)
-    _, turned = objective_of(Objective())(Saying(-wanted), examples)
+    _, turned = objective_of(Objective())(Saying(-targets), examples)
     assert turned["distance"] == pytest.approx(0, abs=1e-6)
     assert other["distance"] > 0.01
-    assert turned["loss"] == pytest.approx(float(2 * wanted.abs().mean()), rel=1e-4)
+    assert turned["loss"] == pytest.approx(float(2 * targets.abs().mean()), rel=1e-4)
 
 
 def run_of(folder: Path, steps: int, **others: object) -> Settings:

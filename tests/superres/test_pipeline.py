@@ -207,7 +207,7 @@ def test_what_if_cuts_restores_and_holds_against_the_truth() -> None:
     assert (result.source.rate, result.source.frames) == (12_000, 12_000)
     assert (result.clip.rate, result.clip.frames) == (48_000, 48_000)
     np.testing.assert_allclose(result.source.samples, resample(clip.samples, 48_000, 12_000), atol=1e-6)
-    assert result.truth is not None and np.array_equal(result.truth.samples, clip.samples)
+    assert result.reference is not None and np.array_equal(result.reference.samples, clip.samples)
     assert result.comparison is not None and list(result.comparison) == list(METHODS)
     made = {"default": result.clip, **result.alternatives}
     for method, row in result.comparison.items():
@@ -240,7 +240,7 @@ def test_what_if_alone_has_the_rows_of_sinc_and_the_method() -> None:
 def test_what_if_to_another_rate_is_held_against_the_input_at_that_rate() -> None:
     clip = sound(0.31, 48_000)
     result = super_resolve(clip, Options(rate=44_100, what_if_rate=11_025, method="sinc"))
-    assert result.truth is not None and result.truth.rate == result.clip.rate == 44_100
+    assert result.reference is not None and result.reference.rate == result.clip.rate == 44_100
     assert result.clip.frames == round(result.source.frames * 4)
     assert result.comparison is not None and result.comparison["sinc"]["lsd_below"] < 0.01
 

@@ -194,7 +194,7 @@ def test_a_session_ends_when_it_is_long_idle_or_closed(
     sessions.push(key, block)
     with pytest.raises(InputError, match="Start again"):
         sessions.push(key, block)
-    for _ in range(live.MOST_SESSIONS):
+    for _ in range(live.MAX_SESSIONS):
         sessions.open(48_000, 8_000, "sinc")
     with pytest.raises(InputError, match="in a minute"):
         sessions.open(48_000, 8_000, "sinc")
@@ -242,13 +242,13 @@ def test_no_more_sessions_open_at_once_than_there_are_places(sessions: live.Sess
         return True
 
     with ThreadPoolExecutor(12) as visitors:
-        assert sum(visitors.map(opened, range(12))) == live.MOST_SESSIONS
+        assert sum(visitors.map(opened, range(12))) == live.MAX_SESSIONS
 
 
 def test_empty_blocks_keep_no_session_alive(sessions: live.Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
     key = sessions.open(48_000, 8_000, "sinc")["key"]
     sessions.push(key, "")
-    later = time.monotonic() + live.LONGEST_SECONDS + live.IDLE_SECONDS + 1
+    later = time.monotonic() + live.MAX_SECONDS + live.IDLE_SECONDS + 1
     monkeypatch.setattr(live.time, "monotonic", lambda: later)
     with pytest.raises(InputError, match="up to 3 minutes"):
         sessions.push(key, "")

@@ -17,14 +17,14 @@ from aural.superres.data import POINTS, RATE, Pairs
 from aural.superres.discriminators import Discriminators
 from aural.superres.model import ExtenderConfig
 from aural.superres.train import (
+    AdversarialLoss,
     AdversarialObjective,
-    Game,
     Objective,
     _error_db,
     even_noise,
-    extending,
+    extender_loss,
     log_distance,
-    log_spread,
+    log_power_deviation,
     main,
     train_extender,
 )
@@ -92,7 +92,7 @@ def test_the_excess_is_what_passes_the_margin() -> None:
         def forward(self, *_: torch.Tensor) -> torch.Tensor:
             return (batch.target - batch.samples).flip(0)
 
-    _, logs = extending(Objective(margin_db=1.0))(Other(), batch)
+    _, logs = extender_loss(Objective(margin_db=1.0))(Other(), batch)
     assert float(logs["excess"]) == pytest.approx(float(logs["error_db"]) - 1, abs=1e-4)
 
 
@@ -101,8 +101,8 @@ def test_even_noise_fluctuates_less_and_is_as_gaussian() -> None:
     even = even_noise(2**14, rounds=60)
     for window in (512, 1024, 2048):
         # Of the logarithm of an exponential distribution: pi / sqrt(6) / ln 10.
-        assert float(log_spread(white, window)) == pytest.approx(0.557, abs=0.04)
-        assert float(log_spread(even, window)) < 0.42
+        assert float(log_power_deviation(white, window)) == pytest.approx(0.557, abs=0.04)
+        assert float(log_power_deviation(even, window)) < 0.42
     assert float(even.square().mean()) == pytest.approx(1, abs=1e-4)
     assert float(even.pow(4).mean()) == pytest.approx(3, abs=0.3)
 
@@ -112,7 +112,7 @@ def test_a_few_steps_lower_the_loss(tmp_path: Path) -> None:
         tmp_path / "run", steps=40, batch=2, warm_up=1, log_steps=10, validate_steps=40, average=0.9
     )
     _, outcome = train_extender(
-        corpus(), TINY, Objective(learning_rate=5e-3), run, coded_count=0, noise_rounds=1
+        corpus(), TINY, Objective(learning_rate=5e-3), run, transcoded_count=0, noise_rounds=1
     )
     losses = [entry["lsd"] for entry in outcome.history if "lsd" in entry]
     assert losses[-1] < 0.95 * losses[0]
@@ -125,7 +125,7 @@ def test_the_judges_come_in_after_their_start(tmp_path: Path) -> None:
         TINY,
         Objective(),
         Settings(tmp_path / "a", steps=2, batch=2, log_steps=1, validate_steps=9),
-        coded_count=0,
+        transcoded_count=0,
         noise_rounds=1,
     )
     weights = extender.state_dict()
@@ -136,28 +136,28 @@ def test_the_judges_come_in_after_their_start(tmp_path: Path) -> None:
         Settings(tmp_path / "b", steps=5, batch=2, log_steps=1, validate_steps=9),
         adversarial=AdversarialObjective(start=2),
         weights=weights,
-        coded_count=0,
+        transcoded_count=0,
         noise_rounds=1,
     )
-    heeded = ["adversarial" in entry for entry in outcome.history if "lsd" in entry]
-    assert heeded == [False, False, False, True, True]
+    ramped = ["adversarial" in entry for entry in outcome.history if "lsd" in entry]
+    assert ramped == [False, False, False, True, True]
     assert all(np.isfinite(entry["hinge"]) for entry in outcome.history if "hinge" in entry)
 
 
-def test_judges_learn_to_tell_noise_from_silence() -> None:
+def test_discriminators_learn_to_tell_noise_from_silence() -> None:
     batch = pairs()
-    judges = Discriminators(4)
-    game = Game(judges, Objective(), AdversarialObjective())
-    game.made = batch.samples
-    optimizer = torch.optim.Adam(judges.parameters(), 3e-3)
+    discriminators = Discriminators(4)
+    losses = AdversarialLoss(discriminators, Objective(), AdversarialObjective())
+    losses.extended = batch.samples
+    optimizer = torch.optim.Adam(discriminators.parameters(), 3e-3)
     errors = []
     for _ in range(25):
-        error, _ = game.discriminating(judges, batch)
+        error, _ = losses.discriminator_loss(discriminators, batch)
         optimizer.zero_grad()
         error.backward()
         optimizer.step()
         errors.append(error.item())
-    assert errors[-1] < 0.5 * errors[0] and int(judges.steps) == 25
+    assert errors[-1] < 0.5 * errors[0] and int(discriminators.steps) == 25
 
 
 def test_from_the_command_line_to_a_run_card(tmp_path: Path) -> None:
