@@ -1,7 +1,7 @@
-"""From a spectrogram to a waveform: where the phase comes from is one setting.
+"""From a spectrogram to a waveform; one setting chooses the source of the phase.
 
-`PHASE_SETTINGS` holds what is offered. A further one is a name there, a name in `PhaseSetting`, and a branch
-in `reconstruct_steps`. Importing this package does not import torch.
+`PHASE_SETTINGS` lists the choices. To add one, extend `PhaseSetting` and add a branch to
+`reconstruct_steps`. Importing this package does not import torch.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ def reconstruct(
         magnitude: (..., bins, frames); result: (..., length), on the same device.
 
     Args:
-        phase: "original" takes it from `original`, "griffin_lim" finds one; "vocoder" keeps only the mel
-            bands of the magnitude and makes all else, by the checkpoint "vocoder".
+        phase: "original" takes it from `original`, "griffin_lim" estimates it; "vocoder" keeps only the mel
+            bands of the magnitude and generates the rest, by the checkpoint "vocoder".
         length: samples to return.
         original: complex spectrogram, of the same shape, of the audio whose magnitude was changed.
-        iterations, momentum: see `griffin_lim.griffin_lim`; the other settings have no use for them.
-        generator: a seeded generator on the CPU, of the first phase or the vocoder's noise; None: seed 0.
+        iterations, momentum: see `griffin_lim.griffin_lim`; the other settings ignore them.
+        generator: a seeded generator on the CPU, for the initial phase or the vocoder's noise; None: seed 0.
 
     Raises:
         OptionError: an unknown setting, the original phase without `original`, a value out of range, a front
-            end that the vocoder is not made for.
-        CheckpointError: the vocoder's files cannot be had.
+            end that the vocoder does not support.
+        CheckpointError: the vocoder's files are not available.
     """
     return finish(
         reconstruct_steps(
@@ -84,7 +84,7 @@ def reconstruct_steps(
         if original is None:
             raise OptionError(
                 'The phase setting "original" needs the original spectrogram: '
-                'hand it in, or choose "griffin_lim".'
+                'pass it, or choose "griffin_lim".'
             )
         return istft(torch.polar(magnitude, original.angle()), length, front_end)
     if phase == "griffin_lim":
@@ -114,5 +114,5 @@ def _vocode(magnitude: Tensor, length: int, front_end: FrontEnd, generator: Gene
     device = next(vocoder.parameters()).device
     batch = mel.reshape(-1, *mel.shape[-2:]).to(device)
     samples = vocoder(batch, length, white_noise(length, generator))
-    made: Tensor = samples.reshape(*magnitude.shape[:-2], length).to(magnitude.device)
-    return made
+    output: Tensor = samples.reshape(*magnitude.shape[:-2], length).to(magnitude.device)
+    return output

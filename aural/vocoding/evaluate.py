@@ -1,19 +1,19 @@
-"""How well and how fast spectrograms become sound again: Griffin-Lim, the vocoder, and the real sound.
+"""Quality and speed of Griffin-Lim and the vocoder, compared with the real sound.
 
     python -m aural.vocoding.evaluate --data DIR [--limit 100]
 
-Every row gets the same scaled log-mel spectrograms of recordings that nothing was trained on, up to 5 seconds
-of each. Figures are means over the recordings:
+Every row gets the same scaled log-mel spectrograms of validation recordings, up to 5 seconds of each. Figures
+are means over the recordings:
 
 - LSD: the root mean square over frequency, then the mean over time, of the difference in dB between the
-  magnitudes of the two STFTs (the front end's own), each taken as -100 dB of full scale at least;
+  magnitudes of the two STFTs (the front end's own), limited below at -100 dBFS;
 - mel error: the mean absolute difference of the scaled log-mel bands, in thousandths of their span of 106 dB;
 - convergence: the norm of the difference of the magnitudes by the norm of the real ones, in dB;
-- movement: the mean change of a bin from frame to frame in dB, less that of the real sound. What is smeared
-  moves too little, and LSD rewards it: the nearest to any noise is no noise but its mean;
+- movement: the mean change of a bin from frame to frame in dB, minus that of the real sound. Smeared sound
+  moves too little, and LSD rewards it: closest to any noise is its mean;
 - seconds for one recording, from mel bands to samples.
 
-Whether a classifier still knows the sounds is measured by `aural.generation.evaluate`.
+`aural.generation.evaluate` measures whether a classifier still recognises the sounds.
 """
 
 from __future__ import annotations
@@ -39,12 +39,13 @@ from aural.audio.spectral import (
     stft,
     unscale,
 )
+from aural.evaluation.harness import evenly_spaced
 from aural.hub import manifest
 from aural.training.corpus import KINDS, Corpus, Recording, load
 from aural.vocoding.griffin_lim import griffin_lim
 from aural.vocoding.model import Vocoder, build
 
-MOST_SECONDS = 5
+MAX_SECONDS = 5
 COLUMNS = ("LSD dB", "mel error", "convergence", "movement", "seconds")
 
 # Scaled mel (mel_bands, frames) and the real samples (time,), for their number -> samples (time,).
@@ -68,36 +69,37 @@ def evaluate(methods: dict[str, Method], waves: list[Tensor]) -> dict[str, Row]:
 
 
 def methods(vocoder: Vocoder | None) -> dict[str, Method]:
-    """What is compared; without a vocoder, the rest."""
+    """The methods that are compared; without a vocoder, the others."""
     found: dict[str, Method] = {
         f"Griffin-Lim {iterations}": _griffin_lim(iterations) for iterations in (32, 100)
     }
     if vocoder is not None:
         device = next(vocoder.parameters()).device
-        found["vocoder"] = lambda mel, real: vocoder(mel.to(device)[None], len(real))[0].cpu()
-    found["real sound"] = lambda _mel, real: real
+        found["vocoder"] = lambda mel, reference: vocoder(mel.to(device)[None], len(reference))[0].cpu()
+    found["real sound"] = lambda _mel, reference: reference
     return found
 
 
 def validation_recordings(corpus: Corpus, limit: int | None = None) -> dict[str, list[Recording]]:
-    """For each kind, the recordings that are not trained on; where they exceed the limit, evenly spread."""
+    """The validation recordings of each kind, evenly spaced if there are more than the limit."""
     found = {}
     for kind in KINDS:
-        every = corpus.of(kind, validation=True)
-        places = np.linspace(0, len(every) - 1, min(len(every), limit or len(every))).round().astype(int)
-        found[kind] = [every[place] for place in places]
+        recordings = corpus.of(kind, validation=True)
+        found[kind] = evenly_spaced(recordings, limit or len(recordings))
     return found
 
 
 def excerpt(corpus: Corpus, recording: Recording, rate: int) -> Tensor:
-    """(time,): the first seconds of a recording."""
-    return corpus.wave(recording, 0, min(recording.length, MOST_SECONDS * rate))
+    """The first seconds of a recording. Shape: (time,)."""
+    return corpus.wave(recording, 0, min(recording.length, MAX_SECONDS * rate))
 
 
-def log_spectral_distance_db(made: Tensor, real: Tensor, front_end: FrontEnd = DEFAULT_FRONT_END) -> float:
+def log_spectral_distance_db(
+    output: Tensor, reference: Tensor, front_end: FrontEnd = DEFAULT_FRONT_END
+) -> float:
     """As the module describes it. Shape: (time,), both."""
-    made_db, real_db = (_levels_db(stft(samples, front_end).abs()) for samples in (made, real))
-    return float(frame_distances(made_db, real_db, axis=-2).mean())
+    output_db, reference_db = (_levels_db(stft(samples, front_end).abs()) for samples in (output, reference))
+    return float(frame_distances(output_db, reference_db, axis=-2).mean())
 
 
 def _row(method: Method, waves: list[Tensor]) -> Row:
@@ -106,24 +108,26 @@ def _row(method: Method, waves: list[Tensor]) -> Row:
         mel = log_mel(wave)
         start = perf_counter()
         with torch.inference_mode():
-            made = method(mel, wave)
+            output = method(mel, wave)
         figures["seconds"].append(perf_counter() - start)
-        real_magnitude, magnitude = stft(wave).abs(), stft(made).abs()
-        figures["LSD dB"].append(log_spectral_distance_db(made, wave))
-        made_mel = log_mel(made)
-        figures["mel error"].append(float((made_mel - mel).abs().mean()))
-        if real_magnitude.any():
-            ratio = (magnitude - real_magnitude).norm() / real_magnitude.norm()
+        reference_magnitude, magnitude = stft(wave).abs(), stft(output).abs()
+        figures["LSD dB"].append(log_spectral_distance_db(output, wave))
+        output_mel = log_mel(output)
+        figures["mel error"].append(float((output_mel - mel).abs().mean()))
+        if reference_magnitude.any():
+            ratio = (magnitude - reference_magnitude).norm() / reference_magnitude.norm()
             figures["convergence"].append(float(20 * ratio.clamp_min(1e-10).log10()))
-        movements = [_levels_db(values).diff(dim=-1).abs().mean() for values in (magnitude, real_magnitude)]
+        movements = [
+            _levels_db(values).diff(dim=-1).abs().mean() for values in (magnitude, reference_magnitude)
+        ]
         figures["movement"].append(float(movements[0] - movements[1]))
     means = [float(np.mean(values)) if values else float("nan") for values in figures.values()]
     return Row(*means)
 
 
 def _griffin_lim(iterations: int) -> Method:
-    def method(mel: Tensor, real: Tensor) -> Tensor:
-        return griffin_lim(magnitude_from_mel(unscale(mel)), len(real), iterations=iterations)
+    def method(mel: Tensor, reference: Tensor) -> Tensor:
+        return griffin_lim(magnitude_from_mel(unscale(mel)), len(reference), iterations=iterations)
 
     return method
 

@@ -1,4 +1,4 @@
-"""A waveform for magnitudes without a phase, by the fast Griffin-Lim algorithm.
+"""A waveform from magnitudes without a phase, by the fast Griffin-Lim algorithm.
 
 Source: Perraudin, Balazs and Søndergaard 2013, "A fast Griffin-Lim algorithm".
 """
@@ -24,10 +24,10 @@ def griffin_lim(
     momentum: float = 0.99,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Samples whose magnitudes come near to those given.
+    """Samples whose magnitudes approximate the given ones.
 
-    The first phase is random. It is drawn on the CPU, so that a seed gives the same audio on every device,
-    and once for all items of a batch, so that each becomes what it would become by itself.
+    The initial phase is random. It is sampled on the CPU, so that a seed gives the same audio on every
+    device, and once for all items of a batch, so that each gives the same result as by itself.
 
     Shape:
         magnitude: (..., bins, frames), as `stft(samples, front_end).abs()`; result: (..., length), on the
@@ -64,8 +64,8 @@ def griffin_lim_steps(
             f"Griffin-Lim takes 1 iteration or more and a momentum from 0 to below 1 (0.99 is a good one), "
             f"not {iterations} and {momentum:g}."
         )
-    turns = torch.rand(magnitude.shape[-2:], generator=generator or torch.Generator().manual_seed(0))
-    spectrum = torch.polar(magnitude, (2 * math.pi * turns).to(magnitude).expand_as(magnitude))
+    cycles = torch.rand(magnitude.shape[-2:], generator=generator or torch.Generator().manual_seed(0))
+    spectrum = torch.polar(magnitude, (2 * math.pi * cycles).to(magnitude).expand_as(magnitude))
     # With P1 the projection on spectra that some waveform has, and P2 that on the given magnitudes:
     #   t[n] = P1(P2(c[n-1])),   c[n] = t[n] + momentum · (t[n] - t[n-1])
     previous = torch.zeros_like(spectrum)

@@ -45,27 +45,27 @@ from torch.nn import functional
 from aural.audio.spectral import FrontEnd, istft, magnitude_from_mel, mel_filters, stft, unscale
 from aural.errors import OptionError
 
-# Mel bands of [0, 1] as the network sees them, about -1 to 1.
+# Normalisation of the mel bands, from [0, 1] to about -1 to 1.
 MEL_MEAN, MEL_DEVIATION = 0.5, 0.25
-# Noise has no logarithm at 0.
-LEAST_NOISE = 1e-3
-# Of the magnitude of complex normal noise of power 1: sqrt(log 2).
+# Lower limit of the noise's magnitude before its logarithm.
+MIN_NOISE = 1e-3
+# Median magnitude of complex normal noise of power 1: sqrt(log 2).
 MEDIAN_NOISE = 0.8326
-# Of the blocks of the head "phase", again and again: 8 of them see half a second to both sides.
+# Dilations of the blocks of the head "phase", repeated: 8 blocks see half a second on both sides.
 DILATIONS = (1, 1, 2, 4)
-# Log gains; beyond, a bin is silent or far louder than its band allows.
-LEAST_GAIN, MOST_GAIN = -8.0, 4.0
+# Range of the log gains; outside it a bin is silent or far louder than its band allows.
+MIN_GAIN, MAX_GAIN = -8.0, 4.0
 MOMENTUM = 0.99
-# A phasor much shorter than the magnitude asked for has hardly a phase; it is not stretched to full length,
-# as the gradient would be stretched with it.
-SHORTEST_PHASOR = 0.1
-# (-140 dB) squared: keeps gradients finite where all is silent.
-LEAST_POWER = 1e-14
+# A phasor much shorter than the target magnitude has hardly a phase. It is not stretched to full length,
+# since that would stretch the gradient too.
+MIN_PHASOR = 0.1
+# (-140 dB) squared: keeps gradients finite in silence.
+MIN_POWER = 1e-14
 
 
 @dataclass(frozen=True)
 class Config:
-    """Sizes of a vocoder, and the spectrograms it is made for."""
+    """Sizes of a vocoder, and the spectrograms that it reads."""
 
     rate: int = 22_050  # Hz
     window: int = 1024  # samples under the Hann window; the FFT is as long
@@ -76,7 +76,7 @@ class Config:
     expansion: int = 3  # width inside a block, in widths
     rounds: int = 12  # towards a consistent spectrum
     mel_iterations: int = 8  # of Richardson and Lucy, from mel bands to the smooth magnitude
-    head: Literal["rounds", "phase"] = "rounds"  # what makes the phase, see the module
+    head: Literal["rounds", "phase"] = "rounds"  # the source of the phase, see the module
 
     def as_json(self) -> dict[str, Any]:
         """What config.json of the checkpoint holds."""
@@ -90,9 +90,9 @@ class Config:
 
 @dataclass(frozen=True)
 class Spectrum:
-    """What the network makes, (batch, bins, frames) each."""
+    """The network's output, (batch, bins, frames) each."""
 
-    steady: Tensor  # the magnitude about which that of a noise fluctuates, its median
+    steady: Tensor  # the median magnitude, about which that of noise fluctuates
     magnitude: Tensor
     values: Tensor  # complex, about as long as the magnitude
 
@@ -120,7 +120,7 @@ class Vocoder(nn.Module):
         )
         self.output_norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, 4 * bins)
-        # At first it changes hardly anything: what comes out is made by the rounds alone.
+        # At first it changes hardly anything: the rounds alone determine the output.
         nn.init.normal_(self.head.weight, std=0.002)
         nn.init.zeros_(self.head.bias)
 
@@ -134,25 +134,25 @@ class Vocoder(nn.Module):
 
         Args:
             length: samples to return; `front_end.frames(length)` must be the number of frames.
-            noise: white noise of variance 1, (length,) or (batch, length), where phases and textures come
-                from; None: `white_noise(length)`, the same at every call and for each item of the batch.
-            rounds: fewer are faster and meet the bands less closely; None: those of the config.
+            noise: white noise of variance 1, (length,) or (batch, length), the source of phases and textures;
+                None: `white_noise(length)`, the same at every call and for each item of the batch.
+            rounds: fewer are faster and match the bands less closely; None: those of the config.
 
         Raises:
-            OptionError: another number of bands, or of frames than the length has.
+            OptionError: a number of bands or frames that does not fit.
         """
-        self._require(mel, length)
+        self._require_shape(mel, length)
         if self.config.head == "phase":
             spectrum = self.spectrum(mel, length, noise)
             return self.waveform(spectrum, length, rounds)
         noises, log_noise = self._noise(mel, length, noise)
-        # Spectra keep their precision, whatever the network runs in.
+        # Spectra stay in full precision, whatever the network runs in.
         with torch.autocast(mel.device.type, enabled=False), torch.no_grad():
             bands = unscale(mel.float())
             magnitude = self._smooth_magnitude(bands)
         gain, texture, real, imaginary = self._network(mel, log_noise).float().chunk(4, dim=1)
         with torch.autocast(mel.device.type, enabled=False):
-            magnitude = magnitude * gain.clamp(LEAST_GAIN, MOST_GAIN).exp()
+            magnitude = magnitude * gain.clamp(MIN_GAIN, MAX_GAIN).exp()
             phasors = _phasors(noises, torch.zeros_like(magnitude)) + torch.complex(real, imaginary)
             start = magnitude * _phasors(phasors, torch.ones_like(magnitude))
             return self._rounds(
@@ -165,7 +165,7 @@ class Vocoder(nn.Module):
             )
 
     def spectrum(self, mel: Tensor, length: int, noise: Tensor | None = None) -> Spectrum:
-        """What the network of the head "phase" makes of mel bands, before any round; see `forward`."""
+        """The output of the network with the head "phase", before any round; see `forward`."""
         noises, log_noise = self._noise(mel, length, noise)
         with torch.autocast(mel.device.type, enabled=False), torch.no_grad():
             smooth = self._smooth_magnitude(unscale(mel.float()))
@@ -173,8 +173,8 @@ class Vocoder(nn.Module):
             parts = torch.cat([noises.real, noises.imag], dim=1)
         gain, texture, real, imaginary = self._network(mel, parts).float().chunk(4, dim=1)
         with torch.autocast(mel.device.type, enabled=False):
-            steady = smooth * gain.clamp(LEAST_GAIN, MOST_GAIN).exp()
-            # At first noise is left as it is: texture 0.9.
+            steady = smooth * gain.clamp(MIN_GAIN, MAX_GAIN).exp()
+            # At first noise stays unchanged: texture 0.9.
             magnitude = steady * ((texture + 2).sigmoid() * log_noise).exp()
             phasors = _phasors(noises, torch.zeros_like(steady)) + torch.complex(real, imaginary)
             return Spectrum(steady, magnitude, magnitude * _phasors(phasors, torch.ones_like(steady)))
@@ -195,7 +195,7 @@ class Vocoder(nn.Module):
             noise = white_noise(length)
         with torch.autocast(mel.device.type, enabled=False), torch.no_grad():
             noises = self._noise_spectrum(noise.to(mel.device, torch.float32)).expand(len(mel), -1, -1)
-            return noises, noises.abs().clamp_min(LEAST_NOISE).log()
+            return noises, noises.abs().clamp_min(MIN_NOISE).log()
 
     def _network(self, mel: Tensor, noise: Tensor) -> Tensor:
         """Shape: mel: (batch, mel_bands, frames); noise: (batch, channels, frames); result: 4 x bins."""
@@ -207,7 +207,7 @@ class Vocoder(nn.Module):
         return output
 
     def _smooth_magnitude(self, bands: Tensor) -> Tensor:
-        return _filled(magnitude_from_mel(bands, self.front_end, self.config.mel_iterations))
+        return _fill_ends(magnitude_from_mel(bands, self.front_end, self.config.mel_iterations))
 
     def _noise_spectrum(self, noise: Tensor) -> Tensor:
         """Of mean power 1. The window w peaks at 2 / Σw, and Σw² of a Hann window is 3/8 of its length."""
@@ -218,22 +218,22 @@ class Vocoder(nn.Module):
     def _rounds(
         self, spectrum: Tensor, magnitude: Tensor, texture: Tensor, bands: Tensor, length: int, rounds: int
     ) -> Tensor:
-        """Fast Griffin-Lim, see `aural.vocoding.griffin_lim`, in which the magnitude is not wholly fixed."""
+        """Fast Griffin-Lim, see `aural.vocoding.griffin_lim`, in which the magnitude is only partly fixed."""
         filters = mel_filters(self.front_end).to(magnitude)
-        spread = filters.T / filters.sum(0).clamp_min(LEAST_POWER)[:, None]
+        spread = filters.T / filters.sum(0).clamp_min(MIN_POWER)[:, None]
         previous: Tensor | None = None
         for _ in range(rounds):
             consistent = stft(istft(spectrum, length, self.front_end), self.front_end)
             # |c|^texture · m^(1 - texture)
-            found = (consistent.real.square() + consistent.imag.square() + LEAST_POWER).sqrt()
-            aim = magnitude * (found / (magnitude + LEAST_POWER**0.5)).pow(texture)
-            aim = aim * _filled(spread @ (bands / (filters @ aim + LEAST_POWER**0.5)))
-            # There is no step before the first to go beyond.
+            found = (consistent.real.square() + consistent.imag.square() + MIN_POWER).sqrt()
+            target = magnitude * (found / (magnitude + MIN_POWER**0.5)).pow(texture)
+            target = target * _fill_ends(spread @ (bands / (filters @ target + MIN_POWER**0.5)))
+            # The first round has no earlier step for the momentum.
             ahead = consistent if previous is None else consistent + MOMENTUM * (consistent - previous)
-            spectrum, previous = aim * _phasors(ahead, magnitude), consistent
+            spectrum, previous = target * _phasors(ahead, magnitude), consistent
         return istft(spectrum, length, self.front_end)
 
-    def _require(self, mel: Tensor, length: int) -> None:
+    def _require_shape(self, mel: Tensor, length: int) -> None:
         expected = (self.config.mel_bands, self.front_end.frames(length))
         if mel.dim() != 3 or mel.shape[1:] != expected or length < 1:
             raise OptionError(
@@ -243,7 +243,7 @@ class Vocoder(nn.Module):
 
 
 def white_noise(length: int, generator: torch.Generator | None = None) -> Tensor:
-    """(length,) normal noise, drawn on the CPU; without a seeded generator, that of seed 0."""
+    """Normal noise, (length,), sampled on the CPU; default generator: seed 0."""
     return torch.randn(length, generator=generator or torch.Generator().manual_seed(0))
 
 
@@ -300,13 +300,13 @@ class _Block(nn.Module):
         return values + added
 
 
-def _filled(magnitude: Tensor) -> Tensor:
-    """No band holds 0 Hz or half the rate: what is there is taken to be like that beside it."""
+def _fill_ends(magnitude: Tensor) -> Tensor:
+    """Copy the neighbouring bins to 0 Hz and half the rate, which lie in no band."""
     return torch.cat([magnitude[:, 1:2], magnitude[:, 1:-1], magnitude[:, -2:-1]], dim=1)
 
 
 def _phasors(spectrum: Tensor, magnitude: Tensor) -> Tensor:
-    """The spectrum's phases at length 1, or less where it is far below the magnitude."""
+    """The spectrum's phases as phasors of length 1, or less if it is far below the magnitude."""
     power = spectrum.real.square() + spectrum.imag.square()
-    unit: Tensor = spectrum * (power + (SHORTEST_PHASOR * magnitude).square() + LEAST_POWER).rsqrt()
+    unit: Tensor = spectrum * (power + (MIN_PHASOR * magnitude).square() + MIN_POWER).rsqrt()
     return unit

@@ -2,10 +2,10 @@
 
     python -m aural.vocoding.train --data DIR [--minutes 50] [--resume]
 
-Each segment is made twice, of two noises, and the energy distance between the two and the real one is made
-small, see `aural.training.losses`: it does for the texture of noise what discriminators do elsewhere, at the
-price of a second pass and without a game that may tip over. The mel bands of what is made are held to those
-it was made of.
+Each segment is generated twice, from two noises. The loss is the energy distance between the two and the real
+one, see `aural.training.losses`. It does for the texture of noise what discriminators do elsewhere, at the
+cost of a second pass and without adversarial instability. A second loss compares the mel bands of the output
+with those of the input.
 """
 
 from __future__ import annotations
@@ -34,35 +34,35 @@ VALIDATION_CLIPS = 20
 
 @dataclass(frozen=True)
 class Objective:
-    """What is made small, and on what."""
+    """The weights of the losses, and the segments."""
 
     repulsion: float = 0.5  # 0: nearest to the real sound; 1: the texture of the real sound
     mel_weight: float = 2.0  # of the mean error of the scaled mel bands
     frames: int = 48  # of a segment, half a second
-    rounds: int = 12  # towards a consistent spectrum: with fewer than in use, training pays off less
+    rounds: int = 12  # towards a consistent spectrum; with fewer than in use, training helps less
     learning_rate: float = 2e-3
 
 
 def objective_of(
     config: Config, objective: Objective
 ) -> Callable[[nn.Module, Tensor], tuple[Tensor, dict[str, Tensor]]]:
-    """The loss for the training loop, of segments (batch, time); noise comes from torch's own generator."""
+    """The loss for the training loop, on segments (batch, time); noise comes from torch's own generator."""
     front_end = config.front_end
     front_ends = resolutions(config.rate)
 
     def loss(module: nn.Module, real: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        # Only the module's own pass runs in the precision that was asked for.
+        # Only the module itself runs in the chosen precision.
         with torch.autocast(real.device.type, enabled=False):
             mel = log_mel(real, front_end).repeat(2, 1, 1)
             noise = torch.randn(len(mel), real.shape[-1]).to(real)
-        made = module(mel, real.shape[-1], noise, rounds=objective.rounds)
+        output = module(mel, real.shape[-1], noise, rounds=objective.rounds)
         with torch.autocast(real.device.type, enabled=False):
-            pairs = [spectrum.chunk(2) for spectrum in scaled_spectra(made, front_ends)]
+            pairs = [spectrum.chunk(2) for spectrum in scaled_spectra(output, front_ends)]
             first, second = zip(*pairs, strict=True)
             attraction, distance = energy_distance(
                 first, second, scaled_spectra(real, front_ends), objective.repulsion
             )
-            mel_error = (log_mel(made, front_end) - mel).abs().mean()
+            mel_error = (log_mel(output, front_end) - mel).abs().mean()
         total = distance + objective.mel_weight * mel_error
         return total, {"loss": total, "attraction": attraction, "mel_error": mel_error}
 
@@ -72,20 +72,20 @@ def objective_of(
 def train_vocoder(
     corpus: Corpus, config: Config, objective: Objective, run: Settings
 ) -> tuple[Vocoder, Outcome]:
-    """The averaged vocoder after a run; the recordings for validation are only looked at."""
+    """The averaged vocoder after a run; validation recordings are not trained on."""
     torch.manual_seed(run.seed)
     device = this_process().device
-    draw_segments = batches(corpus, run.batch, objective.frames * config.hop)
+    sample_segments = batches(corpus, run.batch, objective.frames * config.hop)
 
-    def draw(generator: torch.Generator) -> Tensor:
-        return draw_segments(generator).to(device)
+    def sample(generator: torch.Generator) -> Tensor:
+        return sample_segments(generator).to(device)
 
-    player = TrainedModule(
+    trained = TrainedModule(
         Vocoder(config), objective_of(config, objective), objective.learning_rate, betas=(0.8, 0.95)
     )
     outcome = train(
-        {"vocoder": player},
-        draw,
+        {"vocoder": trained},
+        sample,
         run,
         validate=validation(corpus, config),
         card={"config": config.as_json(), "objective": asdict(objective)},
@@ -94,23 +94,23 @@ def train_vocoder(
 
 
 def validation(corpus: Corpus, config: Config) -> Callable[[Mapping[str, nn.Module]], dict[str, float]]:
-    """The log-spectral distance, in dB, over a few recordings of each kind that are not trained on."""
+    """The log-spectral distance, in dB, over a few validation recordings of each kind."""
     waves = {
-        kind: [excerpt(corpus, recording, config.rate) for recording in found]
-        for kind, found in validation_recordings(corpus, VALIDATION_CLIPS).items()
-        if found
+        kind: [excerpt(corpus, recording, config.rate) for recording in chosen]
+        for kind, chosen in validation_recordings(corpus, VALIDATION_CLIPS).items()
+        if chosen
     }
 
     def validate(averages: Mapping[str, nn.Module]) -> dict[str, float]:
         vocoder = cast(Vocoder, averages["vocoder"])
         device = next(vocoder.parameters()).device
         figures = {}
-        for kind, found in waves.items():
+        for kind, chosen in waves.items():
             distances = []
-            for wave in found:
+            for wave in chosen:
                 with torch.inference_mode():
-                    made = vocoder(log_mel(wave.to(device), config.front_end)[None], len(wave))[0].cpu()
-                distances.append(log_spectral_distance_db(made, wave, config.front_end))
+                    output = vocoder(log_mel(wave.to(device), config.front_end)[None], len(wave))[0].cpu()
+                distances.append(log_spectral_distance_db(output, wave, config.front_end))
             figures[f"{kind}_lsd_db"] = sum(distances) / len(distances)
         return figures
 
@@ -118,14 +118,14 @@ def validation(corpus: Corpus, config: Config) -> Callable[[Mapping[str, nn.Modu
 
 
 def main(command: list[str] | None = None) -> None:
-    """Train as the command line says, and save the checkpoint."""
+    """Train as the command line asks, and save the checkpoint."""
     parser = arguments(__doc__ or "", steps=8_000, batch=8, folder="runs/vocoder")
     parser.add_argument("--data", type=Path, required=True, help="a folder with esc50/, speech/, music/")
     parser.add_argument("--width", type=int, default=Config.width, help="channels of the blocks")
     parser.add_argument("--layers", type=int, default=Config.layers, help="blocks")
     parser.add_argument("--rounds", type=int, default=Objective.rounds, help="in training")
     parser.add_argument("--repulsion", type=float, default=Objective.repulsion, help="0 smooth, 1 textured")
-    parser.add_argument("--no-save", action="store_true", help="leave checkpoints/ as it is")
+    parser.add_argument("--no-save", action="store_true", help="do not write to checkpoints/")
     chosen = parser.parse_args(command)
     config = TINY if chosen.smoke else Config(width=chosen.width, layers=chosen.layers)
     vocoder, outcome = train_vocoder(
