@@ -90,7 +90,7 @@ def test_a_step_never_waits_for_the_device(part: Path, monkeypatch: pytest.Monke
 
 
 def test_the_same_seed_draws_the_same_mixtures(part: Path) -> None:
-    first, second = (make(part).data.draw(2) for _ in range(2))
+    first, second = (make(part).data.sample(2) for _ in range(2))
     assert first.recording.shape == (2, LENGTH)
     assert torch.equal(first.recording, second.recording)
 
@@ -98,7 +98,7 @@ def test_the_same_seed_draws_the_same_mixtures(part: Path) -> None:
 def test_music_comes_through_as_it_is(part: Path) -> None:
     data = make(part).data
     data.is_music.fill_(1)
-    mixture = data.draw(3)
+    mixture = data.sample(3)
     torch.testing.assert_close(mixture.recording, mixture.speech)
 
 

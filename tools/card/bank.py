@@ -1,6 +1,6 @@
-"""All recordings of a kind on the device as 16 bits, and batches drawn from them there.
+"""All recordings of a kind on the device as 16 bits, and batches sampled from them there.
 
-The tensors have a fixed size and address, so that a captured graph may draw from a bank while further parts
+The tensors have a fixed size and address, so that a captured graph may sample from a bank while further parts
 of the data are still arriving: `add` writes into them, and the next replay sees what is new.
 """
 
@@ -40,8 +40,8 @@ class Bank:
     Args:
         rate: Hz.
         seconds: room for so much audio.
-        weight: how often a row of the index is drawn, relative to others; 0: it is left out.
-        length: samples of the pieces that are drawn; shorter recordings are repeated to it.
+        weight: how often a row of the index is sampled, relative to others; 0: never.
+        length: samples of a piece; shorter recordings are repeated to it.
     """
 
     def __init__(

@@ -88,8 +88,8 @@ def items(data: Path, count: int, seed: int = 2027) -> list[Item]:
                         butter(4, generator.uniform(5_000, 14_000), fs=RATE, output="sos"),
                     )
                 )
-                turns = np.cumsum(generator.normal(0, 1.5, 10))
-                gain = 10 ** (np.interp(np.linspace(0, 9, len(voice)), np.arange(10), turns) / 20)
+                level_db = np.cumsum(generator.normal(0, 1.5, 10))
+                gain = 10 ** (np.interp(np.linspace(0, 9, len(voice)), np.arange(10), level_db) / 20)
                 recording, wanted = (
                     (sosfilt(sections, x) * gain).astype(np.float32) for x in (recording, wanted)
                 )
@@ -122,7 +122,7 @@ def denoiser(weights: Path) -> MaskingDenoiser:
 
 
 @torch.inference_mode()
-def denoised(model: MaskingDenoiser, samples: Wave) -> Wave:
+def denoise(model: MaskingDenoiser, samples: Wave) -> Wave:
     """By the network alone, at the level that it expects."""
     gain = ACTIVE_RMS / max(active_level(samples[None]), 1e-5)
     spectrum = stft(torch.from_numpy(samples * np.float32(gain))[None], MASK_FRONT_END)
@@ -203,7 +203,7 @@ def main() -> None:
     arguments = parser.parse_args()
     chosen = [item for item in items(arguments.data, arguments.items) if item.kind in arguments.kinds]
     with ProcessPoolExecutor(2, get_context("spawn"), _begin, (arguments,)) as workers:
-        lines = [line for found in workers.map(_judged, chosen) for line in found]
+        lines = [line for found in workers.map(_score_item, chosen) for line in found]
     rows = list(dict.fromkeys(line["row"] for line in lines))
     if arguments.json:
         arguments.json.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
@@ -236,12 +236,12 @@ def _begin(arguments: argparse.Namespace) -> None:
         _rows["pipeline"] = lambda x: enhance(Clip(x[None], RATE)).clip.samples[0]
     for weights in arguments.weights:
         name = "new" if len(arguments.weights) == 1 else weights.parent.name
-        _rows[name] = partial(denoised, denoiser(weights))
+        _rows[name] = partial(denoise, denoiser(weights))
     if arguments.deepfilter:
         _rows["DFN3"] = DeepFilterNet(arguments.deepfilter)
 
 
-def _judged(item: Item) -> list[dict[str, Any]]:
+def _score_item(item: Item) -> list[dict[str, Any]]:
     """A line for each row."""
     lines = []
     for name, process in _rows.items():
@@ -267,10 +267,10 @@ def _voices(data: Path) -> list[Path]:
         speech / "many" / row["file"] for row in table if row["split"] == "val" and row["kind"] == "speech"
     ]
     actors = [sorted((speech / "ravdess").glob(f"{number}*"))[7] for number in (21, 22, 23, 24)]
-    turns = []
+    interleaved = []
     for place in range(max(map(len, (strangers, many, actors)))):
-        turns += [group[place] for group in (strangers, many, actors) if place < len(group)]
-    return turns
+        interleaved += [group[place] for group in (strangers, many, actors) if place < len(group)]
+    return interleaved
 
 
 def _noises(data: Path) -> list[Path]:

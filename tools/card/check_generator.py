@@ -4,7 +4,7 @@
         [--esc50 DIR]
 
 DIR holds what `tools.card.generator` has written. Every setting is a row: top-1 and top-5 by the classifier
-that was trained on folds 1 to 4 (the judge for development, not the one to report), the Fréchet distances to
+that was trained on folds 1 to 4 (for development, not for reports), the Fréchet distances to
 the real clips, the share of silent clips, the peak and the variety within a class. Clip k of a class starts
 from the same noise in every row.
 """

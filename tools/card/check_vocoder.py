@@ -104,11 +104,11 @@ def read(path: Path, seconds: float, skip: float = 0.0) -> Tensor:
     return torchaudio.functional.resample(wave, rate, RATE, lowpass_filter_width=32, rolloff=0.97)
 
 
-def pesq_wb(made: Tensor, real: Tensor) -> float:
+def pesq_wb(output: Tensor, real: Tensor) -> float:
     """ITU-T P.862.2; NaN where it finds no speech."""
     from pesq import PesqError, pesq
 
-    first, second = (torchaudio.functional.resample(wave, RATE, PESQ_RATE).numpy() for wave in (real, made))
+    first, second = (torchaudio.functional.resample(wave, RATE, PESQ_RATE).numpy() for wave in (real, output))
     found = pesq(PESQ_RATE, first, second, "wb", on_error=PesqError.RETURN_VALUES)
     return float(found) if found > 0 else float("nan")
 
@@ -131,24 +131,24 @@ def compare(found: dict[str, Method], samples: list[Sample]) -> None:
             mel = log_mel(wave)
             start = perf_counter()
             with torch.inference_mode():
-                made = wave if name == "real sound" else method(mel, length)
+                output = wave if name == "real sound" else method(mel, length)
             figures["s per s"].append((perf_counter() - start) / length * RATE)
-            figures["LSD dB"].append(log_spectral_distance_db(made, wave))
-            made_mel = log_mel(made)
+            figures["LSD dB"].append(log_spectral_distance_db(output, wave))
+            made_mel = log_mel(output)
             figures["mel error"].append(1000 * float((made_mel - mel).abs().mean()))
-            figures["movement"].append(movement_db(made) - movement_db(wave))
+            figures["movement"].append(movement_db(output) - movement_db(wave))
             if wave.any():
-                figures["level dB"].append(20 * float((made.norm() / wave.norm()).clamp_min(1e-9).log10()))
+                figures["level dB"].append(20 * float((output.norm() / wave.norm()).clamp_min(1e-9).log10()))
             if sample.label < 0:
-                score = pesq_wb(made, wave)
+                score = pesq_wb(output, wave)
                 figures["PESQ"].append(score)
                 if sample.is_studio:
                     figures["5 studio"].append(score)
             else:
-                # What is heard is what 16 bits and full scale leave.
-                heard = log_mel((made.clamp(-1, 1) * 32767).round() / 32767)
+                # As a listener gets it: 16 bits, limited to full scale.
+                audible_mel = log_mel((output.clamp(-1, 1) * 32767).round() / 32767)
                 with torch.inference_mode():
-                    found_class = int(classifier(heard[None].to(classifier.mean)).argmax())
+                    found_class = int(classifier(audible_mel[None].to(classifier.mean)).argmax())
                 figures["class"].append(float(found_class == sample.label))
         means = [float(np.nanmean(values)) if values else float("nan") for values in figures.values()]
         print(f"{name:22}" + "".join(f"{mean:11.3f}" for mean in means), flush=True)
@@ -172,7 +172,7 @@ def main(command: list[str] | None = None) -> None:
     if chosen.weights is not None:
         trained = load_trained(chosen.weights, chosen.config or chosen.weights.with_suffix(".json"))
         silence = trained(torch.zeros(1, 80, 86), 85 * 260)
-        print(f"Loudest sample made of silence: {float(silence.abs().amax()):.2e}")
+        print(f"Loudest output sample for silence: {float(silence.abs().amax()):.2e}")
     found = methods(trained, chosen.rounds)
     for title, samples in (
         ("Speech", list(speech(chosen.data, chosen.speech, chosen.seconds))),
@@ -186,8 +186,8 @@ def main(command: list[str] | None = None) -> None:
             for number, sample in enumerate(samples[:6]):
                 for name, method in found.items():
                     with torch.inference_mode():
-                        made = method(log_mel(sample.wave), len(sample.wave))
-                    wave = sample.wave if name == "real sound" else made
+                        output = method(log_mel(sample.wave), len(sample.wave))
+                    wave = sample.wave if name == "real sound" else output
                     file = f"{title[:3]}-{number}-{name}.wav".replace(" ", "_").replace(",", "")
                     soundfile.write(chosen.listen / file, wave.clamp(-1, 1).numpy(), RATE)
 

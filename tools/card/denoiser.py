@@ -37,9 +37,9 @@ VOICE_SECONDS, NOISE_SECONDS = 4 * 3_600, 3 * 3_600
 SNAPSHOT_SECONDS = 60.0
 CALIBRATION_BATCHES = 40
 CAPTURE_SECONDS = 3.0  # of the graph, after a step has run before
-DRY_RT60_SECONDS = 1.0  # what echoes longer is drawn a third as often
+DRY_RT60_SECONDS = 1.0  # rooms that echo longer are sampled a third as often
 
-# How often a source is drawn, and by about how many rows that is shared.
+# How often a source is sampled, and about how many rows share that.
 VOICES = {
     "many/full": (0.26, 37),
     "many/wide": (0.20, 35),
@@ -55,7 +55,7 @@ COMMON = {10, 11, 16, 19, 31, 32, 35, 36, 40, 41, 44, 45, 47}
 
 
 def voice_weight(row: dict[str, Any]) -> float:
-    """How often a row is drawn as what is to be kept."""
+    """How often a row is sampled as speech."""
     if row["kind"] == "music":
         return MUSIC[0] / MUSIC[1]
     if row["kind"] not in ("speech", "singing"):
@@ -65,7 +65,7 @@ def voice_weight(row: dict[str, Any]) -> float:
 
 
 def noise_weight(row: dict[str, Any]) -> float:
-    """How often a row is drawn as noise."""
+    """How often a row is sampled as noise."""
     if row["kind"] == "noise":
         return 0.4 / 37
     if row["kind"] != "esc50":
@@ -118,7 +118,7 @@ class Responses:
 
 
 class Data:
-    """All that mixtures are made of."""
+    """The sources of the mixtures."""
 
     def __init__(self, folder: Path, where: torch.device, seconds: tuple[float, float]) -> None:
         self.folder = folder
@@ -144,7 +144,7 @@ class Data:
         self._leveled = len(self.voices.rows)
         return bool(self._leveled and noises and rooms and microphones)
 
-    def draw(self, batch: int) -> Mixture:
+    def sample(self, batch: int) -> Mixture:
         """A batch of mixtures; capturable."""
         voices = self.voices.sample(batch)
         level = self.levels[voices.item]
@@ -172,7 +172,7 @@ class Training:
 
     def step(self) -> dict[str, Tensor]:
         """One step of the training; capturable."""
-        mixture = self.data.draw(self.batch)
+        mixture = self.data.sample(self.batch)
         with torch.no_grad():
             spectrum = stft(mixture.recording, MASK_FRONT_END)
         masks = self.masks(spectrum)
@@ -194,7 +194,7 @@ class Training:
             module.reset_running_stats()
             module.momentum = None  # type: ignore[assignment]  # the mean over all that follow
         for _ in range(batches):
-            self.masks(stft(self.data.draw(self.batch).recording, MASK_FRONT_END))
+            self.masks(stft(self.data.sample(self.batch).recording, MASK_FRONT_END))
 
     def weights(self) -> dict[str, Tensor]:
         """The averaged weights as float16, on the host."""

@@ -32,12 +32,12 @@ from tools.card.bank import Bank
 from tools.card.loop import Optimizer, Schedule, prepare, run
 from tools.card.lowpass import LowPasses
 
-FRAMES = 256  # of a piece that is judged, 1.4 s
+FRAMES = 256  # of a piece that the losses see, 1.4 s
 HOP = 256
-MARGIN = 2_176  # samples to both sides that the filters may ring into
+MARGIN = 2_176  # samples on both sides for the filters' ringing
 WINDOWS = ((512, 0.5), (2048, 1.0), (128, 0.25))  # samples and weights of the log-spectral distances
 ERB_BANDS = 48
-JUDGED = 32_768  # samples of a piece that the discriminators see
+DISCRIMINATED = 32_768  # samples of a piece that the discriminators see
 PARTS = {"speech": 0.56, "singing": 0.16, "esc50": 0.12, "music": 0.16}
 
 
@@ -55,7 +55,7 @@ class Objective:
 
 
 def weight(row: Mapping[str, Any]) -> float:
-    """How often a row is drawn: by kind, then by the source's variety rather than its length."""
+    """How often a row is sampled: by kind, then by the source's variety rather than its length."""
     if row["kind"] not in PARTS or row["solid_hz"] < 13_000:
         return 0.0
     seconds = max(1.0, float(row["seconds"]))
@@ -72,7 +72,7 @@ def weight(row: Mapping[str, Any]) -> float:
     return by_source.get(row["source"], 0.0)
 
 
-class Draw:
+class BatchSampler:
     """Makes batches: target, input, where the band ends, and up to where the target is good."""
 
     def __init__(
@@ -88,8 +88,8 @@ class Draw:
 
     def __call__(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Shape: target, input (batch, points - 2 MARGIN); end of the band, solid band (batch,)."""
-        drawn = self.bank.sample(self.batch)
-        waves = drawn.waves - drawn.waves.mean(1, keepdim=True)
+        batch_of_recordings = self.bank.sample(self.batch)
+        waves = batch_of_recordings.waves - batch_of_recordings.waves.mean(1, keepdim=True)
         # The level of the louder half of the frames stands for that of the voice.
         powers = waves.unfold(1, 1024, 1024).square().mean(-1)
         active = powers.sort(1, descending=True).values[:, : powers.shape[1] // 2].mean(1, keepdim=True)
@@ -103,7 +103,7 @@ class Draw:
         rounded = target + step * (torch.rand_like(target) - 0.5)
         left = self.low_passes(rounded, number)
         inside = slice(MARGIN, self.points - MARGIN)
-        return target[:, inside], left[:, inside], end_hz, drawn.solid_hz
+        return target[:, inside], left[:, inside], end_hz, batch_of_recordings.solid_hz
 
     def _noise(self, level: Tensor) -> Tensor:
         """A floor of some tilt and shape, -85 to -32 dB under the voice; none for a fifth of the items."""
@@ -186,7 +186,7 @@ def _between(frequency: Tensor, low_hz: Tensor, high_hz: Tensor) -> Tensor:
 
 
 class SpectrogramDiscriminator(nn.Module):
-    """Looks at complex spectra, compressed, and at those of what was given."""
+    """Sees compressed complex spectra of the output and of the input."""
 
     def __init__(self, window: int, width: int) -> None:
         super().__init__()
@@ -297,7 +297,7 @@ def train(
     discriminators = Discriminators(width).to(where).to(memory_format=torch.channels_last)
     ahead = config.look_ahead * HOP + 1024 - HOP
     length = FRAMES * HOP
-    draw = Draw(bank, LowPasses(responses, bank.length, where), batch, bank.length, where)
+    sampler = BatchSampler(bank, LowPasses(responses, bank.length, where), batch, bank.length, where)
     assert bank.length == length + ahead + 2 * MARGIN + (-(length + ahead + 2 * MARGIN)) % 1024
     spectra = Spectra(length, where)
     schedule = Schedule(where)
@@ -308,7 +308,7 @@ def train(
 
     def step() -> dict[str, Tensor]:
         with torch.no_grad():
-            target, given, end_hz, solid_hz = draw()
+            target, given, end_hz, solid_hz = sampler()
             # The detector's answer is clamped as the stream does.
             end_hz = end_hz.clamp(1_700.0, 17_000.0)
             offsets = (torch.rand(batch, device=where) * NOISE_FRAMES).long()
@@ -323,8 +323,8 @@ def train(
         total = objective.distance * distance + objective.bands * per_frame + objective.long_term * long_term
         # The discriminators see half of each piece, and one pass of theirs serves both sides: their update
         # comes after the gradient is taken.
-        first = (torch.rand(batch, 1, device=where) * (length - JUDGED)).long()
-        index = first + torch.arange(JUDGED, device=where)
+        first = (torch.rand(batch, 1, device=where) * (length - DISCRIMINATED)).long()
+        index = first + torch.arange(DISCRIMINATED, device=where)
         shown = made.detach().gather(1, index).requires_grad_()
         beside = given.gather(1, index)
         with precision():
@@ -338,8 +338,8 @@ def train(
             for a, b in zip(fake, real, strict=True)
             for ours, theirs in zip(a[:-1], b[:-1], strict=True)
         ) / sum(len(a) - 1 for a in fake)
-        persuasion = objective.adversarial * adversarial + objective.features * matching
-        (pull,) = torch.autograd.grad(persuasion, shown, retain_graph=True)
+        generator_term = objective.adversarial * adversarial + objective.features * matching
+        (pull,) = torch.autograd.grad(generator_term, shown, retain_graph=True)
         hinge = sum(
             (1 - good[-1].float()).clamp_min(0).mean() + (1 + bad[-1].float()).clamp_min(0).mean()
             for good, bad in zip(real, fake, strict=True)

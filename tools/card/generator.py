@@ -52,13 +52,13 @@ from tools.card.bank import INDEX, decode
 
 LENGTH = 5 * DEFAULT_FRONT_END.rate  # samples of a clip
 CAPACITY = 1_600  # training clips of ESC-50
-PATIENCE_SECONDS = 60.0  # waiting for the second half of the clips
+TIMEOUT_SECONDS = 60.0  # waiting for the second half of the clips
 BATCH = 128
 LEARNING_RATE = 5e-4
 MAIN_SHARE = 0.88  # of the time; the rest is the guide's
 SNAPSHOT_SECONDS = 60.0
 DROPPED = 0.1  # share of conditions that are replaced by the null class
-LARGEST_WEIGHT = 5.0  # of a squared error, see `errors`
+MAX_WEIGHT = 5.0  # of a squared error, see `errors`
 NOISE_SHIFT = 1.75  # of the timesteps: 1 is even, more prefers noise
 WARM_UP = 300  # steps
 AVERAGE_WIDTH = 0.05  # of the average of the weights, as a share of the run
@@ -232,7 +232,7 @@ def errors(
     signal, spread = denoiser.levels(timesteps)
     predicted = denoiser.predict(signal * clean + spread * noise, timesteps, condition)
     error = (predicted.float() - clean).square().mean((1, 2))
-    return error, spread[:, 0, 0].square().reciprocal().clamp_max(LARGEST_WEIGHT)
+    return error, spread[:, 0, 0].square().reciprocal().clamp_max(MAX_WEIGHT)
 
 
 class HalfPrecisionNorm(nn.GroupNorm):
@@ -427,7 +427,7 @@ def write(path: Path, denoiser: Denoiser, averaged: list[Tensor] | None = None) 
 
 
 def wait(clips: Clips, folder: Path, expected: int) -> float:
-    """Wait until all clips are there, or PATIENCE_SECONDS after the first; the seconds that took."""
+    """Wait until all clips are there, or TIMEOUT_SECONDS after the first; returns the seconds waited."""
     begun = time.monotonic()
     first: float | None = None
     while True:
@@ -435,7 +435,7 @@ def wait(clips: Clips, folder: Path, expected: int) -> float:
         now = time.monotonic()
         if held and first is None:
             first = now
-        if held >= expected or (first is not None and now - first > PATIENCE_SECONDS):
+        if held >= expected or (first is not None and now - first > TIMEOUT_SECONDS):
             print(f"{held} clips after {now - begun:.1f} s", flush=True)
             return now - begun
         time.sleep(0.5)

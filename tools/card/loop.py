@@ -1,6 +1,6 @@
 """The training step on a card: captured once as a CUDA graph, replayed until the clock runs out.
 
-A step draws its batch, runs forward and backward, and updates the weights without ever waiting for the host:
+A step samples its batch, runs forward and backward, and updates the weights without waiting for the host:
 no `.item()`, no `.cpu()`, no Python branch on a tensor. Everything that changes from step to step lives in
 tensors of fixed address (`Schedule`), which the host fills between replays. On a CPU the same step runs as it
 is, so a rehearsal executes the same code.

@@ -1,7 +1,7 @@
 """Low-passes of all kinds, applied to batches on the device.
 
 The responses are those of `aural.superres.data` (resamplers, analogue and digital filters, codecs' brick
-walls), drawn in advance on the CPU; here each item of a batch meets one of them as a product of spectra.
+walls), sampled in advance on the CPU; here each item of a batch meets one of them as a product of spectra.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ def write(path: Path, count: int, seed: int) -> None:
     """Draw responses and keep them: gains of both filters, folding frequency, ends of the band."""
     from aural.superres.data import _interpolation, responses
 
-    drawn = responses(seed, count)
+    sampled = responses(seed, count)
     second = np.ones((count, GRID), np.float16)
-    for number, response in enumerate(drawn):
+    for number, response in enumerate(sampled):
         if response.fold_hz is not None:
             second[number] = _interpolation(round(response.fold_hz))
     np.savez_compressed(
         path,
-        first=np.stack([response.gain for response in drawn]).astype(np.float16),
+        first=np.stack([response.gain for response in sampled]).astype(np.float16),
         second=second,
-        fold_hz=np.array([response.fold_hz or 0.0 for response in drawn], np.float32),
-        ends_hz=np.array([response.ends_hz for response in drawn], np.float32),
+        fold_hz=np.array([response.fold_hz or 0.0 for response in sampled], np.float32),
+        ends_hz=np.array([response.ends_hz for response in sampled], np.float32),
     )
 
 

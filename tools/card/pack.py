@@ -98,8 +98,8 @@ def pack(data: Path, out: Path) -> list[int]:
     for part, path, row in rows(data):
         try:
             samples, rate = soundfile.read(path, always_2d=True)
-        except soundfile.LibsndfileError:  # as a few recordings that a browser never finished
-            print(f"left out, cannot be read: {path.name}")
+        except soundfile.LibsndfileError:  # a few recordings that a browser never finished
+            print(f"skipped, cannot be read: {path.name}")
             continue
         folder = out / f"part{part}"
         name = f"{row['kind']}/{row['source'].replace('/', '_')}_{path.name}"

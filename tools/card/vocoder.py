@@ -54,7 +54,7 @@ BANK_SECONDS = 19_000.0
 SNAPSHOT_SECONDS = 60.0
 CAPTURE_SECONDS = 12.0  # about what setting up and capturing takes on a card; part of the time given
 SHARES = {"esc50": 0.5, "speech": 0.3, "singing": 0.05, "music": 0.15}
-# What there is of each kind, and how often a reader of whom there is much is drawn, relative to the others.
+# What there is of each kind, and how often a reader of whom there is much is sampled, relative to the others.
 KIND_SECONDS = {"esc50": 7_985.0, "speech": 5_600.0, "singing": 337.0, "music": 653.0}
 READERS = {"nathalie": 0.4, "kathleen": 0.5, "ravdess": 0.6}
 GAIN_DB = (-12.0, 6.0)
@@ -269,7 +269,7 @@ def smooth(values: Tensor) -> Tensor:
 
 
 def weight(row: Mapping[str, Any]) -> float:
-    """How often a recording is drawn: by its kind's share and its length."""
+    """How often a recording is sampled: by its kind's share and its length."""
     kind = str(row["kind"])
     if kind not in SHARES:
         return 0.0
