@@ -232,8 +232,8 @@ def test_a_short_noise_is_no_speech() -> None:
 @pytest.mark.parametrize(
     ("measure", "seconds"),
     [
-        pytest.param(pesq_wideband, comparison.PESQ_SHORTEST_SECONDS, marks=needs_pesq),
-        (stoi, comparison.STOI_SHORTEST_SECONDS),
+        pytest.param(pesq_wideband, comparison.PESQ_MIN_SECONDS, marks=needs_pesq),
+        (stoi, comparison.STOI_MIN_SECONDS),
     ],
 )
 def test_speech_may_be_as_short_as_is_said(measure: SpeechMeasure, seconds: float, rate: int) -> None:

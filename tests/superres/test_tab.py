@@ -189,7 +189,7 @@ def test_a_session_ends_when_it_is_long_idle_or_closed(
     with pytest.raises(InputError, match="Start again"):
         sessions.push(key, block)
     key = sessions.open(48_000, 8_000, "sinc")["key"]
-    monkeypatch.setattr(live, "LONGEST_SECONDS", 0.15)
+    monkeypatch.setattr(live, "MAX_SECONDS", 0.15)
     sessions.push(key, block)
     sessions.push(key, block)
     with pytest.raises(InputError, match="Start again"):
