@@ -153,7 +153,7 @@ def test_every_setting_that_keeps_the_magnitude_works(phase: PhaseSetting) -> No
 
 
 def test_the_original_phase_has_to_be_handed_in() -> None:
-    with pytest.raises(OptionError, match="hand it in"):
+    with pytest.raises(OptionError, match="pass it"):
         reconstruct(torch.ones(513, 5), "original", 1000, DEFAULT_FRONT_END)
 
 
