@@ -1,7 +1,8 @@
-"""What the settings of a verb are: the fields of its `Options`, told to programs, shells and links.
+"""What the settings of a verb are, and whether they hold.
 
-A field's comment is its help, so that a setting is described in one place. The names in it that stand for
-choices (`one of PRESETS`) are written out.
+Programs, shells and links are told of the fields of an `Options` by `describe`; an `Options` checks itself by
+`require` and the like. A field's comment is its help, so that a setting is described in one place. The names
+in it that stand for choices (`one of PRESETS`) are written out.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ import math
 import re
 import sys
 import tokenize
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from io import StringIO
+from numbers import Integral, Real
 from types import UnionType
 from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
-from aural.errors import OptionError
+from aural.errors import OptionError, shortened
 
 REQUIRED: Final = dataclasses.MISSING  # the default of a field that has none
 
@@ -86,6 +88,32 @@ def parse(field: Field, text: str) -> Any:
             raise OptionError(f"{field.name} must be a whole number, not {word!r}.")
         return int(value)
     return value
+
+
+def require(name: str, value: float, low: float, high: float, unit: str = "") -> None:
+    """Raise `OptionError` unless a setting is a number in its range."""
+    # True is a number in Python, and to nobody else.
+    if isinstance(value, bool) or not (isinstance(value, Real) and low <= value <= high):
+        raise OptionError(f"The {name} must be from {low:g} to {high:g}{unit}, not {shortened(value)}.")
+
+
+def require_whole(name: str, value: int, low: int, high: int) -> None:
+    """Raise `OptionError` unless a setting is a whole number in its range."""
+    if isinstance(value, bool) or not (isinstance(value, Integral) and low <= value <= high):
+        raise OptionError(f"The {name} must be a whole number from {low} to {high}, not {shortened(value)}.")
+
+
+def require_known(name: str, value: str, known: Iterable[str]) -> None:
+    """Raise `OptionError` unless a setting is one of the names it may be."""
+    names = list(known)
+    if value not in names:
+        raise OptionError(f'There is no {name} "{shortened(value)}": choose one of {", ".join(names)}.')
+
+
+def require_switch(name: str, value: bool) -> None:
+    """Raise `OptionError` unless a setting is on or off."""
+    if not isinstance(value, bool):
+        raise OptionError(f"The setting {name} must be on (true) or off (false), not {shortened(value)}.")
 
 
 def _field(field: dataclasses.Field[Any], hint: Any, help_text: str) -> Field:

@@ -19,9 +19,9 @@ from aural.batch.folder import as_csv, failed
 from aural.batch.job import Done, run_steps
 from aural.batch.verbs import VERBS
 from aural.enhancement.tab import PHONE_NAMES
-from aural.errors import AuralError, InputError, OptionError, require_known, shortened
+from aural.errors import AuralError, InputError, OptionError, shortened
 from aural.files import GIBIBYTE
-from aural.options import describe, parse
+from aural.options import describe, parse, require_known
 from aural.studio.tab import preset_choice, rate_choice, strength_choice, target_choice
 from aural.ui import estimates, machine
 from aural.ui.downloads import cleared

@@ -28,7 +28,8 @@ from aural.audio.codecs import CODECS, KILOBITS, Codec, CodecName, coded
 from aural.audio.low_pass import LOW_PASSES, LowPass, low_pass, low_pass_sections
 from aural.audio.resample import resample
 from aural.audio.steps import Steps, finish, part
-from aural.errors import InputError, require, require_known, require_whole
+from aural.errors import InputError
+from aural.options import require, require_known, require_whole
 
 Fault = Literal["room", "noise", "band", "level", "clipping", "codec"]
 FAULTS: tuple[Fault, ...] = get_args(Fault)  # in the order in which they strike

@@ -19,8 +19,9 @@ from aural.audio.steps import Steps, finish, part
 from aural.enhancement.findings import Findings, find_steps
 from aural.enhancement.finish import FINISHES, Finish, Finished, finish_steps
 from aural.enhancement.level import ACTIVE_RMS, active_level
-from aural.errors import OptionError, require, require_known, require_switch, require_whole
+from aural.errors import OptionError
 from aural.hub.device import inference, pick_device
+from aural.options import require, require_known, require_switch, require_whole
 
 if TYPE_CHECKING:
     import torch

@@ -18,8 +18,9 @@ from aural import hub
 from aural.audio.clip import Clip, Samples, excerpt
 from aural.audio.resample import resample
 from aural.audio.steps import Steps, finish, part
-from aural.errors import InputError, OptionError, require, require_known, require_switch, require_whole
+from aural.errors import InputError, OptionError
 from aural.generation.classes import CLASSES, find
+from aural.options import require, require_known, require_switch, require_whole
 
 if TYPE_CHECKING:
     import torch

@@ -17,7 +17,6 @@ from scipy.signal import lfilter
 from aural.audio import Clip
 from aural.audio.clip import Samples, excerpt
 from aural.audio.steps import Steps, finish
-from aural.errors import require_known
 from aural.loudness.layouts import (
     AUTO,
     HALF_POWER,
@@ -28,6 +27,7 @@ from aural.loudness.layouts import (
     layout_of,
     to_five_one,
 )
+from aural.options import require_known
 
 METHODS = MappingProxyType(
     {

@@ -11,7 +11,7 @@ import numpy as np
 
 from aural.audio import Clip
 from aural.audio.steps import Steps, finish, part
-from aural.errors import InputError, OptionError, require, require_known, require_switch
+from aural.errors import InputError, OptionError
 from aural.loudness.downmix import METHODS, downmix_steps
 from aural.loudness.dynamics import apply_gains_steps, limit_steps, ride_gains
 from aural.loudness.equal_loudness import HIGHEST_PHON, LOWEST_PHON, compensate_steps
@@ -26,6 +26,7 @@ from aural.loudness.meter import (
 )
 from aural.loudness.targets import TARGETS, Target
 from aural.loudness.true_peak import true_peak_of_short_filters
+from aural.options import require, require_known, require_switch
 
 TOLERANCE_LU = 0.02  # where the search for the gain ends; the promise is 0.1 LU
 MOST_ROUNDS = 12

@@ -17,7 +17,8 @@ from aural.audio.clip import Clip, excerpt
 from aural.audio.comparison import LSD_FLOOR, frame_distances
 from aural.audio.resample import resample
 from aural.audio.steps import Steps, finish, part
-from aural.errors import InputError, OptionError, require, require_known, require_whole
+from aural.errors import InputError, OptionError
+from aural.options import require, require_known, require_whole
 from aural.vocoding import PHASE_SETTINGS, PhaseSetting, reconstruct_steps
 
 if TYPE_CHECKING:

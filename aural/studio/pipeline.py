@@ -15,10 +15,10 @@ from aural.audio.steps import Steps, finish, part
 from aural.enhancement import pipeline as enhancement
 from aural.enhancement.finish import FINISHES
 from aural.enhancement.pipeline import PRESETS as PRESETS
-from aural.errors import require_known
 from aural.loudness import pipeline as mastering
 from aural.loudness.downmix import METHODS as METHODS
 from aural.loudness.targets import TARGETS as TARGETS
+from aural.options import require_known
 from aural.superres import pipeline as superres
 
 # Where the stages end in the progress, by what they take where there is something to do in each.

@@ -15,8 +15,9 @@ from aural.audio import LIMITS, Clip
 from aural.audio.bandwidth import Bandwidth, bandwidth_steps
 from aural.audio.comparison import LSD_WINDOW, log_spectral_distances, snr_db
 from aural.audio.steps import Steps, finish, part
-from aural.errors import InputError, OptionError, require, require_known, require_whole
+from aural.errors import InputError, OptionError
 from aural.files import GIBIBYTE
+from aural.options import require, require_known, require_whole
 from aural.superres.sinc import resampled_length
 from aural.superres.streaming import FULL_BAND_HZ, SHARE_OF_THE_RATE, Streamer, missing_band
 from aural.superres.streaming import METHODS as METHODS

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from aural import hub
 from aural.audio.clip import Samples, excerpt
-from aural.errors import require_known
 from aural.hub.device import inference, pick_device
+from aural.options import require_known
 from aural.superres.sinc import CUTOFF, SincStream, resampled_length
 
 if TYPE_CHECKING:
