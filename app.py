@@ -17,6 +17,7 @@ from starlette.responses import PlainTextResponse
 from aural import hub
 from aural.audio import LIMITS
 from aural.batch import tab as batch
+from aural.batch.verbs import VERBS
 from aural.enhancement import tab as enhancement
 from aural.errors import CheckpointError
 from aural.generation import tab as generation
@@ -42,17 +43,18 @@ _log = logging.getLogger(__name__)
 def build() -> gr.Blocks:
     """The app with all its tabs, not yet launched."""
     gr.set_static_paths([FOLDER])  # copies of the examples would be swept with what visitors leave
+    places = tuple(dict.fromkeys(verb.place for verb in VERBS.values()))
     demo: gr.Blocks
     with gr.Blocks(title="AURAL", delete_cache=(CLEAN_EVERY_SECONDS, storage.KEPT_SECONDS)) as demo:
         gr.HTML(HEADER)
         notice = gr.HTML(visible=False, elem_classes="aural-notice")
         with gr.Tabs():
             tabs = [
-                loudness.build(resynthesis.section),
-                enhancement.build(),
-                superres.build(),
-                generation.build(),
-                studio.build(batch.section),
+                loudness.build(places, resynthesis.section),
+                enhancement.build(places),
+                superres.build(places),
+                generation.build(places),
+                studio.build(places, batch.section),
             ]
         with gr.Accordion("This machine: device, models, limits", open=False) as about:
             state = gr.HTML(container=False)

@@ -20,8 +20,9 @@ from aural.audio.steps import Steps
 from aural.batch.arguments import FORMATS, SETTING, chosen_options, parse_arguments
 from aural.batch.folder import failed, outputs, planned
 from aural.batch.job import run_steps
-from aural.batch.verbs import VERBS, Verb
+from aural.batch.verbs import VERBS
 from aural.errors import AuralError, OptionError
+from aural.options import Verb
 
 DONE, MENDABLE, SOME_FAILED, INTERRUPTED = 0, 1, 3, 130
 SECONDS_BETWEEN_UPDATES = 0.1

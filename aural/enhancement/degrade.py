@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Literal, get_args
 
 import numpy as np
@@ -29,7 +29,7 @@ from aural.audio.low_pass import LOW_PASSES, LowPass, low_pass, low_pass_section
 from aural.audio.resample import resample
 from aural.audio.steps import Steps, finish, part
 from aural.errors import InputError
-from aural.options import require, require_known, require_whole
+from aural.options import Outcome, require, require_known, require_whole
 
 Fault = Literal["room", "noise", "band", "level", "clipping", "codec"]
 FAULTS: tuple[Fault, ...] = get_args(Fault)  # in the order in which they strike
@@ -355,6 +355,19 @@ def degrade_clip_steps(clip: Clip, options: Options | None = None) -> Steps[Clip
     # Resampling there and back may end a few samples early or late, and overshoot.
     samples = excerpt(resample(heard, clip.rate).samples, 0, clip.frames)
     return clip.with_samples(np.clip(samples, -1, 1))
+
+
+def outcome_steps(clip: Clip, options: Options) -> Steps[Outcome]:
+    """The verb `degrade`, and what the enhancement would find in its result."""
+    from aural.enhancement.findings import find_steps
+
+    degraded = yield from part(degrade_clip_steps(clip, options), 0.0, 0.7)
+    found = yield from part(find_steps(degraded), 0.7, 1.0)
+    signs = [] if found.snr_db is None else [f"signal to noise {found.snr_db:.0f} dB"]
+    if found.bandwidth_hz is not None:
+        signs.append(f"band up to {found.bandwidth_hz / 1000:.1f} kHz")
+    message = f"Found in it: {', '.join(signs)}." if signs else "Silence stays silence."
+    return Outcome((degraded,), {**asdict(options), "found": found.figures()}, message)
 
 
 def room_tone(generator: np.random.Generator) -> Samples:

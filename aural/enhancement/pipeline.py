@@ -21,7 +21,7 @@ from aural.enhancement.finish import FINISHES, Finish, Finished, finish_steps
 from aural.enhancement.level import ACTIVE_RMS, active_level
 from aural.errors import OptionError
 from aural.hub.device import inference, pick_device
-from aural.options import require, require_known, require_switch, require_whole
+from aural.options import Outcome, require, require_known, require_switch, require_whole
 
 if TYPE_CHECKING:
     import torch
@@ -179,6 +179,12 @@ def enhance_steps(clip: Clip, options: Options | None = None) -> Steps[Result]:
         voicing=track.voicing,
         message=_message(before, after, finished),
     )
+
+
+def outcome_steps(clip: Clip, options: Options) -> Steps[Outcome]:
+    """The verb `enhance`."""
+    result = yield from enhance_steps(clip, options)
+    return Outcome((result.clip,), result.figures(), result.message)
 
 
 @dataclass(frozen=True)

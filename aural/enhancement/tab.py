@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,11 +15,13 @@ from aural.enhancement import pipeline
 from aural.enhancement.findings import find_steps
 from aural.enhancement.finish import FINISHES
 from aural.enhancement.reference import Reference, align, compare_steps
+from aural.enhancement.verb import DEGRADE, ENHANCE
 from aural.errors import InputError
 from aural.loudness.meter import measure_steps
+from aural.options import Place
 from aural.ui import plots
 from aural.ui.downloads import cleared, download_buttons, encode
-from aural.ui.endpoints import Answer, endpoint, follow, load, of_sound, takes
+from aural.ui.endpoints import Answer, endpoint, follow, load, takes
 from aural.ui.examples import PHONE_EXAMPLES
 from aural.ui.fields import NOTHING, examples_with_credits, picture, slider
 from aural.ui.handover import Handover, send_buttons, switched
@@ -82,8 +84,12 @@ class _Source:
     reference: gr.Audio
 
 
-def build() -> Tab:
-    """Add the tab to the Blocks being built."""
+def build(places: Sequence[Place]) -> Tab:
+    """Add the tab to the Blocks being built.
+
+    Args:
+        places: the tabs that results can be sent to.
+    """
     with gr.Tab("Enhance", id="enhance"), gr.Row():
         with gr.Column(scale=2, min_width=320):
             audio = audio_input("Recording: upload or record it")
@@ -113,9 +119,9 @@ def build() -> Tab:
             phone_page = _phone_section(source)
         with gr.Column(scale=5, min_width=320):
             enhance_page, handover = _result_section(
-                source, {"preset": preset, "strength": strength, **others}
+                places, source, {"preset": preset, "strength": strength, **others}
             )
-    return Tab("enhance", audio, [enhance_page, phone_page], [handover])
+    return Tab(ENHANCE.place.id, audio, [enhance_page, phone_page], [handover])
 
 
 def _advanced_section() -> dict[str, gr.components.Component]:
@@ -175,9 +181,11 @@ def _advanced_section() -> dict[str, gr.components.Component]:
     }
 
 
-def _result_section(source: _Source, settings: dict[str, gr.components.Component]) -> tuple[Page, Handover]:
-    at = page("enhance", "Enhance", settings)
-    expect(at, {"audio": source.audio, "setting": settings["setting"]}, of_sound)
+def _result_section(
+    places: Sequence[Place], source: _Source, settings: dict[str, gr.components.Component]
+) -> tuple[Page, Handover]:
+    at = page(ENHANCE.name, "Enhance", settings)
+    expect(at, ENHANCE, {"audio": source.audio, "setting": settings["setting"]})
     message = gr.Markdown()
     player = ABPlayer(label="Before and after, at matched loudness")
     spectrograms = picture("Spectrograms (line: pitch, dashes: end of the band)")
@@ -186,7 +194,7 @@ def _result_section(source: _Source, settings: dict[str, gr.components.Component
     with gr.Row():
         downloads = download_buttons()
         keep_background = gr.DownloadButton("Background, WAV", interactive=False)
-    sending = send_buttons("enhance")
+    sending = send_buttons(places, ENHANCE.place)
     with gr.Accordion("All figures as JSON", open=False):
         figures = gr.JSON(label="Figures")
     result = gr.File(label="Enhanced file", visible=False)
@@ -218,7 +226,7 @@ def _result_section(source: _Source, settings: dict[str, gr.components.Component
     return at, Handover(result, sending)
 
 
-@endpoint("enhance")
+@endpoint(ENHANCE)
 @takes(pipeline.Options)
 def enhance(
     audio: str,
@@ -374,7 +382,7 @@ def _phone_section(source: _Source) -> Page:
             snr_db = gr.Number(None, label="SNR, dB", info="Empty: the phone's own.", min_width=120)
             seed = gr.Number(0, label="Seed", info="Another one, another room.", min_width=120)
         at = page("degrade", "Degrade", {"preset": preset, "seed": seed, "snr_db": snr_db})
-        expect(at, {"audio": source.audio}, of_sound)
+        expect(at, DEGRADE, {"audio": source.audio})
         message = gr.Markdown()
         result = gr.Audio(
             label="As the phone recorded it", type="filepath", interactive=False, buttons=["download"]
@@ -414,7 +422,7 @@ def _phone_section(source: _Source) -> Page:
     return at
 
 
-@endpoint("degrade")
+@endpoint(DEGRADE)
 def degrade(
     audio: str,
     preset: str = "voice_memo",

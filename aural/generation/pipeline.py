@@ -8,8 +8,8 @@ from __future__ import annotations
 import math
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ from aural.audio.resample import resample
 from aural.audio.steps import Steps, finish, part
 from aural.errors import InputError, OptionError
 from aural.generation.classes import CLASSES, find
-from aural.options import require, require_known, require_switch, require_whole
+from aural.options import Outcome, require, require_known, require_switch, require_whole
 
 if TYPE_CHECKING:
     import torch
@@ -119,6 +119,19 @@ class Result:
     seed: int  # of the first clip: the same options with it give the same clips again
     guesses: tuple[tuple[Guess, ...], ...]  # the likeliest classes of each clip, likeliest first
     message: str  # what was done beyond the options, in words; empty where nothing was
+    options: Options  # that they were made by
+
+    def figures(self) -> dict[str, Any]:
+        """The settings with the seed that was used, and what each clip resembles, for people and programs."""
+        morph = self.options.morph
+        return {
+            **asdict(self.options),
+            "label": CLASSES[find(self.options.label)],
+            "morph": None if morph is None else CLASSES[find(morph)],
+            "seed": self.seed,
+            "message": self.message,
+            "guesses": [[asdict(guess) for guess in guesses] for guesses in self.guesses],
+        }
 
 
 def generate(options: Options, source: Clip | None = None) -> Result:
@@ -203,7 +216,15 @@ def generate_steps(
         clips.append(clip)
     # Heard as a listener hears them, after the vocoder.
     guesses = _guesses(torch.stack([log_mel(torch.tensor(_mono(clip, rate))) for clip in clips]))
-    return Result(tuple(clips), tuple(mels.numpy()), seed, guesses, message)
+    return Result(tuple(clips), tuple(mels.numpy()), seed, guesses, message, options)
+
+
+def outcome_steps(clip: Clip | None, options: Options) -> Steps[Outcome]:
+    """The verb `generate`, from a sound or from nothing."""
+    result = yield from generate_steps(options, clip)
+    heard = ", ".join(f"{guesses[0].label} ({guesses[0].probability:.0%})" for guesses in result.guesses)
+    message = f"Seed {result.seed}; the classifier hears {heard}. {result.message}".strip()
+    return Outcome(result.clips, result.figures(), message)
 
 
 def _require_fitting(options: Options, source: Clip | None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import random
 import zipfile
-from dataclasses import asdict
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from aural.audio import write
 from aural.generation import pipeline
-from aural.generation.classes import CLASSES, GROUPS, find, title
+from aural.generation.classes import CLASSES, GROUPS, title
+from aural.generation.verb import GENERATE
+from aural.options import Place
 from aural.ui import plots
 from aural.ui.endpoints import Answer, endpoint, follow, load, takes
-from aural.ui.estimates import amount_of_generation
 from aural.ui.fields import NOTHING, picture, slider
 from aural.ui.handover import Handover, send_buttons
 from aural.ui.page import Page, Tab, expect, page
@@ -48,8 +49,12 @@ DEFAULTS = pipeline.Options(label="dog")
 CSS = Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
 
 
-def build() -> Tab:
-    """Add the tab to the Blocks being built."""
+def build(places: Sequence[Place]) -> Tab:
+    """Add the tab to the Blocks being built.
+
+    Args:
+        places: the tabs that results can be sent to.
+    """
     with gr.Tab("Generate", id="generate"), gr.Row():
         with gr.Column(scale=2, min_width=320):
             label = _class_picker()
@@ -60,6 +65,7 @@ def build() -> Tab:
             others, seed = _advanced_section()
         with gr.Column(scale=5, min_width=320):
             at, handovers = _result_section(
+                places,
                 {
                     "label": label,
                     "count": count,
@@ -71,7 +77,7 @@ def build() -> Tab:
                 },
                 source,
             )
-    return Tab("generate", source, [at], handovers)
+    return Tab(GENERATE.place.id, source, [at], handovers)
 
 
 def _class_picker() -> gr.Dropdown:
@@ -182,17 +188,17 @@ def _advanced_section() -> tuple[dict[str, gr.components.Component], gr.Number]:
 
 
 def _result_section(
-    settings: dict[str, gr.components.Component], source: gr.Audio
+    places: Sequence[Place], settings: dict[str, gr.components.Component], source: gr.Audio
 ) -> tuple[Page, list[Handover]]:
-    at = page("generate", "Generate", settings)
-    expect(at, {name: settings[name] for name in ("count", "seconds", "steps")}, amount_of_generation)
+    at = page(GENERATE.name, "Generate", settings)
+    expect(at, GENERATE, {name: settings[name] for name in ("count", "seconds", "steps")})
     message = gr.Markdown(min_height=1)
     emerging = picture("Spectrogram")
     with gr.Row():
         archive = gr.DownloadButton("Download all", interactive=False)
         keep_seed = gr.Button("Keep this seed", interactive=False)
     with gr.Row(elem_classes="aural-cards"):
-        cards = [_card() for _ in range(pipeline.MOST_CLIPS)]
+        cards = [_card(places) for _ in range(pipeline.MOST_CLIPS)]
         card_parts = [part for parts, _ in cards for part in parts]
     with gr.Accordion("All figures as JSON", open=False):
         figures = gr.JSON(label="Settings and guesses")
@@ -226,7 +232,7 @@ def _result_section(
     return at, [handover for _, handover in cards]
 
 
-@endpoint("generate", lambda count, seconds, steps, **_: amount_of_generation(count, seconds, steps))
+@endpoint(GENERATE)
 @takes(pipeline.Options)
 def generate(
     options: pipeline.Options,
@@ -249,19 +255,11 @@ def generate(
     steps = pipeline.generate_steps(options, clip, watch=preview.watch)
     result = yield from follow(steps, progress, "Generating", preview.outputs)
     progress(0.95, desc="Drawing")
-    label, morph = (None if name is None else CLASSES[find(name)] for name in (options.label, options.morph))
+    figures = result.figures()
     files = []
     for seed, made in enumerate(result.clips, start=result.seed):
-        files.append(result_path(source or str(label), f"seed-{seed}.wav"))
+        files.append(result_path(source or figures["label"], f"seed-{seed}.wav"))
         write(made, files[-1])
-    figures = {
-        **asdict(options),
-        "label": label,
-        "morph": morph,
-        "seed": result.seed,
-        "message": result.message,
-        "guesses": [[asdict(guess) for guess in guesses] for guesses in result.guesses],
-    }
     pictures = [_draw([mel]) for mel in result.mels]
     yield files, figures, pictures[0] if len(pictures) == 1 else _draw(result.mels), pictures
 
@@ -366,7 +364,7 @@ def _cleared() -> list[Any]:
     ]
 
 
-def _card() -> tuple[list[Any], Handover]:
+def _card(places: Sequence[Place]) -> tuple[list[Any], Handover]:
     """The place of one variation: column, picture, player, guesses; and where its sound may go."""
     with gr.Column(visible=False, min_width=280) as column:
         shown = picture("Spectrogram")
@@ -380,5 +378,5 @@ def _card() -> tuple[list[Any], Handover]:
             ),
         )
         guesses = gr.HTML()
-        sending = send_buttons("generate", interactive=True)
+        sending = send_buttons(places, GENERATE.place, interactive=True)
     return [column, shown, player, guesses], Handover(player, sending)

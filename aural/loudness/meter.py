@@ -21,9 +21,10 @@ from aural.audio.clip import Samples
 from aural.audio.steps import Steps, finish, part
 from aural.errors import InputError
 from aural.loudness.downmix import fold_matrix
-from aural.loudness.layouts import AUTO, layout_of, loudness_weights
+from aural.loudness.layouts import AUTO, layout_of, loudness_weights, require_layout
 from aural.loudness.true_peak import true_peak_steps
 from aural.loudness.weighting import k_weighting
+from aural.options import Outcome
 
 Powers = NDArray[np.float64]
 
@@ -40,6 +41,20 @@ SILENCE_LUFS = -200.0  # stands for the logarithm of nothing inside the meter; n
 BLOCK_SECONDS = 4  # audio handled at a time; whole seconds hold whole steps at any rate
 SMALLEST_STATE = 1e-50  # a filter left to fade would end in denormal numbers, a hundred times slower
 FULL_SCALE = 1 - 2**-15  # the largest positive sample of a 16-bit file
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `measure` can be told.
+
+    Raises:
+        OptionError: a layout that does not exist.
+    """
+
+    layout: str = AUTO  # FFmpeg's name of the channel layout ("5.1"); auto: what the file says
+
+    def __post_init__(self) -> None:
+        require_layout(self.layout)
 
 
 @dataclass(frozen=True)
@@ -150,6 +165,12 @@ def measure_steps(clip: Clip, layout: str = AUTO) -> Steps[Loudness]:
         notes=tuple(_notes(clip, name, integrated)),
         powers=sequence,
     )
+
+
+def outcome_steps(clip: Clip, options: Options) -> Steps[Outcome]:
+    """The verb `measure`."""
+    loudness = yield from measure_steps(clip, options.layout)
+    return Outcome((), loudness.figures(), " ".join(loudness.notes), after=loudness)
 
 
 def step_powers(weighted: Powers, rate: int) -> Powers:

@@ -26,7 +26,7 @@ from aural.loudness.meter import (
 )
 from aural.loudness.targets import TARGETS, Target
 from aural.loudness.true_peak import true_peak_of_short_filters
-from aural.options import require, require_known, require_switch
+from aural.options import Outcome, require, require_known, require_switch
 
 TOLERANCE_LU = 0.02  # where the search for the gain ends; the promise is 0.1 LU
 MOST_ROUNDS = 12
@@ -124,6 +124,12 @@ def master(clip: Clip, options: Options | None = None) -> Result:
 def master_steps(clip: Clip, options: Options | None = None) -> Steps[Result]:
     """`master` in steps: yields the share done, 0 to 1, and returns the result."""
     return (yield from master_album_steps([clip], options))[0]
+
+
+def outcome_steps(clip: Clip, options: Options) -> Steps[Outcome]:
+    """The verb `master`."""
+    result = yield from master_steps(clip, options)
+    return Outcome((result.clip,), result.figures(), result.message, result.before, result.after)
 
 
 def master_album(clips: Sequence[Clip], options: Options | None = None) -> list[Result]:

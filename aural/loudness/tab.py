@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import zipfile
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from aural.loudness.downmix import METHODS, downmix
 from aural.loudness.layouts import AUTO, LAYOUTS
 from aural.loudness.meter import measure_steps
 from aural.loudness.targets import TARGETS
+from aural.loudness.verb import MASTER, MEASURE, PLACE
+from aural.options import Place
 from aural.ui import plots
 from aural.ui.downloads import cleared, download_buttons, encode
 from aural.ui.endpoints import Answer, endpoint, follow, load, of_sound, takes
@@ -56,10 +58,13 @@ class _Source:
     layout: gr.Dropdown
 
 
-def build(round_trip: Callable[[gr.Audio], tuple[Page, Handover]]) -> Tab:
+def build(
+    places: Sequence[Place], round_trip: Callable[[Sequence[Place], gr.Audio], tuple[Page, Handover]]
+) -> Tab:
     """Add the tab to the Blocks being built.
 
     Args:
+        places: the tabs that results can be sent to.
         round_trip: builds the section of that name, for the field that it works on.
     """
     with gr.Tab("Down-mix & Loudness", id="loudness"), gr.Row():
@@ -77,20 +82,20 @@ def build(round_trip: Callable[[gr.Audio], tuple[Page, Handover]]) -> Tab:
             with gr.Tab("Measure", id="measure"):
                 measuring = _measure_section(source)
             with gr.Tab("Master", id="master"):
-                mastering, mastered = _master_section(source)
+                mastering, mastered = _master_section(places, source)
             with gr.Tab("Album", id="master_album"):
                 album = _album_section(mastering.controls)
             with gr.Tab("Round trip", id="resynthesize"):
-                resynthesizing, resynthesized = round_trip(audio)
-    return Tab("loudness", audio, [measuring, mastering, album, resynthesizing], [mastered, resynthesized])
+                resynthesizing, resynthesized = round_trip(places, audio)
+    return Tab(PLACE.id, audio, [measuring, mastering, album, resynthesizing], [mastered, resynthesized])
 
 
 def _measure_section(source: _Source) -> Page:
     compare = gr.Checkbox(
         True, label="Compare the down-mixes", info="Fold the file down by every method and measure each."
     )
-    at = page("measure", "Measure", {"layout": source.layout, "compare_downmixes": compare})
-    expect(at, {"audio": source.audio}, of_sound)
+    at = page(MEASURE.name, "Measure", {"layout": source.layout, "compare_downmixes": compare})
+    expect(at, MEASURE, {"audio": source.audio})
     figures_table = gr.HTML()
     history = picture("Loudness against time")
     with gr.Row():
@@ -119,7 +124,7 @@ def _measure_section(source: _Source) -> Page:
     return at
 
 
-@endpoint("measure")
+@endpoint(MEASURE)
 def measure(
     audio: str,
     layout: str = AUTO,
@@ -188,7 +193,7 @@ def _figure_columns(figures: dict[str, Any]) -> tuple[list[str], list[str]]:
     return [*names, "Channel layout"], [*values, figures["layout"]]
 
 
-def _master_section(source: _Source) -> tuple[Page, Handover]:
+def _master_section(places: Sequence[Place], source: _Source) -> tuple[Page, Handover]:
     """Build the section; the page's controls stand in the order of `master`'s parameters after the audio."""
     with gr.Row():
         target = gr.Dropdown(
@@ -264,15 +269,15 @@ def _master_section(source: _Source) -> tuple[Page, Handover]:
         target, loudness_lufs, ceiling_dbtp, range_lu, fold, source.layout, normalise, limiter, control_range,
         playback_phon, reference_phon, max_gain_db, max_limiting_db,
     ]  # fmt: skip
-    at = page("master", "Master", dict(zip(pipeline.Options.__dataclass_fields__, settings, strict=True)))
-    expect(at, {"audio": source.audio}, of_sound)
+    at = page(MASTER.name, "Master", dict(zip(pipeline.Options.__dataclass_fields__, settings, strict=True)))
+    expect(at, MASTER, {"audio": source.audio})
     message = gr.Markdown()
     player = ABPlayer(label="Before and after, at matched loudness")
     figures_table = gr.HTML()
     history = picture("Loudness against time")
     with gr.Row():
         downloads = download_buttons()
-    sending = send_buttons("loudness")
+    sending = send_buttons(places, PLACE)
     with gr.Accordion("All figures as JSON", open=False):
         figures = gr.JSON(label="Measurements")
     result = gr.File(label="Mastered file", visible=False)
@@ -303,7 +308,7 @@ def _master_section(source: _Source) -> tuple[Page, Handover]:
     return at, Handover(result, sending)
 
 
-@endpoint("master")
+@endpoint(MASTER)
 @takes(pipeline.Options)
 def master(
     audio: str,
@@ -343,7 +348,7 @@ def _album_section(settings: Mapping[str, gr.components.Component]) -> Page:
     archive = gr.File(label="Mastered tracks, WAV 24 bit")
     with gr.Accordion("All figures as JSON", open=False):
         figures = gr.JSON(label="Measurements")
-    expect(at, {"files": files}, _of_album, "master")
+    expect(at, MASTER, {"files": files}, _of_album)
     event = at.run.click(
         master_album,
         [files, *settings.values()],
@@ -361,7 +366,7 @@ def _of_album(files: list[str] | None, **_: Any) -> float:
     return sum(of_sound(file) for file in files or [])
 
 
-@endpoint("master", _of_album)
+@endpoint(MASTER, _of_album)
 @takes(pipeline.Options)
 def master_album(
     files: list[str],

@@ -18,7 +18,7 @@ from aural.audio.comparison import LSD_FLOOR, frame_distances
 from aural.audio.resample import resample
 from aural.audio.steps import Steps, finish, part
 from aural.errors import InputError, OptionError
-from aural.options import require, require_known, require_whole
+from aural.options import Outcome, require, require_known, require_whole
 from aural.vocoding import PHASE_SETTINGS, PhaseSetting, reconstruct_steps
 
 if TYPE_CHECKING:
@@ -81,6 +81,13 @@ class Result:
     top_db: float  # what 1 stands for; in between, dB are linear
     spectral_convergence_db: float  # error of the magnitudes relative to the magnitudes; lower is better
     log_spectral_distance_db: float  # mean distance in dB between the two spectra; lower is better
+
+    def figures(self) -> dict[str, Any]:
+        """The figures for people and programs."""
+        return {
+            "spectral_convergence_db": round(self.spectral_convergence_db, 2),
+            "log_spectral_distance_db": round(self.log_spectral_distance_db, 2),
+        }
 
 
 def resynthesize(clip: Clip, options: Options | None = None) -> Result:
@@ -153,6 +160,16 @@ def resynthesize_steps(clip: Clip, options: Options | None = None) -> Steps[Resu
         spectral_convergence_db=float(_decibels(error / energy)) if energy else FLOOR_DB,
         log_spectral_distance_db=distance_db,
     )
+
+
+def outcome_steps(clip: Clip, options: Options) -> Steps[Outcome]:
+    """The verb `resynthesize`."""
+    result = yield from resynthesize_steps(clip, options)
+    message = (
+        f"Spectral convergence {result.spectral_convergence_db:.1f} dB, "
+        f"log-spectral distance {result.log_spectral_distance_db:.1f} dB."
+    )
+    return Outcome((result.clip,), result.figures(), message)
 
 
 @dataclass(frozen=True)

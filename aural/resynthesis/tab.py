@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import gradio as gr
 import numpy as np
 
 from aural.audio import read, write
 from aural.loudness.equal_loudness import sound_pressure_level_db
 from aural.loudness.meter import measure
+from aural.options import Place
 from aural.resynthesis import pipeline
+from aural.resynthesis.verb import RESYNTHESIZE
 from aural.ui import plots
 from aural.ui.downloads import cleared, download_buttons, encode
-from aural.ui.endpoints import Answer, endpoint, follow, load, of_sound, takes
+from aural.ui.endpoints import Answer, endpoint, follow, load, takes
 from aural.ui.fields import picture
 from aural.ui.handover import Handover, send_buttons, switched
 from aural.ui.page import Page, expect, page
@@ -27,7 +31,7 @@ PICTURED_BINS = 16  # to each side of the tone in the picture of leakage
 FULL_SCALE_SPL_DB = 100.0  # where the picture of hearing puts a full-scale sine: a loud room
 
 
-def section(audio: gr.Audio) -> tuple[Page, Handover]:
+def section(places: Sequence[Place], audio: gr.Audio) -> tuple[Page, Handover]:
     """Add the section to the tab being built, which holds the field that it works on."""
     defaults = pipeline.Options()
     gr.Markdown(
@@ -75,14 +79,14 @@ def section(audio: gr.Audio) -> tuple[Page, Handover]:
         )
     settings = [phase, mel_bands, window, hop, iterations, momentum, seed, rate]
     names = pipeline.Options.__dataclass_fields__
-    at = page("resynthesize", "Resynthesize", dict(zip(names, settings, strict=True)))
-    expect(at, {"audio": audio, "phase": phase}, of_sound)
+    at = page(RESYNTHESIZE.name, "Resynthesize", dict(zip(names, settings, strict=True)))
+    expect(at, RESYNTHESIZE, {"audio": audio, "phase": phase})
     player = ABPlayer(label="Before and after, at matched loudness")
     figures_table = gr.HTML()
     pair = picture("Spectrogram before and after, 0 to 1")
     with gr.Row():
         downloads = download_buttons()
-    sending = send_buttons("loudness")
+    sending = send_buttons(places, RESYNTHESIZE.place)
     with gr.Accordion("How hearing and windows shape a spectrogram", open=False):
         contours = picture("Equal-loudness contours (ISO 226:2023) with the file's own spectrum")
         mel = picture("The mel scale with the file's own spectrum")
@@ -124,7 +128,7 @@ def section(audio: gr.Audio) -> tuple[Page, Handover]:
     return at, Handover(result, sending)
 
 
-@endpoint("resynthesize")
+@endpoint(RESYNTHESIZE)
 @takes(pipeline.Options)
 def resynthesize(
     audio: str,
@@ -147,8 +151,7 @@ def resynthesize(
     path = result_path(audio, "resynthesized.wav")
     write(result.clip, path)
     figures = {
-        "spectral_convergence_db": round(result.spectral_convergence_db, 2),
-        "log_spectral_distance_db": round(result.log_spectral_distance_db, 2),
+        **result.figures(),
         "before_lufs": measure(clip).figures()["integrated_lufs"],
         "after_lufs": measure(result.clip).figures()["integrated_lufs"],
     }

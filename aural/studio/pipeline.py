@@ -18,7 +18,7 @@ from aural.enhancement.pipeline import PRESETS as PRESETS
 from aural.loudness import pipeline as mastering
 from aural.loudness.downmix import METHODS as METHODS
 from aural.loudness.targets import TARGETS as TARGETS
-from aural.options import require_known
+from aural.options import Outcome, require_known
 from aural.superres import pipeline as superres
 
 # Where the stages end in the progress, by what they take where there is something to do in each.
@@ -106,6 +106,12 @@ def release_steps(clip: Clip, options: Options | None = None) -> Steps[Result]:
         mastered=mastered,
         message=f"{_found(enhanced)} {resolved.message} {mastered.message}",
     )
+
+
+def outcome_steps(clip: Clip, options: Options) -> Steps[Outcome]:
+    """The verb `release`."""
+    result = yield from release_steps(clip, options)
+    return Outcome((result.clip,), result.figures(), result.message, after=result.mastered.after)
 
 
 def _enhancement(options: Options, clip: Clip | None = None) -> enhancement.Options:

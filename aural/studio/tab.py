@@ -13,10 +13,12 @@ from aural.enhancement.tab import PRESET_NAMES
 from aural.loudness.downmix import METHODS
 from aural.loudness.meter import measure_steps
 from aural.loudness.targets import TARGETS
+from aural.options import Place
 from aural.studio import pipeline
+from aural.studio.verb import RELEASE
 from aural.ui import plots
 from aural.ui.downloads import cleared, download_buttons, encode
-from aural.ui.endpoints import Answer, endpoint, follow, load, of_sound, takes
+from aural.ui.endpoints import Answer, endpoint, follow, load, takes
 from aural.ui.examples import PHONE_EXAMPLES
 from aural.ui.fields import NOTHING, examples_with_credits, picture, slider
 from aural.ui.handover import Handover, send_buttons, switched
@@ -47,10 +49,11 @@ RATES = (44_100, 48_000, 88_200, 96_000)
 DEFAULTS = pipeline.Options()
 
 
-def build(batch: Callable[[], Page]) -> Tab:
+def build(places: Sequence[Place], batch: Callable[[], Page]) -> Tab:
     """Add the tab to the Blocks being built.
 
     Args:
+        places: the tabs that results can be sent to.
         batch: builds the section of that name.
     """
     with gr.Tab("Release", id="release"), gr.Tabs():
@@ -60,10 +63,10 @@ def build(batch: Callable[[], Page]) -> Tab:
                 examples_with_credits(PHONE_EXAMPLES, audio)
                 settings = _settings_section()
             with gr.Column(scale=5, min_width=320):
-                release_page, handover = _result_section(audio, settings)
+                release_page, handover = _result_section(places, audio, settings)
         with gr.Tab("Batch", id="batch"):
             batch_page = batch()
-    return Tab("release", audio, [release_page, batch_page], [handover])
+    return Tab(RELEASE.place.id, audio, [release_page, batch_page], [handover])
 
 
 def _settings_section() -> dict[str, gr.components.Component]:
@@ -130,20 +133,22 @@ def rate_choice(rate: int | None) -> gr.Radio:
     )
 
 
-def _result_section(audio: gr.Audio, settings: dict[str, gr.components.Component]) -> tuple[Page, Handover]:
+def _result_section(
+    places: Sequence[Place], audio: gr.Audio, settings: dict[str, gr.components.Component]
+) -> tuple[Page, Handover]:
     gr.Markdown(
         "In one go: **enhanced** like a studio recording, **super-resolved** to its full band, and "
         "**mastered** for where it is going. Every stage can be heard, measured and taken along."
     )
-    at = page("release", "Make it release-ready", settings)
-    expect(at, {"audio": audio}, of_sound)
+    at = page(RELEASE.name, "Make it release-ready", settings)
+    expect(at, RELEASE, {"audio": audio})
     message = gr.Markdown()
     player = ABPlayer(label="The stages, at matched loudness")
     stages_table = gr.HTML()
     spectrograms = picture("Spectrograms, dashes: end of the band")
     with gr.Row():
         downloads = download_buttons()
-    sending = send_buttons("release")
+    sending = send_buttons(places, RELEASE.place)
     inspected = [
         part for place, (title, _) in enumerate(STAGES.values(), 1) for part in _inspector(place, title)
     ]
@@ -185,7 +190,7 @@ def _inspector(place: int, title: str) -> tuple[gr.Markdown, gr.DownloadButton, 
         return message, download, gr.JSON(label=f"Figures, {title.lower()}")
 
 
-@endpoint("release", of_sound)
+@endpoint(RELEASE)
 @takes(pipeline.Options)
 def release(
     audio: str,

@@ -17,7 +17,7 @@ from aural.audio.comparison import LSD_WINDOW, log_spectral_distances, snr_db
 from aural.audio.steps import Steps, finish, part
 from aural.errors import InputError, OptionError
 from aural.files import GIBIBYTE
-from aural.options import require, require_known, require_whole
+from aural.options import Outcome, require, require_known, require_whole
 from aural.superres.sinc import resampled_length
 from aural.superres.streaming import FULL_BAND_HZ, SHARE_OF_THE_RATE, Streamer, missing_band
 from aural.superres.streaming import METHODS as METHODS
@@ -198,6 +198,12 @@ def super_resolve_steps(
         truth=truth,
         comparison=comparison,
     )
+
+
+def outcome_steps(clip: Clip, options: Options) -> Steps[Outcome]:
+    """The verb `super_resolve`."""
+    result = yield from super_resolve_steps(clip, options)
+    return Outcome((result.clip,), result.figures(), result.message)
 
 
 def _methods(options: Options, compare: bool) -> list[Method]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,14 @@ from aural.audio import Clip, wav_encoding, write
 from aural.audio.bandwidth import bandwidth_steps
 from aural.errors import AuralError, InputError
 from aural.loudness.meter import measure_steps
+from aural.options import Place
 from aural.superres import pipeline
 from aural.superres.live import LONGEST_SECONDS, NARROW_RATES, Sessions
 from aural.superres.streaming import FULL_BAND_HZ, missing_band
+from aural.superres.verb import SUPER_RESOLVE
 from aural.ui import plots
 from aural.ui.downloads import cleared, download_buttons, encode
-from aural.ui.endpoints import Answer, answers, endpoint, follow, load, of_sound, takes
+from aural.ui.endpoints import Answer, answers, endpoint, follow, load, takes
 from aural.ui.examples import NARROW_EXAMPLES
 from aural.ui.fields import NOTHING, examples_with_credits, picture, slider
 from aural.ui.handover import Handover, send_buttons, switched
@@ -60,8 +62,12 @@ DEFAULTS = pipeline.Options()
 SESSIONS = Sessions()
 
 
-def build() -> Tab:
-    """Add the tab to the Blocks being built."""
+def build(places: Sequence[Place]) -> Tab:
+    """Add the tab to the Blocks being built.
+
+    Args:
+        places: the tabs that results can be sent to.
+    """
     with gr.Tab("Super-resolution", id="super_resolve"), gr.Row():
         with gr.Column(scale=2, min_width=320):
             audio = audio_input("Sound: upload or record it")
@@ -91,8 +97,8 @@ def build() -> Tab:
                 trigger_mode="always_last",
             )
         with gr.Column(scale=5, min_width=320):
-            at, handover = _result_section(audio, settings, compare)
-    return Tab("super_resolve", audio, [at], [handover])
+            at, handover = _result_section(places, audio, settings, compare)
+    return Tab(SUPER_RESOLVE.place.id, audio, [at], [handover])
 
 
 def _target_section() -> dict[str, gr.components.Component]:
@@ -170,10 +176,13 @@ def _beside(name: str) -> str:
 
 
 def _result_section(
-    audio: gr.Audio, settings: dict[str, gr.components.Component], compare: gr.Checkbox
+    places: Sequence[Place],
+    audio: gr.Audio,
+    settings: dict[str, gr.components.Component],
+    compare: gr.Checkbox,
 ) -> tuple[Page, Handover]:
-    at = page("super_resolve", "Super-resolve", {**settings, "compare": compare})
-    expect(at, {"audio": audio, "method": settings["method"], "compare": compare}, of_sound)
+    at = page(SUPER_RESOLVE.name, "Super-resolve", {**settings, "compare": compare})
+    expect(at, SUPER_RESOLVE, {"audio": audio, "method": settings["method"], "compare": compare})
     message = gr.Markdown()
     player = ABPlayer(label="Before and after, at matched loudness")
     nearness = gr.HTML()
@@ -184,7 +193,7 @@ def _result_section(
         width = slider(5, NARROWEST_MS, WIDEST_MS, 0.1, "Width, ms", "Of what is shown.")
     with gr.Row():
         downloads = download_buttons()
-    sending = send_buttons("super_resolve")
+    sending = send_buttons(places, SUPER_RESOLVE.place)
     with gr.Accordion("All figures as JSON", open=False):
         figures = gr.JSON(label="Figures")
     result = gr.File(label="Super-resolved file", visible=False)
@@ -254,7 +263,7 @@ class _Source:
     methods: tuple[pipeline.Method, ...]  # whose curves are drawn
 
 
-@endpoint("super_resolve")
+@endpoint(SUPER_RESOLVE)
 @takes(pipeline.Options)
 def super_resolve(
     audio: str,

@@ -12,6 +12,7 @@ from aural.errors import CheckpointError
 from aural.files import GIBIBYTE
 from aural.hub import manifest
 from aural.hub.device import describe, on_zero_gpu, pick_device
+from aural.options import Verb
 from aural.ui import estimates
 from aural.ui.storage import KEPT_SECONDS
 
@@ -76,15 +77,15 @@ def state(
     return f'<div class="aural-machine"><dl>{rows}</dl><h2>Models</h2>{_models()}</div>'
 
 
-def expectation(verb: str, amount: float) -> str:
+def expectation(verb: Verb, workload: float, kind: str = "") -> str:
     """A sentence on how long a run is going to take, see `aural.ui.estimates`.
 
     >>> duration(0.4), duration(12.3), duration(47), duration(200), duration(8000)
     ('less than a second', 'about 12 s', 'about 45 s', 'about 3 min', 'about 2.2 h')
     """
-    seconds = duration(estimates.expected_seconds(verb, amount)).capitalize()
+    seconds = duration(estimates.expected_seconds(verb, workload, kind)).capitalize()
     where = f"on this machine ({describe()})"
-    if estimates.is_measured(verb):
+    if estimates.is_measured(verb, kind):
         return html.escape(f"{seconds} {where}, by the runs so far.")
     if _has_card():
         return html.escape(f"{seconds} or less {where}, by the figures of a two-core machine without a card.")

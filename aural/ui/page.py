@@ -13,9 +13,11 @@ import gradio as gr
 from gradio.blocks import Block
 
 from aural.errors import AuralError
-from aural.ui import estimates, machine
+from aural.options import Verb
+from aural.ui import machine
+from aural.ui.endpoints import workload_of
 from aural.ui.fields import unchecked
-from aural.ui.handover import Handover, TabId
+from aural.ui.handover import Handover
 
 Ways = Sequence[tuple[Block, Mapping[str, Any]]]
 
@@ -38,7 +40,7 @@ class Page:
 class Tab:
     """What a tab hands to `app.py`."""
 
-    id: TabId
+    id: str
     audio: gr.Audio  # takes what other tabs send
     pages: Sequence[Page]
     handovers: Sequence[Handover]
@@ -67,23 +69,25 @@ def page(name: str, text: str, controls: Mapping[str, gr.components.Component]) 
 
 
 def expect(
-    at: Page, inputs: Mapping[str, gr.components.Component], amount: Callable[..., float], verb: str = ""
+    at: Page,
+    verb: Verb,
+    inputs: Mapping[str, gr.components.Component],
+    workload: Callable[..., float] | None = None,
 ) -> None:
     """Say what a run will take, as soon as the inputs change.
 
     Args:
         inputs: on which that depends, by the names of the verb's arguments.
-        amount: of work, as `aural.ui.estimates` counts it, from the inputs' values by name.
-        verb: whose pace counts; "": that of the page's name.
+        workload: in the place of the verb's own, from the inputs' values by name.
     """
 
     def tell(*values: Any) -> str:
         settings = dict(zip(inputs, values, strict=True))
         try:
-            done = amount(**settings)
+            done = (workload or workload_of(verb))(**settings)
         except (AuralError, TypeError):  # nothing that can be used: the run will say so
             return ""
-        sentence = machine.expectation(estimates.key(verb or at.name, **settings), done)
+        sentence = machine.expectation(verb, done, verb.kind(**settings))
         return f"<p>{sentence}</p>" if done else ""
 
     gr.on(

@@ -12,6 +12,7 @@ import pytest
 
 from aural import hub
 from aural.audio import Limits
+from aural.batch.verbs import VERBS
 from aural.hub import device
 from aural.ui import estimates, machine
 from tests.checkpoints import instead
@@ -120,23 +121,23 @@ def test_a_broken_manifest_is_told_in_a_sentence(checkpoints: Path) -> None:
 @pytest.mark.parametrize("verb", ["enhance", "release", "generate"])
 def test_the_expectation_says_what_stands_behind_it(verb: str) -> None:
     here = re.escape(f"on this machine ({device.describe()})")
-    sentence = machine.expectation(verb, 60)
+    sentence = machine.expectation(VERBS[verb], 60)
     assert re.fullmatch(
         rf"About \d+ (s|min)( or less)? {here}, by the figures of a two-core machine.*\.", sentence
     )
     for _ in range(20):
-        estimates.note(verb, 60, 40)
-    assert re.fullmatch(rf"About 40 s {here}, by the runs so far\.", machine.expectation(verb, 60))
+        estimates.record(VERBS[verb], 60, 40)
+    assert re.fullmatch(rf"About 40 s {here}, by the runs so far\.", machine.expectation(VERBS[verb], 60))
 
 
 def test_a_card_is_told_to_be_faster_than_the_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "pick_device", lambda: "cuda")
     monkeypatch.setattr(machine, "describe", lambda: "NVIDIA <H200>")
-    sentence = machine.expectation("enhance", 60)
+    sentence = machine.expectation(VERBS["enhance"], 60)
     assert " or less on this machine (NVIDIA &lt;H200&gt;), by the figures of a two-core machine" in sentence
-    estimates.note("enhance", 60, 3)
-    assert sentence != machine.expectation("enhance", 60)
-    assert machine.expectation("enhance", 60).endswith(", by the runs so far.")
+    estimates.record(VERBS["enhance"], 60, 3)
+    assert sentence != machine.expectation(VERBS["enhance"], 60)
+    assert machine.expectation(VERBS["enhance"], 60).endswith(", by the runs so far.")
 
 
 @pytest.mark.parametrize(
