@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from aural.audio.steps import Steps
+from aural.audio.steps import Run, Steps
 from aural.batch.arguments import FORMATS, SETTING, chosen_options, parse_arguments
 from aural.batch.folder import failed, outputs, planned
 from aural.batch.job import run_steps
@@ -196,16 +196,13 @@ class _Bar:
         """Run the steps to their end and hand back the result; the line is gone then."""
         shown = -SECONDS_BETWEEN_UPDATES
         try:
-            while True:
-                share = next(steps)
-                if self.is_shown and time.monotonic() - shown >= SECONDS_BETWEEN_UPDATES:
-                    self._draw(share, name)
-                    shown = time.monotonic()
-        except StopIteration as stop:
-            result: T = stop.value
-            return result
+            with Run(steps) as run:
+                for share in run:
+                    if self.is_shown and time.monotonic() - shown >= SECONDS_BETWEEN_UPDATES:
+                        self._draw(share, name)
+                        shown = time.monotonic()
+            return run.result
         finally:
-            steps.close()
             if self.is_shown:
                 print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 

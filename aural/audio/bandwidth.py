@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from scipy.fft import next_fast_len, rfft
 
 from aural.audio.clip import Clip, Samples
-from aural.audio.steps import Steps, finish
+from aural.audio.steps import Steps, stepwise
 from aural.errors import InputError
 
 Levels = NDArray[np.float64]
@@ -75,7 +75,8 @@ class Bandwidth:
     is_limited: bool  # there is an edge, and room above it: below 0.87 of half the rate
 
 
-def bandwidth(clip: Clip) -> Bandwidth:
+@stepwise
+def bandwidth(clip: Clip) -> Steps[Bandwidth]:
     """The effective bandwidth; for silence, and for sounds without an edge, it is half the rate.
 
     Args:
@@ -88,11 +89,6 @@ def bandwidth(clip: Clip) -> Bandwidth:
     >>> bandwidth(Clip(np.ones((1, 8_000), np.float32), 8_000))
     Bandwidth(hz=4000.0, is_limited=False)
     """
-    return finish(bandwidth_steps(clip))
-
-
-def bandwidth_steps(clip: Clip) -> Steps[Bandwidth]:
-    """`bandwidth` in steps: yields the share done, 0 to 1. The memory needed does not grow with the clip."""
     clip.require_finite()
     if clip.rate < LOWEST_RATE:
         raise InputError(

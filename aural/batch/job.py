@@ -68,18 +68,18 @@ def _require_writable(output: Path, source: Path | None) -> None:
 
 
 def _run_steps(verb: str, source: Path | None, output: Path | None, options: Any) -> Steps[Done]:
-    from aural.loudness.meter import measure_steps
+    from aural.loudness.meter import measure
 
     yield 0.0
     clip = None if source is None else read(source)
     before = None
     if clip is not None and not VERBS[verb].measures:
-        before = yield from part(measure_steps(clip), 0.05, 0.1)
+        before = yield from part(measure.steps(clip), 0.05, 0.1)
     made = yield from part(VERBS[verb].outcome_steps(clip, options), 0.1, 0.9)
     del clip  # makes room
     before, after = before or made.before, made.after
     if after is None:
-        after = yield from part(measure_steps(made.clips[0]), 0.9, 0.95)
+        after = yield from part(measure.steps(made.clips[0]), 0.9, 0.95)
     figures, message = made.figures, made.message
     written: list[Path] = []
     if output is not None and made.clips:

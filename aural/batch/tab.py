@@ -15,7 +15,7 @@ from typing import Any
 import gradio as gr
 
 from aural.audio import LIMITS
-from aural.audio.steps import Steps, part
+from aural.audio.steps import Run, Steps, part
 from aural.batch.folder import as_csv, failed
 from aural.batch.job import Done, run_steps
 from aural.enhancement.tab import PHONE_NAMES
@@ -332,15 +332,12 @@ def _archive(
 
 def _until(deadline: float, steps: Steps[Done]) -> Steps[Done]:
     """The same steps, which end with an `InputError` when the time is up."""
-    try:
-        while time.monotonic() < deadline:
-            yield next(steps)
-        raise InputError(NO_TIME)
-    except StopIteration as stop:
-        done: Done = stop.value
-        return done
-    finally:
-        steps.close()
+    with Run(steps) as run:
+        for share in run:
+            yield share
+            if time.monotonic() >= deadline:
+                raise InputError(NO_TIME)
+    return run.result
 
 
 def _names(files: Sequence[str], ending: str | None) -> list[str | None]:

@@ -27,7 +27,7 @@ from aural.audio.clip import Clip, Samples, excerpt
 from aural.audio.codecs import CODECS, KILOBITS, Codec, CodecName, coded
 from aural.audio.low_pass import LOW_PASSES, LowPass, low_pass, low_pass_sections
 from aural.audio.resample import resample
-from aural.audio.steps import Steps, finish, part
+from aural.audio.steps import Steps, part, stepwise
 from aural.errors import InputError
 from aural.options import Outcome, require, require_known, require_whole
 
@@ -304,7 +304,8 @@ PRESETS: dict[str, Callable[[np.random.Generator], Chain]] = {
 }
 
 
-def degrade_clip(clip: Clip, options: Options | None = None) -> Clip:
+@stepwise
+def degrade_clip(clip: Clip, options: Options | None = None) -> Steps[Clip]:
     """The clip as a phone would have recorded it: rate, length and channels stay, silence stays silence.
 
     All channels go through the same chain. The background is a room tone with traffic, made from the seed.
@@ -313,11 +314,6 @@ def degrade_clip(clip: Clip, options: Options | None = None) -> Clip:
         InputError: an empty or not finite clip.
         OptionError: this installation lacks the preset's codec.
     """
-    return finish(degrade_clip_steps(clip, options))
-
-
-def degrade_clip_steps(clip: Clip, options: Options | None = None) -> Steps[Clip]:
-    """`degrade_clip` as a generator that yields the share done and returns the clip."""
     options = options or Options()
     clip.require_finite()
     if not clip.samples.any():
@@ -359,10 +355,10 @@ def degrade_clip_steps(clip: Clip, options: Options | None = None) -> Steps[Clip
 
 def outcome_steps(clip: Clip, options: Options) -> Steps[Outcome]:
     """The verb `degrade`, and what the enhancement would find in its result."""
-    from aural.enhancement.findings import find_steps
+    from aural.enhancement.findings import find
 
-    degraded = yield from part(degrade_clip_steps(clip, options), 0.0, 0.7)
-    found = yield from part(find_steps(degraded), 0.7, 1.0)
+    degraded = yield from part(degrade_clip.steps(clip, options), 0.0, 0.7)
+    found = yield from part(find.steps(degraded), 0.7, 1.0)
     signs = [] if found.snr_db is None else [f"signal to noise {found.snr_db:.0f} dB"]
     if found.bandwidth_hz is not None:
         signs.append(f"band up to {found.bandwidth_hz / 1000:.1f} kHz")

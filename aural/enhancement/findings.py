@@ -19,11 +19,11 @@ from scipy.signal import get_window
 from scipy.special import gammaincinv
 
 from aural.audio import Clip
-from aural.audio.bandwidth import bandwidth_steps
+from aural.audio.bandwidth import bandwidth
 from aural.audio.clip import Samples
 from aural.audio.resample import resample_samples
-from aural.audio.steps import Steps, finish, part
-from aural.loudness.meter import measure_steps
+from aural.audio.steps import Steps, part, stepwise
+from aural.loudness.meter import measure
 
 Powers = NDArray[np.float64]
 
@@ -82,7 +82,8 @@ class Findings:
         return {n: None if v is None else round(float(v), digits.get(n, 1)) for n, v in values}
 
 
-def find(clip: Clip) -> Findings:
+@stepwise
+def find(clip: Clip) -> Steps[Findings]:
     """Estimate what is wrong with a recording, and its loudness and pitch.
 
     Args:
@@ -90,14 +91,9 @@ def find(clip: Clip) -> Findings:
 
     Raises `InputError` for an empty clip, samples that are not finite, or a rate below 4 kHz.
     """
-    return finish(find_steps(clip))
-
-
-def find_steps(clip: Clip) -> Steps[Findings]:
-    """`find` in steps: yields the share done, 0 to 1, and returns the findings."""
-    loudness = yield from part(measure_steps(clip), 0.0, 0.5)
+    loudness = yield from part(measure.steps(clip), 0.0, 0.5)
     bands, octaves = yield from part(_survey_steps(clip), 0.5, 0.6)
-    band = yield from part(bandwidth_steps(clip), 0.6, 0.7)
+    band = yield from part(bandwidth.steps(clip), 0.6, 0.7)
     f0_hz, voiced_share = yield from part(_pitch_steps(clip), 0.7, 0.9)
     clipped = clipping_share(clip.samples)
     yield 1.0

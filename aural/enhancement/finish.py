@@ -23,7 +23,7 @@ from aural.audio.clip import Clip, Samples
 from aural.audio.steps import Steps, part
 from aural.errors import OptionError
 from aural.loudness import pipeline as mastering
-from aural.loudness.meter import measure_steps
+from aural.loudness.meter import measure
 
 Values = NDArray[np.float64]
 
@@ -120,7 +120,7 @@ def finish_steps(clip: Clip, finish: Finish, mix: float = 1.0) -> Steps[Finished
     """
     if not 0 <= mix <= 1:
         raise OptionError(f"The mix of the finish must be from 0 (dry) to 1 (wet), not {mix}.")
-    measured = yield from part(measure_steps(clip), 0.0, 0.2)
+    measured = yield from part(measure.steps(clip), 0.0, 0.2)
     compression_db = de_essing_db = 0.0
     if measured.integrated_lufs is not None and mix > 0:
         steps = shape_steps(clip.samples, clip.rate, finish, measured.integrated_lufs, mix)
@@ -135,7 +135,7 @@ def finish_steps(clip: Clip, finish: Finish, mix: float = 1.0) -> Steps[Finished
         control_range=finish.range_lu is not None,
         range_lu=finish.range_lu,
     )
-    mastered = yield from part(mastering.master_steps(clip, options), 0.4, 1.0)
+    mastered = yield from part(mastering.master.steps(clip, options), 0.4, 1.0)
     done = f"Compressed by up to {compression_db:.1f} dB, de-essed by up to {de_essing_db:.1f} dB. "
     return Finished(
         clip=mastered.clip,

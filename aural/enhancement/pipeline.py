@@ -15,8 +15,8 @@ from aural import hub
 from aural.audio.chunks import join
 from aural.audio.clip import Clip, Samples, excerpt
 from aural.audio.resample import resample, resample_samples
-from aural.audio.steps import Steps, finish, part
-from aural.enhancement.findings import Findings, find_steps
+from aural.audio.steps import Steps, part, stepwise
+from aural.enhancement.findings import Findings, find
 from aural.enhancement.finish import FINISHES, Finish, Finished, finish_steps
 from aural.enhancement.level import ACTIVE_RMS, active_level
 from aural.errors import OptionError
@@ -119,7 +119,8 @@ class Result:
         }
 
 
-def enhance(clip: Clip, options: Options | None = None) -> Result:
+@stepwise
+def enhance(clip: Clip, options: Options | None = None) -> Steps[Result]:
     """Make a phone recording sound as if it came from a studio.
 
     The voice keeps its level, its time and, in the default setting, its phase; all channels go through one
@@ -141,14 +142,9 @@ def enhance(clip: Clip, options: Options | None = None) -> Result:
         InputError: an empty clip, samples that are not finite, or a rate below 4 kHz.
         CheckpointError: a model cannot be had.
     """
-    return finish(enhance_steps(clip, options))
-
-
-def enhance_steps(clip: Clip, options: Options | None = None) -> Steps[Result]:
-    """`enhance` in steps: yields the share done, 0 to 1, and returns the result."""
     options = options or Options()
     clip.require_finite()
-    before = yield from part(find_steps(clip), 0.0, 0.15)
+    before = yield from part(find.steps(clip), 0.0, 0.15)
     is_silent = not max(clip.samples.max(), -clip.samples.min()) > LEAST_PEAK
     if options.strength == 0 or is_silent:
         reason = "there is no sound in it" if is_silent else "the strength is 0"
@@ -167,7 +163,7 @@ def enhance_steps(clip: Clip, options: Options | None = None) -> Steps[Result]:
         del voice  # in long clips the finish needs the room
         finished = yield from part(finishing, 0.65, 0.85)
         voice = finished.clip
-    after = yield from part(find_steps(voice), 0.85, 1.0)
+    after = yield from part(find.steps(voice), 0.85, 1.0)
     return Result(
         clip=voice,
         background=background,
@@ -183,7 +179,7 @@ def enhance_steps(clip: Clip, options: Options | None = None) -> Steps[Result]:
 
 def outcome_steps(clip: Clip, options: Options) -> Steps[Outcome]:
     """The verb `enhance`."""
-    result = yield from enhance_steps(clip, options)
+    result = yield from enhance.steps(clip, options)
     return Outcome((result.clip,), result.figures(), result.message)
 
 

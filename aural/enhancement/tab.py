@@ -12,12 +12,12 @@ import numpy as np
 
 from aural.audio import Clip, read, wav_encoding, write
 from aural.enhancement import pipeline
-from aural.enhancement.findings import find_steps
+from aural.enhancement.findings import find
 from aural.enhancement.finish import FINISHES
 from aural.enhancement.reference import Reference, align, compare_steps
 from aural.enhancement.verb import DEGRADE, ENHANCE
 from aural.errors import InputError
-from aural.loudness.meter import measure_steps
+from aural.loudness.meter import measure
 from aural.options import Place
 from aural.ui import plots
 from aural.ui.downloads import cleared, download_buttons, encode
@@ -250,7 +250,7 @@ def enhance(
     clip = load(audio)
     # Before the long work: a reference that does not fit ends here.
     beside = _aligned(clip, reference) if reference else None
-    result = yield from follow(pipeline.enhance_steps(clip, options), progress, "Enhancing")
+    result = yield from follow(pipeline.enhance.steps(clip, options), progress, "Enhancing")
     figures = result.figures()
     if beside is not None:
         figures["reference"] = yield from _compared(clip, result.clip, beside, progress)
@@ -276,7 +276,7 @@ def _compared(
         compare_steps(before, beside), progress, "Comparing the recording"
     )
     nearness_after, more = yield from follow(compare_steps(after, beside), progress, "Comparing the result")
-    loudness = yield from follow(measure_steps(beside.clip), progress, "Measuring the reference")
+    loudness = yield from follow(measure.steps(beside.clip), progress, "Measuring the reference")
     return {
         "delay_seconds": round(beside.delay_seconds, 5),
         "before": nearness_before.figures(),
@@ -442,11 +442,11 @@ def degrade(
         the degraded file, WAV of 24 bit
         the settings, and what can be found in it
     """
-    from aural.enhancement.degrade import Options, degrade_clip_steps
+    from aural.enhancement.degrade import Options, degrade_clip
 
     options = Options(preset, seed, snr_db)
-    degraded = yield from follow(degrade_clip_steps(load(audio), options), progress, "Degrading")
-    found = yield from follow(find_steps(degraded), progress, "Listening")
+    degraded = yield from follow(degrade_clip.steps(load(audio), options), progress, "Degrading")
+    found = yield from follow(find.steps(degraded), progress, "Listening")
     path = result_path(audio, f"{preset}.wav")
     write(degraded, path)
     yield path, {**asdict(options), "found": found.figures()}, audio

@@ -25,7 +25,7 @@ from diffusers.utils.outputs import BaseOutput
 from numpy.typing import NDArray
 from torch import Tensor
 
-from aural.audio.steps import Steps
+from aural.audio.steps import Run, Steps
 from aural.generation.model import (
     BANDS,
     FRAMES,
@@ -180,14 +180,10 @@ class SpectrogramPipeline(DiffusionPipeline):  # type: ignore[misc]
             loop=loop,
             watch=watch,
         )
-        with self.progress_bar(total=num_inference_steps) as bar:
-            while True:
-                try:
-                    next(steps)
-                except StopIteration as end:
-                    mels: Tensor = end.value
-                    break
+        with self.progress_bar(total=num_inference_steps) as bar, Run(steps) as run:
+            for _ in run:
                 bar.update()
+        mels = run.result
         self.maybe_free_model_hooks()
         result = mels.cpu().numpy() if output_type == "np" else mels
         return SpectrogramOutput(mels=result) if return_dict else (result,)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from aural import hub
 from aural.audio.clip import Clip, Samples, excerpt
 from aural.audio.resample import resample
-from aural.audio.steps import Steps, finish, part
+from aural.audio.steps import Steps, part, stepwise
 from aural.errors import InputError, OptionError
 from aural.generation.classes import CLASSES, find
 from aural.options import Outcome, require, require_known, require_switch, require_whole
@@ -134,7 +134,10 @@ class Result:
         }
 
 
-def generate(options: Options, source: Clip | None = None) -> Result:
+@stepwise
+def generate(
+    options: Options, source: Clip | None = None, *, watch: Callable[[Mel], None] | None = None
+) -> Steps[Result]:
     """Generate clips of a class.
 
     Without a source they come from nothing but noise. With one they are variations of it; with a source and a
@@ -143,23 +146,13 @@ def generate(options: Options, source: Clip | None = None) -> Result:
 
     Args:
         source: at most 10 s, at any rate and with any number of channels; classes are heard in its mono mix.
+        watch: is handed the spectrograms (count, 80, frames), in [0, 1], as they emerge, after every step. Of
+            clips below 5 s it sees the 5 s that they are cut from.
 
     Raises:
         InputError: a source that is empty, silent, too long or not finite.
         OptionError: a gap without a source or outside of it, or a loop from a source.
         CheckpointError: a model cannot be had.
-    """
-    return finish(generate_steps(options, source))
-
-
-def generate_steps(
-    options: Options, source: Clip | None = None, *, watch: Callable[[Mel], None] | None = None
-) -> Steps[Result]:
-    """`generate` in steps: yields the share done, 0 to 1, and returns the result.
-
-    Args:
-        watch: is handed the spectrograms (count, 80, frames), in [0, 1], as they emerge, after every step. Of
-            clips below 5 s it sees the 5 s that they are cut from.
     """
     import torch
 
@@ -221,7 +214,7 @@ def generate_steps(
 
 def outcome_steps(clip: Clip | None, options: Options) -> Steps[Outcome]:
     """The verb `generate`, from a sound or from nothing."""
-    result = yield from generate_steps(options, clip)
+    result = yield from generate.steps(options, clip)
     heard = ", ".join(f"{guesses[0].label} ({guesses[0].probability:.0%})" for guesses in result.guesses)
     message = f"Seed {result.seed}; the classifier hears {heard}. {result.message}".strip()
     return Outcome(result.clips, result.figures(), message)
@@ -363,13 +356,13 @@ def _waves_steps(mels: Tensor, length: int, vocoder: Vocoder, noise: Tensor | No
     """
     from aural.audio.spectral import DEFAULT_FRONT_END, magnitude_from_mel, unscale
     from aural.hub.device import inference
-    from aural.vocoding import reconstruct_steps
+    from aural.vocoding import reconstruct
     from aural.vocoding.model import build
 
     if vocoder == "griffin_lim":
         magnitude = magnitude_from_mel(unscale(mels))
         return (
-            yield from reconstruct_steps(
+            yield from reconstruct.steps(
                 magnitude, vocoder, length, DEFAULT_FRONT_END, iterations=GRIFFIN_LIM_ITERATIONS
             )
         )

@@ -252,7 +252,7 @@ def generate(
     """
     clip = load(source) if source else None
     preview = _Preview()
-    steps = pipeline.generate_steps(options, clip, watch=preview.watch)
+    steps = pipeline.generate.steps(options, clip, watch=preview.watch)
     result = yield from follow(steps, progress, "Generating", preview.outputs)
     progress(0.95, desc="Drawing")
     figures = result.figures()

@@ -18,11 +18,11 @@ from scipy.signal import lfilter
 
 from aural.audio import LIMITS, Clip
 from aural.audio.clip import Samples
-from aural.audio.steps import Steps, finish, part
+from aural.audio.steps import Steps, part, stepwise
 from aural.errors import InputError
 from aural.loudness.downmix import fold_matrix
 from aural.loudness.layouts import AUTO, layout_of, loudness_weights, require_layout
-from aural.loudness.true_peak import true_peak_steps
+from aural.loudness.true_peak import true_peak
 from aural.loudness.weighting import k_weighting
 from aural.options import Outcome
 
@@ -102,7 +102,8 @@ class Loudness:
         return {**rounded, "notes": list(self.notes)}
 
 
-def measure(clip: Clip, layout: str = AUTO) -> Loudness:
+@stepwise
+def measure(clip: Clip, layout: str = AUTO) -> Steps[Loudness]:
     """Measure a clip's loudness, peaks and stereo image.
 
     Args:
@@ -112,11 +113,6 @@ def measure(clip: Clip, layout: str = AUTO) -> Loudness:
     Raises `InputError` for an empty clip or samples that are not finite, `OptionError` for a layout that
     does not fit. Source: ITU-R BS.1770-5; EBU Tech 3341 and 3342.
     """
-    return finish(measure_steps(clip, layout))
-
-
-def measure_steps(clip: Clip, layout: str = AUTO) -> Steps[Loudness]:
-    """`measure` in steps: yields the share done, 0 to 1, and returns the figures."""
     clip.require_finite()
     if clip.rate < LIMITS.min_rate:
         raise InputError(
@@ -142,10 +138,10 @@ def measure_steps(clip: Clip, layout: str = AUTO) -> Steps[Loudness]:
         yield 0.6 * min(1.0, (start + block) / clip.frames)
     sequence = np.concatenate(powers)
 
-    true_peak = yield from part(true_peak_steps(clip.samples, clip.rate), 0.6, 1.0)
+    peak = yield from part(true_peak.steps(clip.samples, clip.rate), 0.6, 1.0)
     sample_peak = max(float(clip.samples.max()), -float(clip.samples.min()))
     integrated = integrated_lufs(sequence, clip.seconds)
-    peak_dbtp = decibels(true_peak)
+    peak_dbtp = decibels(peak)
     correlation, mono_loss = (None, None) if to_stereo is None else _image(gram)
     return Loudness(
         integrated_lufs=integrated,
@@ -169,7 +165,7 @@ def measure_steps(clip: Clip, layout: str = AUTO) -> Steps[Loudness]:
 
 def outcome_steps(clip: Clip, options: Options) -> Steps[Outcome]:
     """The verb `measure`."""
-    loudness = yield from measure_steps(clip, options.layout)
+    loudness = yield from measure.steps(clip, options.layout)
     return Outcome((), loudness.figures(), " ".join(loudness.notes), after=loudness)
 
 

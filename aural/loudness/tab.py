@@ -13,10 +13,9 @@ import gradio as gr
 
 from aural.audio import LIMITS, Clip, write
 from aural.errors import InputError
-from aural.loudness import pipeline
+from aural.loudness import meter, pipeline
 from aural.loudness.downmix import METHODS, downmix
 from aural.loudness.layouts import AUTO, LAYOUTS
-from aural.loudness.meter import measure_steps
 from aural.loudness.targets import TARGETS
 from aural.loudness.verb import MASTER, MEASURE, PLACE
 from aural.options import Place
@@ -145,7 +144,7 @@ def measure(
         a picture of the stereo image
     """
     clip = load(audio)
-    loudness = yield from follow(measure_steps(clip, layout), progress, "Measuring")
+    loudness = yield from follow(meter.measure.steps(clip, layout), progress, "Measuring")
     figures = loudness.figures()
     if compare_downmixes and clip.channels > 1:
         folds = yield from follow(pipeline.compare_downmixes_steps(clip, loudness), progress, "Folding down")
@@ -326,7 +325,7 @@ def master(
         the figures before and after, the gain, and what stopped it where the target is missed
         a picture of its loudness against time
     """
-    result = yield from follow(pipeline.master_steps(load(audio), options), progress, "Mastering")
+    result = yield from follow(pipeline.master.steps(load(audio), options), progress, "Mastering")
     path = result_path(audio, "mastered.wav")
     write(result.clip, path)
     after = result.after
@@ -384,7 +383,7 @@ def master_album(
         the figures of each, in the order of the files
     """
     clips = yield from _load_album(files, progress)
-    results = yield from follow(pipeline.master_album_steps(clips, options), progress, "Mastering")
+    results = yield from follow(pipeline.master_album.steps(clips, options), progress, "Mastering")
     path = result_path("album", "mastered.zip")
     figures = []
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:

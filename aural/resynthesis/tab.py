@@ -147,7 +147,7 @@ def resynthesize(
         a picture of the spectrograms before and after
     """
     clip = load(audio)
-    result = yield from follow(pipeline.resynthesize_steps(clip, options), progress, "Resynthesizing")
+    result = yield from follow(pipeline.resynthesize.steps(clip, options), progress, "Resynthesizing")
     path = result_path(audio, "resynthesized.wav")
     write(result.clip, path)
     figures = {

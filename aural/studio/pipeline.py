@@ -11,7 +11,7 @@ from typing import Any
 
 from aural.audio import Clip
 from aural.audio.resample import resample
-from aural.audio.steps import Steps, finish, part
+from aural.audio.steps import Steps, part, stepwise
 from aural.enhancement import pipeline as enhancement
 from aural.enhancement.finish import FINISHES
 from aural.enhancement.pipeline import PRESETS as PRESETS
@@ -70,7 +70,8 @@ class Result:
         }
 
 
-def release(clip: Clip, options: Options | None = None) -> Result:
+@stepwise
+def release(clip: Clip, options: Options | None = None) -> Steps[Result]:
     """Enhance, super-resolve and master a clip.
 
     The preset's finish keeps its high-pass, compressor and de-esser, but goes to the loudness of the target
@@ -85,20 +86,15 @@ def release(clip: Clip, options: Options | None = None) -> Result:
         OptionError: settings that do not fit the clip.
         CheckpointError: a model cannot be had.
     """
-    return finish(release_steps(clip, options))
-
-
-def release_steps(clip: Clip, options: Options | None = None) -> Steps[Result]:
-    """`release` in steps: yields the share done, 0 to 1, and returns the result."""
     options = options or Options()
     _require_fitting(clip, options)
-    enhancing = enhancement.enhance_steps(clip, _enhancement(options, clip))
+    enhancing = enhancement.enhance.steps(clip, _enhancement(options, clip))
     enhanced = yield from part(enhancing, 0.0, ENHANCED)
     # What a lower rate cannot hold is given up here: the next stage refuses to cut into a band.
     source = resample(enhanced.clip, min(clip.rate, options.rate or clip.rate))
-    resolving = superres.super_resolve_steps(source, _super_resolution(options))
+    resolving = superres.super_resolve.steps(source, _super_resolution(options))
     resolved = yield from part(resolving, ENHANCED, SUPER_RESOLVED)
-    mastered = yield from part(mastering.master_steps(resolved.clip, _mastering(options)), SUPER_RESOLVED, 1)
+    mastered = yield from part(mastering.master.steps(resolved.clip, _mastering(options)), SUPER_RESOLVED, 1)
     return Result(
         clip=mastered.clip,
         enhanced=enhanced,
@@ -110,7 +106,7 @@ def release_steps(clip: Clip, options: Options | None = None) -> Steps[Result]:
 
 def outcome_steps(clip: Clip, options: Options) -> Steps[Outcome]:
     """The verb `release`."""
-    result = yield from release_steps(clip, options)
+    result = yield from release.steps(clip, options)
     return Outcome((result.clip,), result.figures(), result.message, after=result.mastered.after)
 
 
@@ -140,8 +136,8 @@ def _require_fitting(clip: Clip, options: Options) -> None:
     is_lower = options.rate is not None and options.rate < clip.rate
     # A stage makes its checks before its first step.
     stages: tuple[Generator[float, None, Any], ...] = (
-        superres.super_resolve_steps(clip, superres.Options() if is_lower else _super_resolution(options)),
-        mastering.master_steps(clip, _mastering(options)),
+        superres.super_resolve.steps(clip, superres.Options() if is_lower else _super_resolution(options)),
+        mastering.master.steps(clip, _mastering(options)),
     )
     for steps in stages:
         next(steps, None)

@@ -11,7 +11,7 @@ from aural.audio import Clip, wav_encoding, write
 from aural.audio.steps import part
 from aural.enhancement.tab import PRESET_NAMES
 from aural.loudness.downmix import METHODS
-from aural.loudness.meter import measure_steps
+from aural.loudness.meter import measure
 from aural.loudness.targets import TARGETS
 from aural.options import Place
 from aural.studio import pipeline
@@ -210,11 +210,11 @@ def release(
         a picture of the spectrograms of the recording and of each stage
     """
     clip = load(audio)
-    steps = part(pipeline.release_steps(clip, options), 0.0, 0.85)
+    steps = part(pipeline.release.steps(clip, options), 0.0, 0.85)
     result = yield from follow(steps, progress, "Enhancing, super-resolving, mastering")
-    measuring = part(measure_steps(clip), 0.85, 0.9)
+    measuring = part(measure.steps(clip), 0.85, 0.9)
     before = yield from follow(measuring, progress, "Measuring")
-    measuring = part(measure_steps(result.enhanced.clip), 0.9, 0.95)
+    measuring = part(measure.steps(result.enhanced.clip), 0.9, 0.95)
     enhanced = yield from follow(measuring, progress, "Measuring")
     versions = {
         "before": before,

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from aural.audio import LIMITS, Clip
-from aural.audio.bandwidth import Bandwidth, bandwidth_steps
+from aural.audio.bandwidth import Bandwidth, bandwidth
 from aural.audio.comparison import LSD_WINDOW, log_spectral_distances, snr_db
-from aural.audio.steps import Steps, finish, part
+from aural.audio.steps import Steps, part, stepwise
 from aural.errors import InputError, OptionError
 from aural.files import GIBIBYTE
 from aural.options import Outcome, require, require_known, require_whole
@@ -130,7 +130,8 @@ class Result:
         }
 
 
-def super_resolve(clip: Clip, options: Options | None = None, *, compare: bool = False) -> Result:
+@stepwise
+def super_resolve(clip: Clip, options: Options | None = None, *, compare: bool = False) -> Steps[Result]:
     """Bring a clip to a higher rate, and fill the band that it lacks.
 
     What counts is where the band ends, not the rate: an MP3 or a phone call in a file of 48 kHz is filled
@@ -150,13 +151,6 @@ def super_resolve(clip: Clip, options: Options | None = None, *, compare: bool =
         OptionError: a rate too low for the clip's band, or that does not fit it otherwise.
         CheckpointError: a model cannot be had.
     """
-    return finish(super_resolve_steps(clip, options, compare=compare))
-
-
-def super_resolve_steps(
-    clip: Clip, options: Options | None = None, *, compare: bool = False
-) -> Steps[Result]:
-    """`super_resolve` in steps: yields the share done, 0 to 1, and returns the result."""
     options = options or Options()
     _require_usable(clip)
     rate = options.result_rate(clip)
@@ -202,7 +196,7 @@ def super_resolve_steps(
 
 def outcome_steps(clip: Clip, options: Options) -> Steps[Outcome]:
     """The verb `super_resolve`."""
-    result = yield from super_resolve_steps(clip, options)
+    result = yield from super_resolve.steps(clip, options)
     return Outcome((result.clip,), result.figures(), result.message)
 
 
@@ -257,7 +251,7 @@ def _cut_steps(clip: Clip, rate: int) -> Steps[Clip]:
 def _band_steps(source: Clip, options: Options) -> Steps[Bandwidth]:
     """Where the band ends, as given or found."""
     if options.bandwidth_hz is None:
-        return (yield from bandwidth_steps(source))
+        return (yield from bandwidth.steps(source))
     if options.bandwidth_hz > source.rate / 2:
         raise OptionError(
             f"A clip of {source.rate} Hz has no band up to {options.bandwidth_hz:g} Hz: "

@@ -13,9 +13,9 @@ import numpy as np
 import soundfile
 
 from aural.audio import Clip, wav_encoding, write
-from aural.audio.bandwidth import bandwidth_steps
+from aural.audio.bandwidth import bandwidth
 from aural.errors import AuralError, InputError
-from aural.loudness.meter import measure_steps
+from aural.loudness.meter import measure
 from aural.options import Place
 from aural.superres import pipeline
 from aural.superres.live import LONGEST_SECONDS, NARROW_RATES, Sessions
@@ -241,7 +241,7 @@ def look(audio: str | None, progress: gr.Progress = gr.Progress()) -> Answer:
     if not audio:
         return
     clip = load(audio)
-    found = yield from follow(bandwidth_steps(clip), progress, "Listening")
+    found = yield from follow(bandwidth.steps(clip), progress, "Listening")
     channels = {1: "mono", 2: "stereo"}.get(clip.channels, f"{clip.channels} channels")
     facts = (
         f"**{clip.rate:,} Hz**, {channels}, {clip.seconds:,.1f} s; the band ends at **{found.hz:,.0f} Hz**"
@@ -286,7 +286,7 @@ def super_resolve(
     """
     clip = load(audio)
     is_short = clip.seconds <= COMPARED_SECONDS
-    steps = pipeline.super_resolve_steps(clip, options, compare=compare and is_short)
+    steps = pipeline.super_resolve.steps(clip, options, compare=compare and is_short)
     result = yield from follow(steps, progress, "Super-resolving")
     figures = result.figures()
     if compare and not is_short:
@@ -300,7 +300,7 @@ def super_resolve(
     versions = []
     for one, path in zip(heard, [playable(audio), *paths.values()], strict=True):
         loudness = yield from follow(
-            measure_steps(Clip(one.samples, one.rate, clip.layout)), progress, "Measuring"
+            measure.steps(Clip(one.samples, one.rate, clip.layout)), progress, "Measuring"
         )
         versions.append(Version(one.label, path, loudness.integrated_lufs))
     progress(0.95, desc="Drawing")

@@ -14,7 +14,7 @@ from typing import Any, ParamSpec, TypeVar
 import gradio as gr
 
 from aural.audio import Clip, probe, read
-from aural.audio.steps import Steps
+from aural.audio.steps import Run, Steps
 from aural.errors import AuralError, InputError
 from aural.hub.device import gpu
 from aural.options import Verb, describe
@@ -45,18 +45,13 @@ def follow(
     preview: what the event's outputs show after a share done; as it is, they stay as they are.
     """
     shown = 0.0
-    try:
-        while True:
-            share = next(steps)
+    with Run(steps) as run:
+        for share in run:
             if time.monotonic() - shown > SECONDS_BETWEEN_UPDATES:
                 progress(share, desc=text)
                 yield preview(share)
                 shown = time.monotonic()
-    except StopIteration as stop:
-        result: T = stop.value
-        return result
-    finally:
-        steps.close()
+    return run.result
 
 
 def answers(function: Callable[P, Iterator[Any]]) -> Answering[P]:

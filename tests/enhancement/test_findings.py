@@ -15,7 +15,7 @@ from scipy import signal
 from aural.audio import Clip, read
 from aural.audio.resample import resample_samples
 from aural.audio.steps import finish
-from aural.enhancement.findings import clipping_share, find, find_steps
+from aural.enhancement.findings import clipping_share, find
 from aural.errors import InputError
 from aural.loudness.meter import measure
 from aural.ui.examples import EXAMPLES
@@ -265,7 +265,7 @@ def test_samples_that_are_no_sound_are_refused() -> None:
 
 def test_steps_rise_to_1() -> None:
     shares = []
-    steps = find_steps(clip(0.1 * noise(25 * RATE)))
+    steps = find.steps(clip(0.1 * noise(25 * RATE)))
     while True:
         try:
             shares.append(next(steps))
@@ -282,7 +282,7 @@ def test_two_minutes_of_stereo_take_seconds_and_not_minutes() -> None:
     stereo = Clip(np.stack((sound, sound)).astype(np.float32), RATE)
     find(clip(speech()))  # imports torch
     start = process_time()
-    finish(find_steps(stereo))
+    finish(find.steps(stereo))
 
     # A second on an idle machine, of all cores together; more where they are shared.
     assert process_time() - start < 5

@@ -18,7 +18,7 @@ from aural.audio import Clip
 from aural.audio.resample import resample
 from aural.enhancement import pipeline
 from aural.enhancement.features import FRONT_END
-from aural.enhancement.pipeline import PRESETS, SETTINGS, Options, Setting, enhance, enhance_steps
+from aural.enhancement.pipeline import PRESETS, SETTINGS, Options, Setting, enhance
 from aural.errors import InputError, OptionError
 from aural.loudness.meter import measure
 from aural.training.checkpoints import save
@@ -447,10 +447,10 @@ def test_a_loudness_without_a_finish_is_one_gain(put: Any) -> None:
 
 @pytest.mark.usefixtures("short_chunks")
 def test_progress_rises_from_0_to_1_and_work_can_be_given_up() -> None:
-    shares = list(enhance_steps(voice(4.0), Options(preset="podcast")))
+    shares = list(enhance.steps(voice(4.0), Options(preset="podcast")))
     assert shares == sorted(shares) and shares[0] >= 0 and shares[-1] <= 1
     assert sum(0.15 < share < 0.65 for share in shares) >= 3
-    steps = enhance_steps(voice(4.0))
+    steps = enhance.steps(voice(4.0))
     for share in steps:
         if share > 0.3:
             break
@@ -463,7 +463,7 @@ def test_progress_rises_from_0_to_1_and_work_can_be_given_up() -> None:
 @pytest.mark.usefixtures("short_chunks")
 def test_no_step_is_taken_inside_of_inference_mode() -> None:
     for setting in ("original_phase", "griffin_lim"):
-        for _ in enhance_steps(voice(1.4), Options(setting=setting, preset="podcast")):
+        for _ in enhance.steps(voice(1.4), Options(setting=setting, preset="podcast")):
             assert not torch.is_inference_mode_enabled()
 
 

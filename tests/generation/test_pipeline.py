@@ -27,7 +27,6 @@ from aural.generation.pipeline import (
     Result,
     Vocoder,
     generate,
-    generate_steps,
 )
 from tests.generation.tiny import checkpoints
 
@@ -141,7 +140,7 @@ def test_a_short_clip_is_cut_where_something_happens(pretend: Callable[..., None
 
 def test_the_steps_show_the_spectrogram_as_it_emerges() -> None:
     pictures: list[NDArray[np.float32]] = []
-    steps = generate_steps(replace(DOG, count=2), watch=pictures.append)
+    steps = generate.steps(replace(DOG, count=2), watch=pictures.append)
     shares = []
     while True:
         try:
