@@ -97,27 +97,9 @@ def preload() -> None:
     """
     if not on_zero_gpu():
         return
-    from aural.enhancement.masking import build_stage_one
-    from aural.enhancement.model import build_completer, build_waveform
-    from aural.generation import classifier
-    from aural.generation import model as generator
-    from aural.superres.lisa import build_lisa
-    from aural.superres.model import build_extender
-    from aural.vocoding import model as vocoder
-
-    builders = {
-        "classifier": classifier.build,
-        "completer": build_completer,
-        "denoiser": build_stage_one,
-        "extender": build_extender,
-        "generator": generator.build,
-        "lisa": build_lisa,
-        "vocoder": vocoder.build,
-        "waveform_enhancer": build_waveform,
-    }
-    for name, build in builders.items():
+    for name in hub.BUILDERS:
         try:
-            hub.load(name, build, device="cuda")
+            hub.load(name, device="cuda")
         except CheckpointError as error:
             _log.warning("%s", error)
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, cast
 
@@ -29,6 +29,7 @@ from torch.nn import functional
 from aural.audio.spectral import FrontEnd, istft, stft
 from aural.enhancement.features import FRONT_END, RATE, pitch
 from aural.enhancement.model import Denoiser, build_denoiser
+from aural.hub.config import NetworkConfig
 
 MASK_FRONT_END = FrontEnd(rate=RATE, window=1536, hop=384, fft=1536)
 LOW_BINS = 160  # below 5 kHz each bin is its own band
@@ -41,15 +42,17 @@ LEAST_POWER = 1e-10  # -100 dB
 
 
 @dataclass(frozen=True)
-class MaskingConfig:
+class MaskingConfig(NetworkConfig):
     """The size of the network."""
 
     widths: tuple[int, int, int, int] = (32, 64, 96, 192)  # channels at 96, 48, 24 and 12 steps of frequency
     blocks: int = 6  # residual blocks in the depths
 
-    def as_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """What `build_masking` takes; `design` tells it from the recurrent denoiser."""
-        return {**asdict(self), "widths": list(self.widths), "design": "convolutional"}
+        return {**super().to_dict(), "design": "convolutional"}
+
+    as_json = to_dict
 
 
 @dataclass(frozen=True)

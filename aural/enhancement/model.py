@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any
@@ -28,6 +28,7 @@ from torch.nn import functional
 
 from aural.audio.spectral import mel_filters, mel_from_magnitude, scale, unscale
 from aural.enhancement.features import FRONT_END
+from aural.hub.config import NetworkConfig
 
 LOW_BINS = 96  # below 3 kHz each bin is its own band
 HIGH_BANDS = 32
@@ -46,16 +47,12 @@ NOISY_HZ = (3_000.0, 9_000.0)  # where the carrier goes over from copied voice t
 
 
 @dataclass(frozen=True)
-class DenoiserConfig:
+class DenoiserConfig(NetworkConfig):
     """The size of the denoiser."""
 
     widths: tuple[int, int, int] = (24, 32, 64)  # channels at 64, 32 and 16 steps of frequency
     hidden: int = 48  # of each direction of a GRU
     blocks: int = 2  # dual-path blocks
-
-    def as_json(self) -> dict[str, Any]:
-        """What `build_denoiser` takes."""
-        return {**asdict(self), "widths": list(self.widths)}
 
 
 @dataclass(frozen=True)
@@ -207,15 +204,11 @@ class Denoiser(_UNet):
 
 
 @dataclass(frozen=True)
-class CompleterConfig:
+class CompleterConfig(NetworkConfig):
     """The size of the completer."""
 
     widths: tuple[int, int, int] = (32, 48, 80)  # channels at 48, 24 and 12 steps of frequency
     hidden: int = 64  # of each direction of the GRU
-
-    def as_json(self) -> dict[str, Any]:
-        """What `build_completer` takes."""
-        return {**asdict(self), "widths": list(self.widths)}
 
 
 class Completer(_UNet):
@@ -361,24 +354,20 @@ def bin_of_pitch(f0_hz: Tensor) -> Tensor:
 
 def build_denoiser(config: Mapping[str, Any]) -> Denoiser:
     """The denoiser that a checkpoint's config describes."""
-    return Denoiser(DenoiserConfig(**{**config, "widths": tuple(config["widths"])}))
+    return Denoiser(DenoiserConfig.from_dict(config))
 
 
 def build_completer(config: Mapping[str, Any]) -> Completer:
     """The completer that a checkpoint's config describes."""
-    return Completer(CompleterConfig(**{**config, "widths": tuple(config["widths"])}))
+    return Completer(CompleterConfig.from_dict(config))
 
 
 @dataclass(frozen=True)
-class WaveformConfig:
+class WaveformConfig(NetworkConfig):
     """The size of the network that goes from samples to samples."""
 
     widths: tuple[int, ...] = (16, 32, 64, 96)  # channels after each step down by STRIDE
     hidden: int = 96  # of each direction of the GRU
-
-    def as_json(self) -> dict[str, Any]:
-        """What `build_waveform` takes."""
-        return {**asdict(self), "widths": list(self.widths)}
 
 
 class WaveformEnhancer(nn.Module):
@@ -442,7 +431,7 @@ class WaveformEnhancer(nn.Module):
 
 def build_waveform(config: Mapping[str, Any]) -> WaveformEnhancer:
     """The network that a checkpoint's config describes."""
-    return WaveformEnhancer(WaveformConfig(**{**config, "widths": tuple(config["widths"])}))
+    return WaveformEnhancer(WaveformConfig.from_dict(config))
 
 
 class _Convolution(nn.Module):

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from aural.enhancement.masking import FrontEndDenoiser
+    from aural.enhancement.model import Completer, Denoiser, WaveformEnhancer
+
 Setting = Literal["original_phase", "griffin_lim", "vocoder", "waveform"]
 SETTINGS: tuple[Setting, ...] = get_args(Setting)
 PRESETS = tuple(FINISHES)
@@ -327,17 +330,12 @@ class _Enhancer:
         self.gain = ACTIVE_RMS / level
         self.device = pick_device()
         if options.setting == "waveform":
-            from aural.enhancement.model import build_waveform
-
-            self.waveform = hub.load("waveform_enhancer", build_waveform, device=self.device)
+            self.waveform: WaveformEnhancer = hub.load("waveform_enhancer", device=self.device)
             return
-        from aural.enhancement.masking import build_stage_one
-        from aural.enhancement.model import build_completer
-
         if options.noise_reduction:
-            self.denoiser = hub.load("denoiser", build_stage_one, device=self.device)
+            self.denoiser: FrontEndDenoiser | Denoiser = hub.load("denoiser", device=self.device)
         if options.completion:
-            self.completer = hub.load("completer", build_completer, device=self.device)
+            self.completer: Completer = hub.load("completer", device=self.device)
 
     def __call__(self, samples: Samples, seed: int) -> _Made:
         """Shape: (channels, time) at the front end's rate."""

@@ -26,7 +26,7 @@ from aural.enhancement.data import RATE, Examples, Item, batch, pool, validation
 from aural.enhancement.discriminators import Discriminators
 from aural.enhancement.features import FRONT_END, VOICED, conditioning, pitch
 from aural.enhancement.level import ACTIVE_RMS, active_level
-from aural.enhancement.masking import FrontEndDenoiser, build_stage_one
+from aural.enhancement.masking import FrontEndDenoiser
 from aural.enhancement.model import (
     BANDS,
     PITCH_BINS,
@@ -275,7 +275,7 @@ def train_denoiser(
         run,
         validate=_validation(corpus),
         card={
-            "config": config.as_json(),
+            "config": config.to_dict(),
             "objective": asdict(objective),
             "pretrain_steps": pretrain_steps,
         },
@@ -301,7 +301,7 @@ def train_waveform(
         _draw(corpus, run, pool_size),
         run,
         validate=_validation(corpus),
-        card={"config": config.as_json(), "objective": asdict(objective)},
+        card={"config": config.to_dict(), "objective": asdict(objective)},
     )
     return cast(WaveformEnhancer, outcome.averages["waveform_enhancer"]), outcome
 
@@ -341,7 +341,7 @@ def train_completer(
         draw,
         run,
         validate=_completer_validation(corpus, denoiser),
-        card={"config": config.as_json(), "objective": asdict(objective)},
+        card={"config": config.to_dict(), "objective": asdict(objective)},
     )
     return cast(Completer, outcome.averages["completer"]), outcome
 
@@ -512,22 +512,22 @@ def main(command: list[str] | None = None) -> None:
             pretrain_steps=min(chosen.pretrain, 2) if chosen.smoke else chosen.pretrain,
             pool_size=pool_size,
         )
-        as_json = config.as_json()
+        config_dict = config.to_dict()
     elif chosen.stage == "waveform_enhancer":
         shape = WaveformConfig((4, 8, 8, 8), 4) if chosen.smoke else WaveformConfig()
         module, outcome = train_waveform(corpus, shape, DenoiserObjective(), run, pool_size=pool_size)
-        as_json = shape.as_json()
+        config_dict = shape.to_dict()
     else:
         size = CompleterConfig((8, 8, 8), 4) if chosen.smoke else CompleterConfig()
         tiny = Denoiser(DenoiserConfig((8, 8, 8), 4, 1))
-        denoiser = tiny if chosen.smoke else hub.load("denoiser", build_stage_one)
+        denoiser = tiny if chosen.smoke else hub.load("denoiser")
         module, outcome = train_completer(
             corpus, size, CompleterObjective(), run, denoiser, pool_size=pool_size
         )
-        as_json = size.as_json()
+        config_dict = size.to_dict()
     print(f"{outcome.step} steps in {outcome.minutes:.1f} minutes")
     if not (chosen.smoke or chosen.no_save):
-        print("Saved", save(chosen.stage, module, as_json, LICENCE))
+        print("Saved", save(chosen.stage, module, config_dict, LICENCE))
 
 
 if __name__ == "__main__":

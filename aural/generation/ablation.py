@@ -140,7 +140,7 @@ def run_arm(arm: Arm, clips: Esc50, run: Settings, judge: Judge, per_class: int)
         OptionError: the folder holds an arm with other settings.
     """
     settings = {
-        "config": arm.config.as_json(),
+        "config": arm.config.to_dict(),
         "objective": asdict(arm.objective),
         "labels": list(judge.labels),
         **{name: getattr(run, name) for name in ("steps", "batch", "seed", "precision")},

@@ -8,7 +8,7 @@ time, side by side, after Kong et al. 2020 (PANNs), so that a short event in a s
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -19,13 +19,14 @@ from torch.nn import functional
 from aural import hub
 from aural.audio.spectral import DEFAULT_FRONT_END
 from aural.errors import OptionError
+from aural.hub.config import NetworkConfig
 
 # The stem and the blocks shrink time 32-fold; shorter clips are padded with silence.
 MINIMUM_FRAMES = 32
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(NetworkConfig):
     """Sizes of a classifier."""
 
     classes: int = 50  # logits
@@ -36,10 +37,6 @@ class Config:
     channels: tuple[int, ...] = (64, 128, 256)  # of the residual stages, each of half the resolution
     features: int = 128  # width of the pooled embedding
     dropout: float = 0.2  # of the embedding, while it is trained
-
-    def to_dict(self) -> dict[str, Any]:
-        """What config.json of the checkpoint holds."""
-        return {**asdict(self), "channels": list(self.channels)}
 
 
 class Classifier(nn.Module):
@@ -123,12 +120,12 @@ class _Block(nn.Module):
 
 
 def build(config: Mapping[str, Any]) -> Classifier:
-    """A classifier with any weights, for `hub.load("classifier", build)`.
+    """A classifier with any weights, from a checkpoint's config.
 
     Raises:
         TypeError: the config has unknown fields.
     """
-    return Classifier(Config(**{**config, "channels": tuple(config["channels"])}))
+    return Classifier(Config.from_dict(config))
 
 
 def load() -> Classifier:
@@ -137,7 +134,8 @@ def load() -> Classifier:
     Raises:
         CheckpointError: see `hub.load`.
     """
-    return hub.load("classifier", build)
+    model: Classifier = hub.load("classifier")
+    return model
 
 
 @torch.inference_mode()

@@ -55,7 +55,6 @@ from aural.training.metrics import (
     top_k_accuracy,
 )
 from aural.vocoding.griffin_lim import griffin_lim
-from aural.vocoding.model import build as build_vocoder
 
 SMALL = 8  # clips a class in fold 5: FAD at this size can be compared with that of real clips
 CHUNK = 8  # clips in one call of the generator
@@ -244,7 +243,7 @@ def audible(mel: Tensor, vocoder: Vocoder, length: int) -> Tensor:
     """
     if vocoder == "griffin_lim":
         return griffin_lim(magnitude_from_mel(unscale(mel)), length, iterations=GRIFFIN_LIM_ITERATIONS)
-    model = hub.load("vocoder", build_vocoder)
+    model = hub.load("vocoder")
     waves: Tensor = model(mel.to(next(model.parameters()).device), length)
     return waves
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
 import torch
@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from aural.errors import OptionError
 from aural.generation.classes import CLASSES
+from aural.hub.config import NetworkConfig
 
 BANDS = 80
 REAL_FRAMES = 425  # 5 s at 22,050 Hz and a hop of 260
@@ -43,7 +44,7 @@ Scheduler: TypeAlias = DDIMScheduler | DPMSolverMultistepScheduler | UniPCMultis
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(NetworkConfig):
     """What a `Denoiser` is built from."""
 
     channels: tuple[int, ...] = (96, 160, 224)  # of the U-Net's levels, fine to coarse; each halves the last
@@ -68,9 +69,6 @@ class Config:
     def frame_multiple(self) -> int:
         """Every number of frames that the network takes is a multiple of this."""
         return int(self.patch_frames * 2 ** (len(self.channels) - 1))
-
-    def as_json(self) -> dict[str, Any]:
-        return {**asdict(self), "channels": list(self.channels)}
 
 
 class Conditioning(ModelMixin, ConfigMixin):  # type: ignore[misc]  # their types are unknown
@@ -234,9 +232,8 @@ def _new_unet(config: Config) -> UNet2DModel:
 
 
 def build(config: Mapping[str, Any]) -> Denoiser:
-    """A denoiser from a checkpoint's config, for `aural.hub.load("generator", build)`."""
-    values = dict(config)
-    return Denoiser(Config(**{**values, "channels": tuple(values["channels"])}))
+    """A denoiser with any weights, from a checkpoint's config."""
+    return Denoiser(Config.from_dict(config))
 
 
 def schedule(sampler: Sampler) -> Scheduler:

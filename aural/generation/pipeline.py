@@ -158,7 +158,7 @@ def generate(
 
     from aural.audio.spectral import DEFAULT_FRONT_END, log_mel
     from aural.generation.diffusion import SpectrogramPipeline
-    from aural.generation.model import REAL_FRAMES, active_share, build
+    from aural.generation.model import REAL_FRAMES, active_share
 
     _require_fitting(options, source)
     seed = secrets.randbelow(2**32) if options.seed is None else int(options.seed)
@@ -174,7 +174,7 @@ def generate(
             raise InputError("The audio is silent: choose a file with sound in it, or generate without one.")
 
     yield 0.0  # loading takes a moment, the first time
-    pipeline = SpectrogramPipeline.of(hub.load("generator", build), options.sampler)
+    pipeline = SpectrogramPipeline.of(hub.load("generator"), options.sampler)
     yield 0.02
     # A clip shorter than those the network has learnt is cut out of one of them.
     is_cut = heard is None and not options.loop and frames < REAL_FRAMES
@@ -357,7 +357,6 @@ def _waves_steps(mels: Tensor, length: int, vocoder: Vocoder, noise: Tensor | No
     from aural.audio.spectral import DEFAULT_FRONT_END, magnitude_from_mel, unscale
     from aural.hub.device import inference
     from aural.vocoding import reconstruct
-    from aural.vocoding.model import build
 
     if vocoder == "griffin_lim":
         magnitude = magnitude_from_mel(unscale(mels))
@@ -366,7 +365,7 @@ def _waves_steps(mels: Tensor, length: int, vocoder: Vocoder, noise: Tensor | No
                 magnitude, vocoder, length, DEFAULT_FRONT_END, iterations=GRIFFIN_LIM_ITERATIONS
             )
         )
-    model = hub.load("vocoder", build)
+    model = hub.load("vocoder")
     yield 0.1
     device = next(model.parameters()).device
     with inference("cuda" if device.type == "cuda" else "cpu"):

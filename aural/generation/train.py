@@ -65,7 +65,7 @@ def train_denoiser(
         batches(clips.training, run.batch, device),
         run,
         validate=validation(clips, device),
-        card={"config": config.as_json(), "objective": asdict(objective)},
+        card={"config": config.to_dict(), "objective": asdict(objective)},
     )
     return cast(_Predictor, outcome.averages["denoiser"]).denoiser, outcome
 
@@ -140,7 +140,7 @@ def main(command: list[str] | None = None) -> None:
     denoiser, outcome = train_denoiser(load(chosen.data), config, Objective(), settings(chosen))
     print(f"{outcome.step} steps in {outcome.minutes:.1f} minutes")
     if not (chosen.smoke or chosen.no_save):
-        print("Saved", save("generator", denoiser, config.as_json(), LICENCE))
+        print("Saved", save("generator", denoiser, config.to_dict(), LICENCE))
 
 
 if __name__ == "__main__":

@@ -76,9 +76,9 @@ def reconstruct(
 def _vocode(magnitude: Tensor, length: int, front_end: FrontEnd, generator: Generator | None) -> Tensor:
     from aural import hub
     from aural.audio.spectral import mel_from_magnitude, scale
-    from aural.vocoding.model import build, white_noise
+    from aural.vocoding.model import white_noise
 
-    vocoder = hub.load("vocoder", build)
+    vocoder = hub.load("vocoder")
     own = vocoder.front_end
     if front_end != own:
         raise OptionError(

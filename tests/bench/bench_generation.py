@@ -30,8 +30,8 @@ COUNTS = (1, MOST_CLIPS)
 OPTIONS = Options("dog", seed=0)
 LENGTH = round(OPTIONS.seconds * DEFAULT_FRONT_END.rate)
 CONFIGS: dict[str, tuple[Callable[[Mapping[str, Any]], nn.Module], dict[str, Any]]] = {
-    "generator": (generator.build, generator.Config().as_json()),
-    "vocoder": (vocoder.build, vocoder.Config().as_json()),
+    "generator": (generator.build, generator.Config().to_dict()),
+    "vocoder": (vocoder.build, vocoder.Config().to_dict()),
     "classifier": (classifier.build, classifier.Config().to_dict()),
 }
 
@@ -64,7 +64,7 @@ def load(name: str) -> tuple[Any, str]:
     """A model and where it comes from."""
     build, config = CONFIGS[name]
     try:
-        return hub.load(name, build), ""
+        return hub.load(name), ""
     except CheckpointError:
         return build(config).eval().requires_grad_(False).to(pick_device()), " (random)"
 

@@ -137,7 +137,7 @@ def run(stage: str, settings: Settings, **options: Any) -> tuple[nn.Module, Outc
     if stage == "waveform_enhancer":
         return train_waveform(corpus, WAVEFORM, DenoiserObjective(), settings, pool_size=4)
     torch.manual_seed(5)
-    denoiser = build_denoiser(DENOISER.as_json())
+    denoiser = build_denoiser(DENOISER.to_dict())
     objective = CompleterObjective(start=1)
     return train_completer(corpus, COMPLETER, objective, settings, denoiser, pool_size=4)
 
@@ -255,8 +255,8 @@ def test_silent_pieces_have_finite_gradients() -> None:
     given = examples()
     silent = Examples(0 * given.recording, 0 * given.speech, 0 * given.noise)
     for network, loss in (
-        (build_denoiser(DENOISER.as_json()), denoising(DenoiserObjective())),
-        (build_waveform(WAVEFORM.as_json()), enhancing(DenoiserObjective())),
+        (build_denoiser(DENOISER.to_dict()), denoising(DenoiserObjective())),
+        (build_waveform(WAVEFORM.to_dict()), enhancing(DenoiserObjective())),
     ):
         value, _ = loss(network, silent)
         value.backward()
@@ -409,7 +409,7 @@ def test_the_judges_are_heeded_from_their_start_on_and_in_full_at_twice_of_it() 
 def test_the_judges_learn_from_what_was_made_and_do_not_teach_in_their_own_turn() -> None:
     given = bands()
     game = Game(Discriminators(4), CompleterObjective(start=1))
-    completer = build_completer(COMPLETER.as_json())
+    completer = build_completer(COMPLETER.to_dict())
     game.completing(completer, given)
     error, _ = game.discriminating(game.discriminators, given)
     error.backward()
@@ -443,7 +443,7 @@ def test_the_completer_of_a_full_run_asks_for_the_denoiser_that_was_trained(
 
     def load(name: str, *_: Any) -> nn.Module:
         asked.append(name)
-        return build_denoiser(DENOISER.as_json())
+        return build_denoiser(DENOISER.to_dict())
 
     monkeypatch.setattr(hub, "load", load)
     monkeypatch.setattr(train, "CompleterConfig", lambda: COMPLETER)

@@ -42,7 +42,7 @@ def masks_of(gain: float, frames: int) -> BandMasks:
 
 def calibrated(config: MaskingConfig = SMALL) -> FrontEndDenoiser:
     torch.manual_seed(0)
-    denoiser = build_stage_one(config.as_json())
+    denoiser = build_stage_one(config.to_dict())
     assert isinstance(denoiser, FrontEndDenoiser)
     denoiser.train()
     denoiser(stft(noise(2, LENGTH), FRONT_END))
@@ -121,9 +121,9 @@ def test_silence_stays_silent() -> None:
 
 
 def test_the_config_tells_the_designs_apart() -> None:
-    recurrent = build_stage_one(DenoiserConfig((4, 4, 8), 4, 1).as_json())
+    recurrent = build_stage_one(DenoiserConfig((4, 4, 8), 4, 1).to_dict())
     assert isinstance(recurrent, Denoiser)
-    config = SMALL.as_json()
+    config = SMALL.to_dict()
     weights = build_masking(config).state_dict()
     convolutional = build_stage_one(config)
     convolutional.load_state_dict(weights)

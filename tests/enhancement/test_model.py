@@ -430,9 +430,9 @@ def run_waveform(module: nn.Module, samples: Tensor) -> Tensor:
 
 
 NETWORKS: list[Any] = [
-    pytest.param(build_denoiser, DENOISER.as_json(), run_denoiser, id="denoiser"),
-    pytest.param(build_completer, COMPLETER.as_json(), run_completer, id="completer"),
-    pytest.param(build_waveform, WAVEFORM.as_json(), run_waveform, id="waveform_enhancer"),
+    pytest.param(build_denoiser, DENOISER.to_dict(), run_denoiser, id="denoiser"),
+    pytest.param(build_completer, COMPLETER.to_dict(), run_completer, id="completer"),
+    pytest.param(build_waveform, WAVEFORM.to_dict(), run_waveform, id="waveform_enhancer"),
 ]
 Build = Callable[[Mapping[str, Any]], nn.Module]
 Run = Callable[[nn.Module, Tensor], Tensor]

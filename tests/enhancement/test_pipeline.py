@@ -107,7 +107,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_checkpoints(folder)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        config = TINY_VOCODER.as_json()
+        config = TINY_VOCODER.to_dict()
         save("vocoder", vocoder.build(config), config, "MIT", folder=folder)
     return folder
 
@@ -126,8 +126,8 @@ def put(monkeypatch: pytest.MonkeyPatch) -> Any:
     def put(**models: nn.Module) -> None:
         load = hub.load
 
-        def loaded(name: str, build: Any, **keywords: Any) -> nn.Module:
-            return models[name] if name in models else load(name, build, **keywords)
+        def loaded(name: str, **keywords: Any) -> nn.Module:
+            return models[name] if name in models else load(name, **keywords)
 
         monkeypatch.setattr(hub, "load", loaded)
 

@@ -24,9 +24,9 @@ def write_checkpoints(folder: Path) -> None:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         for name, (build, config) in models.items():
-            module = build(config.as_json())
+            module = build(config.to_dict())
             if isinstance(module, model.WaveformEnhancer):
                 # It begins with adding nothing, and what takes nothing away has no background to test.
                 last = list(module.modules())[-1]
                 torch.nn.init.normal_(last.weight, std=0.1)
-            save(name, module, config.as_json(), "MIT", folder=folder)
+            save(name, module, config.to_dict(), "MIT", folder=folder)

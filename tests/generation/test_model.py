@@ -116,7 +116,7 @@ def test_a_denoiser_that_predicts_noise_returns_the_clean_spectrogram() -> None:
 
 @pytest.mark.parametrize("config", [TINY, FINE])
 def test_the_config_survives_json(config: Config) -> None:
-    rebuilt = build(json.loads(json.dumps(config.as_json())))
+    rebuilt = build(json.loads(json.dumps(config.to_dict())))
     assert rebuilt.config == config
 
 

@@ -78,18 +78,14 @@ def test_a_model_is_told_as_loaded_once_it_is() -> None:
     assert page.of("b") == ["Extender", "LISA"]
     assert page.of("span") == ["not loaded yet"] * 2
     assert page.of("small") == ["licence MIT"] * 2
-    from aural.superres.lisa import build_lisa
-
-    hub.load("lisa", build_lisa, device="cpu")
+    hub.load("lisa", device="cpu")
     page = state()
     assert page.of("span") == ["not loaded yet", "on the processor"]
     assert page.of("small")[1] == "from the files of the app; licence MIT"
 
 
 def test_no_folder_of_the_machine_is_told(checkpoints: Path) -> None:
-    from aural.superres.lisa import build_lisa
-
-    hub.load("lisa", build_lisa, device="cpu")
+    hub.load("lisa", device="cpu")
     assert str(checkpoints) not in machine.state(24, 2, 1200)
 
 
