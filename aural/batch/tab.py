@@ -28,9 +28,8 @@ from aural.studio.tab import preset_choice, rate_choice, strength_choice, target
 from aural.studio.verb import RELEASE
 from aural.superres.verb import SUPER_RESOLVE
 from aural.ui import estimates, machine
-from aural.ui.downloads import cleared
 from aural.ui.endpoints import CALL_SECONDS, Answer, answers, endpoint, follow, of_sound
-from aural.ui.page import Page, page
+from aural.ui.page import Page, empty, page
 from aural.ui.storage import result_path
 from aural.ui.tables import number, table
 
@@ -146,12 +145,11 @@ def section() -> Page:
         show_progress="hidden",
         trigger_mode="always_last",
     )
-    clear_page = cleared(1, 2)
     event = at.run.click(
         lambda verb, *values: [
             _chosen(verb, dict(zip(controls, values, strict=True))),
             gr.Markdown("", min_height=MESSAGE_HEIGHT),
-            *clear_page(),
+            *map(empty, (rows, download, measurements)),
         ],
         [verb, *controls.values()],
         [settings, message, rows, download, measurements],

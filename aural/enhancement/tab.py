@@ -20,12 +20,12 @@ from aural.errors import InputError
 from aural.loudness.meter import measure
 from aural.options import Place
 from aural.ui import plots
-from aural.ui.downloads import cleared, download_buttons, encode
+from aural.ui.downloads import download_buttons
 from aural.ui.endpoints import Answer, endpoint, follow, load, takes
 from aural.ui.examples import PHONE_EXAMPLES
 from aural.ui.fields import NOTHING, examples_with_credits, picture, slider
-from aural.ui.handover import Handover, send_buttons, switched
-from aural.ui.page import Page, Tab, expect, page
+from aural.ui.handover import Handover, send_buttons
+from aural.ui.page import Page, Tab, View, expect, page, wire
 from aural.ui.players import ABPlayer, Version, audio_input, playable
 from aural.ui.storage import result_path
 from aural.ui.tables import number, table
@@ -200,30 +200,21 @@ def _result_section(
     result = gr.File(label="Enhanced file", visible=False)
     background = gr.File(label="Background", visible=False)
     compared = gr.State()  # the files that the result was made from and held against, whatever comes next
-    event = at.run.click(
+    handover = Handover(result, sending)
+    wire(
+        at,
         enhance,
         [source.audio, *(settings[name] for name in pipeline.Options.__dataclass_fields__), source.reference],
         [result, background, figures, spectrograms, compared],
-        api_name="enhance",
-        concurrency_id="audio",
+        View(
+            _show,
+            [compared, result, background, figures],
+            [message, player, found_table, reference_table, keep_background],
+        ),
+        handover=handover,
+        downloads=downloads,
     )
-    clear_page = cleared(4, len(downloads) + 1)
-    at.run.click(
-        lambda: [*clear_page(), *switched(sending, False)],
-        None,
-        [message, player, found_table, reference_table, *downloads, keep_background, *sending.values()],
-        api_visibility="private",
-        queue=False,
-    )
-    shown = event.success(
-        lambda *values: [*_show(*values), *switched(sending, True)],
-        [compared, result, background, figures],
-        [message, player, found_table, reference_table, keep_background, *sending.values()],
-        api_visibility="private",
-    )
-    encoded = shown.success(encode, result, downloads, api_visibility="private", concurrency_id="encoding")
-    at.cancel.click(None, cancels=[event, shown, encoded], api_visibility="private")
-    return at, Handover(result, sending)
+    return at, handover
 
 
 @endpoint(ENHANCE)
@@ -390,27 +381,17 @@ def _phone_section(source: _Source) -> Page:
         take = gr.Button("Enhance this one", interactive=False)
         figures = gr.JSON(label="Figures", visible=False)
         original = gr.State()
-    event = at.run.click(
+    wire(
+        at,
         degrade,
         [source.audio, preset, seed, snr_db],
         [result, figures, original],
-        api_name="degrade",
-        concurrency_id="audio",
+        View(
+            lambda figures: (_about_phone(figures["found"]), gr.Button(interactive=True)),
+            [figures],
+            [message, take],
+        ),
     )
-    at.run.click(
-        lambda: (None, gr.Button(interactive=False)),
-        None,
-        [message, take],
-        api_visibility="private",
-        queue=False,
-    )
-    shown = event.success(
-        lambda figures: (_about_phone(figures["found"]), gr.Button(interactive=True)),
-        figures,
-        [message, take],
-        api_visibility="private",
-    )
-    at.cancel.click(None, cancels=[event, shown], api_visibility="private")
     # What it was made of becomes the reference.
     take.click(
         lambda *files: files,

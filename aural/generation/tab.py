@@ -23,7 +23,7 @@ from aural.ui import plots
 from aural.ui.endpoints import Answer, endpoint, follow, load, takes
 from aural.ui.fields import NOTHING, picture, slider
 from aural.ui.handover import Handover, send_buttons
-from aural.ui.page import Page, Tab, expect, page
+from aural.ui.page import Page, Tab, View, expect, page, wire
 from aural.ui.players import audio_input
 from aural.ui.storage import result_path
 from aural.ui.theme import ACCENT_ON_DARK
@@ -204,28 +204,14 @@ def _result_section(
         figures = gr.JSON(label="Settings and guesses")
     files = gr.File(label="Sounds", file_count="multiple", visible=False)
     pictures = gr.State()  # one for each card
-    event = at.run.click(
+    wire(
+        at,
         generate,
         [*(settings[name] for name in pipeline.Options.__dataclass_fields__), source],
         [files, figures, emerging, pictures],
-        api_name="generate",
-        concurrency_id="audio",
+        View(_show, [files, figures, pictures], [emerging, message, archive, keep_seed, *card_parts], _clear),
         show_progress_on=message,  # not over the spectrogram
     )
-    at.run.click(
-        _cleared,
-        None,
-        [emerging, message, archive, keep_seed, *card_parts],
-        api_visibility="private",
-        queue=False,
-    )
-    shown = event.success(
-        _show,
-        [files, figures, pictures],
-        [emerging, message, archive, keep_seed, *card_parts],
-        api_visibility="private",
-    )
-    at.cancel.click(None, cancels=[event, shown], api_visibility="private")
     keep_seed.click(
         lambda figures: figures["seed"], figures, settings["seed"], api_visibility="private", queue=False
     )
@@ -352,7 +338,7 @@ def _zip(files: list[str]) -> str:
     return path
 
 
-def _cleared() -> list[Any]:
+def _clear() -> list[Any]:
     """A run starts on an empty page: what is shown belongs to the settings at hand, or to none."""
     card = [gr.Column(visible=False), None, None, None]
     return [

@@ -20,12 +20,12 @@ from aural.loudness.targets import TARGETS
 from aural.loudness.verb import MASTER, MEASURE, PLACE
 from aural.options import Place
 from aural.ui import plots
-from aural.ui.downloads import cleared, download_buttons, encode
+from aural.ui.downloads import download_buttons
 from aural.ui.endpoints import Answer, endpoint, follow, load, of_sound, takes
 from aural.ui.examples import EXAMPLES
 from aural.ui.fields import examples_with_credits, picture
-from aural.ui.handover import Handover, send_buttons, switched
-from aural.ui.page import Page, Tab, expect, page
+from aural.ui.handover import Handover, send_buttons
+from aural.ui.page import Page, Tab, View, expect, page, wire
 from aural.ui.players import ABPlayer, Version, audio_input, playable
 from aural.ui.storage import result_path
 from aural.ui.tables import number, table
@@ -106,20 +106,13 @@ def _measure_section(source: _Source) -> Page:
     folds_table = gr.HTML()
     with gr.Accordion("All figures as JSON", open=False):
         figures = gr.JSON(label="Measurements")
-    event = at.run.click(
+    wire(
+        at,
         measure,
         [source.audio, source.layout, compare],
         [figures, history, spectrogram, goniometer],
-        api_name="measure",
-        concurrency_id="audio",
+        View(_show_measurement, [figures], [figures_table, folds_table, folds_picture]),
     )
-    at.run.click(
-        cleared(3), None, [figures_table, folds_table, folds_picture], api_visibility="private", queue=False
-    )
-    event.success(
-        _show_measurement, figures, [figures_table, folds_table, folds_picture], api_visibility="private"
-    )
-    at.cancel.click(None, cancels=[event], api_visibility="private")
     return at
 
 
@@ -281,30 +274,17 @@ def _master_section(places: Sequence[Place], source: _Source) -> tuple[Page, Han
         figures = gr.JSON(label="Measurements")
     result = gr.File(label="Mastered file", visible=False)
     original = gr.State()  # the file that the result was made from, whatever is uploaded meanwhile
-    event = at.run.click(
+    handover = Handover(result, sending)
+    wire(
+        at,
         master,
         [source.audio, *settings],
         [result, figures, history, original],
-        api_name="master",
-        concurrency_id="audio",
+        View(_show_master, [original, result, figures], [message, player, figures_table]),
+        handover=handover,
+        downloads=downloads,
     )
-    clear_page = cleared(3, len(downloads))
-    at.run.click(
-        lambda: [*clear_page(), *switched(sending, False)],
-        None,
-        [message, player, figures_table, *downloads, *sending.values()],
-        api_visibility="private",
-        queue=False,
-    )
-    shown = event.success(
-        lambda *values: [*_show_master(*values), *switched(sending, True)],
-        [original, result, figures],
-        [message, player, figures_table, *sending.values()],
-        api_visibility="private",
-    )
-    encoded = shown.success(encode, result, downloads, api_visibility="private", concurrency_id="encoding")
-    at.cancel.click(None, cancels=[event, shown, encoded], api_visibility="private")
-    return at, Handover(result, sending)
+    return at, handover
 
 
 @endpoint(MASTER)
@@ -348,16 +328,13 @@ def _album_section(settings: Mapping[str, gr.components.Component]) -> Page:
     with gr.Accordion("All figures as JSON", open=False):
         figures = gr.JSON(label="Measurements")
     expect(at, MASTER, {"files": files}, _of_album)
-    event = at.run.click(
+    wire(
+        at,
         master_album,
         [files, *settings.values()],
         [archive, figures],
-        api_name="master_album",
-        concurrency_id="audio",
+        View(_show_album, [figures], [message, figures_table]),
     )
-    at.run.click(cleared(2), None, [message, figures_table], api_visibility="private", queue=False)
-    event.success(_show_album, figures, [message, figures_table], api_visibility="private", queue=False)
-    at.cancel.click(None, cancels=[event], api_visibility="private")
     return at
 
 

@@ -14,11 +14,11 @@ from aural.options import Place
 from aural.resynthesis import pipeline
 from aural.resynthesis.verb import RESYNTHESIZE
 from aural.ui import plots
-from aural.ui.downloads import cleared, download_buttons, encode
+from aural.ui.downloads import download_buttons
 from aural.ui.endpoints import Answer, endpoint, follow, load, takes
 from aural.ui.fields import picture
-from aural.ui.handover import Handover, send_buttons, switched
-from aural.ui.page import Page, expect, page
+from aural.ui.handover import Handover, send_buttons
+from aural.ui.page import Page, View, expect, page, wire
 from aural.ui.players import ABPlayer, Version, playable
 from aural.ui.storage import result_path
 from aural.ui.tables import number, table
@@ -95,37 +95,18 @@ def section(places: Sequence[Place], audio: gr.Audio) -> tuple[Page, Handover]:
         figures = gr.JSON(label="Figures")
     result = gr.File(label="Resynthesized file", visible=False)
     original = gr.State()  # the file that the result was made from, whatever is uploaded meanwhile
-    event = at.run.click(
+    handover = Handover(result, sending)
+    wire(
+        at,
         resynthesize,
         [audio, *settings],
         [result, figures, pair, original],
-        api_name="resynthesize",
-        concurrency_id="audio",
+        View(_show, [original, result, figures], [player, figures_table]),
+        handover=handover,
+        downloads=downloads,
+        more=View(_draw_hearing, [original, mel_bands, window], [contours, mel, leakage]),
     )
-    clear_page = cleared(2, len(downloads))
-    at.run.click(
-        lambda: [*clear_page(), *switched(sending, False)],
-        None,
-        [player, figures_table, *downloads, *sending.values()],
-        api_visibility="private",
-        queue=False,
-    )
-    shown = event.success(
-        lambda *values: [*_show(*values), *switched(sending, True)],
-        [original, result, figures],
-        [player, figures_table, *sending.values()],
-        api_visibility="private",
-    )
-    drawn = shown.success(
-        _draw_hearing,
-        [original, mel_bands, window],
-        [contours, mel, leakage],
-        api_visibility="private",
-        concurrency_id="audio",
-    )
-    encoded = drawn.success(encode, result, downloads, api_visibility="private", concurrency_id="encoding")
-    at.cancel.click(None, cancels=[event, shown, drawn, encoded], api_visibility="private")
-    return at, Handover(result, sending)
+    return at, handover
 
 
 @endpoint(RESYNTHESIZE)

@@ -17,12 +17,12 @@ from aural.options import Place
 from aural.studio import pipeline
 from aural.studio.verb import RELEASE
 from aural.ui import plots
-from aural.ui.downloads import cleared, download_buttons, encode
+from aural.ui.downloads import download_buttons
 from aural.ui.endpoints import Answer, endpoint, follow, load, takes
 from aural.ui.examples import PHONE_EXAMPLES
 from aural.ui.fields import NOTHING, examples_with_credits, picture, slider
-from aural.ui.handover import Handover, send_buttons, switched
-from aural.ui.page import Page, Tab, expect, page
+from aural.ui.handover import Handover, send_buttons
+from aural.ui.page import Page, Tab, View, expect, page, wire
 from aural.ui.players import ABPlayer, Version, audio_input, playable
 from aural.ui.storage import result_path
 from aural.ui.tables import number, table
@@ -156,30 +156,21 @@ def _result_section(
     stages = gr.File(label="Files of the stages", file_count="multiple", visible=False)
     figures = gr.JSON(label="Figures", visible=False)
     original = gr.State()  # the file that the result was made from, whatever is uploaded meanwhile
-    event = at.run.click(
+    handover = Handover(result, sending)
+    wire(
+        at,
         release,
         [audio, *(settings[name] for name in pipeline.Options.__dataclass_fields__)],
         [result, stages, figures, spectrograms, original],
-        api_name="release",
-        concurrency_id="audio",
+        View(
+            lambda *values: [*_show(*values), *_inspected(*values[1:])],
+            [original, result, stages, figures],
+            [message, player, stages_table, *inspected],
+        ),
+        handover=handover,
+        downloads=downloads,
     )
-    clear_page = cleared(3, len(downloads))
-    at.run.click(
-        lambda: [*clear_page(), *switched(sending, False), *_inspected()],
-        None,
-        [message, player, stages_table, *downloads, *sending.values(), *inspected],
-        api_visibility="private",
-        queue=False,
-    )
-    shown = event.success(
-        lambda *values: [*_show(*values), *switched(sending, True), *_inspected(*values[1:])],
-        [original, result, stages, figures],
-        [message, player, stages_table, *sending.values(), *inspected],
-        api_visibility="private",
-    )
-    encoded = shown.success(encode, result, downloads, api_visibility="private", concurrency_id="encoding")
-    at.cancel.click(None, cancels=[event, shown, encoded], api_visibility="private")
-    return at, Handover(result, sending)
+    return at, handover
 
 
 def _inspector(place: int, title: str) -> tuple[gr.Markdown, gr.DownloadButton, gr.JSON]:

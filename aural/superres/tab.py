@@ -22,12 +22,12 @@ from aural.superres.live import LONGEST_SECONDS, NARROW_RATES, Sessions
 from aural.superres.streaming import FULL_BAND_HZ, missing_band
 from aural.superres.verb import SUPER_RESOLVE
 from aural.ui import plots
-from aural.ui.downloads import cleared, download_buttons, encode
+from aural.ui.downloads import download_buttons
 from aural.ui.endpoints import Answer, answers, endpoint, follow, load, takes
 from aural.ui.examples import NARROW_EXAMPLES
 from aural.ui.fields import NOTHING, examples_with_credits, picture, slider
-from aural.ui.handover import Handover, send_buttons, switched
-from aural.ui.page import Page, Tab, expect, page
+from aural.ui.handover import Handover, send_buttons
+from aural.ui.page import Page, Tab, View, expect, page, wire
 from aural.ui.players import ABPlayer, Version, audio_input, playable
 from aural.ui.storage import result_path
 from aural.ui.tables import number, table
@@ -198,28 +198,16 @@ def _result_section(
         figures = gr.JSON(label="Figures")
     result = gr.File(label="Super-resolved file", visible=False)
     made = gr.State()  # what is shown of this run, whatever comes next
-    event = at.run.click(
+    handover = Handover(result, sending)
+    wire(
+        at,
         super_resolve,
         [audio, *(settings[name] for name in pipeline.Options.__dataclass_fields__), compare],
         [result, figures, spectrograms, between, made],
-        api_name="super_resolve",
-        concurrency_id="audio",
+        View(_show, [made, figures], [message, player, nearness, position, width]),
+        handover=handover,
+        downloads=downloads,
     )
-    clear_page = cleared(3, len(downloads))
-    at.run.click(
-        lambda: [*clear_page(), *switched(sending, False)],
-        None,
-        [message, player, nearness, *downloads, *sending.values()],
-        api_visibility="private",
-        queue=False,
-    )
-    shown = event.success(
-        lambda *values: [*_show(*values), *switched(sending, True)],
-        [made, figures],
-        [message, player, nearness, position, width, *sending.values()],
-        api_visibility="private",
-    )
-    encoded = shown.success(encode, result, downloads, api_visibility="private", concurrency_id="encoding")
     gr.on(
         [position.input, width.input],
         zoom,
@@ -230,8 +218,7 @@ def _result_section(
         trigger_mode="always_last",
         show_progress="hidden",
     )
-    at.cancel.click(None, cancels=[event, shown, encoded], api_visibility="private")
-    return at, Handover(result, sending)
+    return at, handover
 
 
 @answers

@@ -28,6 +28,6 @@ def send_buttons(places: Sequence[Place], own: Place, interactive: bool = False)
         }
 
 
-def switched(buttons: Mapping[str, gr.Button], on: bool) -> list[gr.Button]:
-    """The buttons' update: on once there is a result, off while there is none."""
-    return [gr.Button(interactive=on) for _ in buttons]
+def switch_on(buttons: Mapping[str, gr.Button]) -> list[gr.Button]:
+    """The buttons' update once there is a result."""
+    return [gr.Button(interactive=True) for _ in buttons]
