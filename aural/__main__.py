@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _add_files(command: argparse.ArgumentParser, verb: Verb) -> None:
-    if verb.name == "generate":
+    if not verb.needs_sound:
         command.add_argument(LABEL, metavar="LABEL", help="the class, as in dog, rain, church_bells")
         command.add_argument(
             "--source", type=Path, metavar="FILE", help="a sound to vary, whose gap to fill, or to extend"
@@ -88,7 +88,7 @@ def _run(given: argparse.Namespace) -> int:
     """Do what was asked for; returns the exit code."""
     verb = VERBS[given.verb]
     options = chosen_options(given)
-    if verb.name != "generate" and given.source.is_dir():
+    if verb.needs_sound and given.source.is_dir():
         return _run_folder(verb, options, given)
     source, output = given.source, _output(verb, given)
     if output is not None:

@@ -5,9 +5,9 @@ from typing import Any
 from aural.options import Estimate, Place, Verb
 
 
-def _kind(*, method: str = "", compare: bool = False, **_: Any) -> str:
+def _kind(*, method: object = "", compare: bool = False, **_: Any) -> str:
     """By the method; where all are compared, LISA takes nearly all of the time."""
-    return "lisa" if compare else method
+    return "lisa" if compare else str(method)
 
 
 SUPER_RESOLVE = Verb(

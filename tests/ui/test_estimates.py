@@ -108,6 +108,7 @@ def test_a_release_loads_the_models_of_its_stages() -> None:
 
 def test_settings_choose_the_kind_of_run() -> None:
     assert SUPER_RESOLVE.kind(method="default", compare=True) == "lisa"
+    assert estimates.gpu_seconds(SUPER_RESOLVE, 60, SUPER_RESOLVE.kind(method=["a program's mistake"])) > 0
     assert "griffin_lim" not in RESYNTHESIZE.estimates  # it is the usual kind
     griffin_lim_seconds = estimates.expected_seconds(RESYNTHESIZE, 60, RESYNTHESIZE.kind(phase="griffin_lim"))
     assert griffin_lim_seconds == estimates.expected_seconds(RESYNTHESIZE, 60)
