@@ -56,7 +56,7 @@ def build() -> gr.Blocks:
                 generation.build(places),
                 studio.build(places, batch.section),
             ]
-        with gr.Accordion("This machine: device, models, limits", open=False) as about:
+        with gr.Accordion("System info", open=False) as about:
             state = gr.HTML(container=False)
         gr.on(
             [demo.load, about.expand],
@@ -125,7 +125,7 @@ def launch(demo: gr.Blocks, **settings: Any) -> None:
 
 
 def _refuse_address(*_: Any) -> PlainTextResponse:
-    return PlainTextResponse("That is no address: ask for one that this app gives.", 400)
+    return PlainTextResponse("Invalid address.", 400)
 
 
 hub.prefetch()

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from aural.errors import named_extra
+from aural.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from aural.audio import Clip
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from aural.studio.pipeline import Result as Released
     from aural.superres.pipeline import Result as SuperResolved
 
-__version__ = "0.1.0"
 __all__ = [
     "degrade",
     "enhance",

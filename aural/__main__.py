@@ -23,6 +23,7 @@ from aural.batch.job import run_steps
 from aural.batch.verbs import VERBS
 from aural.errors import AuralError, OptionError
 from aural.options import Verb
+from aural.version import __version__
 
 DONE, MENDABLE, SOME_FAILED, INTERRUPTED = 0, 1, 3, 130
 SECONDS_BETWEEN_UPDATES = 0.1
@@ -45,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "aural",
         "Measure, master, enhance, super-resolve and generate sound.",
         _add_files,
-        is_command=True,
+        version=f"AURAL {__version__}",
     )
     if isinstance(sys.stdout, io.TextIOWrapper):  # the bytes of a file's name need not be text
         sys.stdout.reconfigure(errors="backslashreplace")

@@ -2,26 +2,22 @@
 
 A slice declares each of its verbs once, as a `Verb` in its `verb.py`; `aural.batch.verbs` collects them all.
 Programs, shells and links are told of the fields of an `Options` by `describe`; an `Options` checks itself by
-`require` and the like. A field's comment is its help, so that a setting is described in one place. The names
-in it that stand for choices (`one of PRESETS`) are written out.
+`require` and the like. The `Doc` of a field's annotation is its help, so that a setting is described in one
+place.
 """
 
 from __future__ import annotations
 
-import ast
 import dataclasses
-import inspect
 import math
-import re
-import sys
-import tokenize
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
-from io import StringIO
 from numbers import Integral, Real
 from types import MappingProxyType, UnionType
-from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin, get_type_hints
+
+from annotated_doc import Doc
 
 from aural.errors import OptionError, shortened
 
@@ -30,8 +26,6 @@ REQUIRED: Final = dataclasses.MISSING  # the default of a field that has none
 TRUE = ("true", "yes", "on", "1")
 FALSE = ("false", "no", "off", "0")
 NONE = ("", "none")  # what stands for None in a text
-
-_CONSTANT = re.compile(r"\b[A-Z][A-Z_]{3,}\b")
 
 
 @dataclass(frozen=True)
@@ -43,7 +37,7 @@ class Field:
     optional: bool  # whether None is allowed
     default: Any  # REQUIRED where there is none
     choices: tuple[str, ...] | None  # of a Literal
-    help: str  # what it means, its unit and its range; "" where the source is not at hand
+    help: str  # what it means, its unit and its range; "" without a `Doc`
 
 
 @dataclass(frozen=True)
@@ -129,14 +123,10 @@ def describe(options: type[Any]) -> tuple[Field, ...]:
     >>> from aural.loudness.pipeline import Options
     >>> loudness = describe(Options)[1]
     >>> loudness.name, loudness.kind.__name__, loudness.optional, loudness.help
-    ('loudness_lufs', 'float', True, "integrated loudness wanted, -60 to 0; None: the target's")
+    ('loudness_lufs', 'float', True, 'integrated loudness in LUFS, -60 to 0; None: from the target')
     """
-    hints = get_type_hints(options)
-    comments = _comments(options)
-    return tuple(
-        _field(field, hints[field.name], comments.get(field.name, ""))
-        for field in dataclasses.fields(options)
-    )
+    hints = get_type_hints(options, include_extras=True)
+    return tuple(_field(field, hints[field.name]) for field in dataclasses.fields(options))
 
 
 def parse(field: Field, text: str) -> Any:
@@ -195,43 +185,12 @@ def require_switch(name: str, value: bool) -> None:
         raise OptionError(f"The setting {name} must be on (true) or off (false), not {shortened(value)}.")
 
 
-def _field(field: dataclasses.Field[Any], hint: Any, help_text: str) -> Field:
+def _field(field: dataclasses.Field[Any], hint: Any) -> Field:
+    hint, *notes = get_args(hint) if get_origin(hint) is Annotated else (hint,)
     members = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
     (inner,) = [member for member in members if member is not type(None)]
     choices = get_args(inner) if get_origin(inner) is Literal else None
+    help_text = next((note.documentation for note in notes if isinstance(note, Doc)), "")
     return Field(
         field.name, str if choices else inner, type(None) in members, field.default, choices, help_text
     )
-
-
-def _comments(options: type) -> dict[str, str]:
-    """Field name -> the comment beside it."""
-    try:
-        source = inspect.cleandoc("\n" + inspect.getsource(options))
-    except (OSError, TypeError):
-        return {}
-    (body,) = ast.parse(source).body
-    assert isinstance(body, ast.ClassDef)
-    lines = {
-        node.end_lineno: node.target.id
-        for node in body.body
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
-    }
-    constants = vars(sys.modules[options.__module__])
-    return {
-        lines[token.start[0]]: _CONSTANT.sub(
-            lambda match: _written_out(match[0], constants), token.string.lstrip("# ")
-        )
-        for token in tokenize.generate_tokens(StringIO(source).readline)
-        if token.type == tokenize.COMMENT and token.start[0] in lines
-    }
-
-
-def _written_out(name: str, constants: Mapping[str, Any]) -> str:
-    """The value of a constant that holds choices, or the name itself."""
-    value = constants.get(name)
-    if isinstance(value, str):
-        return f'"{value}"'
-    if isinstance(value, (Mapping, tuple, list)):
-        return ", ".join(map(str, value))
-    return name

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import time
 import wave
 import zipfile
@@ -197,7 +198,7 @@ def test_release_meets_its_target_and_returns_each_stage(client: Client, speech:
 def test_what_cannot_be_released_ends_in_one_clear_sentence(
     client: Client, recording: Path, settings: dict
 ) -> None:
-    with pytest.raises(AppError, match=r"(choose|must be).*\.$"):
+    with pytest.raises(AppError, match=r"(?i:choose|must be).*\.$"):
         client.predict(handle_file(recording), **settings, api_name="/release")
 
 
@@ -219,7 +220,7 @@ def test_a_call_that_takes_too_long_ends_in_one_clear_sentence(
 ) -> None:
     write(tune(240), tmp_path / "long.flac")
     monkeypatch.setattr(endpoints, "CALL_SECONDS", 0.5)
-    with pytest.raises(AppError, match=r"longer than the .* minutes that a call may take: try .*\.$"):
+    with pytest.raises(AppError, match=r"longer than the limit of .* minutes\. Try .*\.$"):
         client.predict(handle_file(tmp_path / "long.flac"), api_name="/enhance")
 
 
@@ -328,14 +329,14 @@ def test_an_upload_is_varied_filled_and_extended(client: Client, tmp_path: Path)
     ids=str,
 )
 def test_what_cannot_be_generated_ends_in_one_clear_sentence(client: Client, settings: dict) -> None:
-    with pytest.raises(AppError, match=r"(choose|must be|leave).*\.$"):
+    with pytest.raises(AppError, match=r"(?i:choose|must be|remove).*\.$"):
         client.predict(**{"label": "dog", **settings}, api_name="/generate")
 
 
 @pytest.mark.parametrize("kind", ["text", "nothing", "header only", "not a number", "three hours"])
 def test_a_bad_file_cannot_be_varied(client: Client, tmp_path: Path, kind: str) -> None:
     source = handle_file(bad_file(kind, tmp_path))
-    with pytest.raises(AppError, match=r":.*\.$"):
+    with pytest.raises(AppError, match=r"[.:] .*\.$"):
         client.predict("dog", source=source, **QUICK, api_name="/generate")
 
 
@@ -434,7 +435,7 @@ def test_a_reference_that_does_not_fit_ends_in_one_clear_sentence(
         reference = tmp_path / "bad.wav"
     else:
         reference = bad_file(kind, tmp_path)
-    with pytest.raises(AppError, match=r"^The reference cannot be used\. .*\.$"):
+    with pytest.raises(AppError, match=r"^Can't use the reference\. .*\.$"):
         client.predict(handle_file(speech), reference=handle_file(reference), api_name="/enhance")
 
 
@@ -459,7 +460,7 @@ def test_a_reference_that_does_not_fit_ends_in_one_clear_sentence(
 def test_what_cannot_be_enhanced_ends_in_one_clear_sentence(
     client: Client, recording: Path, settings: dict
 ) -> None:
-    with pytest.raises(AppError, match=r"(choose|must be).*\.$"):
+    with pytest.raises(AppError, match=r"(?i:choose|must be).*\.$"):
         client.predict(handle_file(recording), **settings, api_name="/enhance")
 
 
@@ -477,7 +478,7 @@ def test_degrade_gives_the_same_sound_as_the_library(client: Client, speech: Pat
 def test_what_no_phone_does_ends_in_one_clear_sentence(
     client: Client, recording: Path, settings: dict
 ) -> None:
-    with pytest.raises(AppError, match=r"(choose|must be).*\.$"):
+    with pytest.raises(AppError, match=r"(?i:choose|must be).*\.$"):
         client.predict(handle_file(recording), **settings, api_name="/degrade")
 
 
@@ -590,7 +591,7 @@ def test_what_lacks_nothing_comes_back_as_it_is(client: Client, tmp_path: Path) 
 def test_what_cannot_be_super_resolved_ends_in_one_clear_sentence(
     client: Client, narrow: Path, settings: dict
 ) -> None:
-    with pytest.raises(AppError, match=r"(choose|must be|give).*\.$"):
+    with pytest.raises(AppError, match=r"(?i:choose|must be|set).*\.$"):
         client.predict(handle_file(narrow), **settings, api_name="/super_resolve")
 
 
@@ -600,7 +601,7 @@ def test_what_is_too_short_for_a_band_ends_in_one_clear_sentence(
 ) -> None:
     path = tmp_path / "short.wav"
     write(Clip(np.full((1, samples), 0.5, np.float32), 8_000), path)
-    with pytest.raises(AppError, match=r"choose one of 10 ms at least\.$"):
+    with pytest.raises(AppError, match=r"Choose one of at least 10 ms\.$"):
         client.predict(handle_file(path), api_name="/super_resolve")
 
 
@@ -670,7 +671,7 @@ def test_a_bad_file_ends_in_one_clear_sentence(
     with pytest.raises(AppError) as failure:
         client.predict(handle_file(bad_file(kind, tmp_path)), api_name=endpoint)
     message = str(failure.value)
-    assert ":" in message and message.endswith("."), message
+    assert re.search(r"[.:] \w", message) and message.endswith("."), message
     assert "Traceback" not in message and "Error" not in message, message
 
 
@@ -720,7 +721,7 @@ def test_half_a_file_is_measured_as_far_as_it_goes(client: Client, recording: Pa
 def test_a_setting_out_of_range_ends_in_one_clear_sentence(
     client: Client, recording: Path, settings: dict
 ) -> None:
-    with pytest.raises(AppError, match=r"(between|set|choose|must).*\.$"):
+    with pytest.raises(AppError, match=r"(?i:between|set|choose|must).*\.$"):
         client.predict(handle_file(recording), **settings, api_name="/master")
 
 

@@ -54,7 +54,7 @@ def test_a_visitor_measures_a_file_and_sees_figures_and_pictures(
     figures = aural.measure(read(recording))
     assert cell(page, "Integrated loudness") == f"{figures.integrated_lufs:.1f} LUFS"
     assert cell(page, "True peak") == f"{figures.true_peak_dbtp:.1f} dBTP"
-    for label in ("Loudness against time", "Spectrogram", "Goniometer", "Loudness of each down-mix"):
+    for label in ("Loudness over time", "Spectrogram", "Goniometer", "Loudness of each down-mix"):
         picture = page.locator(".aural-picture", has_text=label).locator("img").first
         expect(picture).to_be_visible()
         assert picture.evaluate("image => image.complete && image.naturalWidth > 300"), label
@@ -67,7 +67,7 @@ def test_a_visitor_masters_a_file_compares_and_downloads_it(
     upload(page, address, recording)
     page.get_by_role("tab", name="Master").click()
     page.get_by_role("button", name="Master", exact=True).click()
-    expect(page.get_by_text("Meets -14.0 LUFS")).to_be_visible(timeout=LONG_WAIT_MS)
+    expect(page.get_by_text("Done: −14.0 LUFS")).to_be_visible(timeout=LONG_WAIT_MS)
     expect(page.get_by_role("button", name=re.compile("Before")).first).to_be_visible()
     expect(page.get_by_role("button", name=re.compile("After")).first).to_be_visible()
     assert cell(page, "Integrated loudness") == "-14.0 LUFS"
@@ -87,7 +87,7 @@ def test_opening_the_advanced_settings_changes_nothing(page: Page, address: str,
     page.get_by_role("button", name=re.compile("^Advanced")).first.click()
     expect(page.get_by_label("Loudness, LUFS")).to_have_value("")
     page.get_by_role("button", name="Master", exact=True).click()
-    expect(page.get_by_text("Meets -14.0 LUFS")).to_be_visible(timeout=LONG_WAIT_MS)
+    expect(page.get_by_text("Done: −14.0 LUFS")).to_be_visible(timeout=LONG_WAIT_MS)
 
 
 def test_a_failed_run_leaves_no_result_of_another_file(page: Page, address: str, recording: Path) -> None:
@@ -99,7 +99,7 @@ def test_a_failed_run_leaves_no_result_of_another_file(page: Page, address: str,
     page.get_by_label("Loudness, LUFS").fill("5")
     page.get_by_role("button", name="Master", exact=True).click()
     expect(page.get_by_text("must be from -60 to 0 LUFS")).to_be_visible(timeout=LONG_WAIT_MS)
-    expect(page.get_by_text("Meets -14.0 LUFS")).to_be_hidden()
+    expect(page.get_by_text("Done: −14.0 LUFS")).to_be_hidden()
     expect(page.get_by_role("button", name="MP3")).to_be_disabled()
 
 
@@ -135,7 +135,7 @@ def test_a_text_file_named_wav_ends_in_a_sentence_and_the_page_goes_on(
     text.write_text("This is not audio.")
     upload(page, address, text)
     page.get_by_role("button", name="Measure", exact=True).click()
-    expect(page.get_by_text("holds no audio that can be read")).to_be_visible(timeout=LONG_WAIT_MS)
+    expect(page.get_by_text("Can't read any audio")).to_be_visible(timeout=LONG_WAIT_MS)
     upload(page, address, recording)
     page.get_by_role("button", name="Measure", exact=True).click()
     expect(page.get_by_role("rowheader", name="Integrated loudness")).to_be_visible(timeout=LONG_WAIT_MS)
@@ -144,13 +144,13 @@ def test_a_text_file_named_wav_ends_in_a_sentence_and_the_page_goes_on(
 def test_without_audio_the_page_says_what_to_do(page: Page, address: str) -> None:
     page.goto(address)
     page.get_by_role("button", name="Measure", exact=True).click()
-    expect(page.get_by_text("There is no audio yet")).to_be_visible()
+    expect(page.get_by_text("No audio yet")).to_be_visible()
 
 
 def test_the_source_of_a_target_is_shown(page: Page, address: str) -> None:
     page.goto(address)
     page.get_by_role("tab", name="Master").click()
-    page.get_by_label("Going to").click()
+    page.get_by_label("Target").click()
     page.get_by_role("option", name=re.compile("^Netflix")).click()
     expect(page.get_by_text("Netflix sound mix specifications")).to_be_visible()
 
@@ -161,9 +161,9 @@ def test_a_long_run_shows_progress_and_can_be_cancelled(page: Page, address: str
     write(Clip(noise.astype(np.float32), RATE), path)
     upload(page, address, path)
     page.get_by_role("button", name="Measure", exact=True).click()
-    expect(page.get_by_text("Folding down").first).to_be_visible(timeout=LONG_WAIT_MS)
+    expect(page.get_by_text("Down-mixing").first).to_be_visible(timeout=LONG_WAIT_MS)
     page.get_by_role("button", name="Cancel").first.click()
-    expect(page.get_by_text("Folding down").first).to_be_hidden()
+    expect(page.get_by_text("Down-mixing").first).to_be_hidden()
     expect(page.get_by_role("rowheader", name="Integrated loudness")).to_have_count(0)
 
 
@@ -186,7 +186,7 @@ def test_a_visitor_enhances_an_example_and_sends_it_on(page: Page, address: str)
     page.get_by_label("Podcast").check()
     expect(page.get_by_text("de-essing")).to_be_visible()
     page.get_by_role("button", name="Enhance", exact=True).click()
-    expect(page.get_by_text(re.compile("Meets -16.0 LUFS"))).to_be_visible(timeout=LONG_WAIT_MS)
+    expect(page.get_by_text(re.compile("Done: −16.0 LUFS"))).to_be_visible(timeout=LONG_WAIT_MS)
     for version in ("Before", "After", "Background", "Reference"):
         expect(page.locator(".ab-version", has_text=version)).to_be_visible()
     # Found, and what changed: loudness from that of the call to that of a podcast.
@@ -206,7 +206,9 @@ def test_a_visitor_enhances_an_example_and_sends_it_on(page: Page, address: str)
     expect(page.get_by_role("button", name="Measure", exact=True)).to_be_visible()
     expect_audio(page)
     page.get_by_role("button", name="Measure", exact=True).click()
-    expect(page.get_by_role("rowheader", name="Maximum momentary")).to_be_visible(timeout=LONG_WAIT_MS)
+    expect(page.get_by_role("rowheader", name="Maximum momentary loudness")).to_be_visible(
+        timeout=LONG_WAIT_MS
+    )
     assert cell(page, "Integrated loudness") == "-16.0 LUFS"
 
 
@@ -217,8 +219,8 @@ def test_a_visitor_makes_a_recording_sound_like_a_phone_and_enhances_it(
     page.get_by_role("button", name=re.compile("^Make it sound")).click()
     expect(page.get_by_label("SNR, dB")).to_have_value("")
     page.get_by_role("button", name="Degrade").click()
-    expect(page.get_by_text(re.compile("^Found in it"))).to_be_visible(timeout=LONG_WAIT_MS)
-    page.get_by_role("button", name="Enhance this one").click()
+    expect(page.get_by_text(re.compile("^Detected"))).to_be_visible(timeout=LONG_WAIT_MS)
+    page.get_by_role("button", name="Use this recording").click()
     page.get_by_role("button", name=re.compile("^Compare with")).click()
     expect(page.get_by_role("button", name="Clear")).to_have_count(2, timeout=LONG_WAIT_MS)
     page.get_by_role("button", name="Enhance", exact=True).click()
@@ -271,7 +273,7 @@ def test_a_visitor_super_resolves_an_example_zooms_in_and_sends_it_on(page: Page
     shown(page, "Spectrograms")
     # The zoom begins at the loudest moment; elsewhere the picture is another.
     first = shown(page, "Between the samples").get_attribute("src")
-    position = page.get_by_label("number input for Zoom position, s")
+    position = page.get_by_label("number input for View position, s")
     assert float(position.input_value()) > 0
     position.fill("2.5")
     position.press("Enter")
@@ -292,7 +294,7 @@ def test_a_visitor_super_resolves_an_example_zooms_in_and_sends_it_on(page: Page
 def test_presets_rate_and_factor_follow_each_other(page: Page, address: str) -> None:
     open_super_resolution(page, address)
     page.get_by_role("button", name=re.compile("^Another rate")).click()
-    rate, factor = page.get_by_label("Rate, Hz"), page.get_by_label("Factor")
+    rate, factor = page.get_by_label("Sample rate, Hz"), page.get_by_label("Factor")
     expect(rate).to_have_value("")
     expect(factor).to_have_value("")
     page.get_by_role("radio", name="96 kHz").check()
@@ -313,13 +315,13 @@ def test_a_visitor_asks_what_if_and_reads_how_near_each_method_comes(
     button = page.get_by_role("button", name="Super-resolve", exact=True)
     page.get_by_role("tabpanel").filter(has=button).locator('input[type="file"]').set_input_files(recording)
     expect_audio(page)
-    page.get_by_role("button", name="What if").click()
+    page.get_by_role("button", name="Test with a known original").click()
     page.get_by_role("radio", name="8 kHz", exact=True).check()
     button.click()
     expect(page.get_by_role("rowheader", name="LISA")).to_be_visible(timeout=LONG_WAIT_MS)
     expect(page.get_by_role("columnheader")).to_have_count(5)
     assert [each.inner_text() for each in page.get_by_role("rowheader").all()] == ["Sinc", "LISA", "AURAL"]
-    expect(page.locator(".ab-version").first).to_contain_text("Truth")
+    expect(page.locator(".ab-version").first).to_contain_text("Original")
 
 
 def test_a_rate_below_the_band_is_told_in_a_sentence(page: Page, address: str, recording: Path) -> None:
@@ -328,7 +330,7 @@ def test_a_rate_below_the_band_is_told_in_a_sentence(page: Page, address: str, r
     page.get_by_role("tabpanel").filter(has=button).locator('input[type="file"]').set_input_files(recording)
     expect_audio(page)
     page.get_by_role("button", name=re.compile("^Another rate")).click()
-    page.get_by_label("Rate, Hz").fill("100")
+    page.get_by_label("Sample rate, Hz").fill("100")
     button.click()
     expect(page.get_by_text("must be a whole number from 4000 to 192000")).to_be_visible(timeout=LONG_WAIT_MS)
     expect(page.locator(".ab-version")).to_have_count(0)
@@ -341,7 +343,7 @@ def test_a_visitor_hears_the_microphone_live(page: Page, address: str) -> None:
     live.get_by_label("Listen to").select_option("Sinc")
     live.get_by_role("button", name="Start").click()
     # Chromium's microphone beeps; what comes back is played, and how late it is stands there.
-    expect(live.get_by_text("Microphone to loudspeaker")).to_be_visible(timeout=LONG_WAIT_MS)
+    expect(live.get_by_text("Latency, microphone to output")).to_be_visible(timeout=LONG_WAIT_MS)
     page.wait_for_function("+document.querySelector('.live').dataset.latency > 0", timeout=LONG_WAIT_MS)
     found = live.evaluate("node => ({ ...node.dataset })")
     assert found["state"] == "running"
@@ -366,7 +368,7 @@ def open_generate(page: Page, address: str, count: int, steps: int) -> None:
     page.goto(address)
     page.get_by_role("tab", name="Generate").click()
     page.get_by_role("button", name=re.compile("^Advanced")).click()
-    page.get_by_label("number input for How many").fill(str(count))
+    page.get_by_label("number input for Count").fill(str(count))
     page.get_by_label("number input for Steps").fill(str(steps))
 
 
@@ -377,8 +379,8 @@ def test_a_visitor_picks_a_class_by_its_group_and_generates_variations(page: Pag
     expect(page.get_by_label("Sound", exact=True)).to_have_value("Sea waves")
     expect(page.get_by_label("Seed")).to_have_value("")
     page.get_by_role("button", name="Generate", exact=True).click()
-    expect(page.get_by_text("What the classifier hears")).to_have_count(2, timeout=LONG_WAIT_MS)
-    message = page.get_by_text(re.compile(r"Sea waves, seed \d+: \d of 2 recognised"))
+    expect(page.get_by_text("Classifier", exact=True)).to_have_count(2, timeout=LONG_WAIT_MS)
+    message = page.get_by_text(re.compile(r"Sea waves, seed \d+\. The classifier recognised \d of 2"))
     seed = re.search(r"seed (\d+)", message.inner_text())[1]
     for number in range(2):
         label = f"Seed {int(seed) + number}"
@@ -386,7 +388,7 @@ def test_a_visitor_picks_a_class_by_its_group_and_generates_variations(page: Pag
         expect(shown).to_be_visible()
         assert shown.evaluate("image => image.complete && image.naturalWidth > 300"), label
     expect(page.get_by_role("button", name="Play", exact=True)).to_have_count(2)
-    page.get_by_role("button", name="Keep this seed").click()
+    page.get_by_role("button", name="Keep seed").click()
     expect(page.get_by_label("Seed")).to_have_value(seed)
     expect(page.get_by_role("button", name="Send to Super-resolution")).to_have_count(2)
     with page.expect_download() as download:
@@ -424,7 +426,7 @@ def test_the_spectrogram_emerges_and_a_generation_can_be_cancelled(page: Page, a
     page.get_by_role("button", name="Cancel").click()
     expect(page.get_by_text(re.compile("^Generating"))).to_have_count(0)
     expect(page.get_by_role("button", name="Download all")).to_be_disabled()
-    expect(page.get_by_text("What the classifier hears")).to_have_count(0)
+    expect(page.get_by_text("Classifier", exact=True)).to_have_count(0)
 
 
 def test_a_visitor_varies_an_upload_and_is_told_of_a_gap_without_an_end(
@@ -432,15 +434,15 @@ def test_a_visitor_varies_an_upload_and_is_told_of_a_gap_without_an_end(
 ) -> None:
     open_generate(page, address, count=1, steps=2)
     page.get_by_role("button", name=re.compile("^From a sound")).click()
-    expect(page.get_by_label("Gap from, s")).to_have_value("")
+    expect(page.get_by_label("Gap start, s")).to_have_value("")
     page.locator('input[type="file"]').last.set_input_files(recording)
     expect_audio(page)
     page.get_by_role("button", name="Generate", exact=True).click()
-    expect(page.get_by_text("What the classifier hears")).to_have_count(1, timeout=LONG_WAIT_MS)
-    page.get_by_label("Gap from, s").fill("1")
+    expect(page.get_by_text("Classifier", exact=True)).to_have_count(1, timeout=LONG_WAIT_MS)
+    page.get_by_label("Gap start, s").fill("1")
     page.get_by_role("button", name="Generate", exact=True).click()
-    expect(page.get_by_text("A gap needs both its start and its end")).to_be_visible(timeout=LONG_WAIT_MS)
-    expect(page.get_by_text("What the classifier hears")).to_have_count(0)
+    expect(page.get_by_text("A gap needs both a start and an end")).to_be_visible(timeout=LONG_WAIT_MS)
+    expect(page.get_by_text("Classifier", exact=True)).to_have_count(0)
     expect(page.get_by_role("button", name="Download all")).to_be_disabled()
 
 

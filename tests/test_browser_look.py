@@ -108,9 +108,9 @@ def test_every_tab_is_in_sight_and_nothing_scrolls_sideways(page: Page, address:
 
 def test_everything_has_a_name_for_those_who_do_not_see_it(page: Page, address: str) -> None:
     measure(page, address)
-    for picture in ("Loudness against time", "Spectrogram", "Goniometer", "Loudness of each down-mix"):
+    for picture in ("Loudness over time", "Spectrogram", "Goniometer", "Loudness of each down-mix"):
         expect(page.get_by_role("img", name=picture, exact=True)).to_be_visible()
-    section = page.get_by_role("button", name="All figures as JSON").filter(visible=True)
+    section = page.get_by_role("button", name="Raw data (JSON)").filter(visible=True)
     expect(section).to_have_attribute("aria-expanded", "false")
     section.click()
     expect(section).to_have_attribute("aria-expanded", "true")

@@ -222,7 +222,7 @@ def test_a_region_is_set_by_touch_on_a_phone_and_nothing_overflows(page: Page, a
     touch = page.context.new_cdp_session(page)
     touch.send("Emulation.setTouchEmulationEnabled", {"enabled": True})
     player = open_player(page, address)
-    player.get_by_role("button", name="Region starts here").click()
+    player.get_by_role("button", name="Start region here").click()
     box = player.get_by_role("slider", name="Region end").bounding_box()
     lanes = player.locator(".ab-lanes").bounding_box()
     assert box is not None
@@ -238,7 +238,7 @@ def test_a_region_is_set_by_touch_on_a_phone_and_nothing_overflows(page: Page, a
     assert page.evaluate(width) == 390
     player.get_by_role("button", name="Start", exact=True).click()
     assert page.evaluate(width) == 390
-    player.get_by_role("button", name="Remove the region").click()
+    player.get_by_role("button", name="Remove region").click()
     assert state(player)["region"] == ""
 
 
@@ -256,7 +256,7 @@ def test_streams_go_back_at_the_regions_end_and_are_refused_the_blind_test(page:
     page.wait_for_function("+document.querySelector('#stream .ab').dataset.position > 1")
     assert state(player)["state"] == "playing"
     player.get_by_role("button", name="ABX test").click()
-    expect(player.locator(".ab-test")).to_contain_text("test a shorter piece")
+    expect(player.locator(".ab-test")).to_contain_text("Test a shorter piece")
     assert not player.get_by_role("button", name="Start", exact=True).is_visible()
 
 
@@ -317,13 +317,13 @@ def test_the_verdict_follows_from_the_number_of_right_answers(page: Page, addres
     player.get_by_role("button", name="End early").click()
     assert verdict(player) == (
         "Ended early: it counts as 1 of 16 trials. 1 of 1 right: p = 0.500. "
-        "No difference shown: more trials may tell."
+        "No difference shown. More trials may help."
     )
     for right, ending in (
         (9, "p = 0.011. You hear a difference (below 0.05)."),
-        (6, "p = 0.377. No difference shown: more trials may tell."),
+        (6, "p = 0.377. No difference shown. More trials may help."),
     ):
-        player.get_by_role("button", name="Close the test").click()
+        player.get_by_role("button", name="Close test").click()
         start_test(player, trials=10)
         for trial in range(10):
             page.keyboard.press("x")
@@ -342,7 +342,7 @@ def test_the_pair_is_chosen_among_versions_of_known_loudness(page: Page, address
     second.select_option("Original")  # the two change places
     assert first.locator("option:checked").inner_text() == "Master"
     first.select_option("Surround")
-    expect(player.locator(".ab-test")).to_contain_text("the same channels")
+    expect(player.locator(".ab-test")).to_contain_text("the same number of channels")
     assert not player.get_by_role("button", name="Start", exact=True).is_visible()
     first.select_option("Master")
     player.get_by_role("button", name="Start", exact=True).click()
@@ -379,7 +379,7 @@ def test_every_control_is_reached_by_tab_seen_in_focus_and_named(page: Page, add
         return " ".join(name.split())
 
     assert list(iter(tab, None)) == [
-        "ABX test", "Play", "Loop", "Region starts here", "Region ends here", "Remove the region",
+        "ABX test", "Play", "Loop", "Start region here", "End region here", "Remove region",
         "Matched loudness", "A Original −9.0 LUFS · 48 kHz · stereo −20.0 dB",
         "B Master −29.0 LUFS · 48 kHz · stereo 0.0 dB", "Position", "Region start", "Region end",
     ]  # fmt: skip

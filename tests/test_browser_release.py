@@ -51,9 +51,9 @@ def test_a_visitor_makes_an_example_release_ready_looks_into_the_stages_and_send
     open_release(page, address)
     page.get_by_role("button", name="Phone call").click()
     expect(page.get_by_role("button", name="Clear").first).to_be_visible(timeout=LONG_WAIT_MS)
-    expect(page.get_by_text("on this machine")).to_be_visible(timeout=LONG_WAIT_MS)
+    expect(page.get_by_text(re.compile(r"^About \d+ (s|min)"))).to_be_visible(timeout=LONG_WAIT_MS)
     page.get_by_role("button", name="Make it release-ready").click()
-    expect(page.get_by_text(re.compile("Meets -16.0 LUFS"))).to_be_visible(timeout=LONG_WAIT_MS)
+    expect(page.get_by_text(re.compile("Done: −16.0 LUFS"))).to_be_visible(timeout=LONG_WAIT_MS)
     for version in ("Before", "Enhanced", "Super-resolved", "Mastered"):
         expect(page.locator(".ab-version", has_text=version)).to_be_visible()
         expect(page.get_by_role("columnheader", name=version)).to_be_visible()
@@ -64,9 +64,9 @@ def test_a_visitor_makes_an_example_release_ready_looks_into_the_stages_and_send
     assert picture.evaluate("image => image.complete && image.naturalWidth > 300")
     for place, (stage, said, ending) in enumerate(
         (
-            ("Enhanced", "Found: ", "enhanced.wav"),
-            ("Super-resolved", "The sound ends at ", "super-resolved.wav"),
-            ("Mastered", "Meets -16.0 LUFS", "released.wav"),
+            ("Enhanced", "Noise: ", "enhanced.wav"),
+            ("Super-resolved", "Bandwidth ", "super-resolved.wav"),
+            ("Mastered", "Done: −16.0 LUFS", "released.wav"),
         ),
         start=1,
     ):
@@ -96,10 +96,10 @@ def test_a_visitor_masters_three_files_of_which_one_is_bad(page: Page, address: 
     # Only the settings of the verb are shown.
     expect(section.get_by_label("Strength").first).to_be_hidden()
     expect(section.get_by_text("Bring a file to the loudness")).to_be_visible()
-    section.get_by_label("Going to").click()
+    section.get_by_label("Target").click()
     page.get_by_role("option", name=re.compile("^Spotify \\(")).click()
     section.get_by_role("button", name="Run the batch").click()
-    expect(section.get_by_text("2 of 3 files are done; the table says why 1 is not.")).to_be_visible(
+    expect(section.get_by_text("2 of 3 files done; see the table for the 1 that failed.")).to_be_visible(
         timeout=LONG_WAIT_MS
     )
     assert [each.inner_text() for each in section.get_by_role("rowheader").all()] == [
@@ -145,13 +145,13 @@ def test_a_link_opens_the_batch_with_its_verb(page: Page, address: str) -> None:
     page.goto(f"{address}?tab=batch&verb=super_resolve&rate=96000")
     expect(page.get_by_role("radio", name="Super-resolve")).to_be_checked(timeout=LONG_WAIT_MS)
     expect(page.get_by_role("radio", name="96 kHz")).to_be_checked()
-    expect(page.get_by_role("tabpanel").last.get_by_label("Going to")).to_be_hidden()
+    expect(page.get_by_role("tabpanel").last.get_by_label("Target")).to_be_hidden()
 
 
 def test_without_files_the_page_says_what_to_do(page: Page, address: str) -> None:
     section = open_release(page, address, "Batch")
     section.get_by_role("button", name="Run the batch").click()
-    expect(page.get_by_text("There are no files yet")).to_be_visible(timeout=LONG_WAIT_MS)
+    expect(page.get_by_text("No files yet")).to_be_visible(timeout=LONG_WAIT_MS)
 
 
 def test_no_width_needs_scrolling_sideways(page: Page, address: str) -> None:

@@ -85,7 +85,7 @@ def test_a_folder_in_a_folder_out_and_one_bad_file_does_not_stop_the_rest(
 def test_an_error_is_one_sentence_and_no_traceback(tmp_path: Path) -> None:
     done = shell("measure", tmp_path / "missing.wav", "--json")
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "There is no file 'missing.wav': choose an audio file.\n"
+    assert done.stderr == "File 'missing.wav' not found. Choose an audio file.\n"
 
 
 def test_help_and_the_meter_start_without_a_model_library(memo: Path, tmp_path: Path) -> None:

@@ -1,9 +1,10 @@
 """Settings as texts: what `aural.options` reads off a dataclass, and what it makes of words."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import pytest
+from annotated_doc import Doc
 
 from aural.enhancement import degrade
 from aural.enhancement import pipeline as enhancement
@@ -16,7 +17,6 @@ from aural.studio import pipeline as release
 from aural.superres import pipeline as superres
 
 COLOURS = ("red", "green")
-NOT_MENTIONED = 3
 
 ALL = [
     module.Options for module in (pipeline, resynthesis, enhancement, degrade, superres, generation, release)
@@ -27,11 +27,11 @@ ALL = [
 class Options:
     """Settings of every kind."""
 
-    name: str  # whatever you like
-    colour: str = "red"  # one of COLOURS; "red" is warm
-    method: Literal["fast", "fine"] = "fine"  # how
-    count: int = 1  # of a NOT_MENTIONED, 1 to 8
-    share: float | None = None  # 0 to 1; None: all
+    name: Annotated[str, Doc("whatever you like")]
+    colour: Annotated[str, Doc(f'one of {", ".join(COLOURS)}; "red" is warm')] = "red"
+    method: Annotated[Literal["fast", "fine"], Doc("how")] = "fine"
+    count: Annotated[int, Doc("how many, 1 to 8")] = 1
+    share: Annotated[float | None, Doc("0 to 1; None: all")] = None
     loud: bool = False
 
 
@@ -39,12 +39,12 @@ def field(name: str) -> Field:
     return next(one for one in describe(Options) if one.name == name)
 
 
-def test_fields_come_with_kind_default_and_comment() -> None:
+def test_fields_come_with_kind_default_and_documentation() -> None:
     assert [one.name for one in describe(Options)] == list(Options.__dataclass_fields__)
     assert field("name") == Field("name", str, False, REQUIRED, None, "whatever you like")
     assert field("colour").help == 'one of red, green; "red" is warm'
     assert field("method").choices == ("fast", "fine")
-    assert field("count") == Field("count", int, False, 1, None, "of a NOT_MENTIONED, 1 to 8")
+    assert field("count") == Field("count", int, False, 1, None, "how many, 1 to 8")
     assert (field("share").kind, field("share").optional) == (float, True)
     assert field("loud").help == ""
 

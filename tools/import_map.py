@@ -38,6 +38,7 @@ FLOORS: Mapping[str, int] = {
     "hub": 1,
     "errors": 0,
     "files": 0,
+    "version": 0,
 }
 
 

@@ -22,13 +22,13 @@ WAIT_MS = 300_000
 
 # Picture, which is also the verb of the link; example; button; what stands there in the end.
 SHOTS = {
-    "measure": ("Orchestra", "Measure", "Mono compatibility"),
-    "master": ("Orchestra", "Master", "Meets -14.0 LUFS"),
+    "measure": ("Orchestra", "Measure", "Level change in mono"),
+    "master": ("Orchestra", "Master", "Done: −14.0 LUFS"),
     "enhance": ("Noisy voice memo", "Enhance", "SI-SDR"),
-    "super_resolve": ("Speech at 8 kHz", "Super-resolve", "The sound reaches"),
-    "generate": ("", "Generate", "What the classifier hears"),
-    "release": ("Phone call", "Make it release-ready", "What each stage made of it"),
-    "batch": ("", "Run the batch", "files are done"),
+    "super_resolve": ("Speech at 8 kHz", "Super-resolve", "kHz was generated"),
+    "generate": ("", "Generate", "Classifier"),
+    "release": ("Phone call", "Make it release-ready", "Results by stage"),
+    "batch": ("", "Run the batch", "files done"),
 }
 
 

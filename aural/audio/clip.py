@@ -71,7 +71,7 @@ class Clip:
     def require_finite(self) -> Clip:
         """The clip itself, or `InputError` where it is empty or holds samples that are no sound."""
         if self.frames == 0:
-            raise InputError("The audio is empty: choose a file with at least one sample.")
+            raise InputError("The audio is empty. Choose another file.")
         # A minimum or maximum is NaN or infinite as soon as one sample is, and needs no temporary array.
         if not (self.samples.min() > -LARGEST_SAMPLE and self.samples.max() < LARGEST_SAMPLE):
             count = sum(int(np.count_nonzero(~(np.abs(row) < LARGEST_SAMPLE))) for row in self.samples)

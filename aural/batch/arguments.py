@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from aural import __version__
-from aural.audio.files import ENCODINGS
+from aural.audio.encode import ENCODINGS
 from aural.batch.verbs import VERBS
 from aural.errors import OptionError
 from aural.options import REQUIRED, Field, Verb, describe, parse
@@ -27,7 +26,7 @@ def parse_arguments(
     description: str,
     add_own: Callable[[argparse.ArgumentParser, Verb], None],
     *,
-    is_command: bool = False,
+    version: str | None = None,
 ) -> argparse.Namespace:
     """The arguments of a command that runs a verb; wrong usage ends the program with 2.
 
@@ -37,18 +36,18 @@ def parse_arguments(
     Args:
         add_own: adds the command's own arguments to the parser of a verb; those that stand for a setting have
             its name after `SETTING`.
-        is_command: whether `program` is the name of an installed command, which a shell can complete.
+        version: of the installed command `program`, which a shell can complete; None: it is no such command.
     """
     arguments = _spelt(arguments)
-    completing = is_command and any(argument.startswith(COMPLETION) for argument in arguments[:1])
+    completing = version is not None and any(argument.startswith(COMPLETION) for argument in arguments[:1])
     parser = argparse.ArgumentParser(
         prog=program,
         description=description,
         epilog=f"The settings of a verb: {program} VERB --help.",
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action="version", version=f"AURAL {__version__}")
-    if is_command:
+    if version is not None:
+        parser.add_argument("--version", action="version", version=version)
         parser.add_argument(
             COMPLETION,
             action=_PrintCompletion,

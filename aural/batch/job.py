@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from aural.audio import Clip, read, wav_encoding, write
-from aural.audio.files import ENCODINGS
+from aural.audio.encode import ENCODINGS
 from aural.audio.steps import Steps, part
 from aural.batch.folder import COLUMNS, outputs
 from aural.batch.verbs import VERBS

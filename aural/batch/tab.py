@@ -46,7 +46,7 @@ ROW_FIGURES = (
     ("integrated_lufs", "LUFS"),
     ("true_peak_dbtp", "True peak, dBTP"),
     ("range_lu", "Range, LU"),
-    ("seconds", "Length, s"),
+    ("seconds", "Duration, s"),
 )
 # The second column holds sentences: beside the file's name they are in sight on a phone too.
 TABLE_STYLE = """
@@ -65,14 +65,14 @@ LONGEST_NAME_BYTES = 150  # of a file in the archive, without its ending
 MEASUREMENTS = "measurements.csv"
 MESSAGE_HEIGHT = 90  # of an empty message, over which the progress is shown
 
-NO_FILES = "There are no files yet: upload some audio or video files."
+NO_FILES = "No files yet. Upload audio or video files."
 NO_TIME = (
-    f"The batch took longer than the {WORK_SECONDS / 60:g} minutes that it may take: hand this file in "
-    "again, with fewer others."
+    f"The batch reached its limit of {WORK_SECONDS / 60:g} minutes before this file was done. Upload it "
+    "again with fewer files."
 )
 NO_ROOM = (
-    f"The results before this one fill the {ARCHIVE_BYTES / GIBIBYTE:g} GiB that an archive may have: "
-    "hand this file in again, with fewer others."
+    f"The results reached the limit of {ARCHIVE_BYTES / GIBIBYTE:g} GiB before this file. Upload it again "
+    "with fewer files."
 )
 
 
@@ -80,17 +80,16 @@ def section() -> Page:
     """Add the section to the tab being built."""
     with gr.Row():
         with gr.Column(scale=2, min_width=320):
-            files = gr.File(label="Files: upload several", file_count="multiple", height=220)
+            files = gr.File(label="Files", file_count="multiple", height=220)
             gr.Markdown(
-                f"Up to {MOST_FILES} files, each of {LIMITS.minutes:g} minutes and "
-                f"{LIMITS.file_bytes / GIBIBYTE:g} GiB at most. A batch may take {WORK_SECONDS / 60:g} "
-                f"minutes and make {ARCHIVE_BYTES / GIBIBYTE:g} GiB of results. A file that cannot be "
-                "done does not stop the rest."
+                f"Up to {MOST_FILES} files of up to {LIMITS.minutes:g} minutes and "
+                f"{LIMITS.file_bytes / GIBIBYTE:g} GiB each. Limit per batch: {WORK_SECONDS / 60:g} minutes "
+                f"and {ARCHIVE_BYTES / GIBIBYTE:g} GiB of results. If a file fails, the others continue."
             )
             verb = gr.Radio(
                 [(one.batch_name, name) for name, one in CHOICES.items()],
                 value=RELEASE.name,
-                label="What to do",
+                label="Action",
             )
             about = gr.Markdown(RELEASE.help)
             controls: dict[str, gr.components.Component] = {
@@ -105,16 +104,14 @@ def section() -> Page:
             for name, control in controls.items():
                 control.visible = name in RELEASE.batch_settings.values()
         with gr.Column(scale=5, min_width=320):
-            gr.Markdown(
-                "The same for **several files**: a zip with all results, and a table of what they measure."
-            )
+            gr.Markdown("Process **several files** and get a zip of all results and a table of measurements.")
             at = page("batch", "Run the batch", {"verb": verb, **controls})
             message = gr.Markdown(min_height=1)
             with gr.Row():
                 download = gr.DownloadButton("All results, zip", interactive=False)
                 measurements = gr.DownloadButton("Measurements, CSV", interactive=False)
             rows_table = gr.HTML(css_template=TABLE_STYLE)
-            with gr.Accordion("All figures as JSON", open=False):
+            with gr.Accordion("Raw data (JSON)", open=False):
                 rows = gr.JSON(label="Rows")
     archive = gr.File(label="Results", visible=False)
     csv_file = gr.File(label="Measurements", visible=False)
@@ -194,7 +191,7 @@ def _expected(files: list[str] | None, verb: str) -> str:
         return ""
     sentences = machine.expectation(CHOICES[verb], amount)
     if estimates.expected_seconds(CHOICES[verb], amount) > WORK_SECONDS:
-        sentences += f" The batch ends after {WORK_SECONDS / 60:g} minutes: hand in fewer files at a time."
+        sentences += f" A batch ends after {WORK_SECONDS / 60:g} minutes. Upload fewer files at a time."
     return f"<p>{sentences}</p>"
 
 
@@ -216,23 +213,23 @@ def batch(
     settings: dict[str, Any] | str | None = None,
     progress: gr.Progress = gr.Progress(),
 ) -> Answer:
-    """Do the same with several audio files, one after the other; one that cannot be done does not stop the rest.
+    """Process several audio files with the same settings; if one fails, the others continue.
 
     Args:
         files: audio or video files, 50 at most
         verb: one of release, enhance, super_resolve, master, measure, degrade
-        settings: of the verb, by the names of that endpoint's parameters, such as {"preset": "podcast"}, as an object or as its text in JSON; what is left out keeps its default
+        settings: that endpoint's parameters by name, such as {"preset": "podcast"}, as an object or JSON text; anything left out keeps its default
 
     Returns:
-        a zip of the results, WAV of 24 bit, or float where one exceeds full scale, and of the measurements
-        the measurements as CSV, a row for each file; where one could not be done, the column "error" says why
+        a zip of the results, 24-bit WAV, or float if one exceeds full scale, and the measurements
+        the measurements as CSV, one row per file; if a file failed, the column "error" says why
         the same rows
     """  # noqa: E501 - an argument is described in one line
     if not files:
         raise InputError(NO_FILES)
     if len(files) > MOST_FILES:
         raise InputError(
-            f"There are {len(files)} files and the limit is {MOST_FILES}: hand them in in several batches."
+            f"{len(files)} files exceed the limit of {MOST_FILES}. Split them into several batches."
         )
     require_known("verb for a batch", verb, CHOICES)
     yield from _RUNS[verb](files, _options(verb, settings), progress)
@@ -247,14 +244,12 @@ def _options(verb: str, settings: Any) -> Any:
             settings = [settings]
     settings = settings or {}
     if not isinstance(settings, dict):
-        raise OptionError('The settings must be a JSON object by their names, such as {"strength": 0.7}.')
+        raise OptionError('The settings must be a JSON object, such as {"strength": 0.7}.')
     fields = {field.name: field for field in describe(CHOICES[verb].options)}
     values = {}
     for name, value in settings.items():
         if name not in fields:
-            raise OptionError(
-                f"The verb {verb} has no setting {shortened(name)}: choose among {', '.join(fields)}."
-            )
+            raise OptionError(f"{verb} has no setting {shortened(name)}. Choose one of {', '.join(fields)}.")
         if not isinstance(value, str | int | float | None):
             raise OptionError(
                 f"{name} must be a number, a text, true, false or null, not {shortened(value)}."
@@ -374,25 +369,23 @@ def _rows_table(rows: list[Row] | None) -> str:
     cells = [
         (
             row["file"],
-            f"Not done. {row['error']}" if row["error"] else row["message"] or "Measured.",
+            f"Failed. {row['error']}" if row["error"] else row["message"] or "Measured.",
             *(number(None if row[name] == "" else row[name]) for name, _ in ROW_FIGURES),
         )
         for row in rows
     ]
-    headings = ("File", "What was found and done", *(heading for _, heading in ROW_FIGURES))
-    return table(headings, cells, "File by file")
+    headings = ("File", "Result", *(heading for _, heading in ROW_FIGURES))
+    return table(headings, cells, "Results by file")
 
 
 def _summary(rows: Sequence[Row]) -> str:
     """How many files were done.
 
     >>> _summary([{"error": ""}]), _summary([{"error": ""}, {"error": "No."}])
-    ('The file is done.', '1 of 2 files are done; the table says why 1 is not.')
+    ('File done.', '1 of 2 files done; see the table for the 1 that failed.')
     """
     missed = sum(bool(row["error"]) for row in rows)
     if not missed:
-        return "The file is done." if len(rows) == 1 else f"All {len(rows)} files are done."
-    return (
-        f"{len(rows) - missed} of {len(rows)} files {'is' if len(rows) == 1 else 'are'} done; "
-        f"the table says why {missed} {'is' if missed == 1 else 'are'} not."
-    )
+        return "File done." if len(rows) == 1 else f"All {len(rows)} files done."
+    done = f"{len(rows) - missed} of {len(rows)} file{'' if len(rows) == 1 else 's'} done"
+    return f"{done}; see the table for the {missed} that failed."

@@ -15,9 +15,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, replace
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
 import numpy as np
+from annotated_doc import Doc
 from numpy.typing import NDArray
 from scipy.fft import irfft, rfft
 from scipy.signal import butter, fftconvolve, sosfilt
@@ -234,9 +235,11 @@ class Options:
         OptionError: a value out of range.
     """
 
-    preset: str = "voice_memo"  # one of PRESETS
-    seed: int = 0  # of room, microphone and noise, 0 to 2³² - 1: the same seed, the same recording
-    snr_db: float | None = None  # speech over background noise, -20 to 60; None: the preset's own
+    preset: Annotated[str, Doc(f"kind of phone recording, one of {', '.join(PRESETS)}")] = "voice_memo"
+    seed: Annotated[int, Doc("random seed for room, microphone and noise, 0 to 2³² - 1")] = 0
+    snr_db: Annotated[float | None, Doc("signal-to-noise ratio in dB, -20 to 60; None: from the preset")] = (
+        None
+    )
 
     def __post_init__(self) -> None:
         require_known("preset", self.preset, PRESETS)

@@ -119,7 +119,7 @@ def finish_steps(clip: Clip, finish: Finish, mix: float = 1.0) -> Steps[Finished
         OptionError: a setting out of range.
     """
     if not 0 <= mix <= 1:
-        raise OptionError(f"The mix of the finish must be from 0 (dry) to 1 (wet), not {mix}.")
+        raise OptionError(f"The mix of the voice chain must be from 0 (dry) to 1 (wet), not {mix}.")
     measured = yield from part(measure.steps(clip), 0.0, 0.2)
     compression_db = de_essing_db = 0.0
     if measured.integrated_lufs is not None and mix > 0:
@@ -136,7 +136,7 @@ def finish_steps(clip: Clip, finish: Finish, mix: float = 1.0) -> Steps[Finished
         range_lu=finish.range_lu,
     )
     mastered = yield from part(mastering.master.steps(clip, options), 0.4, 1.0)
-    done = f"Compressed by up to {compression_db:.1f} dB, de-essed by up to {de_essing_db:.1f} dB. "
+    done = f"Compression up to {compression_db:.1f} dB, de-essing up to {de_essing_db:.1f} dB. "
     return Finished(
         clip=mastered.clip,
         compression_db=compression_db,

@@ -6,9 +6,10 @@ Importing this module does not import torch.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import numpy as np
+from annotated_doc import Doc
 from numpy.typing import NDArray
 
 from aural import hub
@@ -55,29 +56,45 @@ class Options:
         OptionError: a value out of range.
     """
 
-    preset: str = "restore"  # one of PRESETS; "restore" keeps the level, the others end with a finish
-    strength: float = 1.0  # of both stages, 0 to 1; 0 returns the input bit for bit, whatever else is set
-    noise_reduction: bool = True  # stage 1: noise, room and clipping
-    completion: bool = True  # stage 2: what the phone lost above its band
-    expand_rate: int | None = None  # rate of the result, one of EXPAND_RATES; None: that of the input
-    setting: Setting = "original_phase"  # what makes the waveform, one of SETTINGS
-    background_db: float | None = None  # gain of the background mixed back in, -60 to 12; None: not at all
-    mastering: bool = True  # False leaves out the preset's finish, and the loudness with it
-    loudness_lufs: float | None = None  # of the result, -60 to 0; None: the preset's own
-    mix: float = 1.0  # of the finish: 0 is dry, 1 wet; the loudness is set after it
-    seed: int = 0  # of all that is random, 0 to 2³² - 1
+    preset: Annotated[
+        str,
+        Doc(
+            f"one of {', '.join(PRESETS)}; restore only repairs, the others add EQ, compression and loudness"
+        ),
+    ] = "restore"
+    strength: Annotated[
+        float, Doc("strength of noise reduction and completion, 0 to 1; 0 returns the input unchanged")
+    ] = 1.0
+    noise_reduction: Annotated[bool, Doc("remove noise, echo and clipping")] = True
+    completion: Annotated[bool, Doc("reconstruct the highs the phone cut off")] = True
+    expand_rate: Annotated[
+        int | None,
+        Doc(f"sample rate of the result, one of {', '.join(map(str, EXPAND_RATES))}; None: from the input"),
+    ] = None
+    setting: Annotated[Setting, Doc(f"how the waveform is made, one of {', '.join(SETTINGS)}")] = (
+        "original_phase"
+    )
+    background_db: Annotated[
+        float | None, Doc("gain of the removed background that is mixed back in, -60 to 12 dB; None: off")
+    ] = None
+    mastering: Annotated[bool, Doc("apply the preset's EQ, compression, de-essing and loudness")] = True
+    loudness_lufs: Annotated[
+        float | None, Doc("loudness of the result in LUFS, -60 to 0; None: from the preset")
+    ] = None
+    mix: Annotated[float, Doc("mix of the voice chain, 0 (dry) to 1 (wet); loudness is set afterwards")] = 1.0
+    seed: Annotated[int, Doc("random seed, 0 to 2³² - 1")] = 0
 
     def __post_init__(self) -> None:
         require_known("preset", self.preset, PRESETS)
         require_known("setting", self.setting, SETTINGS)
         require("strength", self.strength, 0, 1)
-        require("mix of the finish", self.mix, 0, 1)
+        require("mix of the voice chain", self.mix, 0, 1)
         for name in ("noise_reduction", "completion", "mastering"):
             require_switch(name, getattr(self, name))
         if self.expand_rate is not None and self.expand_rate not in EXPAND_RATES:
             raise OptionError(
-                f"The sound can be expanded to {' or '.join(map(str, EXPAND_RATES))} Hz, "
-                f"not {self.expand_rate}: choose one of these, or none to keep the rate."
+                f"The sample rate can be {' or '.join(map(str, EXPAND_RATES))} Hz, not {self.expand_rate}. "
+                "Choose one of these, or none to keep the file's own."
             )
         if self.background_db is not None:
             require("gain of the background", self.background_db, -60, 12, " dB")
@@ -150,12 +167,12 @@ def enhance(clip: Clip, options: Options | None = None) -> Steps[Result]:
     before = yield from part(find.steps(clip), 0.0, 0.15)
     is_silent = not max(clip.samples.max(), -clip.samples.min()) > LEAST_PEAK
     if options.strength == 0 or is_silent:
-        reason = "there is no sound in it" if is_silent else "the strength is 0"
-        return _untouched(clip, before, f"Left as it is: {reason}.")
+        reason = "the clip is silent" if is_silent else "the strength is 0"
+        return _untouched(clip, before, f"No change: {reason}.")
     if options.noise_reduction or options.completion:
         voice, background, track = yield from part(_stages_steps(clip, options), 0.15, 0.65)
     else:
-        nothing = _untouched(clip, before, "Left as it is: everything is switched off.")
+        nothing = _untouched(clip, before, "No change: everything is switched off.")
         if options.finish is None and options.expand_rate in (None, clip.rate):
             return nothing
         voice, background = resample(clip, options.expand_rate or clip.rate), nothing.background
@@ -211,18 +228,16 @@ def _message(before: Findings, after: Findings, finished: Finished | None) -> st
     """What was found and what became of it, and what the finish says."""
     changes = []
     if before.snr_db is not None and after.snr_db is not None:
-        changes.append(f"signal to noise {before.snr_db:.0f} dB, now {after.snr_db:.0f} dB")
+        changes.append(f"Noise: {before.snr_db:.0f} → {after.snr_db:.0f} dB SNR (estimated)")
     if before.bandwidth_hz is not None and after.bandwidth_hz is not None:
-        changes.append(
-            f"band up to {before.bandwidth_hz / 1000:.1f} kHz, now {after.bandwidth_hz / 1000:.1f} kHz"
-        )
+        changes.append(f"Bandwidth: {before.bandwidth_hz / 1000:.1f} → {after.bandwidth_hz / 1000:.1f} kHz")
     if before.clipping_share > LEAST_CLIPPING:
-        changes.append(f"{before.clipping_share:.1%} clipped, now {after.clipping_share:.1%}")
+        changes.append(f"Clipping: {before.clipping_share:.1%} → {after.clipping_share:.1%}")
     if before.reverberation_seconds is not None and after.reverberation_seconds is not None:
         changes.append(
-            f"reverberation {before.reverberation_seconds:.1f} s, now {after.reverberation_seconds:.1f} s"
+            f"Reverberation: {before.reverberation_seconds:.1f} → {after.reverberation_seconds:.1f} s"
         )
-    found = f"Found: {'; '.join(changes)}." if changes else "Too short or too soft to tell what changed."
+    found = f"{' · '.join(changes)}." if changes else "The clip is too short or too quiet to analyze."
     return found if finished is None else f"{found} {finished.message}"
 
 

@@ -90,15 +90,15 @@ def align(recording: Clip, reference: Clip) -> Reference:
     delay_seconds = _delay_seconds(recording, reference)
     if delay_seconds is None:
         raise InputError(
-            "The reference is not the same performance as the recording, or starts more than "
-            f"{LONGEST_DELAY_SECONDS:g} s before or after it: choose another one, or none."
+            "It is not the same performance as the recording, or it starts more than "
+            f"{LONGEST_DELAY_SECONDS:g} s earlier or later. Choose another one, or none."
         )
     found = Reference(reference, delay_seconds)
     covered = found.beside(recording)[0].shape[1]
     if covered < LEAST_SHARE * recording.frames:
         raise InputError(
-            f"The reference covers only {covered / recording.rate:.1f} s of the recording's "
-            f"{recording.seconds:.1f} s: choose one that is as long."
+            f"It covers only {covered / recording.rate:.1f} s of the recording's {recording.seconds:.1f} s. "
+            "Choose one that is as long."
         )
     if abs(delay_seconds) <= SMEAR_SECONDS:
         return replace(found, delay_seconds=0.0)

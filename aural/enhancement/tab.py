@@ -38,10 +38,10 @@ PRESET_NAMES = {
     "interview": "Interview",
 }
 SETTING_NAMES = {
-    "original_phase": "original phase",
+    "original_phase": "Original phase",
     "griffin_lim": "Griffin-Lim",
-    "vocoder": "neural vocoder",
-    "waveform": "end to end",
+    "vocoder": "Neural vocoder",
+    "waveform": "End to end",
 }
 BACKGROUNDS_DB = (-24, -18, -12, -6, 0)
 
@@ -54,17 +54,17 @@ PHONE_NAMES = {
     "random": "Any phone",
 }
 
-# What is found in a recording, as the tables show it: field, name, unit, decimals.
+# The analysis of a recording, as the tables show it: field, name, unit, decimals.
 FIGURES = (
-    ("snr_db", "Signal to noise", "dB", 1),
+    ("snr_db", "SNR (estimated)", "dB", 1),
     ("bandwidth_hz", "Bandwidth", "Hz", 0),
     ("clipping_share", "Clipped samples", "%", 2),
     ("reverberation_seconds", "Reverberation time", "s", 2),
     ("integrated_lufs", "Integrated loudness", "LUFS", 1),
     ("true_peak_dbtp", "True peak", "dBTP", 1),
-    ("pitch_hz", "Pitch, median", "Hz", 0),
+    ("pitch_hz", "Median pitch", "Hz", 0),
 )
-# Of a recording beside its reference: likewise.
+# A recording compared with its reference: field, name, unit, decimals.
 MEASURES = (
     ("snr_db", "SNR", "dB", 1),
     ("si_sdr_db", "SI-SDR", "dB", 1),
@@ -98,18 +98,16 @@ def build(places: Sequence[Place]) -> Tab:
                 [(PRESET_NAMES[key], key) for key in pipeline.PRESETS],
                 value=DEFAULTS.preset,
                 label="Preset",
-                info="Restore keeps the level; the others end with a finish.",
+                info="Restore only repairs; the others also add EQ, compression and loudness.",
             )
             about = gr.Markdown(_about_preset(DEFAULTS.preset))
             preset.change(_about_preset, preset, about, api_visibility="private", queue=False)
-            strength = slider(
-                DEFAULTS.strength, 0, 1, 0.05, "Strength", "0 leaves the recording as it is, bit for bit."
-            )
+            strength = slider(DEFAULTS.strength, 0, 1, 0.05, "Strength", "0 = no change.")
             others = _advanced_section()
             with gr.Accordion("Compare with a studio recording", open=False):
                 gr.Markdown(
-                    "Of the same performance, to measure how near the result comes to it. "
-                    "It may start up to 2 s before or after."
+                    "Add a studio recording of the same performance to measure how close the result comes. "
+                    "It may start up to 2 s earlier or later."
                 )
                 source = _Source(audio, audio_input("Reference"))
             with examples:
@@ -130,44 +128,44 @@ def _advanced_section() -> dict[str, gr.components.Component]:
         noise_reduction = gr.Checkbox(
             DEFAULTS.noise_reduction,
             label="Noise reduction",
-            info="Takes out noise, room and clipping.",
+            info="Removes noise, echo and clipping.",
         )
         completion = gr.Checkbox(
             DEFAULTS.completion,
             label="Completion",
-            info="Makes anew what the phone lost above its band.",
+            info="Reconstructs the highs the phone cut off.",
         )
         setting = gr.Radio(
             [(SETTING_NAMES[key], key) for key in pipeline.SETTINGS],
             value=DEFAULTS.setting,
             label="Waveform",
-            info="The first is the most faithful to the voice; the last does both stages at once.",
+            info="Original phase is the most faithful. End to end uses one network for both stages.",
         )
         expand_rate = gr.Radio(
-            [("as it is", NOTHING), *((f"{rate / 1000:g} kHz", rate) for rate in pipeline.EXPAND_RATES)],
+            [("From file", NOTHING), *((f"{rate / 1000:g} kHz", rate) for rate in pipeline.EXPAND_RATES)],
             value=DEFAULTS.expand_rate or NOTHING,
             label="Sample rate",
-            info="A higher one makes room for the completion.",
+            info="A higher rate leaves room for the reconstructed highs.",
         )
         background = gr.Dropdown(
-            [("leave it out", NOTHING), *((number(gain, 0) + " dB", gain) for gain in BACKGROUNDS_DB)],
+            [("Off", NOTHING), *((number(gain, 0) + " dB", gain) for gain in BACKGROUNDS_DB)],
             value=NOTHING if DEFAULTS.background_db is None else DEFAULTS.background_db,
             label="Background",
-            info="Mixes some of what was taken out back in.",
+            info="Mixes some of the removed background back in.",
         )
         mastering = gr.Checkbox(
             DEFAULTS.mastering,
-            label="Finish",
-            info="The preset's filter, compression, de-essing and loudness.",
+            label="Voice chain",
+            info="The preset's EQ, compression, de-essing and loudness.",
         )
         mix = slider(
-            DEFAULTS.mix, 0, 1, 0.05, "Mix of the finish", "0 is dry, 1 wet; the loudness is set after it."
+            DEFAULTS.mix, 0, 1, 0.05, "Voice chain mix", "0 = dry, 1 = wet. Loudness is set afterwards."
         )
         with gr.Row():
             loudness_lufs = gr.Number(
-                None, label="Loudness, LUFS", info="Empty: the preset's.", min_width=120
+                None, label="Loudness, LUFS", info="Empty: from the preset.", min_width=120
             )
-            seed = gr.Number(DEFAULTS.seed, label="Seed", info="Of all that is random.", min_width=120)
+            seed = gr.Number(DEFAULTS.seed, label="Seed", info="Random seed.", min_width=120)
     return {
         "noise_reduction": noise_reduction,
         "completion": completion,
@@ -188,18 +186,18 @@ def _result_section(
     expect(at, ENHANCE, {"audio": source.audio, "setting": settings["setting"]})
     message = gr.Markdown()
     player = ABPlayer(label="Before and after, at matched loudness")
-    spectrograms = picture("Spectrograms (line: pitch, dashes: end of the band)")
+    spectrograms = picture("Spectrograms (line: pitch; dashed: upper limit)")
     found_table = gr.HTML()
     reference_table = gr.HTML()
     with gr.Row():
         downloads = download_buttons()
         keep_background = gr.DownloadButton("Background, WAV", interactive=False)
     sending = send_buttons(places, ENHANCE.place)
-    with gr.Accordion("All figures as JSON", open=False):
-        figures = gr.JSON(label="Figures")
+    with gr.Accordion("Raw data (JSON)", open=False):
+        figures = gr.JSON(label="Analysis")
     result = gr.File(label="Enhanced file", visible=False)
     background = gr.File(label="Background", visible=False)
-    compared = gr.State()  # the files that the result was made from and held against, whatever comes next
+    compared = gr.State()  # the files that the result was made from and compared with, whatever comes next
     handover = Handover(result, sending)
     wire(
         at,
@@ -230,12 +228,12 @@ def enhance(
     Args:
         audio: the recording, an audio or video file
         options: as below
-        reference: a studio recording of the same performance, to measure how near the result comes to it
+        reference: a studio recording of the same performance, to measure how close the result comes
 
     Returns:
-        the enhanced file, WAV of 24 bit, or float where it exceeds full scale
-        the background that was taken out, likewise
-        what was found before and after, and what changed; beside a reference SNR, SI-SDR, PESQ, STOI, LSD too
+        the enhanced file, 24-bit WAV, or float if it exceeds full scale
+        the background that was removed, in the same format
+        the analysis before and after; with a reference also SNR, SI-SDR, PESQ, STOI and LSD
         a picture of the spectrograms
     """
     clip = load(audio)
@@ -256,7 +254,7 @@ def _aligned(clip: Clip, path: str) -> Reference:
     try:
         return align(clip, read(path))
     except InputError as error:
-        raise InputError(f"The reference cannot be used. {error}") from error
+        raise InputError(f"Can't use the reference. {error}") from error
 
 
 def _compared(
@@ -305,7 +303,7 @@ def _show(
     return (
         f"**{figures['message']}**",
         versions,
-        _change_table(FIGURES, before, after, "What was found, and what changed"),
+        _change_table(FIGURES, before, after, "Before and after"),
         _reference_tables(against) if against else "",
         gr.DownloadButton(value=background, interactive=True),
     )
@@ -317,9 +315,9 @@ def _reference_tables(against: dict[str, Any]) -> str:
     if delay_ms:
         way = "later" if delay_ms > 0 else "earlier"
         notes.insert(
-            0, f"The recording was {abs(delay_ms):.1f} ms {way} than the reference: they are aligned."
+            0, f"The recording started {abs(delay_ms):.1f} ms {way} than the reference and was aligned to it."
         )
-    shown = _change_table(MEASURES, against["before"], against["after"], "Beside the reference")
+    shown = _change_table(MEASURES, against["before"], against["after"], "Compared with the reference")
     return shown + "".join(f"<p>{html.escape(note)}</p>" for note in notes)
 
 
@@ -333,7 +331,7 @@ def _change_table(
         old, new = (None if found[name] is None else factor * found[name] for found in (before, after))
         heading = f"{label}, {unit}" if unit else label
         cells.append((heading, number(old, decimals), number(new, decimals), _change(old, new, decimals)))
-    return table(("Measure", "Before", "After", "Change"), cells, caption)
+    return table(("Metric", "Before", "After", "Change"), cells, caption)
 
 
 def _change(before: float | None, after: float | None, decimals: int) -> str:
@@ -346,39 +344,39 @@ def _change(before: float | None, after: float | None, decimals: int) -> str:
 def _about_preset(key: str) -> str:
     finish = FINISHES.get(key)
     if finish is None:
-        return "Noise, room and lost highs are mended; level and tone stay as they are."
+        return "Removes noise and echo and restores highs. Level and tone stay the same."
     parts = []
     if finish.high_pass_hz is not None:
         parts.append(f"high-pass at {finish.high_pass_hz:g} Hz")
     if finish.compressor is not None:
-        parts.append(f"compression {finish.compressor.ratio:g} : 1")
+        parts.append(f"{finish.compressor.ratio:g}:1 compression")
     if finish.de_esser is not None:
         parts.append("de-essing")
     parts.append(f"{number(finish.loudness_lufs, 0)} LUFS")
     if finish.range_lu is not None:
         parts.append(f"loudness range up to {finish.range_lu:g} LU")
     parts.append(f"true peak up to {number(finish.ceiling_dbtp, 0)} dBTP")
-    return f"Restored, then finished: {', '.join(parts)}."
+    return f"Restores, then adds: {', '.join(parts)}."
 
 
 def _phone_section(source: _Source) -> Page:
-    with gr.Accordion("Make it sound like a phone", open=False):
-        gr.Markdown("No bad recording at hand? Turn the one above into one, then see what comes back.")
+    with gr.Accordion("Simulate a phone", open=False):
+        gr.Markdown("No bad recording handy? Degrade this one, then restore it.")
         preset = gr.Radio(
             [(name, key) for key, name in PHONE_NAMES.items()],
             value="voice_memo",
             label="Phone",
         )
         with gr.Row():
-            snr_db = gr.Number(None, label="SNR, dB", info="Empty: the phone's own.", min_width=120)
-            seed = gr.Number(0, label="Seed", info="Another one, another room.", min_width=120)
+            snr_db = gr.Number(None, label="SNR, dB", info="Empty: typical of the phone.", min_width=120)
+            seed = gr.Number(0, label="Seed", info="A different seed gives a different room.", min_width=120)
         at = page("degrade", "Degrade", {"preset": preset, "seed": seed, "snr_db": snr_db})
         expect(at, DEGRADE, {"audio": source.audio})
         message = gr.Markdown()
         result = gr.Audio(
-            label="As the phone recorded it", type="filepath", interactive=False, buttons=["download"]
+            label="Simulated phone recording", type="filepath", interactive=False, buttons=["download"]
         )
-        take = gr.Button("Enhance this one", interactive=False)
+        take = gr.Button("Use this recording", interactive=False)
         figures = gr.JSON(label="Figures", visible=False)
         original = gr.State()
     wire(
@@ -411,23 +409,23 @@ def degrade(
     snr_db: float | None = None,
     progress: gr.Progress = gr.Progress(),
 ) -> Answer:
-    """Make a recording sound as a phone would have recorded it: room, noise, microphone, codec.
+    """Simulate a phone recording: room, noise, microphone and codec.
 
     Args:
         audio: the recording, an audio or video file
         preset: one of phone_call, voice_memo, video_call, far_away, random
-        seed: of room, microphone and noise, 0 to 2³² - 1: the same seed, the same recording
-        snr_db: speech over background noise, -20 to 60; None: the preset's own
+        seed: random seed for room, microphone and noise, 0 to 2³² - 1
+        snr_db: signal-to-noise ratio, -20 to 60; None: from the preset
 
     Returns:
-        the degraded file, WAV of 24 bit
-        the settings, and what can be found in it
+        the degraded file, 24-bit WAV
+        the settings, and the analysis of the result
     """
     from aural.enhancement.degrade import Options, degrade_clip
 
     options = Options(preset, seed, snr_db)
     degraded = yield from follow(degrade_clip.steps(load(audio), options), progress, "Degrading")
-    found = yield from follow(find.steps(degraded), progress, "Listening")
+    found = yield from follow(find.steps(degraded), progress, "Analyzing")
     path = result_path(audio, f"{preset}.wav")
     write(degraded, path)
     yield path, {**asdict(options), "found": found.figures()}, audio
@@ -435,8 +433,8 @@ def degrade(
 
 def _about_phone(found: dict[str, Any]) -> str:
     parts = [
-        f"{label.lower()} {number(found[name], decimals)} {unit}"
+        f"{label if label.startswith('SNR') else label.lower()} {number(found[name], decimals)} {unit}"
         for name, label, unit, decimals in FIGURES
         if name in ("snr_db", "bandwidth_hz", "reverberation_seconds") and found[name] is not None
     ]
-    return f"Found in it: {', '.join(parts)}." if parts else "Silence stays silence."
+    return f"Detected: {', '.join(parts)}." if parts else "The clip is silent."

@@ -27,6 +27,6 @@ DEGRADE = Verb(
     PLACE,
     "degraded.wav",
     estimates={"": Estimate(1.8, 0.02, 0.0134)},
-    batch_name="Sound like a phone",
+    batch_name="Simulate a phone",
     batch_settings={"preset": "phone"},
 )

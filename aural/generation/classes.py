@@ -70,6 +70,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
 }
 CLASSES: tuple[str, ...] = tuple(name for names in GROUPS.values() for name in names)
+UNCOUNTED = ("rain", "wind", "sheep", "pouring_water", "brushing_teeth")  # and all plurals and activities
 
 
 def find(name: str) -> int:
@@ -88,8 +89,20 @@ def find(name: str) -> int:
     near = (holding + difflib.get_close_matches(wanted, CLASSES, n=3, cutoff=0.5))[:3] or ["dog", "rain"]
     choices = " or ".join(f'"{title(known)}"' for known in dict.fromkeys(near))
     raise OptionError(
-        f'"{name[:40]}" is not one of the 50 classes of ESC-50: choose one of them, such as {choices}.'
+        f'"{name[:40]}" is not one of the 50 classes of ESC-50. Choose one of them, such as {choices}.'
     )
+
+
+def with_article(name: str) -> str:
+    """A class's name within a sentence.
+
+    >>> with_article("dog"), with_article("airplane"), with_article("church_bells")
+    ('a dog', 'an airplane', 'church bells')
+    """
+    words = name.replace("_", " ")
+    if name in UNCOUNTED or name.endswith(("s", "ing")):
+        return words
+    return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
 
 
 def title(name: str) -> str:

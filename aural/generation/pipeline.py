@@ -9,9 +9,10 @@ import math
 import secrets
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import numpy as np
+from annotated_doc import Doc
 from numpy.typing import NDArray
 
 from aural import hub
@@ -56,20 +57,35 @@ class Options:
         OptionError: a value out of range, or settings that exclude each other.
     """
 
-    label: str  # one of the 50 classes of ESC-50, such as dog or "church bells"
-    count: int = 1  # clips, 1 to 8
-    seconds: float = 5.0  # 0.5 to 10; an uploaded sound brings its own length
-    steps: int = 30  # of denoising, 1 to 200
-    guidance: float = 4.0  # how strongly the class is asked for, 1 (as it comes) to 10
-    sampler: Sampler = "dpm++"  # how a step follows from the last one, one of SAMPLERS
-    seed: int | None = None  # of the first clip, 0 to 2³² - 1, the next have the next ones; None: any
-    vocoder: Vocoder = "vocoder"  # what makes the waveform, one of VOCODERS
-    morph: str | None = None  # a second class to blend with
-    morph_share: float = 0.5  # of the second class, 0 to 1
-    strength: float = 0.6  # how far to depart from an uploaded sound, above 0 (hardly) to 1 (entirely)
-    gap_start_seconds: float | None = None  # in an uploaded sound, where the gap starts that is filled
-    gap_end_seconds: float | None = None  # where the gap ends; beyond the sound's own end it extends it
-    loop: bool = False  # the end leads into the start, to the nearest 12 ms of the length
+    label: Annotated[str, Doc('one of the 50 classes of ESC-50, such as dog or "church bells"')]
+    count: Annotated[int, Doc("number of variations, 1 to 8")] = 1
+    seconds: Annotated[float, Doc("duration in seconds, 0.5 to 10; a source sound keeps its own")] = 5.0
+    steps: Annotated[int, Doc("denoising steps, 1 to 200; more is finer and slower")] = 30
+    guidance: Annotated[float, Doc("how closely to follow the class, 1 (off) to 10")] = 4.0
+    sampler: Annotated[Sampler, Doc(f"solver for the denoising steps, one of {', '.join(SAMPLERS)}")] = (
+        "dpm++"
+    )
+    seed: Annotated[
+        int | None,
+        Doc("random seed of the first variation, 0 to 2³² - 1; the next ones count up; None: random"),
+    ] = None
+    vocoder: Annotated[Vocoder, Doc(f"turns the spectrogram into sound, one of {', '.join(VOCODERS)}")] = (
+        "vocoder"
+    )
+    morph: Annotated[str | None, Doc("a second class to blend in; None: off")] = None
+    morph_share: Annotated[float, Doc("share of the second class, 0 to 1")] = 0.5
+    strength: Annotated[
+        float, Doc("how far to depart from the source sound, above 0 (close to it) to 1 (ignores it)")
+    ] = 0.6
+    gap_start_seconds: Annotated[
+        float | None, Doc("start of the gap to fill in the source sound, in seconds; None: no gap")
+    ] = None
+    gap_end_seconds: Annotated[
+        float | None, Doc("end of the gap in seconds; beyond the end of the source sound, it is extended")
+    ] = None
+    loop: Annotated[
+        bool, Doc("make the end continue seamlessly at the start; the duration is rounded to 12 ms")
+    ] = False
 
     def __post_init__(self) -> None:
         find(str(self.label or ""))
@@ -84,21 +100,21 @@ class Options:
         require("share of the second class", self.morph_share, 0, 1)
         require("strength", self.strength, 0, 1)
         if self.strength == 0:
-            raise OptionError("A strength of 0 would change nothing: choose one above 0, up to 1.")
+            raise OptionError("A strength of 0 changes nothing. Choose one above 0, up to 1.")
         require_known("sampler", self.sampler, SAMPLERS)
         require_known("vocoder", self.vocoder, VOCODERS)
         require_switch("loop", self.loop)
         start, end = self.gap_start_seconds, self.gap_end_seconds
         if start is None or end is None:
             if start is not end:
-                raise OptionError("A gap needs both its start and its end: give the other one too.")
+                raise OptionError("A gap needs both a start and an end. Set the other one too.")
             return
         require("start of the gap", start, 0, MOST_SECONDS, " s")
         require("end of the gap", end, 0, MOST_SECONDS, " s")
         if end - start < LEAST_GAP_SECONDS:
             raise OptionError(
-                f"A gap from {start:g} to {end:g} s is too short: "
-                f"let it end at least {LEAST_GAP_SECONDS:g} s after its start."
+                f"A gap from {start:g} to {end:g} s is too short. "
+                f"It must end at least {LEAST_GAP_SECONDS:g} s after its start."
             )
 
 
@@ -171,7 +187,7 @@ def generate(
         source_mel = log_mel(torch.tensor(heard)).clamp_max(1)
         known = _known_frames(options, frames)
         if not active_share(source_mel):
-            raise InputError("The audio is silent: choose a file with sound in it, or generate without one.")
+            raise InputError("The source is silent. Choose another file, or generate without one.")
 
     yield 0.0  # loading takes a moment, the first time
     pipeline = SpectrogramPipeline.of(hub.load("generator"), options.sampler)
@@ -225,30 +241,30 @@ def _require_fitting(options: Options, source: Clip | None) -> None:
     start, end = options.gap_start_seconds, options.gap_end_seconds
     if source is None:
         if start is not None:
-            raise OptionError("A gap needs a sound around it: choose a file, or leave the gap out.")
+            raise OptionError("A gap needs a source sound. Upload one, or clear the gap.")
         return
     if options.loop:
-        raise OptionError("Only what is generated from scratch can loop: leave the file out, or the loop.")
+        raise OptionError("A source sound can't loop. Remove the source, or turn the loop off.")
     source.require_finite()
     if source.seconds > MOST_SECONDS:
         raise InputError(
-            f"The audio lasts {source.seconds:.1f} s and may last at most {MOST_SECONDS:g} s: cut it first."
+            f"The source lasts {source.seconds:.1f} s; the limit is {MOST_SECONDS:g} s. Cut it first."
         )
     if source.seconds < LEAST_SOURCE_SECONDS:
         raise InputError(
-            f"The audio lasts {source.seconds:.3f} s, which is too short to hear what it is: "
-            f"choose one of at least {LEAST_SOURCE_SECONDS:g} s."
+            f"The source is too short ({source.seconds:.3f} s). "
+            f"Choose one of at least {LEAST_SOURCE_SECONDS:g} s."
         )
     if start is None or end is None:
         return
     if start > source.seconds:
         raise OptionError(
-            f"The gap starts at {start:g} s, after the end of the audio: "
-            f"let it start at {source.seconds:.2f} s or before."
+            f"The gap starts at {start:g} s, after the end of the source. "
+            f"It must start at {source.seconds:.2f} s or earlier."
         )
     if source.seconds - (min(end, source.seconds) - start) < LEAST_SOURCE_SECONDS:
         raise OptionError(
-            f"The gap leaves nothing of the audio: make it shorter by {LEAST_SOURCE_SECONDS:g} s or more."
+            f"The gap covers the whole source. Shorten it by at least {LEAST_SOURCE_SECONDS:g} s."
         )
 
 
@@ -458,8 +474,12 @@ def _below_full_scale(waves: Tensor) -> tuple[Tensor, str]:
     loud = [number for number, peak in enumerate(peaks.tolist()) if peak > 1]
     if not loud:
         return waves, ""
-    listed = ", ".join(f"{number + 1} by {20 * math.log10(float(peaks[number])):.1f} dB" for number in loud)
-    return waves / peaks.clamp_min(1)[:, None], f"Turned down, so as not to clip: {listed}."
+    gains_db = [20 * math.log10(float(peaks[number])) for number in loud]
+    rest = "".join(
+        f", {number + 1} by {gain:.1f} dB" for number, gain in zip(loud[1:], gains_db[1:], strict=True)
+    )
+    message = f"Sound {loud[0] + 1} lowered by {gains_db[0]:.1f} dB{rest} to avoid clipping."
+    return waves / peaks.clamp_min(1)[:, None], message
 
 
 def _filled(source: Clip, new: Clip, options: Options) -> Clip:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from aural.audio import write
 from aural.generation import pipeline
-from aural.generation.classes import CLASSES, GROUPS, title
+from aural.generation.classes import CLASSES, GROUPS, title, with_article
 from aural.generation.verb import GENERATE
 from aural.options import Place
 from aural.ui import plots
@@ -42,7 +42,7 @@ SELECT_ALL = """() => {
 }"""
 
 SAMPLER_NAMES = {"dpm++": "DPM-Solver++", "unipc": "UniPC", "ddim": "DDIM"}
-VOCODER_NAMES = {"vocoder": "neural vocoder", "griffin_lim": "Griffin-Lim"}
+VOCODER_NAMES = {"vocoder": "Neural vocoder", "griffin_lim": "Griffin-Lim"}
 
 DEFAULTS = pipeline.Options(label="dog")
 
@@ -58,9 +58,7 @@ def build(places: Sequence[Place]) -> Tab:
     with gr.Tab("Generate", id="generate"), gr.Row():
         with gr.Column(scale=2, min_width=320):
             label = _class_picker()
-            count = slider(
-                DEFAULTS.count, 1, pipeline.MOST_CLIPS, 1, "How many", "Variations, made in one go."
-            )
+            count = slider(DEFAULTS.count, 1, pipeline.MOST_CLIPS, 1, "Count", "Number of variations.")
             source, strength, gap_start, gap_end = _source_section()
             others, seed = _advanced_section()
         with gr.Column(scale=5, min_width=320):
@@ -86,14 +84,16 @@ def _class_picker() -> gr.Dropdown:
         [(title(name), name) for name in CLASSES],
         value=DEFAULTS.label,
         label="Sound",
-        info="One of 50: type to search, or choose below.",
+        info="One of 50. Type to search, or pick below.",
     )
     label.focus(None, js=SELECT_ALL, api_visibility="private", queue=False)
     first = next(iter(GROUPS))
     group = gr.Radio(
         list(zip(GROUP_NAMES, GROUPS, strict=True)), value=first, label="Group", elem_classes="aural-groups"
     )
-    chips = gr.Dataset(components=[label], samples=_samples(first), label="In this group", type="values")
+    chips = gr.Dataset(
+        components=[label], samples=_samples(first), label="Sounds in this group", type="values"
+    )
     surprise = gr.Button("Surprise me", size="sm")
     group.change(
         lambda name: gr.Dataset(samples=_samples(name)), group, chips, api_visibility="private", queue=False
@@ -110,70 +110,68 @@ def _samples(group: str) -> list[list[str]]:
 def _source_section() -> tuple[gr.Audio, gr.Slider, gr.Number, gr.Number]:
     with gr.Accordion("From a sound", open=False):
         gr.Markdown(
-            "Start from a sound of yours, 10 s at most: it is **varied** towards the class above. "
-            "Mark a gap, and only that is **filled**; a gap that ends after the sound **extends** it."
+            "Start from your own sound, up to 10 s: it is **varied** towards the class above. "
+            "Set a gap to **fill** only that part. A gap that ends after the sound **extends** it."
         )
-        source = audio_input("Sound to start from")
+        source = audio_input("Source sound")
         strength = slider(
             DEFAULTS.strength,
             0.05,
             1,
             0.05,
             "Strength",
-            "How far a variation may go: near 0 little changes, 1 keeps nothing.",
+            "Low stays close to your sound; 1 ignores it.",
         )
         with gr.Row():
-            gap_start = gr.Number(None, label="Gap from, s", info="Empty: no gap.", min_width=120)
-            gap_end = gr.Number(None, label="Gap to, s", info="Up to 10.", min_width=120)
+            gap_start = gr.Number(None, label="Gap start, s", info="Empty: no gap.", min_width=120)
+            gap_end = gr.Number(None, label="Gap end, s", info="Up to 10.", min_width=120)
     return source, strength, gap_start, gap_end
 
 
 def _advanced_section() -> tuple[dict[str, gr.components.Component], gr.Number]:
     """All other settings by the names of their options, and the seed."""
     with gr.Accordion("Advanced", open=False):
-        seed = gr.Number(
-            None, label="Seed", info="The same seed, the same sound. Empty: a new one each time."
-        )
+        seed = gr.Number(None, label="Seed", info="The same seed gives the same sound. Empty: random.")
         seconds = slider(
             DEFAULTS.seconds,
             0.5,
             pipeline.MOST_SECONDS,
             0.5,
             "Duration, s",
-            "The model has learnt clips of 5 s.",
+            "Works best at 5 s.",
         )
-        steps = slider(DEFAULTS.steps, 1, 100, 1, "Steps", "Of denoising: more is finer and slower.")
+        steps = slider(DEFAULTS.steps, 1, 100, 1, "Steps", "Denoising steps. More is finer and slower.")
         guidance = slider(
             DEFAULTS.guidance,
             1,
             10,
             0.1,
             "Guidance",
-            "1 is none; more is truer to the class, and less varied.",
+            "1 = off. Higher follows the class more closely, with less variety.",
         )
         sampler = gr.Radio(
             [(name, key) for key, name in SAMPLER_NAMES.items()],
             value=DEFAULTS.sampler,
             label="Sampler",
-            info="How a step follows from the last one.",
+            info="Solver for the denoising steps.",
         )
         vocoder = gr.Radio(
             [(name, key) for key, name in VOCODER_NAMES.items()],
             value=DEFAULTS.vocoder,
-            label="Phase",
-            info="What turns the spectrogram into sound.",
+            label="Vocoder",
+            info="Turns the spectrogram into sound.",
         )
         morph = gr.Dropdown(
-            [("none", NOTHING), *((title(name), name) for name in CLASSES)],
+            [("None", NOTHING), *((title(name), name) for name in CLASSES)],
             value=DEFAULTS.morph or NOTHING,
             label="Morph with",
-            info="A second class, mixed into the first.",
+            info="Blends in a second class.",
         )
         morph.focus(None, js=SELECT_ALL, api_visibility="private", queue=False)
         morph_share = slider(
-            DEFAULTS.morph_share, 0, 1, 0.05, "Share of the second class", "0.5: half and half."
+            DEFAULTS.morph_share, 0, 1, 0.05, "Morph amount", "0 = first class only, 1 = second class only."
         )
-        loop = gr.Checkbox(DEFAULTS.loop, label="Loop", info="The end runs seamlessly into the start.")
+        loop = gr.Checkbox(DEFAULTS.loop, label="Loop", info="The end continues seamlessly at the start.")
     others: dict[str, gr.components.Component] = {
         "seconds": seconds,
         "steps": steps,
@@ -196,12 +194,12 @@ def _result_section(
     emerging = picture("Spectrogram")
     with gr.Row():
         archive = gr.DownloadButton("Download all", interactive=False)
-        keep_seed = gr.Button("Keep this seed", interactive=False)
+        keep_seed = gr.Button("Keep seed", interactive=False)
     with gr.Row(elem_classes="aural-cards"):
         cards = [_card(places) for _ in range(pipeline.MOST_CLIPS)]
         card_parts = [part for parts, _ in cards for part in parts]
-    with gr.Accordion("All figures as JSON", open=False):
-        figures = gr.JSON(label="Settings and guesses")
+    with gr.Accordion("Raw data (JSON)", open=False):
+        figures = gr.JSON(label="Settings and classifier results")
     files = gr.File(label="Sounds", file_count="multiple", visible=False)
     pictures = gr.State()  # one for each card
     wire(
@@ -225,15 +223,15 @@ def generate(
     source: str | None = None,
     progress: gr.Progress = gr.Progress(),
 ) -> Answer:
-    """Make one to eight sounds of a class, or vary, fill or extend an uploaded sound.
+    """Generate one to eight sounds of a class, or vary, fill or extend an uploaded sound.
 
     Args:
         options: as below
-        source: a sound to start from, 10 s at most; without a gap it is varied, a gap is filled
+        source: a sound to start from, up to 10 s; it is varied, or its gap is filled
 
     Returns:
-        the sounds, WAV of 24 bit
-        the settings with the seed that was used, and the five classes that each sound most resembles
+        the sounds, 24-bit WAV
+        the settings, the seed that was used, and the five likeliest classes of each sound
         a picture of the spectrograms
     """
     clip = load(source) if source else None
@@ -309,13 +307,17 @@ def _show(files: list[str], figures: dict[str, Any], pictures: list[str]) -> lis
 
 
 def _message(figures: dict[str, Any]) -> str:
-    names = [title(name) for name in (figures["label"], figures["morph"]) if name]
-    wanted = {figures["label"], figures["morph"]}
+    wanted = [name for name in (figures["label"], figures["morph"]) if name]
     hits = sum(guesses[0]["label"] in wanted for guesses in figures["guesses"])
     count = len(figures["guesses"])
-    verdict = ("recognised" if hits else "not recognised") if count == 1 else f"{hits} of {count} recognised"
-    what = f"**{' + '.join(names)}**, seed {figures['seed']}: {verdict} by the classifier."
-    return f"{what} {figures['message']}".strip()
+    what = f"**{' + '.join(map(title, wanted))}**, seed {figures['seed']}."
+    if count > 1:
+        verdict = f"The classifier recognised {hits} of {count}."
+    elif hits:
+        verdict = "The classifier recognised it."
+    else:
+        verdict = f"The classifier didn't hear {' or '.join(map(with_article, wanted))}. Try again?"
+    return " ".join(filter(None, (what, verdict, figures["message"])))
 
 
 def _guesses_list(guesses: list[dict[str, Any]], wanted: set[str | None]) -> str:
@@ -327,7 +329,7 @@ def _guesses_list(guesses: list[dict[str, Any]], wanted: set[str | None]) -> str
         cells = (title(guess["label"]), "< 1 %" if share < 0.01 else f"{100 * share:.0f} %")
         row = "".join(f"<span>{html.escape(cell)}</span>" for cell in cells)
         rows += f'<li{mark} style="--share: {share:.1%}">{row}</li>'
-    return f'<div class="aural-guesses"><p>What the classifier hears</p><ol>{rows}</ol></div>'
+    return f'<div class="aural-guesses"><p>Classifier</p><ol>{rows}</ol></div>'
 
 
 def _zip(files: list[str]) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aural.audio import Clip
-from aural.audio.files import IMPLIED_LAYOUTS
+from aural.audio.speakers import IMPLIED_LAYOUTS
 from aural.errors import OptionError
 from aural.options import require_known
 

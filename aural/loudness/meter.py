@@ -10,9 +10,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from annotated_doc import Doc
 from numpy.typing import NDArray
 from scipy.signal import lfilter
 
@@ -51,7 +52,7 @@ class Options:
         OptionError: a layout that does not exist.
     """
 
-    layout: str = AUTO  # FFmpeg's name of the channel layout ("5.1"); auto: what the file says
+    layout: Annotated[str, Doc("the channel layout by FFmpeg's name; auto: read from the file")] = AUTO
 
     def __post_init__(self) -> None:
         require_layout(self.layout)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from annotated_doc import Doc
 
 from aural.audio import Clip
 from aural.audio.steps import Steps, part, stepwise
@@ -32,6 +33,7 @@ TOLERANCE_LU = 0.02  # where the search for the gain ends; the promise is 0.1 LU
 MOST_ROUNDS = 12
 PEAK_MARGIN_DB = 0.12  # aimed below the ceiling, half of it kept: other meters interpolate otherwise
 FREE = "free"  # the target whose figures are all the caller's own
+CUSTOM = "Custom"  # its name
 
 
 @dataclass(frozen=True)
@@ -42,19 +44,37 @@ class Options:
         OptionError: a value out of range, or one that the target lacks.
     """
 
-    target: str = "spotify"  # a key of TARGETS, or "free" with loudness_lufs given
-    loudness_lufs: float | None = None  # integrated loudness wanted, -60 to 0; None: the target's
-    ceiling_dbtp: float | None = None  # largest true peak allowed, -40 to 0; None: the target's
-    range_lu: float | None = None  # 1 to 40, what control_range leads to at most; None: the target's
-    downmix: str = "keep"  # a key of METHODS
-    layout: str = AUTO  # FFmpeg's name of the channel layout; AUTO: what the file says
-    normalise_downmix: bool = False  # divide a linear fold-down by the sum of its coefficients
-    limiter: bool = True  # False: one gain for the whole file and nothing else
-    control_range: bool = False  # draw loud and soft passages together until the range is met
-    playback_phon: float | None = None  # compensate for playing at this level, ISO 226; None: do not
-    reference_phon: float = 83.0  # the level the mix was made at, 20 to 90
-    max_gain_db: float = 40.0  # 0 to 80: a file so quiet that it needs more is mostly noise
-    max_limiting_db: float = 12.0  # 0 to 40, how far a peak is pressed down at most
+    target: Annotated[
+        str,
+        Doc(f"where the file will be played: one of {', '.join(TARGETS)}, or {FREE} with loudness_lufs set"),
+    ] = "spotify"
+    loudness_lufs: Annotated[
+        float | None, Doc("integrated loudness in LUFS, -60 to 0; None: from the target")
+    ] = None
+    ceiling_dbtp: Annotated[
+        float | None, Doc("maximum true peak in dBTP, -40 to 0; None: from the target")
+    ] = None
+    range_lu: Annotated[
+        float | None, Doc("maximum loudness range in LU with control_range, 1 to 40; None: from the target")
+    ] = None
+    downmix: Annotated[str, Doc(f"reduces the channels first, one of {', '.join(METHODS)}")] = "keep"
+    layout: Annotated[str, Doc(f"the channel layout by FFmpeg's name; {AUTO}: read from the file")] = AUTO
+    normalise_downmix: Annotated[bool, Doc("scale the down-mix so that it cannot clip")] = False
+    limiter: Annotated[
+        bool, Doc("limit true peaks; if off, only the gain changes, so the target may not be reached")
+    ] = True
+    control_range: Annotated[
+        bool, Doc("reduce the difference between quiet and loud passages to the maximum loudness range")
+    ] = False
+    playback_phon: Annotated[
+        float | None,
+        Doc("make up for the bass the ear loses at this listening level (ISO 226), 20 to 90; None: off"),
+    ] = None
+    reference_phon: Annotated[float, Doc("level at which the mix was made, in phon, 20 to 90")] = 83.0
+    max_gain_db: Annotated[
+        float, Doc("maximum gain in dB, 0 to 80; keeps a nearly silent file from turning into noise")
+    ] = 40.0
+    max_limiting_db: Annotated[float, Doc("maximum gain reduction by the limiter in dB, 0 to 40")] = 12.0
 
     def __post_init__(self) -> None:
         resolve_target(self)
@@ -90,13 +110,13 @@ class Result:
 
 # What can stop the gain, and what to do about it.
 REMEDIES = {
-    "ceiling": "without the limiter the true peak stops the gain: switch the limiter on or lower the target",
-    "limiting": "it would take more limiting than allowed: allow more, raise the ceiling or lower the target",
-    "saturated": "the limiter takes away what more gain would give: raise the ceiling or lower the target",
-    "quiet": "the file is so quiet that it takes more gain than allowed: allow more, or record it louder",
-    "short_term": "the target's largest short-term loudness stops the gain: control the loudness range",
-    "down_only": "this platform turns loud files down and leaves quiet ones as they are",
-    "silence": "nothing in it is louder than -70 LUFS: silence has no loudness to set",
+    "ceiling": "the true peak allows no more gain. Turn the limiter on, or lower the target",
+    "limiting": "it needs more limiting than allowed. Allow more, raise the ceiling, or lower the target",
+    "saturated": "more gain only adds limiting. Raise the ceiling, or lower the target",
+    "quiet": "the file needs more gain than allowed. Allow more, or record it louder",
+    "short_term": "the target limits short-term loudness. Turn loudness range control on",
+    "down_only": "this platform only turns loud files down; quiet files stay as they are",
+    "silence": "the clip is silent (below −70 LUFS)",
 }
 
 
@@ -136,7 +156,7 @@ def master_album(clips: Sequence[Clip], options: Options | None = None) -> Steps
     come in the order of the clips.
     """
     if not clips:
-        raise InputError("An album needs at least one file: add the tracks that belong together.")
+        raise InputError("An album needs at least one track. Upload the tracks in album order.")
     options = options or Options()
     target = resolve_target(options)
     for clip in clips:  # refuse the album before working on its first half
@@ -154,9 +174,9 @@ def resolve_target(options: Options) -> Target:
     if options.target == FREE:
         if options.loudness_lufs is None:
             raise OptionError(
-                "The free target needs a loudness (loudness_lufs): set one, for example -16 LUFS."
+                "The custom target needs a loudness (loudness_lufs). Set one, such as -16 LUFS."
             )
-        target = Target("free values", "standard", options.loudness_lufs, -1.0, "the caller")
+        target = Target(CUSTOM, "standard", options.loudness_lufs, -1.0, "the caller")
     else:
         require_known("target", options.target, [*TARGETS, FREE])
         target = TARGETS[options.target]
@@ -178,7 +198,7 @@ def resolve_target(options: Options) -> Target:
         require("level of the mix", options.reference_phon, LOWEST_PHON, HIGHEST_PHON, " phon")
     if options.control_range:
         if target.range_max_lu is None:
-            raise OptionError(f"{target.name} names no loudness range (range_lu): set one, for example 8 LU.")
+            raise OptionError(f"{target.name} sets no loudness range (range_lu). Set one, such as 8 LU.")
         require("loudness range", target.range_max_lu, 1, 40, " LU")
     return target
 
@@ -332,13 +352,12 @@ def _results(
     range_wanted_lu: float | None,
 ) -> list[Result]:
     if limited_by is None:
-        subject = "Meets" if len(tracks) == 1 else "The album meets"
-        message = f"{subject} {wanted:.1f} LUFS, true peak at most {target.ceiling_dbtp:.1f} dBTP."
+        message = _done(wanted, attempt, target, is_album=len(tracks) > 1)
     elif limited_by == "silence":
-        message = f"Left as it is: {REMEDIES[limited_by]}."
+        message = f"No change: {REMEDIES[limited_by]}."
     else:
         short = min(wanted - attempt.loudness_lufs, wanted - ABSOLUTE_GATE_LUFS)
-        message = f"{short:.1f} LU short of {wanted:.1f} LUFS: {REMEDIES[limited_by]}."
+        message = f"{short:.1f} LU below {_signed(wanted)} LUFS: {REMEDIES[limited_by]}."
     return [
         Result(
             clip=clip,
@@ -357,14 +376,33 @@ def _results(
     ]
 
 
+def _done(wanted: float, attempt: _Attempt, target: Target, *, is_album: bool) -> str:
+    """The sentence on a target that is met."""
+    place = "" if target.name == CUSTOM else f" for {target.name}"
+    album = " across the album" if is_album else ""
+    peak = max((one.true_peak_dbtp for one in attempt.after if one.true_peak_dbtp is not None), default=None)
+    reached = "" if peak is None else f"true peak {_signed(peak)} dBTP "
+    limit = f"{target.ceiling_dbtp:g}".replace("-", "−")
+    return f"Done: {_signed(wanted)} LUFS{place}{album}, {reached}(limit {limit})."
+
+
+def _signed(value: float) -> str:
+    """A level with one decimal and a real minus sign.
+
+    >>> _signed(-14)
+    '−14.0'
+    """
+    return f"{value:.1f}".replace("-", "−")
+
+
 def _about_range(after: Loudness, wanted_lu: float | None) -> str:
     if wanted_lu is None:
         return ""
     if after.range_lu is None:
-        return " Too short for a loudness range, which needs 3 s: it was left as it is."
+        return " Loudness range unchanged: it needs at least 3 s."
     if after.range_lu > wanted_lu + 0.5:
-        return f" The loudness range stays at {after.range_lu:.1f} LU: {wanted_lu:.1f} LU is out of reach."
-    return f" Loudness range {after.range_lu:.1f} LU, at most {wanted_lu:.1f} wanted."
+        return f" Loudness range {after.range_lu:.1f} LU (limit {wanted_lu:.1f}, out of reach)."
+    return f" Loudness range {after.range_lu:.1f} LU (limit {wanted_lu:.1f})."
 
 
 @dataclass(frozen=True)

@@ -34,13 +34,13 @@ from aural.ui.tables import number, table
 FIGURES = (
     ("integrated_lufs", "Integrated loudness", "LUFS", 1),
     ("range_lu", "Loudness range", "LU", 1),
-    ("momentary_max_lufs", "Maximum momentary", "LUFS", 1),
-    ("short_term_max_lufs", "Maximum short-term", "LUFS", 1),
+    ("momentary_max_lufs", "Maximum momentary loudness", "LUFS", 1),
+    ("short_term_max_lufs", "Maximum short-term loudness", "LUFS", 1),
     ("true_peak_dbtp", "True peak", "dBTP", 1),
     ("sample_peak_dbfs", "Sample peak", "dBFS", 1),
-    ("peak_to_loudness_lu", "Peak to loudness", "LU", 1),
+    ("peak_to_loudness_lu", "Peak-to-loudness ratio (PLR)", "LU", 1),
     ("correlation", "Stereo correlation", "", 2),
-    ("mono_loss_db", "Mono compatibility: level of (L + R) / 2", "dB", 1),
+    ("mono_loss_db", "Level change in mono, (L + R) / 2", "dB", 1),
     ("full_scale_samples", "Samples at full scale", "", 0),
     ("seconds", "Duration", "s", 2),
     ("rate", "Sample rate", "Hz", 0),
@@ -70,10 +70,10 @@ def build(
         with gr.Column(scale=2, min_width=320):
             audio = audio_input("Audio: upload or record it")
             layout = gr.Dropdown(
-                [("as the file says", AUTO), *((name, name) for name in LAYOUTS)],
+                [("From file", AUTO), *((name, name) for name in LAYOUTS)],
                 value=AUTO,
                 label="Channel layout",
-                info="Only where a surround file does not say, or says it wrongly.",
+                info="Set this only if a surround file's layout is missing or wrong.",
             )
             examples_with_credits(EXAMPLES, audio)
             source = _Source(audio, layout)
@@ -90,13 +90,11 @@ def build(
 
 
 def _measure_section(source: _Source) -> Page:
-    compare = gr.Checkbox(
-        True, label="Compare the down-mixes", info="Fold the file down by every method and measure each."
-    )
+    compare = gr.Checkbox(True, label="Compare down-mixes", info="Try every down-mix and measure the result.")
     at = page(MEASURE.name, "Measure", {"layout": source.layout, "compare_downmixes": compare})
     expect(at, MEASURE, {"audio": source.audio})
     figures_table = gr.HTML()
-    history = picture("Loudness against time")
+    history = picture("Loudness over time")
     with gr.Row():
         with gr.Column(min_width=320):
             spectrogram = picture("Spectrogram")
@@ -104,7 +102,7 @@ def _measure_section(source: _Source) -> Page:
             goniometer = picture("Goniometer")
     folds_picture = picture("Loudness of each down-mix")
     folds_table = gr.HTML()
-    with gr.Accordion("All figures as JSON", open=False):
+    with gr.Accordion("Raw data (JSON)", open=False):
         figures = gr.JSON(label="Measurements")
     wire(
         at,
@@ -127,12 +125,12 @@ def measure(
 
     Args:
         audio: an audio or video file
-        layout: FFmpeg's name of the channel layout, such as 5.1(side); "auto": what the file says
-        compare_downmixes: also measure what each down-mix would make of the file
+        layout: the channel layout by FFmpeg's name, such as 5.1(side); "auto" reads it from the file
+        compare_downmixes: also measure the file after each down-mix
 
     Returns:
-        the figures, with a list of down-mixes where they were compared
-        a picture of loudness against time
+        the measurements, with a list of down-mixes if they were compared
+        a picture of loudness over time
         a picture of the spectrogram
         a picture of the stereo image
     """
@@ -140,7 +138,7 @@ def measure(
     loudness = yield from follow(meter.measure.steps(clip, layout), progress, "Measuring")
     figures = loudness.figures()
     if compare_downmixes and clip.channels > 1:
-        folds = yield from follow(pipeline.compare_downmixes_steps(clip, loudness), progress, "Folding down")
+        folds = yield from follow(pipeline.compare_downmixes_steps(clip, loudness), progress, "Down-mixing")
         figures["downmixes"] = [asdict(fold) for fold in folds]
     progress(0.95, desc="Drawing")
     stereo = downmix(clip, "stereo", loudness.layout) if clip.channels > 2 else clip
@@ -155,7 +153,7 @@ def measure(
 def _show_measurement(figures: dict[str, Any]) -> tuple[str, str, str | None]:
     rows = list(zip(*_figure_columns(figures), strict=True))
     notes = "".join(f"<p>{html.escape(note)}</p>" for note in figures["notes"])
-    loudness_table = table(("Measure", "Value"), rows, "Loudness") + notes
+    loudness_table = table(("Metric", "Value"), rows, "Loudness") + notes
     folds = figures.get("downmixes")
     if not folds:
         return loudness_table, "", None
@@ -173,7 +171,7 @@ def _show_measurement(figures: dict[str, Any]) -> tuple[str, str, str | None]:
     bars = plots.comparison_bars([f["method"] for f in folds], [f["integrated_lufs"] for f in folds], "LUFS")
     return (
         loudness_table,
-        table(headings, fold_rows, "What each down-mix makes of this file"),
+        table(headings, fold_rows, "Results by down-mix"),
         plots.save(bars),
     )
 
@@ -193,69 +191,69 @@ def _master_section(places: Sequence[Place], source: _Source) -> tuple[Page, Han
                 (f"{t.name} ({t.loudness_lufs:g} LUFS, {t.ceiling_dbtp:g} dBTP)", key)
                 for key, t in TARGETS.items()
             ]
-            + [("Free values (set them under Advanced)", pipeline.FREE)],
+            + [("Custom (set under Advanced)", pipeline.FREE)],
             value=DEFAULTS.target,
-            label="Going to",
+            label="Target",
             min_width=260,
-            info="The device, platform or standard that the file is made for.",
+            info="Where the file will be played.",
         )
         fold = gr.Dropdown(
             [(f"{key}: {text}", key) for key, text in METHODS.items()],
             value=DEFAULTS.downmix,
             label="Down-mix",
             min_width=260,
-            info="Fold the channels down before the loudness is set.",
+            info="Reduces the channels before the loudness is set.",
         )
     about = gr.Markdown(_about_target(DEFAULTS.target))
-    with gr.Accordion("All targets with their sources", open=False):
+    with gr.Accordion("All targets and their sources", open=False):
         gr.HTML(_targets_table())
     target.change(_about_target, target, about, api_visibility="private", queue=False)
     with gr.Row():
         limiter = gr.Checkbox(
             DEFAULTS.limiter,
             label="True-peak limiter",
-            info="Off: one linear gain and nothing else, even if the target is out of reach.",
+            info="When off, only the gain changes, so the target may not be reached.",
         )
         control_range = gr.Checkbox(
             DEFAULTS.control_range,
-            label="Control the loudness range",
-            info="Bring soft and loud passages together until they suit the device.",
+            label="Loudness range control",
+            info="Reduce the difference between quiet and loud passages.",
         )
     with gr.Accordion("Advanced", open=False):
         with gr.Row():
-            loudness_lufs = gr.Number(None, label="Loudness, LUFS", info="-60 to 0; empty: the target's.")
+            loudness_lufs = gr.Number(None, label="Loudness, LUFS", info="−60 to 0. Empty: from the target.")
             ceiling_dbtp = gr.Number(
-                None, label="True-peak ceiling, dBTP", info="-40 to 0; empty: the target's."
+                None, label="True-peak ceiling, dBTP", info="−40 to 0. Empty: from the target."
             )
             range_lu = gr.Number(
-                None, label="Largest loudness range, LU", info="1 to 40; empty: the target's."
+                None, label="Maximum loudness range, LU", info="1 to 40. Empty: from the target."
             )
         with gr.Row():
             playback_phon = gr.Number(
                 None,
                 label="Listening level, phon",
-                info="Compensates the ear's loss of bass when played softer (ISO 226). Empty: off.",
+                info="Makes up for the bass the ear loses at lower levels (ISO 226). Empty: off.",
             )
             reference_phon = gr.Number(
                 DEFAULTS.reference_phon,
-                label="Mixed at, phon",
-                info="The level that the mix was made at.",
+                label="Mixing level, phon",
+                info="Level at which the mix was made.",
             )
             normalise = gr.Checkbox(
                 DEFAULTS.normalise_downmix,
-                label="Normalise the down-mix",
-                info="Divide by the sum of its coefficients, so that it cannot clip by itself.",
+                label="Down-mix normalisation",
+                info="Scales the down-mix so that it cannot clip.",
             )
         with gr.Row():
             max_gain_db = gr.Number(
                 DEFAULTS.max_gain_db,
-                label="Largest gain, dB",
-                info="Stops a nearly silent file from becoming noise.",
+                label="Maximum gain, dB",
+                info="Keeps a nearly silent file from turning into noise.",
             )
             max_limiting_db = gr.Number(
                 DEFAULTS.max_limiting_db,
-                label="Largest limiting, dB",
-                info="How far a peak may be pressed down at the most.",
+                label="Maximum limiting, dB",
+                info="Maximum gain reduction.",
             )
     settings: list[gr.components.Component] = [
         target, loudness_lufs, ceiling_dbtp, range_lu, fold, source.layout, normalise, limiter, control_range,
@@ -266,11 +264,11 @@ def _master_section(places: Sequence[Place], source: _Source) -> tuple[Page, Han
     message = gr.Markdown()
     player = ABPlayer(label="Before and after, at matched loudness")
     figures_table = gr.HTML()
-    history = picture("Loudness against time")
+    history = picture("Loudness over time")
     with gr.Row():
         downloads = download_buttons()
     sending = send_buttons(places, PLACE)
-    with gr.Accordion("All figures as JSON", open=False):
+    with gr.Accordion("Raw data (JSON)", open=False):
         figures = gr.JSON(label="Measurements")
     result = gr.File(label="Mastered file", visible=False)
     original = gr.State()  # the file that the result was made from, whatever is uploaded meanwhile
@@ -294,16 +292,16 @@ def master(
     options: pipeline.Options,
     progress: gr.Progress = gr.Progress(),
 ) -> Answer:
-    """Fold an audio file down and bring it to the loudness, true peak and range of a device or platform.
+    """Down-mix an audio file and set its loudness, true peak and range for a device or platform.
 
     Args:
         audio: an audio or video file
         options: as below
 
     Returns:
-        the mastered file, WAV of 24 bit
-        the figures before and after, the gain, and what stopped it where the target is missed
-        a picture of its loudness against time
+        the mastered file, 24-bit WAV
+        the measurements before and after, the gain, and the reason if the target was not reached
+        a picture of its loudness over time
     """
     result = yield from follow(pipeline.master.steps(load(audio), options), progress, "Mastering")
     path = result_path(audio, "mastered.wav")
@@ -315,17 +313,15 @@ def master(
 
 def _album_section(settings: Mapping[str, gr.components.Component]) -> Page:
     gr.Markdown(
-        "Several files, one gain: what is softer than the rest of the album stays so. "
-        "The target and all other settings are those of the section **Master**."
+        "All tracks get the same gain, so quieter tracks stay quieter. "
+        "Target and settings come from the section **Master**."
     )
-    files = gr.File(
-        label="Tracks, in the order of the album", file_count="multiple", file_types=["audio", "video"]
-    )
+    files = gr.File(label="Tracks, in album order", file_count="multiple", file_types=["audio", "video"])
     at = page("master_album", "Master the album", settings)
     message = gr.Markdown()
     figures_table = gr.HTML()
-    archive = gr.File(label="Mastered tracks, WAV 24 bit")
-    with gr.Accordion("All figures as JSON", open=False):
+    archive = gr.File(label="Mastered tracks, 24-bit WAV")
+    with gr.Accordion("Raw data (JSON)", open=False):
         figures = gr.JSON(label="Measurements")
     expect(at, MASTER, {"files": files}, _of_album)
     wire(
@@ -349,15 +345,15 @@ def master_album(
     options: pipeline.Options,
     progress: gr.Progress = gr.Progress(),
 ) -> Answer:
-    """Master several audio files with one gain, as an album.
+    """Master several audio files as an album, all with the same gain.
 
     Args:
-        files: the tracks, in the order of the album
+        files: the tracks, in album order
         options: as below
 
     Returns:
-        a zip of the mastered files, WAV of 24 bit
-        the figures of each, in the order of the files
+        a zip of the mastered files, 24-bit WAV
+        the measurements of each file, in the same order
     """
     clips = yield from _load_album(files, progress)
     results = yield from follow(pipeline.master_album.steps(clips, options), progress, "Mastering")
@@ -388,22 +384,22 @@ def _load_album(files: list[str] | None, progress: gr.Progress) -> Generator[Any
             or sum(clip.samples.nbytes for clip in clips) > LIMITS.decoded_bytes
         ):
             raise InputError(
-                f"The album is longer than one file may be, {LIMITS.minutes:g} minutes of stereo at 48 kHz: "
-                "master it in parts."
+                f"The album exceeds {LIMITS.minutes:g} minutes of stereo at 48 kHz, the limit for one "
+                "file. Master it in parts."
             )
     return clips
 
 
 def _about_target(key: str) -> str:
     if key == pipeline.FREE:
-        return "Set the loudness, and what else you like, under **Advanced**."
+        return "Set the loudness, and anything else, under **Advanced**."
     target = TARGETS[key]
     wanted = [f"{target.loudness_lufs:g} LUFS"]
     if target.mono_loudness_lufs is not None:
         wanted.append(f"mono {target.mono_loudness_lufs:g} LUFS")
     wanted.append(f"true peak at most {target.ceiling_dbtp:g} dBTP")
     if target.range_max_lu is not None:
-        wanted.append(f"range at most {target.range_max_lu:g} LU where it is controlled")
+        wanted.append(f"loudness range at most {target.range_max_lu:g} LU with range control")
     if target.short_term_max_lufs is not None:
         wanted.append(f"short-term at most {target.short_term_max_lufs:g} LUFS")
     return f"**{target.name}**: {', '.join(wanted)}. Source: {target.source}."
@@ -420,7 +416,7 @@ def _targets_table() -> str:
         )
         for target in TARGETS.values()
     ]
-    return table(("Target", "LUFS", "dBTP", "Range at most, LU", "Source of the figures"), rows, "Targets")
+    return table(("Target", "LUFS", "dBTP", "Maximum range, LU", "Source"), rows, "Targets")
 
 
 def _show_master(audio: str, result: str, figures: dict[str, Any]) -> tuple[str, list[Version], str]:
@@ -429,7 +425,7 @@ def _show_master(audio: str, result: str, figures: dict[str, Any]) -> tuple[str,
     rows = list(zip(labels, values_before, _figure_columns(after)[1], strict=True))
     rows += [
         ("Gain", "", f"{number(figures['gain_db'])} dB"),
-        ("Largest limiting", "", f"{number(figures['limiting_db'])} dB"),
+        ("Maximum gain reduction", "", f"{number(figures['limiting_db'])} dB"),
     ]
     return (
         f"**{figures['message']}**",
@@ -437,7 +433,7 @@ def _show_master(audio: str, result: str, figures: dict[str, Any]) -> tuple[str,
             Version("Before", playable(audio), before["integrated_lufs"]),
             Version("After", result, after["integrated_lufs"]),
         ],
-        table(("Measure", "Before", "After"), rows, "Before and after"),
+        table(("Metric", "Before", "After"), rows, "Before and after"),
     )
 
 
@@ -452,8 +448,8 @@ def _show_album(figures: list[dict[str, Any]]) -> tuple[str, str]:
         )
         for track in figures
     ]
-    headings = ("Track", "Before, LUFS", "After, LUFS", "True peak, dBTP", "Limiting, dB")
+    headings = ("Track", "Before, LUFS", "After, LUFS", "True peak, dBTP", "Gain reduction, dB")
     gain_db = figures[0]["gain_db"]
-    return f"**{figures[0]['message']}** One gain for all: {gain_db:+.1f} dB.", table(
-        headings, rows, "The album"
+    return f"**{figures[0]['message']}** Gain on every track: {gain_db:+.1f} dB.", table(
+        headings, rows, "Album"
     )

@@ -7,9 +7,10 @@ Importing this module does not import torch.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
+from annotated_doc import Doc
 from numpy.typing import ArrayLike, NDArray
 from scipy.signal import get_window, welch
 
@@ -44,14 +45,20 @@ class Options:
         OptionError: a value out of range.
     """
 
-    phase: PhaseSetting = "griffin_lim"  # where the phase comes from, one of PHASE_SETTINGS
-    mel_bands: int = 80  # 8 to 512 bands that the magnitudes are averaged in; 0: every bin is kept
-    window: int = 1024  # samples under the Hann window, 64 to 16384; the FFT is the next power of two
-    hop: int = 260  # samples from frame to frame, at most half the window
-    iterations: int = 32  # of Griffin-Lim, 1 to 1000
-    momentum: float = 0.99  # of Griffin-Lim, 0 to below 1
-    seed: int = 0  # of Griffin-Lim's first phase, or of the vocoder's noise
-    rate: int | None = 22_050  # Hz at which the spectrogram is made; None: the clip's own
+    phase: Annotated[PhaseSetting, Doc(f"source of the phase, one of {', '.join(PHASE_SETTINGS)}")] = (
+        "griffin_lim"
+    )
+    mel_bands: Annotated[int, Doc("number of mel bands, 8 to 512; 0 keeps every frequency bin")] = 80
+    window: Annotated[
+        int, Doc("length of the Hann window in samples, 64 to 16384; the FFT is the next power of two")
+    ] = 1024
+    hop: Annotated[int, Doc("samples between frames, at most half the window")] = 260
+    iterations: Annotated[int, Doc("Griffin-Lim iterations, 1 to 1000; more is better and slower")] = 32
+    momentum: Annotated[float, Doc("Griffin-Lim momentum, from 0 to below 1; higher converges faster")] = 0.99
+    seed: Annotated[
+        int, Doc("random seed for Griffin-Lim's first phase and the vocoder's noise, 0 to 2³² - 1")
+    ] = 0
+    rate: Annotated[int | None, Doc("sample rate of the spectrogram in Hz; None: from the clip")] = 22_050
 
     def __post_init__(self) -> None:
         require_known("phase setting", self.phase, PHASE_SETTINGS)
@@ -65,7 +72,7 @@ class Options:
             require_whole("rate of the spectrogram", self.rate, 4000, 384_000)
         require("momentum", self.momentum, 0, 1)
         if self.momentum == 1:
-            raise OptionError("With a momentum of 1 Griffin-Lim comes to no end: choose one below 1.")
+            raise OptionError("Griffin-Lim does not converge with a momentum of 1. Choose one below 1.")
 
 
 @dataclass(frozen=True)
@@ -240,8 +247,8 @@ def _front_end(options: Options, clip: Clip) -> FrontEnd:
     most_seconds = MOST_CELLS // front_end.bins * front_end.hop / front_end.rate
     if clip.seconds > most_seconds:
         raise InputError(
-            f"With these settings the round trip takes at most {most_seconds / 60:.1f} minutes of audio, and "
-            f"the clip has {clip.seconds / 60:.1f}: cut the clip, or choose a longer hop or a lower rate."
+            f"With these settings the limit is {most_seconds / 60:.1f} minutes of audio; the clip has "
+            f"{clip.seconds / 60:.1f}. Cut the clip, or choose a longer hop or a lower rate."
         )
     return front_end
 

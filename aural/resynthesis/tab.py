@@ -35,46 +35,49 @@ def section(places: Sequence[Place], audio: gr.Audio) -> tuple[Page, Handover]:
     """Add the section to the tab being built, which holds the field that it works on."""
     defaults = pipeline.Options()
     gr.Markdown(
-        "What does a spectrogram keep of the sound? The file goes into one and comes back: "
-        "with the original phase, with one that Griffin-Lim finds, or made anew by the vocoder."
+        "Hear what a spectrogram keeps of a sound. The file is turned into a spectrogram and back, "
+        "with the original phase, a phase estimated by Griffin-Lim, or a waveform from the neural vocoder."
     )
     with gr.Row():
         phase = gr.Radio(
             [(PHASE_NAMES[setting], setting) for setting in PHASE_SETTINGS],
             value=defaults.phase,
             label="Phase",
-            info="Where the phase comes from that the spectrogram leaves out. The vocoder takes 22,050 Hz, a "
+            info="Source of the phase, which a spectrogram does not store. The vocoder needs 22,050 Hz, a "
             "window of 1024, a hop of 260 and 80 mel bands.",
         )
         mel_bands = gr.Number(
-            defaults.mel_bands, label="Mel bands", info="8 to 512; 0 keeps every frequency bin.", precision=0
+            defaults.mel_bands, label="Mel bands", info="8 to 512. 0 keeps every frequency bin.", precision=0
         )
         rate = gr.Number(
             22_050,
-            label="Rate of the spectrogram, Hz",
-            info="4,000 to 384,000; empty: the file's own.",
+            label="Spectrogram sample rate, Hz",
+            info="4,000 to 384,000. Empty: from file.",
             precision=0,
         )
     with gr.Accordion("Advanced", open=False), gr.Row():
         window = gr.Number(
-            defaults.window, label="Window", info="Samples under the Hann window.", precision=0
+            defaults.window, label="Window", info="Length of the Hann window, in samples.", precision=0
         )
         hop = gr.Number(
-            defaults.hop, label="Hop", info="Samples from frame to frame, half a window at most.", precision=0
+            defaults.hop, label="Hop", info="Samples between frames. At most half the window.", precision=0
         )
         iterations = gr.Number(
             defaults.iterations,
             label="Iterations",
-            info="Of Griffin-Lim, 1 to 1000: more is better and slower.",
+            info="Griffin-Lim, 1 to 1000. More is better and slower.",
             precision=0,
         )
         momentum = gr.Number(
-            defaults.momentum, label="Momentum", info="Of Griffin-Lim, 0 to below 1: speeds it up.", step=0.01
+            defaults.momentum,
+            label="Momentum",
+            info="Griffin-Lim, from 0 to below 1. Higher converges faster.",
+            step=0.01,
         )
         seed = gr.Number(
             defaults.seed,
             label="Seed",
-            info="Of Griffin-Lim's first phase, the vocoder's noise.",
+            info="Random seed for Griffin-Lim's first phase and the vocoder's noise.",
             precision=0,
         )
     settings = [phase, mel_bands, window, hop, iterations, momentum, seed, rate]
@@ -87,12 +90,12 @@ def section(places: Sequence[Place], audio: gr.Audio) -> tuple[Page, Handover]:
     with gr.Row():
         downloads = download_buttons()
     sending = send_buttons(places, RESYNTHESIZE.place)
-    with gr.Accordion("How hearing and windows shape a spectrogram", open=False):
-        contours = picture("Equal-loudness contours (ISO 226:2023) with the file's own spectrum")
-        mel = picture("The mel scale with the file's own spectrum")
-        leakage = picture("What window and zero-padding do to leakage")
-    with gr.Accordion("All figures as JSON", open=False):
-        figures = gr.JSON(label="Figures")
+    with gr.Accordion("How hearing and windowing shape a spectrogram", open=False):
+        contours = picture("Equal-loudness contours (ISO 226:2023) and this file's spectrum")
+        mel = picture("Mel scale and this file's spectrum")
+        leakage = picture("Spectral leakage by window and zero-padding")
+    with gr.Accordion("Raw data (JSON)", open=False):
+        figures = gr.JSON(label="Metrics")
     result = gr.File(label="Resynthesized file", visible=False)
     original = gr.State()  # the file that the result was made from, whatever is uploaded meanwhile
     handover = Handover(result, sending)
@@ -116,14 +119,14 @@ def resynthesize(
     options: pipeline.Options,
     progress: gr.Progress = gr.Progress(),
 ) -> Answer:
-    """Take an audio file through its spectrogram and back, in mel bands or not, its phase kept or found.
+    """Convert an audio file to a spectrogram and back, with its original or a reconstructed phase.
 
     Args:
         audio: an audio or video file
         options: as below
 
     Returns:
-        the rebuilt file, WAV of 24 bit
+        the rebuilt file, 24-bit WAV
         spectral convergence and log-spectral distance, in dB, and the loudness before and after
         a picture of the spectrograms before and after
     """
@@ -152,7 +155,7 @@ def _show(audio: str, result: str, figures: dict[str, float]) -> tuple[list[Vers
             Version("Before", playable(audio), figures["before_lufs"]),
             Version("After", result, figures["after_lufs"]),
         ],
-        table(("Measure", "Value"), rows, "What the round trip cost"),
+        table(("Metric", "Value"), rows, "Reconstruction error"),
     )
 
 

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
+
+from annotated_doc import Doc
 
 from aural.audio import Clip
 from aural.audio.resample import resample
@@ -33,13 +35,19 @@ class Options:
         OptionError: a value that one of the stages cannot use.
     """
 
-    preset: str = "podcast"  # of the enhancement and its finish, one of PRESETS
-    strength: float = 1.0  # of the enhancement, 0 to 1; 0 leaves it out, and its finish too
-    completion: bool = True  # whether the enhancement makes what the phone lost above its band
-    rate: int | None = 48_000  # Hz of the result; None: 48 kHz, or the recording's own where that is higher
-    target: str = "apple_podcasts"  # sets loudness and true peak, one of TARGETS
-    downmix: str = "keep"  # before the loudness is set, one of METHODS
-    seed: int = 0  # of the enhancement, 0 to 2³² - 1
+    preset: Annotated[str, Doc(f"preset of the enhancement, one of {', '.join(PRESETS)}")] = "podcast"
+    strength: Annotated[float, Doc("strength of the enhancement, 0 to 1; 0 = off")] = 1.0
+    completion: Annotated[bool, Doc("reconstruct the highs the phone cut off")] = True
+    rate: Annotated[
+        int | None, Doc("sample rate of the result in Hz; None: 48,000, or the recording's own if higher")
+    ] = 48_000
+    target: Annotated[str, Doc(f"where the file will be played, one of {', '.join(TARGETS)}")] = (
+        "apple_podcasts"
+    )
+    downmix: Annotated[str, Doc(f"reduces the channels before mastering, one of {', '.join(METHODS)}")] = (
+        "keep"
+    )
+    seed: Annotated[int, Doc("random seed of the enhancement, 0 to 2³² - 1")] = 0
 
     def __post_init__(self) -> None:
         require_known("preset", self.preset, PRESETS)

@@ -39,8 +39,8 @@ FIGURES = (
     ("integrated_lufs", "Integrated loudness, LUFS", 1),
     ("range_lu", "Loudness range, LU", 1),
     ("true_peak_dbtp", "True peak, dBTP", 1),
-    ("bandwidth_hz", "End of the band, Hz", 0),
-    ("snr_db", "Signal to noise, dB", 1),
+    ("bandwidth_hz", "Bandwidth, Hz", 0),
+    ("snr_db", "SNR (estimated), dB", 1),
     ("rate", "Sample rate, Hz", 0),
 )
 RATES = (44_100, 48_000, 88_200, 96_000)
@@ -75,15 +75,15 @@ def _settings_section() -> dict[str, gr.components.Component]:
     with gr.Accordion("Advanced", open=False):
         rate = rate_choice(DEFAULTS.rate)
         completion = gr.Checkbox(
-            DEFAULTS.completion, label="Completion", info="Makes anew what the phone lost above its band."
+            DEFAULTS.completion, label="Completion", info="Reconstructs the highs the phone cut off."
         )
         fold = gr.Dropdown(
             [(f"{key}: {text}", key) for key, text in METHODS.items()],
             value=DEFAULTS.downmix,
             label="Down-mix",
-            info="Fold the channels down before the loudness is set.",
+            info="Reduces the channels before the loudness is set.",
         )
-        seed = gr.Number(DEFAULTS.seed, label="Seed", info="Of all that is random.")
+        seed = gr.Number(DEFAULTS.seed, label="Seed", info="Random seed.")
     return {
         "preset": preset,
         "strength": strength,
@@ -103,8 +103,8 @@ def target_choice() -> gr.Dropdown:
             for key, t in TARGETS.items()
         ],
         value=DEFAULTS.target,
-        label="Going to",
-        info="Sets the loudness and the true peak.",
+        label="Target",
+        info="Where the file will be played. Sets loudness and true peak.",
     )
 
 
@@ -114,13 +114,13 @@ def preset_choice() -> gr.Radio:
         [(PRESET_NAMES[key], key) for key in pipeline.PRESETS],
         value=DEFAULTS.preset,
         label="Preset",
-        info="Of the enhancement. Restore mends; the others add a finish.",
+        info="Restore only repairs; the others also add EQ, compression and loudness.",
     )
 
 
 def strength_choice() -> gr.Slider:
     """How strong the enhancement is."""
-    return slider(DEFAULTS.strength, 0, 1, 0.05, "Strength", "Of the enhancement; 0 leaves it out.")
+    return slider(DEFAULTS.strength, 0, 1, 0.05, "Strength", "Enhancement strength (0 = off).")
 
 
 def rate_choice(rate: int | None) -> gr.Radio:
@@ -129,7 +129,7 @@ def rate_choice(rate: int | None) -> gr.Radio:
         [("Automatic", NOTHING), *((f"{rate / 1000:g} kHz", rate) for rate in RATES)],
         value=rate or NOTHING,
         label="Sample rate",
-        info="Automatic: 48 kHz, or the recording's own where that is higher.",
+        info="Automatic: 48 kHz, or the file's own rate if higher.",
     )
 
 
@@ -137,15 +137,15 @@ def _result_section(
     places: Sequence[Place], audio: gr.Audio, settings: dict[str, gr.components.Component]
 ) -> tuple[Page, Handover]:
     gr.Markdown(
-        "In one go: **enhanced** like a studio recording, **super-resolved** to its full band, and "
-        "**mastered** for where it is going. Every stage can be heard, measured and taken along."
+        "Three steps in one: **enhance** the recording, **super-resolve** it to full bandwidth, and "
+        "**master** it for its target. Listen to, measure or download every stage."
     )
     at = page(RELEASE.name, "Make it release-ready", settings)
     expect(at, RELEASE, {"audio": audio})
     message = gr.Markdown()
     player = ABPlayer(label="The stages, at matched loudness")
     stages_table = gr.HTML()
-    spectrograms = picture("Spectrograms, dashes: end of the band")
+    spectrograms = picture("Spectrograms (dashed: upper limit)")
     with gr.Row():
         downloads = download_buttons()
     sending = send_buttons(places, RELEASE.place)
@@ -153,7 +153,7 @@ def _result_section(
         part for place, (title, _) in enumerate(STAGES.values(), 1) for part in _inspector(place, title)
     ]
     result = gr.File(label="Released file", visible=False)
-    stages = gr.File(label="Files of the stages", file_count="multiple", visible=False)
+    stages = gr.File(label="Stage files", file_count="multiple", visible=False)
     figures = gr.JSON(label="Figures", visible=False)
     original = gr.State()  # the file that the result was made from, whatever is uploaded meanwhile
     handover = Handover(result, sending)
@@ -178,7 +178,7 @@ def _inspector(place: int, title: str) -> tuple[gr.Markdown, gr.DownloadButton, 
     with gr.Accordion(f"Stage {place}: {title}", open=False):
         message = gr.Markdown()
         download = gr.DownloadButton(f"{title}, WAV", interactive=False)
-        return message, download, gr.JSON(label=f"Figures, {title.lower()}")
+        return message, download, gr.JSON(label=f"{title}: raw data")
 
 
 @endpoint(RELEASE)
@@ -188,16 +188,16 @@ def release(
     options: pipeline.Options,
     progress: gr.Progress = gr.Progress(),
 ) -> Answer:
-    """Enhance a phone recording, super-resolve it, and master it for where it is going, in one go.
+    """Enhance a phone recording, super-resolve it and master it for its target.
 
     Args:
         audio: the recording, an audio or video file
         options: as below
 
     Returns:
-        the file to release, WAV of 24 bit, or float where it exceeds full scale
-        the files of the stages before it, likewise: enhanced, super-resolved
-        what each stage found and did, and what each version measures
+        the file to release, 24-bit WAV, or float if it exceeds full scale
+        the enhanced and the super-resolved file, in the same format
+        the results of each stage, and the measurements of each version
         a picture of the spectrograms of the recording and of each stage
     """
     clip = load(audio)
@@ -276,7 +276,7 @@ def _show(
             Version(title, file, versions[name]["integrated_lufs"])
             for (name, title), file in zip(VERSIONS.items(), files, strict=True)
         ],
-        table(("Measure", *VERSIONS.values()), rows, "What each stage made of it"),
+        table(("Metric", *VERSIONS.values()), rows, "Results by stage"),
     )
 
 

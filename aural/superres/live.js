@@ -42,15 +42,15 @@ const fromBase64 = (text) => {
 };
 
 const button = make("button", { type: "button" });
-const rates = choice("Cut to", props.rates.map((rate) => [rate, `${rate / 1000} kHz`]), props.narrow_rate);
+const rates = choice("Downsample to", props.rates.map((rate) => [rate, `${rate / 1000} kHz`]), props.narrow_rate);
 const methods = choice("Listen to", props.methods, props.methods[0][0]);
-const canvas = make("canvas", { role: "img", "aria-label": "Spectrum of what is heard" });
+const canvas = make("canvas", { role: "img", "aria-label": "Spectrum of the output" });
 const facts = make("dl");
 const note = make("p", { class: "live-note", role: "status" });
 const root = make(
   "div",
   { class: "live", role: "group", "aria-label": "Live from the microphone" },
-  make("div", { class: "live-bar" }, make("label", {}, "Cut to", rates), make("label", {}, "Listen to", methods), button),
+  make("div", { class: "live-bar" }, make("label", {}, "Downsample to", rates), make("label", {}, "Listen to", methods), button),
   canvas,
   facts,
   note,
@@ -71,17 +71,17 @@ const showFacts = () => {
   const took = run.took.slice(-20);
   const mean = took.reduce((sum, ms) => sum + ms, 0) / Math.max(1, took.length);
   const rows = {
-    "look-ahead": ["Look-ahead of the method", run.lookAhead],
+    "look-ahead": ["Look-ahead", run.lookAhead],
     block: ["Block", 1000 * run.blockSeconds],
-    took: ["Computed in", mean],
-    latency: ["Microphone to loudspeaker", run.latency],
+    took: ["Computing time per block", mean],
+    latency: ["Latency, microphone to output", run.latency],
   };
   facts.replaceChildren(
     ...Object.entries(rows).flatMap(([key, [name, ms]]) => {
       root.dataset[key.replace(/-(.)/, (_, letter) => letter.toUpperCase())] = ms.toFixed(1);
       return [make("dt", {}, name), make("dd", {}, `${ms < 10 ? ms.toFixed(1) : ms.toFixed(0)} ms`)];
     }),
-    ...(run.gaps ? [make("dt", {}, "Gaps, where a block came late"), make("dd", {}, `${run.gaps}`)] : []),
+    ...(run.gaps ? [make("dt", {}, "Dropouts"), make("dd", {}, `${run.gaps}`)] : []),
   );
 };
 
@@ -149,14 +149,14 @@ const send = async () => {
   const rate = sending.context.sampleRate;
   if (sending.busy || sending.length < BLOCK_SECONDS * rate) return;
   if (sending.length > MOST_BEHIND_SECONDS * rate)
-    return stop("The server cannot keep up with the microphone: choose another method, or try again later.");
+    return stop("The server can't keep up. Choose another method, or try again later.");
   const [blocks, length] = [sending.blocks, sending.length];
   [sending.blocks, sending.length, sending.busy] = [[], 0, true];
   let answer;
   try {
     answer = await server.live_push({ key: sending.key, samples: toBase64(blocks, length) });
   } catch {
-    answer = { error: "The connection to the server is lost: reload the page." };
+    answer = { error: "Connection lost. Reload the page." };
   }
   if (run !== sending) return;
   if (answer.error) return stop(answer.error);
@@ -174,18 +174,18 @@ const start = async () => {
   run = begun;
   document.dispatchEvent(new CustomEvent("aural-play", { detail: root })); // the players fall silent
   try {
-    if (!navigator.mediaDevices) throw new Error("Browsers give a microphone to pages over https only: open this page so.");
+    if (!navigator.mediaDevices) throw new Error("Browsers allow the microphone only over https. Open this page over https.");
     begun.context = new AudioContext({ latencyHint: "interactive" });
     const asked = { channelCount: 1, echoCancellation: false, noiseSuppression: false, autoGainControl: false };
     begun.stream = await navigator.mediaDevices.getUserMedia({ audio: asked }).catch(() => {
-      throw new Error("There is no microphone to listen to: plug one in, and allow this page to use it.");
+      throw new Error("No microphone found. Plug one in and allow this page to use it.");
     });
     await begun.context.resume();
     await begun.context.audioWorklet.addModule(URL.createObjectURL(new Blob([RECORDER], { type: "text/javascript" })));
     begun.narrowRate = +rates.value;
     const opened = await server
       .live_open({ rate: begun.context.sampleRate, narrow_rate: begun.narrowRate, method: methods.value })
-      .catch(() => ({ error: "The connection to the server is lost: reload the page." }));
+      .catch(() => ({ error: "Connection lost. Reload the page." }));
     if (opened.error) throw new Error(opened.error);
     [begun.key, begun.lookAhead] = [opened.key, opened.look_ahead_ms];
     if (run !== begun) return server.live_close({ key: begun.key }); // stopped meanwhile

@@ -87,16 +87,14 @@ class Sessions:
         require("rate of the microphone", rate, LIMITS.min_rate, LIMITS.max_rate, " Hz")
         if narrow_rate not in NARROW_RATES or narrow_rate >= rate:
             known = ", ".join(str(each) for each in NARROW_RATES)
-            raise OptionError(
-                f"A microphone of {rate:g} Hz cannot be cut to {narrow_rate}: choose a lower of {known} Hz."
-            )
+            raise OptionError(f"Can't downsample {rate:g} Hz to {narrow_rate}. Choose a lower of {known} Hz.")
         chosen = next((known for known in METHODS if known == method), None)
         if chosen is None:
             raise OptionError(f'There is no method "{method}": choose {" or ".join(METHODS)}.')
         self._sweep()
         with self._lock:
             if len(self._sessions) + self._opening >= MOST_SESSIONS:
-                raise InputError("Others are live at the moment: wait a minute and start again.")
+                raise InputError("All live sessions are in use. Try again in a minute.")
             self._opening += 1
         try:
             # The first block of all takes longest: it is not the visitor's.
@@ -124,13 +122,13 @@ class Sessions:
         with self._lock:
             session = self._sessions.get(key) if isinstance(key, str) else None
         if session is None:
-            raise InputError("This session has ended: start it again.")
+            raise InputError("This session has ended. Start again.")
         if session.is_over:
             self.close(key)
-            raise InputError(f"A session lasts {LONGEST_SECONDS / 60:g} minutes at most: start it again.")
+            raise InputError(f"A session lasts up to {LONGEST_SECONDS / 60:g} minutes. Start again.")
         # Base64 makes 2.7 characters of 16 bits: what is too long need not be decoded.
         if not isinstance(block, str) or len(block) > 2.7 * MOST_BLOCK_SECONDS * session.rate:
-            raise InputError(f"A block may last {MOST_BLOCK_SECONDS:g} s at most: send shorter ones.")
+            raise InputError(f"A block may last up to {MOST_BLOCK_SECONDS:g} s. Send shorter ones.")
         samples = _decoded(block)
         start = time.perf_counter()
         made = session.push(samples)
@@ -156,7 +154,7 @@ def _decoded(block: str) -> Samples:
     try:
         samples = np.frombuffer(base64.b64decode(block, validate=True), "<i2")
     except (TypeError, ValueError, binascii.Error):
-        raise InputError("A block must hold 16-bit samples as base64: reload the page.") from None
+        raise InputError("A block must hold 16-bit samples as base64. Reload the page.") from None
     return (samples.astype(np.float32) / np.float32(FULL_SCALE))[np.newaxis]
 
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from annotated_doc import Doc
 
 from aural.audio import LIMITS, Clip
 from aural.audio.bandwidth import Bandwidth, bandwidth
@@ -45,11 +46,21 @@ class Options:
         OptionError: a value out of range, or both a rate and a factor.
     """
 
-    rate: int | None = None  # Hz, 4,000 to 192,000; None: 48,000, or the clip's own if higher
-    factor: float | None = None  # instead of the rate: its ratio to the clip's, above 0 to 48
-    method: Method = "default"  # what makes the missing band, one of METHODS; "sinc" makes none
-    bandwidth_hz: float | None = None  # where the input's band ends; None: detected
-    what_if_rate: int | None = None  # first cut the clip to this rate, Hz; the result is held against it
+    rate: Annotated[
+        int | None,
+        Doc("sample rate of the result in Hz, 4,000 to 192,000; None: 48,000, or the clip's own if higher"),
+    ] = None
+    factor: Annotated[
+        float | None, Doc("ratio of the new sample rate to the clip's, above 0 to 48, instead of rate")
+    ] = None
+    method: Annotated[
+        Method, Doc(f"one of {', '.join(METHODS)}; default generates the missing highs, sinc only resamples")
+    ] = "default"
+    bandwidth_hz: Annotated[float | None, Doc("upper limit of the input's band in Hz; None: detected")] = None
+    what_if_rate: Annotated[
+        int | None,
+        Doc("downsample the clip to this rate in Hz first, and compare the result with the original"),
+    ] = None
 
     def __post_init__(self) -> None:
         # Programs send 48000.0 for 48000.
@@ -59,7 +70,7 @@ class Options:
                 object.__setattr__(self, name, int(value))
         require_known("method", self.method, METHODS)
         if self.rate is not None and self.factor is not None:
-            raise OptionError("The rate and the factor both say what the new rate is: give only one of them.")
+            raise OptionError("Set either the rate or the factor, not both.")
         if self.rate is not None:
             require_whole("rate", self.rate, *RATES)
         if self.factor is not None:
@@ -89,8 +100,8 @@ class Options:
         lowest, highest = RATES
         if rate != source_rate and not lowest <= rate <= highest:
             raise OptionError(
-                f"{self.factor:g} times {source_rate} Hz is {rate} Hz: choose a factor that leads to "
-                f"{lowest} to {highest} Hz."
+                f"A factor of {self.factor:g} gives {rate} Hz. Choose one that gives {lowest} to "
+                f"{highest} Hz."
             )
         return rate
 
@@ -211,8 +222,8 @@ def _require_usable(clip: Clip) -> None:
     LIMITS.check(clip.channels, clip.rate, clip.frames)
     if clip.seconds < SHORTEST_SECONDS:
         raise InputError(
-            f"The clip lasts {1000 * clip.seconds:.2g} ms, in which no band can be found: "
-            f"choose one of {1000 * SHORTEST_SECONDS:g} ms at least."
+            f"The clip is too short ({1000 * clip.seconds:.2g} ms) to detect its bandwidth. "
+            f"Choose one of at least {1000 * SHORTEST_SECONDS:g} ms."
         )
 
 
@@ -222,8 +233,8 @@ def _require_room(clip: Clip, rate: int, methods: list[Method], options: Options
     if needed > LIMITS.decoded_bytes:
         what = "the result" if versions == 1 else f"the {versions} versions of the result"
         raise InputError(
-            f"At {rate} Hz {what} would take {needed / GIBIBYTE:.1f} GiB and the limit is "
-            f"{LIMITS.decoded_bytes / GIBIBYTE:.1f} GiB: choose a lower rate, or cut the clip into parts."
+            f"At {rate} Hz {what} would take {needed / GIBIBYTE:.1f} GiB; the limit is "
+            f"{LIMITS.decoded_bytes / GIBIBYTE:.1f} GiB. Choose a lower rate, or cut the clip into parts."
         )
 
 
@@ -231,8 +242,8 @@ def _require_above_band(source: Clip, rate: int, found: Bandwidth) -> None:
     lowest = math.ceil(2 * found.hz * (1 - EDGE_TOLERANCE))
     if rate < min(lowest, source.rate):
         raise OptionError(
-            f"The sound reaches up to {_kilohertz(found.hz)}, for which {rate} Hz is too low: "
-            f"choose a rate of {lowest} Hz or more."
+            f"The sound extends to {_kilohertz(found.hz)}, so {rate} Hz is too low. "
+            f"Choose {lowest} Hz or more."
         )
 
 
@@ -240,11 +251,11 @@ def _cut_steps(clip: Clip, rate: int) -> Steps[Clip]:
     """The clip at the lower rate of "what if"."""
     if rate >= clip.rate:
         raise OptionError(
-            f"A clip of {clip.rate} Hz cannot be cut to {rate} Hz: choose a rate below its own, or none."
+            f"Can't downsample a clip of {clip.rate} Hz to {rate} Hz. Choose a lower rate, or none."
         )
     source = yield from _resolved_steps(clip, rate, clip.rate / 2, "sinc")
     if source.seconds < SHORTEST_SECONDS:
-        raise InputError(f"Of the clip only {source.frames} samples are left: choose a longer one.")
+        raise InputError(f"Only {source.frames} samples of the clip are left. Choose a longer one.")
     return source
 
 
@@ -254,8 +265,8 @@ def _band_steps(source: Clip, options: Options) -> Steps[Bandwidth]:
         return (yield from bandwidth.steps(source))
     if options.bandwidth_hz > source.rate / 2:
         raise OptionError(
-            f"A clip of {source.rate} Hz has no band up to {options.bandwidth_hz:g} Hz: "
-            f"give {source.rate / 2:g} Hz at most, or none to have it detected."
+            f"A clip of {source.rate} Hz can't have a bandwidth of {options.bandwidth_hz:g} Hz. "
+            f"Set at most {source.rate / 2:g} Hz, or none to detect it."
         )
     is_limited = options.bandwidth_hz < SHARE_OF_THE_RATE * source.rate / 2
     return Bandwidth(float(options.bandwidth_hz), is_limited)
@@ -311,28 +322,24 @@ def _message(
     source: Clip, rate: int, found: Bandwidth, filled_hz: tuple[float, float] | None, options: Options
 ) -> str:
     """What was found and what was done, in words."""
-    cut = f"Cut to {source.rate / 1000:g} kHz first. " if options.what_if_rate is not None else ""
-    end = f"{_kilohertz(found.hz)}{', as given' if options.bandwidth_hz is not None else ''}"
-    if found.is_limited and found.hz < FULL_BAND_HZ:
-        band = f"The sound ends at {end}, though its rate of {source.rate / 1000:g} kHz has room for more."
-    elif found.is_limited:
-        band = f"The sound reaches up to {end}."
-    else:
-        band = f"The sound reaches up to {end}, as far as its rate of {source.rate / 1000:g} kHz goes."
+    cut = f"Downsampled to {source.rate / 1000:g} kHz first. " if options.what_if_rate is not None else ""
+    is_given = options.bandwidth_hz is not None
+    end = f"{_kilohertz(found.hz)}{', as set' if is_given else ''}"
+    new_rate = f"{rate / 1000:g} kHz"
+    if missing_band(source.rate, rate, found.hz) is None:
+        full = f"{cut}Already full-band ({end})"
+        return f"{full}: no change." if rate == source.rate else f"{full}: resampled to {new_rate}."
+    room = f" of {source.rate / 2000:g} kHz possible" if found.is_limited and found.hz < FULL_BAND_HZ else ""
+    band = f"{cut}Bandwidth {end}{room}."
     if filled_hz is not None:
-        low, high = map(_kilohertz, filled_hz)
-        kept = f"and what is below {_kilohertz(OWN_SHARE * filled_hz[0])} left as it is"
-        how = "by LISA" if options.method == "lisa" else kept
-        done = f"From {low} to {high} it was made anew, {how}."
-    elif rate == source.rate and missing_band(source.rate, rate, found.hz) is not None:
-        done = "Sinc makes nothing above its band, so it was left as it is."
-    elif missing_band(source.rate, rate, found.hz) is not None:
-        done = f"By sinc alone it was brought to {rate / 1000:g} kHz, and nothing was made above its band."
-    elif rate == source.rate:
-        done = "Nothing is missing, so it was left as it is."
-    else:
-        done = f"Nothing is missing, so it was only brought to {rate / 1000:g} kHz."
-    return f"{cut}{band} {done}"
+        low, high = (f"{round(hz / 1000, 1):g}" for hz in filled_hz)
+        generated = f"{low}–{high} kHz was generated"
+        if options.method == "lisa":
+            return f"{band} {generated} by LISA."
+        return f"{band} {generated}; below {_kilohertz(OWN_SHARE * filled_hz[0])} is untouched."
+    if rate == source.rate:
+        return f"{band} Sinc adds no highs: no change."
+    return f"{band} Resampled to {new_rate} by sinc, which adds no highs."
 
 
 def _kilohertz(hz: float) -> str:

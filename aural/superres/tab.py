@@ -43,8 +43,8 @@ COMPARED_SECONDS = 120.0
 MEASURES = (
     ("snr_db", "SNR, dB", 1),
     ("lsd", "LSD", 2),
-    ("lsd_above", "LSD above the cut", 2),
-    ("lsd_below", "LSD below it", 2),
+    ("lsd_above", "LSD above the cutoff", 2),
+    ("lsd_below", "LSD below the cutoff", 2),
 )
 
 # The zoom between the samples.
@@ -78,12 +78,12 @@ def build(places: Sequence[Place]) -> Tab:
                 [(name, key) for key, name in METHOD_NAMES.items()],
                 value=DEFAULTS.method,
                 label="Method",
-                info="AURAL makes the band that is missing; sinc only interpolates, and adds nothing.",
+                info="AURAL generates the missing highs; sinc only resamples.",
             )
             compare = gr.Checkbox(
                 True,
                 label="Compare all methods",
-                info=f"In one player, up to {COMPARED_SECONDS / 60:g} minutes of sound.",
+                info=f"Adds the other methods to the player (up to {COMPARED_SECONDS / 60:g} minutes).",
             )
             settings["what_if_rate"] = _what_if_section()
             settings["bandwidth_hz"] = _advanced_section()
@@ -106,12 +106,12 @@ def _target_section() -> dict[str, gr.components.Component]:
     preset = gr.Radio(
         [("Automatic", NOTHING), *((f"{rate / 1000:g} kHz", rate) for rate in PRESET_RATES)],
         value=NOTHING,
-        label="Target rate",
-        info="Automatic: 48 kHz, or the sound's own rate where that is higher.",
+        label="Target sample rate",
+        info="Automatic: 48 kHz, or the file's own rate if higher.",
     )
-    with gr.Accordion("Another rate, or a factor", open=False), gr.Row():
-        rate = gr.Number(None, label="Rate, Hz", info="4,000 to 192,000.", min_width=120)
-        factor = gr.Number(None, label="Factor", info="Such as 2.37.", min_width=120)
+    with gr.Accordion("Custom rate or factor", open=False), gr.Row():
+        rate = gr.Number(None, label="Sample rate, Hz", info="4,000 to 192,000.", min_width=120)
+        factor = gr.Number(None, label="Factor", info="For example 2.37.", min_width=120)
     # One of the three says what is wanted, and the others follow.
     preset.input(
         lambda chosen: (chosen or None, None), preset, [rate, factor], api_visibility="private", queue=False
@@ -134,30 +134,30 @@ def _target_section() -> dict[str, gr.components.Component]:
 
 
 def _what_if_section() -> gr.Radio:
-    with gr.Accordion("What if", open=False):
+    with gr.Accordion("Test with a known original", open=False):
         gr.Markdown(
-            "Have a sound with its full band? Cut it to a low rate first, restore it, and see how near the "
-            "result comes to the truth."
+            "Have a full-band sound? Downsample it first, restore it, and see how close the result comes to "
+            "the original."
         )
         return gr.Radio(
-            [("off", NOTHING), *((f"{rate / 1000:g} kHz", rate) for rate in WHAT_IF_RATES)],
+            [("Off", NOTHING), *((f"{rate / 1000:g} kHz", rate) for rate in WHAT_IF_RATES)],
             value=DEFAULTS.what_if_rate or NOTHING,
-            label="Cut it to",
+            label="Downsample to",
         )
 
 
 def _advanced_section() -> gr.Number:
     with gr.Accordion("Advanced", open=False):
         return gr.Number(
-            None, label="Where the band ends, Hz", info="Empty: as it is found. What lies above is made anew."
+            None, label="Upper limit, Hz", info="Empty: detected. Everything above it is generated."
         )
 
 
 def _live_section() -> None:
     with gr.Accordion("Live from the microphone", open=False):
         gr.Markdown(
-            "Your voice, cut to the rate of a phone and restored while you speak. Use headphones, or the "
-            f"microphone hears the result. It ends after {LONGEST_SECONDS / 60:g} minutes."
+            "Hear your voice downsampled to a phone's rate and restored while you speak. Use headphones to "
+            f"avoid feedback. A session ends after {LONGEST_SECONDS / 60:g} minutes."
         )
         gr.HTML(
             html_template='<div class="live-place"></div>',
@@ -186,16 +186,16 @@ def _result_section(
     message = gr.Markdown()
     player = ABPlayer(label="Before and after, at matched loudness")
     nearness = gr.HTML()
-    spectrograms = picture("Spectrograms, dashes: end of the band")
+    spectrograms = picture("Spectrograms (dashed: upper limit)")
     between = picture("Between the samples")
     with gr.Row():
-        position = slider(0, 0, 1, 0.001, "Zoom position, s", "Loudest at first.")
-        width = slider(5, NARROWEST_MS, WIDEST_MS, 0.1, "Width, ms", "Of what is shown.")
+        position = slider(0, 0, 1, 0.001, "View position, s", "Starts at the loudest point.")
+        width = slider(5, NARROWEST_MS, WIDEST_MS, 0.1, "View width, ms", "Width of the view.")
     with gr.Row():
         downloads = download_buttons()
     sending = send_buttons(places, SUPER_RESOLVE.place)
-    with gr.Accordion("All figures as JSON", open=False):
-        figures = gr.JSON(label="Figures")
+    with gr.Accordion("Raw data (JSON)", open=False):
+        figures = gr.JSON(label="Metrics")
     result = gr.File(label="Super-resolved file", visible=False)
     made = gr.State()  # what is shown of this run, whatever comes next
     handover = Handover(result, sending)
@@ -228,13 +228,11 @@ def look(audio: str | None, progress: gr.Progress = gr.Progress()) -> Answer:
     if not audio:
         return
     clip = load(audio)
-    found = yield from follow(bandwidth.steps(clip), progress, "Listening")
+    found = yield from follow(bandwidth.steps(clip), progress, "Analyzing")
     channels = {1: "mono", 2: "stereo"}.get(clip.channels, f"{clip.channels} channels")
-    facts = (
-        f"**{clip.rate:,} Hz**, {channels}, {clip.seconds:,.1f} s; the band ends at **{found.hz:,.0f} Hz**"
-    )
+    facts = f"**{clip.rate:,} Hz**, {channels}, {clip.seconds:,.1f} s. Bandwidth: **{found.hz:,.0f} Hz**"
     if found.is_limited and found.hz < FULL_BAND_HZ:
-        facts += f", though the rate has room up to {clip.rate / 2:,.0f} Hz"
+        facts += f" of {clip.rate / 2:,.0f} Hz possible at this rate"
     yield f"{facts}."
 
 
@@ -258,16 +256,16 @@ def super_resolve(
     compare: bool = False,
     progress: gr.Progress = gr.Progress(),
 ) -> Answer:
-    """Make the band that a sound lacks, and give it any rate.
+    """Generate the missing high frequencies of a sound, at any sample rate.
 
     Args:
         audio: the sound, an audio or video file
         options: as below
-        compare: add the other methods to the pictures, and to the figures of what_if_rate; 2 minutes at most
+        compare: add the other methods to the pictures and metrics; for sounds up to 2 minutes
 
     Returns:
-        the super-resolved file, WAV of 24 bit, or float where it exceeds full scale
-        what was found and what was done; with what_if_rate also how near each method comes to the truth
+        the super-resolved file, 24-bit WAV, or float if it exceeds full scale
+        the detected bandwidth and what was done; with what_if_rate also the error of each method
         a picture of the spectrograms
         a picture of the signal between the samples
     """
@@ -277,7 +275,9 @@ def super_resolve(
     result = yield from follow(steps, progress, "Super-resolving")
     figures = result.figures()
     if compare and not is_short:
-        figures["message"] += f" Sounds over {COMPARED_SECONDS / 60:g} minutes are not compared."
+        figures["message"] += (
+            f" Methods are only compared for sounds up to {COMPARED_SECONDS / 60:g} minutes."
+        )
     # Where nothing is missing all methods return the same, of which one is enough.
     others = {method: one for method, one in result.alternatives.items() if one is not result.clip}
     made = {options.method: result.clip, **others}
@@ -321,7 +321,7 @@ def _heard(
     """The versions with the ends of their bands. In the mode "what if" the upload is the truth."""
     old_hz = result.bandwidth_hz
     if options.what_if_rate:
-        heard = [plots.Heard("Truth", clip.samples, clip.rate)]
+        heard = [plots.Heard("Original", clip.samples, clip.rate)]
     else:
         heard = [plots.Heard("Before", clip.samples, clip.rate, old_hz)]
     for method, sound in made.items():
@@ -387,9 +387,7 @@ def _excerpt(source: _Source, start_seconds: float, end_seconds: float) -> tuple
     try:
         opened = soundfile.SoundFile(source.path)
     except soundfile.LibsndfileError:
-        raise InputError(
-            "The files of this result are no longer kept: super-resolve the sound again."
-        ) from None
+        raise InputError("The files of this result have expired. Super-resolve the sound again.") from None
     with opened as sound:
         rate = sound.samplerate
         first = max(0, math.floor(start_seconds * rate))
@@ -424,7 +422,7 @@ def _nearness_table(comparison: dict[str, dict[str, float | None]] | None) -> st
         if method in comparison
     ]
     headings = ("Method", *(heading for _, heading, _ in MEASURES))
-    return table(headings, rows, "Beside the truth: SNR higher, LSD lower is better")
+    return table(headings, rows, "Compared with the original (higher SNR and lower LSD are better)")
 
 
 def _figure(value: float | None, decimals: int) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from aural.audio.files import read
+from aural.audio.decode import read
 from aural.audio.resample import resample_samples
 
 Wave = NDArray[np.int16] | NDArray[np.float32]

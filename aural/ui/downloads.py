@@ -11,7 +11,7 @@ import gradio as gr
 from aural.audio import read, write
 from aural.errors import OptionError
 
-FORMATS = {".wav": "WAV 24 bit", ".flac": "FLAC", ".mp3": "MP3"}
+FORMATS = {".wav": "24-bit WAV", ".flac": "FLAC", ".mp3": "MP3"}
 
 
 def download_buttons() -> list[gr.DownloadButton]:

@@ -8,7 +8,7 @@ import functools
 import inspect
 import time
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import MISSING, fields
+from dataclasses import fields
 from typing import Any, ParamSpec, TypeVar
 
 import gradio as gr
@@ -17,7 +17,7 @@ from aural.audio import Clip, probe, read
 from aural.audio.steps import Run, Steps
 from aural.errors import AuralError, InputError
 from aural.hub.device import gpu
-from aural.options import Verb, describe
+from aural.options import REQUIRED, Field, Verb, describe
 from aural.ui import estimates
 
 T = TypeVar("T")
@@ -28,10 +28,10 @@ Answering = Callable[P, Answer]
 SECONDS_BETWEEN_UPDATES = 0.2
 CALL_SECONDS = 20 * 60.0  # that one call may take, so that others get their turn
 TOOK_TOO_LONG = (
-    "This took longer than the {minutes:g} minutes that a call may take: try a shorter piece, or run AURAL "
-    "on a machine of your own."
+    "This took longer than the limit of {minutes:g} minutes. Try a shorter file, or run AURAL on your own "
+    "computer."
 )
-NO_AUDIO = "There is no audio yet: upload a file, record one, or choose an example."
+NO_AUDIO = "No audio yet. Upload a file, record one, or pick an example."
 
 
 def follow(
@@ -64,7 +64,7 @@ def answers(function: Callable[P, Iterator[Any]]) -> Answering[P]:
         except AuralError as error:
             raise gr.Error(str(error), print_exception=False) from None
         except MemoryError:
-            message = "The machine has no memory left for audio of this length: try a shorter piece."
+            message = "Not enough memory for audio of this length. Try a shorter file."
             raise gr.Error(message, print_exception=False) from None
 
     return answering
@@ -148,10 +148,10 @@ def takes(options: type[Any]) -> Callable[[Callable[..., Iterator[Any]]], Callab
             parameters += [
                 parameter.replace(
                     name=field.name,
-                    default=parameter.empty if field.default is MISSING else field.default,
-                    annotation=field.type,
+                    default=parameter.empty if field.default is REQUIRED else field.default,
+                    annotation=_annotation(field),
                 )
-                for field in fields(options)
+                for field in describe(options)
             ]
         signature = inspect.Signature(parameters)
 
@@ -167,6 +167,10 @@ def takes(options: type[Any]) -> Callable[[Callable[..., Iterator[Any]]], Callab
         return taking
 
     return decorate
+
+
+def _annotation(field: Field) -> str:
+    return f"{field.kind.__name__} | None" if field.optional else field.kind.__name__
 
 
 def _give_back_memory() -> None:

@@ -65,5 +65,5 @@ def examples_with_credits(
         rows = [[str(example.path), str(example.reference)] for example in examples]
         fields = [audio, reference]
     gr.Examples(rows, fields, example_labels=[example.title for example in examples])
-    with gr.Accordion("Credits of the examples", open=False):
+    with gr.Accordion("Example credits", open=False):
         gr.Markdown("\n".join(f"- {example.title}: {example.credit}" for example in examples))

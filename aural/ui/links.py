@@ -81,7 +81,7 @@ def opened(
         return {}, []
     name = query["tab"]
     if name not in pages:
-        return {}, [f"The link leads to a tab {_word(name)} that does not exist: choose one below."]
+        return {}, [f"This link's tab ({_word(name)}) doesn't exist. Pick one below."]
     page = pages[name]
     updates: dict[Block, dict[str, Any]] = {}
     complaints = []
@@ -102,16 +102,16 @@ def _shown(page: Page, component: Block) -> dict[Block, dict[str, Any]]:
 
 def _value(name: str, control: gr.components.Component, text: str) -> Any:
     """The control's value that a text in an address stands for."""
-    remedy = "the link is damaged, so the setting keeps its default."
+    remedy = "The default is used instead."
     if isinstance(control, gr.Checkbox):
         if text.lower() not in TRUE + FALSE:
-            raise OptionError(f"{name} is {_word(text)}, not true or false: {remedy}")
+            raise OptionError(f"This link sets {name} to {_word(text)}, which is not true or false. {remedy}")
         return text.lower() in TRUE
     if isinstance(control, (gr.Dropdown, gr.Radio)):
         for _, value in control.choices:
             if _as_text(value) == text:
                 return value
-        raise OptionError(f"{name} has no choice {_word(text)}: {remedy}")
+        raise OptionError(f"This link sets {name} to {_word(text)}, which is not an option. {remedy}")
     if text == NONE and control.value is None:
         return None
     try:
@@ -123,7 +123,7 @@ def _value(name: str, control: gr.components.Component, text: str) -> Any:
     )
     if not (math.isfinite(number) and low <= number <= high):
         wanted = f"a number from {low:g} to {high:g}" if math.isfinite(low) else "a number"
-        raise OptionError(f"{name} is {_word(text)}, not {wanted}: {remedy}")
+        raise OptionError(f"This link sets {name} to {_word(text)}, which is not {wanted}. {remedy}")
     return int(number) if number.is_integer() else number
 
 

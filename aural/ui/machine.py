@@ -16,7 +16,7 @@ from aural.options import Verb
 from aural.ui import estimates
 from aural.ui.storage import KEPT_SECONDS
 
-PLACES = {"cpu": "on the processor", "cuda": "on the card"}
+PLACES = {"cpu": "on the CPU", "cuda": "on the GPU"}
 NOT_LOADED = "not loaded yet"
 
 CSS = """
@@ -67,10 +67,10 @@ def state(
     """
     facts = {
         "Models run on": describe(),
-        "Calls": f"{calls_at_once} at once, of {call_seconds / 60:g} minutes at most; "
-        f"{queue_length} more may wait",
-        "Files": f"{limits.minutes:g} minutes, {limits.file_bytes / GIBIBYTE:g} GiB and {limits.channels} "
-        f"channels at most, {limits.min_rate / 1000:g} to {limits.max_rate / 1000:g} kHz",
+        "Jobs": f"{calls_at_once} at a time, up to {call_seconds / 60:g} minutes each; "
+        f"queue of {queue_length}",
+        "Files": f"up to {limits.minutes:g} minutes, {limits.file_bytes / GIBIBYTE:g} GiB and "
+        f"{limits.channels} channels, {limits.min_rate / 1000:g} to {limits.max_rate / 1000:g} kHz",
         "Uploads and results": f"deleted after {kept_seconds / 3600:g} hours",
     }
     rows = "".join(f"<dt>{name}</dt><dd>{html.escape(fact)}</dd>" for name, fact in facts.items())
@@ -84,12 +84,8 @@ def expectation(verb: Verb, workload: float, kind: str = "") -> str:
     ('less than a second', 'about 12 s', 'about 45 s', 'about 3 min', 'about 2.2 h')
     """
     seconds = duration(estimates.expected_seconds(verb, workload, kind)).capitalize()
-    where = f"on this machine ({describe()})"
-    if estimates.is_measured(verb, kind):
-        return html.escape(f"{seconds} {where}, by the runs so far.")
-    if _has_card():
-        return html.escape(f"{seconds} or less {where}, by the figures of a two-core machine without a card.")
-    return html.escape(f"{seconds} {where}, by the figures of a two-core machine.")
+    is_upper_bound = _has_card() and not estimates.is_measured(verb, kind)  # the figures are of a CPU
+    return f"{seconds} or less." if is_upper_bound else f"{seconds}."
 
 
 def duration(seconds: float) -> str:

@@ -63,7 +63,7 @@ def page(name: str, text: str, controls: Mapping[str, gr.components.Component]) 
         copy = gr.Button("Copy link", min_width=80)
     expected = gr.HTML(elem_classes="aural-expected", container=False)
     # Could be written in, so that it can be selected by the keyboard.
-    link = gr.Textbox(label="Link to this page with these settings", visible=False, interactive=True)
+    link = gr.Textbox(label="Link with these settings", visible=False, interactive=True)
     # Now: Gradio forgets where a component stands once it has sent an event.
     ways: dict[Block, Ways] = {component: reveal(component) for component in (run, *controls.values())}
     return Page(name, run, cancel, copy, link, expected, controls, ways)

@@ -25,12 +25,12 @@ const bufferEngine = async (versions, rate, signal) => {
   const buffers = await Promise.all(
     versions.map(async (version) => {
       const response = await fetch(version.file.url, { signal }).catch(() => {
-        throw new Error("The connection to the server is lost: reload the page.");
+        throw new Error("Connection lost. Reload the page.");
       });
-      if (!response.ok) throw new Error(`“${version.label}” is no longer on the server: run it again.`);
+      if (!response.ok) throw new Error(`“${version.label}” has expired on the server. Run it again.`);
       const bytes = await response.arrayBuffer();
       return decoder.decodeAudioData(bytes).catch(() => {
-        throw new Error(`This browser cannot play “${version.label}”: download the file to listen to it.`);
+        throw new Error(`This browser can't play “${version.label}”. Download the file to listen.`);
       });
     }),
   );
@@ -168,7 +168,7 @@ const streamEngine = async (versions, rate, signal) => {
         new Promise((resolve, reject) => {
           player.oncanplay = resolve;
           player.onerror = () =>
-            reject(new Error(`This browser cannot play “${versions[index].label}”: download the file to listen to it.`));
+            reject(new Error(`This browser can't play “${versions[index].label}”. Download the file to listen.`));
         }),
     ),
   );
@@ -277,9 +277,9 @@ const total = make("span");
 const loopButton = make("button", { type: "button", class: "ab-toggle", "data-control": "loop" }, "Loop");
 const matchButton = make("button", { type: "button", class: "ab-toggle", "data-control": "match" }, "Matched loudness");
 const sign = (name, title, text) => make("button", { type: "button", "aria-label": name, title }, text);
-const startButton = sign("Region starts here", "The region to loop starts at the playhead: key [", "[");
-const endButton = sign("Region ends here", "The region to loop ends at the playhead: key ]", "]");
-const removeButton = sign("Remove the region", "Remove the region: key Esc", "×");
+const startButton = sign("Start region here", "Start the loop region at the playhead (key [)", "[");
+const endButton = sign("End region here", "End the loop region at the playhead (key ])", "]");
+const removeButton = sign("Remove region", "Remove the region (key Esc)", "×");
 const title = make("div", { class: "ab-title" });
 const testButton = make("button", { type: "button", class: "ab-small" });
 const panel = make("div", { class: "ab-test" });
@@ -504,11 +504,11 @@ const usable = () => versions.flatMap((version, index) => (version.loudness_lufs
 const refusal = () => {
   const channels = test.pair.map((index) => versions[index].channels);
   if (usable().length < 2)
-    return "The test needs two versions of known loudness, since by its level alone X could be told.";
+    return "The test needs two versions of known loudness; otherwise their level would reveal X.";
   if (engine.kind !== "buffers")
-    return "Streamed, as sounds this long are, X could be told by how it switches: test a shorter piece.";
+    return "Sounds this long are streamed, and the switching would reveal X. Test a shorter piece.";
   if (channels[0] !== channels[1] && Math.max(...channels) > 2)
-    return "The test needs two versions with the same channels: folded down for two ears, they differ in level.";
+    return "The test needs two versions with the same number of channels.";
   return "";
 };
 
@@ -527,11 +527,11 @@ const verdict = () => {
   const right = test.answers.filter(({ x, said }) => x === said).length;
   const p = chance(right, trials);
   root.dataset.p = p;
-  const early = trials < test.count ? `Ended early: it counts as ${trials} of ${test.count} trials. ` : "";
+  const early = trials < test.count ? `Ended early: ${trials} of ${test.count} trials count. ` : "";
   const found =
     p < CONVINCING
       ? `You hear a difference (below ${CONVINCING}).`
-      : "No difference shown: more trials may tell.";
+      : "No difference shown. More trials may help.";
   return `${early}${right} of ${trials} right: p ${p < 0.001 ? "< 0.001" : `= ${p.toFixed(3)}`}. ${found}`;
 };
 
@@ -579,7 +579,7 @@ const setup = () => {
   const form = make("form", { class: "ab-setup" });
   const rules = [
     "X is A or B, drawn by chance for every trial. Listen for as long as you like and say which it is.",
-    "All play at matched loudness; the score comes after the last trial.",
+    "Loudness is matched. The score comes after the last trial.",
   ];
   form.append(make("p", {}, refused || rules.join(" ")));
   if (usable().length > 1 && versions.length > 2 && engine.kind === "buffers") form.append(...pairFields());
@@ -619,7 +619,7 @@ const result = () => [
     "div",
     { class: "ab-trial" },
     marks(),
-    make("span", { class: "ab-facts" }, "What X was; filled where you were right"),
+    make("span", { class: "ab-facts" }, "What X was (filled: correct)"),
     smallButton("Test again", () => openTest(test.pair)),
   ),
 ];
@@ -627,7 +627,7 @@ const result = () => [
 const showTest = () => {
   const held = root.contains(document.activeElement);
   root.dataset.test = test?.stage ?? "";
-  testButton.textContent = test ? "Close the test" : "ABX test";
+  testButton.textContent = test ? "Close test" : "ABX test";
   testButton.setAttribute("aria-expanded", test !== null);
   panel.hidden = !test;
   panel.replaceChildren(...(test ? { setup, trial: trialHead, result }[test.stage]() : []));

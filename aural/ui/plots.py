@@ -213,10 +213,12 @@ def spectrogram_versions(
         axes.plot(np.asarray(pitch_s, float), pitch_rows, color=ACCENT, linewidth=2, label="pitch")
         if version.end_hz is not None:
             row = _row_of(version.end_hz, rows_hz)
-            axes.axhline(row, color=TEXT, linewidth=1.8, linestyle=(0, (5, 4)), label="end of the band")
+            axes.axhline(row, color=TEXT, linewidth=1.8, linestyle=(0, (5, 4)), label="upper limit")
         if version.old_end_hz is not None:
             row = _row_of(version.old_end_hz, rows_hz)
-            axes.axhline(row, color=ACCENT, linewidth=2.4, linestyle=(0, (1, 2)), label="old end of the band")
+            axes.axhline(
+                row, color=ACCENT, linewidth=2.4, linestyle=(0, (1, 2)), label="original upper limit"
+            )
     for number, axes in enumerate(panels):
         axes.set_visible(number < len(versions))
         if number % columns:

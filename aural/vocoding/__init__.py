@@ -82,8 +82,8 @@ def _vocode(magnitude: Tensor, length: int, front_end: FrontEnd, generator: Gene
     own = vocoder.front_end
     if front_end != own:
         raise OptionError(
-            f"The vocoder is made for {own.rate} Hz, a window of {own.window}, a hop of {own.hop} and "
-            f"{own.mel_bands} mel bands: set these, or choose griffin_lim, which takes any."
+            f"The vocoder needs {own.rate} Hz, a window of {own.window}, a hop of {own.hop} and "
+            f"{own.mel_bands} mel bands. Set these, or choose griffin_lim, which takes any."
         )
     mel = scale(mel_from_magnitude(magnitude, front_end))
     device = next(vocoder.parameters()).device

@@ -18,7 +18,7 @@ import soundfile
 
 from aural.audio import Clip, Limits, probe, read, write
 from aural.audio.clip import Samples
-from aural.audio.files import ENCODINGS
+from aural.audio.encode import ENCODINGS
 from aural.errors import AuralError, InputError, OptionError
 
 RATE = 48_000
@@ -271,15 +271,15 @@ def write_pcm(path: Path, channels: int, frames: int, rate: int) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda _: None, "no file 'case.wav'"),
-        (Path.mkdir, "no file 'case.wav'"),
+        (lambda _: None, "File 'case.wav' not found"),
+        (Path.mkdir, "File 'case.wav' not found"),
         (Path.touch, "0 bytes"),
-        (write_text, "no audio that can be read"),
-        (write_playlist, "no audio that can be read"),
-        (write_silent_film, "has no sound"),
+        (write_text, "Can't read any audio"),
+        (write_playlist, "Can't read any audio"),
+        (write_silent_film, "no audio track"),
         (lambda path: write_bad_sample(path, math.nan), "not numbers"),
         (lambda path: write_bad_sample(path, -math.inf), "not numbers"),
-        (lambda path: write_pcm(path, 1, 0, RATE), "no audio that can be read"),
+        (lambda path: write_pcm(path, 1, 0, RATE), "Can't read any audio"),
         (lambda path: write_pcm(path, 9, 100, RATE), "9 channels and the limit is 8"),
         (lambda path: write_pcm(path, 1, 100, 3_999), "3999 Hz .* between 4000 and 384000"),
         (lambda path: write_pcm(path, 1, 100, 384_001), "384001 Hz"),
@@ -288,7 +288,7 @@ def write_pcm(path: Path, channels: int, frames: int, rate: int) -> None:
             lambda path: write_pcm(path, 8, 119 * 60 * 16_000, 16_000),
             r"takes 3\.4 GiB and the limit is 2\.8 GiB",
         ),
-        (lambda path: write_pcm(path, 8, 119 * 60 * 24_000, 24_000), r"2\.6 GiB and the limit is 2\.0 GiB"),
+        (lambda path: write_pcm(path, 8, 119 * 60 * 24_000, 24_000), r"2\.6 GiB; the limit is 2\.0 GiB"),
     ],
 )
 def test_an_unusable_file_is_refused_in_a_sentence(

@@ -82,7 +82,7 @@ def test_every_control_of_a_verb_sets_one_of_its_settings() -> None:
     [
         ("generate", {}, "no verb for a batch .generate."),
         (["enhance"], {}, "choose one of release"),
-        ("enhance", {"volume": 1}, "no setting volume: choose among preset, strength"),
+        ("enhance", {"volume": 1}, "no setting volume. Choose one of preset, strength"),
         ("enhance", {"strength": "much"}, "must be a number"),
         ("enhance", {"strength": 2}, "from 0 to 1"),
         ("enhance", {"strength": True}, "must be a number"),
@@ -121,9 +121,9 @@ def test_settings_come_as_an_object_or_as_its_text() -> None:
 
 def test_no_files_and_too_many_are_told_with_the_limit(three: list[str]) -> None:
     for none in ([], None):
-        with pytest.raises(gr.Error, match="upload some"):
+        with pytest.raises(gr.Error, match="Upload audio"):
             outputs(none)
-    with pytest.raises(gr.Error, match="There are 51 files and the limit is 50"):
+    with pytest.raises(gr.Error, match="51 files exceed the limit of 50"):
         outputs(three * 17)
 
 
@@ -132,7 +132,7 @@ def test_a_bad_file_among_good_ones_does_not_stop_them(three: list[str], results
     # The rows come one by one.
     assert [len(each) for *_, each in (out for out in shown if isinstance(out, tuple))] == [1, 2, 3]
     assert [bool(row["error"]) for row in rows] == [False, True, False]
-    assert "holds no audio that can be read" in rows[1]["error"]
+    assert "Can't read any audio" in rows[1]["error"]
     with zipfile.ZipFile(path) as archive:
         assert archive.testzip() is None
         assert all(member.compress_type == zipfile.ZIP_STORED for member in archive.infolist())
@@ -192,7 +192,7 @@ def test_a_bug_in_a_verb_leaves_nothing_either(
 def test_when_the_time_is_up_the_rest_is_told_so(three: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tab, "WORK_SECONDS", 0.0)
     path, _, rows = outputs(three, "measure")[-1]
-    assert all("minutes that it may take" in row["error"] for row in rows)
+    assert all("reached its limit of" in row["error"] for row in rows)
     with zipfile.ZipFile(path) as archive:
         assert archive.namelist() == ["measurements.csv"]
 
@@ -200,7 +200,7 @@ def test_when_the_time_is_up_the_rest_is_told_so(three: list[str], monkeypatch: 
 def test_a_full_archive_takes_no_more(three: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tab, "ARCHIVE_BYTES", 1000)
     path, _, rows = outputs(three, "master")[-1]
-    assert [row["error"][:30] for row in rows] == ["", *["The results before this one fi"] * 2]
+    assert [row["error"][:30] for row in rows] == ["", *["The results reached the limit "] * 2]
     with zipfile.ZipFile(path) as archive:
         assert archive.namelist() == ["memo-mastered.wav", "measurements.csv"]
 
@@ -249,7 +249,7 @@ def test_the_table_tells_figures_and_failures_as_text() -> None:
         ]
     )
     assert "&lt;b&gt;.wav" in shown and ">−16.0<" in shown and ">0.0<" in shown and ">Measured.<" in shown
-    assert "Not done. It holds &lt;nothing&gt;." in shown
+    assert "Failed. It holds &lt;nothing&gt;." in shown
     assert tab._rows_table(None) == tab._rows_table([]) == ""
 
 
@@ -258,5 +258,5 @@ def test_what_is_to_come_is_told_and_so_is_what_is_too_long(
 ) -> None:
     assert "hand in fewer" not in tab._expected(three, "measure")
     monkeypatch.setattr(tab, "WORK_SECONDS", 0.001)
-    assert "hand in fewer" in tab._expected(three, "measure")
+    assert "Upload fewer" in tab._expected(three, "measure")
     assert tab._expected([three[1]], "measure") == tab._expected(None, "measure") == ""

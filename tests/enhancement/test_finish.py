@@ -181,9 +181,9 @@ def test_a_finish_lands_on_its_target_and_keeps_what_it_should(preset: str, rate
     assert measured.integrated_lufs == pytest.approx(settings.loudness_lufs, abs=0.1)
     assert measured.true_peak_dbtp <= settings.ceiling_dbtp
     assert (result.clip.rate, result.clip.samples.shape) == (rate, clip.samples.shape)
-    assert f"Meets {settings.loudness_lufs:.1f} LUFS" in result.message
+    assert f"Done: {settings.loudness_lufs:.1f} LUFS".replace("-", "−") in result.message
     assert result.compression_db > 1
-    assert f"ompressed by up to {result.compression_db:.1f} dB" in result.message
+    assert f"ompression up to {result.compression_db:.1f} dB" in result.message
 
 
 def test_how_much_is_compressed_does_not_depend_on_the_level_of_the_recording() -> None:
@@ -210,7 +210,7 @@ def test_silence_stays_silence(preset: str) -> None:
     clip = Clip(np.zeros((2, RATE), np.float32), RATE)
     result = run(clip, FINISHES[preset])
     assert not result.clip.samples.any()
-    assert "silence" in result.message
+    assert "silent" in result.message
 
 
 def test_the_result_does_not_depend_on_the_blocks(monkeypatch: pytest.MonkeyPatch) -> None:

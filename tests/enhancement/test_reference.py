@@ -60,7 +60,7 @@ def test_a_piece_from_further_on_is_not_taken_for_one_with_a_short_delay(
 ) -> None:
     first = round(start_seconds * SPEECH.rate)
     piece = SPEECH.with_samples(SPEECH.samples[:, first : first + round(0.8 * SPEECH.rate)])
-    with pytest.raises(InputError, match="choose"):
+    with pytest.raises(InputError, match="Choose"):
         align(*((SPEECH, piece) if other_way else (piece, SPEECH)))
 
 
@@ -97,7 +97,7 @@ def test_a_reference_that_does_not_fit_is_refused_in_a_sentence(kind: str) -> No
         "short": SPEECH.with_samples(SPEECH.samples[:, : SPEECH.frames // 3]),
         "late": later(SPEECH, 3 * SPEECH.rate),
     }[kind]
-    with pytest.raises(InputError, match=r"choose.*\.$"):
+    with pytest.raises(InputError, match=r"Choose.*\.$"):
         align(SPEECH, reference)
 
 

@@ -46,7 +46,7 @@ def test_every_figure_that_is_shown_is_found_or_measured() -> None:
 
 
 def test_a_preset_tells_what_its_finish_does() -> None:
-    assert "as they are" in tab._about_preset("restore")
+    assert "stay the same" in tab._about_preset("restore")
     assert "−16 LUFS" in tab._about_preset("podcast") and "de-essing" in tab._about_preset("podcast")
     assert "de-essing" not in tab._about_preset("song_demo")
     assert "8 LU" in tab._about_preset("interview")
@@ -86,8 +86,8 @@ def test_a_delay_and_what_could_not_be_measured_are_told() -> None:
 
 def test_what_a_phone_did_is_told_as_far_as_it_is_known() -> None:
     found = {"snr_db": 12.04, "bandwidth_hz": 3400, "reverberation_seconds": None}
-    assert tab._about_phone(found) == "Found in it: signal to noise 12.0 dB, bandwidth 3,400 Hz."
-    assert tab._about_phone(dict.fromkeys(found)) == "Silence stays silence."
+    assert tab._about_phone(found) == "Detected: SNR (estimated) 12.0 dB, bandwidth 3,400 Hz."
+    assert tab._about_phone(dict.fromkeys(found)) == "The clip is silent."
 
 
 def test_every_example_has_its_reference() -> None:

@@ -342,9 +342,9 @@ GAP = {"gap_start_seconds": 0.5, "gap_end_seconds": 1.0}
 @pytest.mark.parametrize(
     ("source", "options", "kind", "message"),
     [
-        (None, GAP, OptionError, "around it"),
-        (tone(0.4), GAP, OptionError, "0.40 s or before"),
-        (tone(0.55), {"gap_start_seconds": 0.0, "gap_end_seconds": 1.0}, OptionError, "shorter"),
+        (None, GAP, OptionError, "needs a source"),
+        (tone(0.4), GAP, OptionError, "0.40 s or earlier"),
+        (tone(0.55), {"gap_start_seconds": 0.0, "gap_end_seconds": 1.0}, OptionError, "Shorten"),
         (tone(), {"loop": True}, OptionError, "loop"),
         (tone(10.5), {}, InputError, "10 s"),
         (tone(0.05), {}, InputError, "0.1 s"),

@@ -74,7 +74,11 @@ def test_the_wanted_class_stands_out_among_the_guesses() -> None:
 
 @pytest.mark.parametrize(
     ("first_guesses", "verdict"),
-    [(["dog"], "recognised"), (["cat"], "not recognised"), (["dog", "cat", "rain"], "2 of 3 recognised")],
+    [
+        (["dog"], "The classifier recognised it."),
+        (["cat"], "The classifier didn't hear a dog. Try again?"),
+        (["dog", "cat", "rain"], "The classifier recognised 2 of 3."),
+    ],
 )
 def test_the_message_counts_what_was_recognised(first_guesses: list[str], verdict: str) -> None:
     figures = {
@@ -85,7 +89,7 @@ def test_the_message_counts_what_was_recognised(first_guesses: list[str], verdic
         "guesses": [[{"label": label, "probability": 0.9}] for label in first_guesses],
     }
     names = "Dog + Rain" if figures["morph"] else "Dog"
-    assert tab._message(figures) == f"**{names}**, seed 7: {verdict} by the classifier."
+    assert tab._message(figures) == f"**{names}**, seed 7. {verdict}"
 
 
 def test_every_group_has_its_name_and_its_icon() -> None:

@@ -70,7 +70,7 @@ def test_the_spectrograms_mark_what_was_and_what_is_filled() -> None:
     assert (default.end_hz, default.old_end_hz) == (20_000, BAND_HZ)
     cut = Options(what_if_rate=4_000)
     truth, *_ = tab._heard(before, result(after, before), cut, made)
-    assert (truth.label, truth.end_hz) == ("Truth", None)
+    assert (truth.label, truth.end_hz) == ("Original", None)
 
 
 @pytest.fixture
@@ -186,17 +186,17 @@ def test_a_session_ends_when_it_is_long_idle_or_closed(
     block = encoded(np.zeros(4_800, np.float32))
     key = sessions.open(48_000, 8_000, "sinc")["key"]
     sessions.close(key)
-    with pytest.raises(InputError, match="start it again"):
+    with pytest.raises(InputError, match="Start again"):
         sessions.push(key, block)
     key = sessions.open(48_000, 8_000, "sinc")["key"]
     monkeypatch.setattr(live, "LONGEST_SECONDS", 0.15)
     sessions.push(key, block)
     sessions.push(key, block)
-    with pytest.raises(InputError, match="start it again"):
+    with pytest.raises(InputError, match="Start again"):
         sessions.push(key, block)
     for _ in range(live.MOST_SESSIONS):
         sessions.open(48_000, 8_000, "sinc")
-    with pytest.raises(InputError, match="wait a minute"):
+    with pytest.raises(InputError, match="in a minute"):
         sessions.open(48_000, 8_000, "sinc")
     monkeypatch.setattr(live, "IDLE_SECONDS", -1.0)
     sessions.open(48_000, 8_000, "sinc")
@@ -250,7 +250,7 @@ def test_empty_blocks_keep_no_session_alive(sessions: live.Sessions, monkeypatch
     sessions.push(key, "")
     later = time.monotonic() + live.LONGEST_SECONDS + live.IDLE_SECONDS + 1
     monkeypatch.setattr(live.time, "monotonic", lambda: later)
-    with pytest.raises(InputError, match="minutes at most"):
+    with pytest.raises(InputError, match="up to 3 minutes"):
         sessions.push(key, "")
 
 

@@ -10,7 +10,7 @@ import torch
 from scipy.signal import butter, sosfiltfilt
 from torch import Tensor
 
-from aural.audio.files import read
+from aural.audio.decode import read
 from aural.audio.resample import resample_samples
 from aural.audio.spectral import FrontEnd, stft
 from aural.training.losses import (

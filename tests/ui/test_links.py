@@ -66,7 +66,7 @@ def test_a_link_gives_back_what_was_set(tab: Tab, values: list[object]) -> None:
         ({"strength": "1.01"}, "from 0 to 1"),
         ({"strength": "nan"}, "from 0 to 1"),
         ({"strength": "half"}, "from 0 to 1"),
-        ({"preset": "studio"}, "no choice 'studio'"),
+        ({"preset": "studio"}, "'studio', which is not an option"),
         ({"loop": "maybe"}, "true or false"),
         ({"seed": "x" * 1000}, "not a number"),
         ({"seed": "<script>alert(1)</script>"}, "not a number"),
