@@ -3,7 +3,7 @@
 Nothing here waits for the device, so that a training step can be captured as a CUDA graph. Above `solid_hz`,
 where a codec tore holes into a target, nothing is asked.
 
-Sources: Braun and Tashev 2020 (compressed magnitudes and spectra), ITU-T P.862 (`losses.disturbance`).
+Sources: Braun and Tashev 2020 (compressed magnitudes and spectra), ITU-T P.862 (`losses.perceptual_loss`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from aural.enhancement.features import RATE
 from aural.enhancement.level import ACTIVE_RMS
 from aural.enhancement.masking import MASK_FRONT_END, BandMasks, overlapped
 from aural.enhancement.mixing import Mixture, active_rms
-from aural.training.losses import disturbance
+from aural.training.losses import perceptual_loss
 
 # Powers under the STFT. A voice at ACTIVE_RMS has 3e-5 to 1e-3 where it is loud; the floor is 60 dB below.
 FLOOR = 2e-10
@@ -78,7 +78,9 @@ class Denoising:
         logarithm = (weight * (((made + FLOOR) / (wanted + FLOOR)).log10() * 10).abs()).mean()
         speaks = (active_rms(mixture.speech) > 0.1 * ACTIVE_RMS).to(made)
         spoken = speaks.sum().clamp_min(1)
-        minded = disturbance(made[..., ::2], wanted[..., ::2], RATE, colouration_db=weights.colouration_db)
+        minded = perceptual_loss(
+            made[..., ::2], wanted[..., ::2], RATE, colouration_db=weights.colouration_db
+        )
         minded = (minded.clamp_max(10) * speaks).sum() / spoken
         level_db = self._level_errors_db(made, wanted, mixture.solid_hz)
         level = (level_db.abs().mean(-1) * speaks).sum() / spoken

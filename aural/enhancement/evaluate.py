@@ -49,8 +49,8 @@ from aural.audio.spectral import FrontEnd, stft
 from aural.enhancement.data import RATE, Item, Wave, validation_items
 from aural.enhancement.degrade import FAULTS
 from aural.errors import AuralError, OptionError
+from aural.evaluation.metrics import dnsmos
 from aural.training.corpus import load
-from aural.training.metrics import dnsmos
 
 Method = Callable[[Wave], Wave]  # (time,) at RATE, both
 

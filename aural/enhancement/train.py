@@ -40,21 +40,21 @@ from aural.enhancement.model import (
     log_bands,
     rendered,
 )
-from aural.training.adversarial import hinge, matching, persuasion
+from aural.training.adversarial import feature_matching_loss, generator_loss, hinge
 from aural.training.checkpoints import save
 from aural.training.corpus import Corpus, load
 from aural.training.loop import (
     STATE,
     Loss,
     Outcome,
-    Player,
     Settings,
+    TrainedModule,
     arguments,
     settings,
     this_process,
     train,
 )
-from aural.training.losses import disturbance, resolutions, scaled_spectra, spectral_distance
+from aural.training.losses import perceptual_loss, resolutions, scaled_spectra, spectral_distance
 
 LICENCE = "CC-BY-NC-SA-4.0"  # the narrowest of the recordings' licences, that of RAVDESS
 FRAMES = 128  # of a training piece, 2 s
@@ -115,7 +115,7 @@ def denoising(objective: DenoiserObjective) -> Loss[Examples]:
             logarithm = (weight * (scale(_power(estimate).sqrt()) - scale(_power(clean).sqrt())).abs()).mean()
             complex_error = (weight * torch.view_as_real(made - wanted).square().sum(-1)).mean()
             si_sdr_db = _si_sdr_db(wave, examples.speech).clamp_max(LARGEST_SI_SDR_DB).mean()
-            minded = disturbance(_power(estimate), _power(clean), RATE).mean()
+            minded = perceptual_loss(_power(estimate), _power(clean), RATE).mean()
             distance = spectral_distance(
                 scaled_spectra(wave, front_ends), scaled_spectra(examples.speech, front_ends)
             )
@@ -160,7 +160,7 @@ def enhancing(objective: DenoiserObjective) -> Loss[Examples]:
                 scaled_spectra(wave, front_ends), scaled_spectra(examples.speech, front_ends)
             )
             estimate, clean = stft(wave, FRONT_END), stft(examples.speech, FRONT_END)
-            minded = disturbance(_power(estimate), _power(clean), RATE).mean()
+            minded = perceptual_loss(_power(estimate), _power(clean), RATE).mean()
             total = (
                 objective.disturbance * minded
                 + 2 * objective.resolutions * distance
@@ -214,29 +214,29 @@ class Game:
         with torch.autocast(made.device.type, enabled=False):
             present = unscale(bands.denoised)
             added = rendered(bands.spectrum, present, present, unscale(made), None)
-            minded = disturbance(_power(bands.spectrum + added), bands.clean, RATE).mean()
+            minded = perceptual_loss(_power(bands.spectrum + added), bands.clean, RATE).mean()
         logs = {
             "error": error,
             "input_error": (bands.denoised - bands.wanted).abs().mean(),
             "disturbance": minded,
         }
         error = error + self.objective.disturbance * minded
-        heed = self.discriminators.heed(self.objective.start)
-        if heed == 0:
+        ramp = self.discriminators.ramp(self.objective.start)
+        if ramp == 0:
             return error, {"loss": error, **logs}
         judged = self.discriminators(made, bands.denoised)
         with torch.no_grad():
             real = self.discriminators(bands.wanted, bands.denoised)
-        adversarial = persuasion(judged)
-        matched = matching(judged, real)
-        total = error + heed * (self.objective.adversarial * adversarial + self.objective.matching * matched)
+        adversarial = generator_loss(judged)
+        matched = feature_matching_loss(judged, real)
+        total = error + ramp * (self.objective.adversarial * adversarial + self.objective.matching * matched)
         return total, {"loss": total, **logs, "adversarial": adversarial, "matching": matched}
 
     def discriminating(self, module: nn.Module, bands: Bands) -> tuple[Tensor, dict[str, Tensor]]:
         """The hinge loss of telling completed mel bands from those of the studio."""
         assert self.made is not None, "the completer goes first"
         error = hinge(module(bands.wanted, bands.denoised), module(self.made, bands.denoised))
-        self.discriminators.turns += 1
+        self.discriminators.steps += 1
         return error, {"hinge": error}
 
 
@@ -263,12 +263,14 @@ def train_denoiser(
             resume=run.resume and (folder / STATE).is_file(),
             validate_steps=pretrain_steps + 1,
         )
-        trained = train({"denoiser": Player(module, masked_bands, objective.learning_rate)}, draw, first)
+        trained = train(
+            {"denoiser": TrainedModule(module, masked_bands, objective.learning_rate)}, draw, first
+        )
         module.load_state_dict(trained.averages["denoiser"].state_dict())
         if trained.step < pretrain_steps:
             return module, trained  # time is up; to be resumed
         run = replace(run, resume=False)
-    player = Player(module, denoising(objective), objective.learning_rate, betas=(0.9, 0.99))
+    player = TrainedModule(module, denoising(objective), objective.learning_rate, betas=(0.9, 0.99))
     outcome = train(
         {"denoiser": player},
         draw,
@@ -293,7 +295,7 @@ def train_waveform(
 ) -> tuple[WaveformEnhancer, Outcome]:
     """The averaged network from samples to samples after a run."""
     torch.manual_seed(run.seed)
-    player = Player(
+    player = TrainedModule(
         WaveformEnhancer(config), enhancing(objective), objective.learning_rate, betas=(0.9, 0.98)
     )
     outcome = train(
@@ -327,8 +329,8 @@ def train_completer(
             return _bands_of(draw_examples(generator), denoiser)
 
     players = {
-        "completer": Player(completer, game.completing, objective.learning_rate, betas=(0.8, 0.98)),
-        "discriminators": Player(
+        "completer": TrainedModule(completer, game.completing, objective.learning_rate, betas=(0.8, 0.98)),
+        "discriminators": TrainedModule(
             discriminators,
             game.discriminating,
             objective.discriminator_rate,
@@ -446,8 +448,8 @@ def _validation(corpus: Corpus) -> Callable[[Mapping[str, nn.Module]], dict[str,
                     [
                         _si_sdr_db(wave, clean)[0],
                         _si_sdr_db(recording, clean)[0],
-                        disturbance(_power(estimate), target, RATE)[0],
-                        disturbance(_power(spectrum.cpu()), target, RATE)[0],
+                        perceptual_loss(_power(estimate), target, RATE)[0],
+                        perceptual_loss(_power(spectrum.cpu()), target, RATE)[0],
                     ]
                 )
         si_sdr, si_sdr_before, minded, minded_before = (sums / len(items)).tolist()

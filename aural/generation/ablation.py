@@ -24,6 +24,8 @@ from tqdm import tqdm
 
 from aural.audio.spectral import magnitude_from_mel, unscale
 from aural.errors import OptionError
+from aural.evaluation.metrics import Integers
+from aural.evaluation.table import markdown_table, short_cell
 from aural.generation.classes import CLASSES, find
 from aural.generation.data import LENGTH, Esc50, load
 from aural.generation.diffusion import SpectrogramPipeline
@@ -37,14 +39,12 @@ from aural.generation.evaluate import (
     our_scorer,
     quality,
     score,
-    shown,
     sixteen_bits,
 )
 from aural.generation.model import Config, Denoiser
 from aural.generation.pipeline import Options
 from aural.generation.train import TINY, Objective, train_denoiser
 from aural.training.loop import STATE, Settings
-from aural.training.metrics import Integers
 from aural.vocoding.griffin_lim import griffin_lim
 
 CHUNK = 10  # clips in one pass of the network
@@ -184,12 +184,7 @@ def report(rows: dict[str, tuple[Arm, Found]], real: Quality) -> str:
     published = rows["noise"][1].plain.fad if "noise" in rows else None
     headings = ["M parameters", "minutes", *columns, "FAD by that of the last arm"]
     headings += [f"study: {name}" for name in columns]
-    lines = [
-        "Without guidance, as the study. Its own figures come from other scorers: FAD of ten classes, "
-        "accuracies by CLAP.",
-        "",
-        *_header(headings),
-    ]
+    lines = []
     for arm, found in rows.values():
         fad = found.plain.fad
         ratio = None if published is None or fad is None else fad / published
@@ -197,22 +192,21 @@ def report(rows: dict[str, tuple[Arm, Found]], real: Quality) -> str:
         cells += astuple(arm.published) if arm.published else [None] * len(columns)
         lines.append(_row(arm.name, cells))
     empty = [None] * (1 + len(columns))
-    lines += [_row(f"{real.clips} real clips of fold 5", [None, None, *_figures(real), *empty]), ""]
-    lines += ["With the app's guidance.", "", *_header(columns)]
-    lines += [_row(arm.name, _figures(found.guided)) for arm, found in rows.values()]
-    return "\n".join(lines)
+    lines.append(_row(f"{real.clips} real clips of fold 5", [None, None, *_figures(real), *empty]))
+    guided = [_row(arm.name, _figures(found.guided)) for arm, found in rows.values()]
+    return (
+        "Without guidance, as in the study. Its own figures come from other scorers: FAD of ten classes, "
+        f"accuracies by CLAP.\n\n{markdown_table(['', *headings], lines)}\n\n"
+        f"With the app's guidance.\n\n{markdown_table(['', *columns], guided)}"
+    )
 
 
 def _figures(row: Quality) -> list[float | None]:
     return [row.fad, row.top_1, row.top_5, row.top_10, row.map_10]
 
 
-def _header(headings: Sequence[str]) -> list[str]:
-    return ["| | " + " | ".join(headings) + " |", "| --- |" + " ---: |" * len(headings)]
-
-
-def _row(name: str, cells: Sequence[float | None]) -> str:
-    return f"| {name} | " + " | ".join(map(shown, cells)) + " |"
+def _row(name: str, figures: Sequence[float | None]) -> list[str]:
+    return [name, *map(short_cell, figures)]
 
 
 def _require_same(file: Path, settings: dict[str, object]) -> None:

@@ -27,7 +27,7 @@ from aural.generation.model import (
     active_share,
 )
 from aural.training.esc50 import VALIDATION_FOLD, esc50_clips, table_path
-from aural.training.recordings import cache_folder, decoded
+from aural.training.recordings import cache_folder, decode
 
 SECONDS = 5
 LENGTH = SECONDS * DEFAULT_FRONT_END.rate
@@ -187,7 +187,7 @@ def _last_sound(mel: Tensor) -> Tensor:
 
 
 def _wave(path: Path) -> NDArray[np.int16]:
-    wave = decoded(path, DEFAULT_FRONT_END.rate)[:LENGTH]
+    wave = decode(path, DEFAULT_FRONT_END.rate)[:LENGTH]
     return np.pad(wave, (0, LENGTH - len(wave)))
 
 

@@ -18,7 +18,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,18 @@ from aural.audio import Clip
 from aural.audio.resample import resample_samples
 from aural.audio.spectral import DEFAULT_FRONT_END, log_mel, magnitude_from_mel, unscale
 from aural.errors import OptionError
+from aural.evaluation.harness import evaluation_parser, write_json
+from aural.evaluation.metrics import (
+    Floats,
+    Integers,
+    diversity,
+    frechet_distance,
+    mean_reciprocal_rank,
+    nearest_similarity,
+    ranks,
+    top_k_accuracy,
+)
+from aural.evaluation.table import table_of_records
 from aural.files import write_then_rename
 from aural.generation.classes import CLASSES, find, title
 from aural.generation.classifier import Classifier
@@ -44,16 +56,6 @@ from aural.hub import manifest
 from aural.hub.download import PATIENCE_SECONDS, Unavailable, download
 from aural.loudness.meter import measure as measure_loudness
 from aural.training.esc50 import VALIDATION_FOLD
-from aural.training.metrics import (
-    Floats,
-    Integers,
-    diversity,
-    frechet_distance,
-    mean_reciprocal_rank,
-    nearest_similarity,
-    ranks,
-    top_k_accuracy,
-)
 from aural.vocoding.griffin_lim import griffin_lim
 
 SMALL = 8  # clips a class in fold 5: FAD at this size can be compared with that of real clips
@@ -434,23 +436,6 @@ def nearest_shape(ours: Tensor, others: Tensor, groups: Integers, other_groups: 
     return np.asarray(torch.cat(best), np.float64)
 
 
-def table(rows: Mapping[str, Quality | Likeness], headings: Sequence[str]) -> str:
-    """Rows of figures in Markdown; the headings name the fields in their order."""
-    lines = ["| | " + " | ".join(headings) + " |", "| --- |" + " ---: |" * len(headings)]
-    for name, row in rows.items():
-        lines.append(f"| {name} | " + " | ".join(map(shown, astuple(row))) + " |")
-    return "\n".join(lines)
-
-
-def shown(value: float | None) -> str:
-    """A figure in a cell of a table, three digits or so of it."""
-    if value is None:
-        return "–"
-    if isinstance(value, int):
-        return str(value)
-    return f"{value:.3f}" if abs(value) < 1 else f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}"
-
-
 def draw_pictures(path: Path, real: Sounds, generated: Sounds, labels: Sequence[int]) -> None:
     """Spectrograms of two real clips of fold 5 and two generated ones of each class, side by side."""
     from matplotlib.figure import Figure
@@ -559,7 +544,7 @@ def main(command: list[str] | None = None) -> None:
 
     rows = compare(real, sets, our_scorer())
     print("By our classifier (trained on folds 1-4):\n")
-    print(table({name: row for name, (row, _) in rows.items()}, QUALITY_HEADINGS) + "\n")
+    print(table_of_records({name: row for name, (row, _) in rows.items()}, QUALITY_HEADINGS) + "\n")
     found["classifier"] = {name: asdict(row) for name, (row, _) in rows.items()}
 
     clap = None if chosen.no_clap else clap_scorer()
@@ -568,7 +553,7 @@ def main(command: list[str] | None = None) -> None:
     else:
         clap_rows = compare(real, sets, clap)
         print(f"By CLAP ({CLAP}), which knows the classes by their names only:\n")
-        print(table({name: row for name, (row, _) in clap_rows.items()}, QUALITY_HEADINGS) + "\n")
+        print(table_of_records({name: row for name, (row, _) in clap_rows.items()}, QUALITY_HEADINGS) + "\n")
         found["clap"] = {name: asdict(row) for name, (row, _) in clap_rows.items()}
 
     training = rows["real, folds 1-4, half against half"][1]
@@ -579,7 +564,7 @@ def main(command: list[str] | None = None) -> None:
         "real, fold 5": likeness(real.unseen, unseen_scored, originals),
         "generated": likeness(generated, generated_scored, originals),
     }
-    print(table(alike, LIKENESS_HEADINGS) + "\n")
+    print(table_of_records(alike, LIKENESS_HEADINGS) + "\n")
     found["likeness"] = {name: asdict(row) for name, row in alike.items()}
 
     accuracies, real_accuracies = class_accuracies(generated_scored), class_accuracies(unseen_scored)
@@ -597,7 +582,7 @@ def main(command: list[str] | None = None) -> None:
         listed = (f"{CLASSES[n]} {accuracies[n]:.2f} (real {real_accuracies[n]:.2f})" for n in part)
         print(f"{name} classes, top-1: " + ", ".join(listed))
     if chosen.json:
-        _write(chosen.json, found)
+        write_json(chosen.json, found)
     if chosen.pictures:
         wanted = [find(name) for name in PICTURED]
         draw_pictures(
@@ -617,18 +602,17 @@ def _sweep(chosen: argparse.Namespace, real: Real, labels: list[int], options: O
         rows[steps] = quality(score(sounds, scorer), training, unseen)
     by_name = {f"{steps} steps, {seconds[steps]:.2f} s a clip": row for steps, row in rows.items()}
     of_real = quality(unseen, training, unseen)
-    print(table({**by_name, "real, fold 5": of_real}, QUALITY_HEADINGS))
+    print(table_of_records({**by_name, "real, fold 5": of_real}, QUALITY_HEADINGS))
     if chosen.json:
-        _write(chosen.json, {"sweep": {name: asdict(row) for name, row in by_name.items()}})
+        write_json(chosen.json, {"sweep": {name: asdict(row) for name, row in by_name.items()}})
     if chosen.plot:
         draw_sweep(chosen.plot, rows, seconds, of_real)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    parser = evaluation_parser(
+        __doc__, data="a clone of karolpiczak/ESC-50", json_help="write the figures to this file"
     )
-    parser.add_argument("--data", type=Path, required=True, help="a clone of karolpiczak/ESC-50")
     parser.add_argument(
         "--folder", type=Path, default=Path("runs/evaluate"), help="keeps the generated clips"
     )
@@ -640,18 +624,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--vocoder", choices=VOCODERS)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--no-clap", action="store_true", help="do not look for CLAP's weights")
-    parser.add_argument("--json", type=Path, help="write the figures there too")
     parser.add_argument("--pictures", type=Path, help="draw real and generated spectrograms there, PNG")
     parser.add_argument(
         "--sweep", type=int, nargs="+", help="compare numbers of steps, up to 8 clips a class"
     )
     parser.add_argument("--plot", type=Path, help="draw the sweep there, PNG")
     return parser
-
-
-def _write(path: Path, found: Mapping[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
 def _digests(*names: str) -> dict[str, str]:

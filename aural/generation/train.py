@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from aural.generation.data import Batch, Esc50, batches, describe, load, rolled
 from aural.generation.model import NULL_CLASS, TRAIN_STEPS, Config, Denoiser, active_share
 from aural.training.checkpoints import save
-from aural.training.loop import Outcome, Player, Settings, arguments, settings, this_process, train
+from aural.training.loop import Outcome, Settings, TrainedModule, arguments, settings, this_process, train
 
 LICENCE = "CC-BY-NC-3.0"
 LARGEST_WEIGHT = 5.0
@@ -59,7 +59,7 @@ def train_denoiser(
         denoiser.conditioning.mean.zero_()
         denoiser.conditioning.deviation.fill_(1)
     # A wrapper, since the loop and its parallel form call a module's forward.
-    player = Player(_Predictor(denoiser), objective_of(objective.loss), objective.learning_rate)
+    player = TrainedModule(_Predictor(denoiser), objective_of(objective.loss), objective.learning_rate)
     outcome = train(
         {"denoiser": player},
         batches(clips.training, run.batch, device),

@@ -21,13 +21,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from aural.audio.spectral import KNEE_MAGNITUDE, scale, unscale
+from aural.evaluation.metrics import mean_reciprocal_rank, ranks, top_k_accuracy
 from aural.generation.classes import CLASSES, GROUPS
 from aural.generation.classifier import Classifier, Config, load
 from aural.generation.data import Esc50
 from aural.generation.data import load as load_esc50
 from aural.training.checkpoints import save
-from aural.training.loop import Outcome, Player, Settings, arguments, settings, this_process, train
-from aural.training.metrics import mean_reciprocal_rank, ranks, top_k_accuracy
+from aural.training.loop import Outcome, Settings, TrainedModule, arguments, settings, this_process, train
 
 LICENCE = "CC-BY-NC-3.0"
 TINY = Config(stem=4, channels=(4, 8), features=8)
@@ -148,7 +148,7 @@ def train_classifier(
     mel = clips.training.mel.float()
     classifier.mean.copy_(mel.mean((0, 2))[:, None])
     classifier.deviation.copy_(mel.std((0, 2))[:, None])
-    player = Player(
+    player = TrainedModule(
         classifier,
         objective_of(recipe),
         recipe.learning_rate,

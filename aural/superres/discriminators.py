@@ -1,6 +1,6 @@
-"""Judges of extended sound, for training only: patches of spectra at three resolutions.
+"""Discriminators of extended sound, for training only: patches of spectra at three resolutions.
 
-Source: Jang et al. 2021 (judges at several resolutions); see `aural.training.adversarial`.
+Source: Jang et al. 2021 (discriminators at several resolutions); see `aural.training.adversarial`.
 """
 
 from __future__ import annotations
@@ -9,19 +9,19 @@ import torch
 from torch import Tensor
 
 from aural.superres.data import RATE
-from aural.training.adversarial import Judges, Scores
+from aural.training.adversarial import Outputs, PatchDiscriminators
 from aural.training.losses import resolutions, scaled_spectra
 
 FRONT_ENDS = resolutions(RATE, (512, 1024, 2048))
 
 
-class Discriminators(Judges):
-    """One convolutional judge for each resolution; it sees what was to be extended beside the result."""
+class Discriminators(PatchDiscriminators):
+    """One convolutional discriminator per resolution; it sees the input of the extender beside its output."""
 
     def __init__(self, width: int = 16) -> None:
         super().__init__(len(FRONT_ENDS), width)
 
-    def forward(self, samples: Tensor, given: Tensor) -> Scores:
-        """Shape: samples, given: (batch, time); see `Scores` for the result."""
-        pairs = zip(scaled_spectra(samples, FRONT_ENDS), scaled_spectra(given, FRONT_ENDS), strict=True)
-        return self.judged([torch.stack(pair, 1) for pair in pairs])
+    def forward(self, samples: Tensor, low: Tensor) -> Outputs:
+        """Shape: samples, low: (batch, time); see `Outputs` for the result."""
+        pairs = zip(scaled_spectra(samples, FRONT_ENDS), scaled_spectra(low, FRONT_ENDS), strict=True)
+        return self.outputs([torch.stack(pair, 1) for pair in pairs])

@@ -233,7 +233,9 @@ class Extender(nn.Module):
                 carried, noises = _as_channels(carried, noises, correlation[:, :frames])
             made = self._made(carried, answers.float(), bandwidth_hz, noises[0])
             if self.config.floor:
-                made = made + self._floor(kept[:, :frames], answers.float(), bandwidth_hz, noises[1])
+                is_sound = _power(carried[..., 0]).sum(-1) > LEAST_POWER  # digital silence stays silent
+                floor = kept[:, :frames] * is_sound
+                made = made + self._floor(floor, answers.float(), bandwidth_hz, noises[1])
             return self._overlapped(made, state)
 
     def _spectra(self, joined: Tensor) -> Tensor:
@@ -260,7 +262,7 @@ class Extender(nn.Module):
             logarithms.append(torch.log10(minima + LEAST_POWER))
             weights = _floor_weights(bandwidth_hz, self.get_buffer("collect").shape[0])
             mean = (torch.log10(minima + LEAST_POWER) * weights[:, None]).sum(-1)
-            floor = torch.pow(10.0, mean / 2 + FLOOR_BIAS)
+            floor = torch.pow(10.0, mean / 2 + FLOOR_BIAS) * (mean > math.log10(LEAST_POWER) / 2)
         features = torch.cat(logarithms, -1) - level[..., None]
         low, high = LOG_RANGE
         return (features.clamp(low, high) + 3) / 2, floor

@@ -187,7 +187,7 @@ class _Residual:
         band = min(max(bandwidth_hz, lowest), highest)
         self._bandwidth_hz = torch.full((channels,), band, device=self._device)
         with inference(self._device):
-            self._state = self._model.start(channels)
+            self._state = self._model.start(channels, channels=channels > 1)
         self._buffer = np.zeros((channels, 0), np.float32)  # less than a block
         self._received = self._made = 0
         self._late = self._model.delay  # outputs still to come that lie before the beginning

@@ -22,10 +22,19 @@ from aural.audio.comparison import LSD_FLOOR, LSD_WINDOW, frame_distances
 from aural.superres.data import CODED, RATE, Drawer, Pairs, validation_pairs
 from aural.superres.discriminators import Discriminators
 from aural.superres.model import Extender, ExtenderConfig
-from aural.training.adversarial import hinge, matching, persuasion
+from aural.training.adversarial import feature_matching_loss, generator_loss, hinge
 from aural.training.checkpoints import save
 from aural.training.corpus import Corpus, load
-from aural.training.loop import Loss, Outcome, Player, Settings, arguments, settings, this_process, train
+from aural.training.loop import (
+    Loss,
+    Outcome,
+    Settings,
+    TrainedModule,
+    arguments,
+    settings,
+    this_process,
+    train,
+)
 
 LICENCE = "CC-BY-NC-SA-4.0"  # the narrowest of the recordings' licences, that of RAVDESS
 WINDOWS = (128, 512, 2048)  # samples of the spectra that are compared; the last one's is the published LSD
@@ -73,14 +82,14 @@ class Game:
         made = pairs.samples + module(pairs.samples, pairs.bandwidth_hz)
         self.made = made.detach()
         total, logs = fidelity(made, pairs, self.objective)
-        heed = self.discriminators.heed(self.adversarial.start)
-        if heed == 0:
+        ramp = self.discriminators.ramp(self.adversarial.start)
+        if ramp == 0:
             return total, logs
         judged = self.discriminators(made, pairs.samples)
         with torch.no_grad():
             real = self.discriminators(pairs.target, pairs.samples)
-        persuaded, matched = persuasion(judged), matching(judged, real)
-        total = total + heed * (
+        persuaded, matched = generator_loss(judged), feature_matching_loss(judged, real)
+        total = total + ramp * (
             self.adversarial.adversarial * persuaded + self.adversarial.matching * matched
         )
         return total, {**logs, "adversarial": persuaded, "matching": matched}
@@ -89,7 +98,7 @@ class Game:
         """The hinge loss of telling extended sound from what was recorded."""
         assert self.made is not None, "the extender goes first"
         error = hinge(module(pairs.target, pairs.samples), module(self.made, pairs.samples))
-        self.discriminators.turns += 1
+        self.discriminators.steps += 1
         return error, {"hinge": error}
 
 
@@ -162,15 +171,17 @@ def train_extender(
         noise = even_noise(len(extender.noise), run.seed, noise_rounds)
         extender.noise.data = NOISE_LEVEL * noise
     betas = (0.9, 0.98)
-    players: dict[str, Player[Pairs]]
+    players: dict[str, TrainedModule[Pairs]]
     if adversarial is None:
-        players = {"extender": Player(extender, extending(objective), objective.learning_rate, betas=betas)}
+        players = {
+            "extender": TrainedModule(extender, extending(objective), objective.learning_rate, betas=betas)
+        }
     else:
         discriminators = Discriminators()
         game = Game(discriminators, objective, adversarial)
         players = {
-            "extender": Player(extender, game.extending, adversarial.learning_rate, betas=betas),
-            "discriminators": Player(
+            "extender": TrainedModule(extender, game.extending, adversarial.learning_rate, betas=betas),
+            "discriminators": TrainedModule(
                 discriminators,
                 game.discriminating,
                 adversarial.discriminator_rate,

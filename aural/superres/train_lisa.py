@@ -29,7 +29,16 @@ from aural.errors import InputError
 from aural.superres.lisa import Lisa, LisaConfig
 from aural.training.checkpoints import save
 from aural.training.corpus import KINDS, Corpus, Recording, load
-from aural.training.loop import Loss, Outcome, Player, Settings, arguments, settings, this_process, train
+from aural.training.loop import (
+    Loss,
+    Outcome,
+    Settings,
+    TrainedModule,
+    arguments,
+    settings,
+    this_process,
+    train,
+)
 from aural.training.losses import resolutions, scaled_spectra, spectral_distance
 
 LICENCE = "CC-BY-NC-SA-4.0"  # the narrowest of the recordings' licences, that of RAVDESS
@@ -147,8 +156,9 @@ def train_lisa(
         drawn = draw_examples(generator)
         return Examples(drawn.samples.to(device), drawn.positions.to(device), drawn.wanted.to(device))
 
+    trained = TrainedModule(Lisa(config), objective_of(objective), objective.learning_rate, weight_decay=0.0)
     outcome = train(
-        {"lisa": Player(Lisa(config), objective_of(objective), objective.learning_rate, weight_decay=0.0)},
+        {"lisa": trained},
         draw,
         run,
         validate=validation(corpus),

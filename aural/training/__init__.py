@@ -1,1 +1,1 @@
-"""What the train and evaluate modules share; nothing that the app loads."""
+"""What the train modules share; nothing that the app loads."""

@@ -1,4 +1,4 @@
-"""Judges that look at patches of a picture of sound, and what they and the judged are to make small.
+"""Patch discriminators of pictures of sound, and the adversarial losses.
 
 Sources: Isola et al. 2017 (patches), Lim and Ye 2017 (hinge loss), Kumar et al. 2019 (feature matching).
 """
@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
-Scores = list[list[Tensor]]  # for each judge the features of each layer, the scores of the patches last
+Outputs = list[list[Tensor]]  # for each discriminator the features of each layer, the patch scores last
 
 
-class PatchJudge(nn.Sequential):
-    """Says of each patch how real it looks.
+class PatchDiscriminator(nn.Sequential):
+    """Scores each patch of a picture: the higher, the more real it looks.
 
     Shape: (batch, channels, height, width) -> the features of each layer, the scores last.
     """
@@ -30,7 +30,7 @@ class PatchJudge(nn.Sequential):
         )
 
     def features(self, x: Tensor) -> list[Tensor]:
-        """What each layer makes of it."""
+        """The output of each layer."""
         features = []
         for layer in self:
             x = layer(x)
@@ -38,48 +38,48 @@ class PatchJudge(nn.Sequential):
         return features
 
 
-class Judges(nn.Module):
-    """Judges, each of pictures of its own, of sound beside what it was made of."""
+class PatchDiscriminators(nn.Module):
+    """Several discriminators, each with pictures of its own: the sound, stacked on what it was made from."""
 
-    turns: Tensor
+    steps: Tensor
 
     def __init__(self, count: int, width: int) -> None:
         super().__init__()
-        self.judges = nn.ModuleList([PatchJudge(2, width) for _ in range(count)])
-        self.register_buffer("turns", torch.zeros(()))  # that they have taken, so that a resumed run knows
+        self.discriminators = nn.ModuleList([PatchDiscriminator(2, width) for _ in range(count)])
+        self.register_buffer("steps", torch.zeros(()))  # taken so far; a buffer, so that a resumed run knows
 
-    def judged(self, pictures: Sequence[Tensor]) -> Scores:
-        """Shape: a picture for each judge, (batch, 2, height, width); see `Scores` for the result."""
+    def outputs(self, pictures: Sequence[Tensor]) -> Outputs:
+        """Shape: a picture for each discriminator, (batch, 2, height, width); returns `Outputs`."""
         return [
-            cast(PatchJudge, judge).features(picture)
-            for judge, picture in zip(self.judges, pictures, strict=True)
+            cast(PatchDiscriminator, discriminator).features(picture)
+            for discriminator, picture in zip(self.discriminators, pictures, strict=True)
         ]
 
-    def heed(self, start: int) -> Tensor:
-        """How much they are heeded: not at all for `start` turns, in full after as many again."""
-        return (self.turns / start - 1).clamp(0, 1)
+    def ramp(self, start: int) -> Tensor:
+        """The weight of the adversarial losses: 0 for `start` steps, then rising to 1 over as many again."""
+        return (self.steps / start - 1).clamp(0, 1)
 
 
-def hinge(real: Scores, made: Scores) -> Tensor:
-    """The judges' loss: scores above 1 for the real, below -1 for the made."""
+def hinge(real: Outputs, generated: Outputs) -> Tensor:
+    """The discriminators' loss: scores above 1 for the real, below -1 for the generated."""
     terms = [
         (1 - good[-1].float()).clamp_min(0).mean() + (1 + bad[-1].float()).clamp_min(0).mean()
-        for good, bad in zip(real, made, strict=True)
+        for good, bad in zip(real, generated, strict=True)
     ]
     return torch.stack(terms).mean()
 
 
-def persuasion(made: Scores) -> Tensor:
-    """The loss of what is judged: the lower the more real it looks."""
-    return -torch.stack([scores[-1].float().mean() for scores in made]).mean()
+def generator_loss(generated: Outputs) -> Tensor:
+    """The generator's adversarial loss: the higher the scores, the lower."""
+    return -torch.stack([scores[-1].float().mean() for scores in generated]).mean()
 
 
-def matching(made: Scores, real: Scores) -> Tensor:
-    """The mean distance of the judges' features of the made from those of the real."""
+def feature_matching_loss(generated: Outputs, real: Outputs) -> Tensor:
+    """The mean distance between the discriminators' features of the generated and of the real."""
     return torch.stack(
         [
             (a.float() - b.float()).abs().mean()
-            for ours, theirs in zip(made, real, strict=True)
+            for ours, theirs in zip(generated, real, strict=True)
             for a, b in _pairs(ours, theirs)
         ]
     ).mean()

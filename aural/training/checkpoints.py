@@ -1,4 +1,4 @@
-"""A trained model -> `checkpoints/<name>/` and its entry in the manifest, as `aural.hub` wants them."""
+"""A trained model -> `checkpoints/<name>/` and its entry in the manifest, as `aural.hub` expects them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save as as_safetensors
+from safetensors.torch import save as to_safetensors
 from torch import nn
 
 from aural.training.loop import this_process
@@ -26,15 +26,15 @@ def save(
     half: bool = True,
     folder: Path = FOLDER,
 ) -> Path:
-    """Write the module's config and weights, and note their digests in the manifest.
+    """Write the module's config and weights, and record their digests in the manifest.
 
-    Of several processes only the main one writes.
+    With several processes only the main one writes.
 
     Args:
-        config: what the build function makes the module from; JSON.
+        config: the arguments of the build function; JSON.
         licence: SPDX identifier.
         half: keep floating-point weights as float16; they come back as float32.
-        folder: that of all checkpoints.
+        folder: holds all checkpoints.
 
     Returns:
         the checkpoint's folder.
@@ -47,7 +47,7 @@ def save(
         key: (value.half() if half and value.dtype == torch.float32 else value).detach().cpu().contiguous()
         for key, value in module.state_dict().items()
     }
-    (place / "model.safetensors").write_bytes(as_safetensors(weights))
+    (place / "model.safetensors").write_bytes(to_safetensors(weights))
     text = json.dumps(dict(config), indent=2, sort_keys=True) + "\n"
     (place / "config.json").write_text(text, encoding="utf-8")
     digests = {
@@ -56,7 +56,7 @@ def save(
     }
     manifest = folder / "manifest.json"
     entries = json.loads(manifest.read_text(encoding="utf-8")) if manifest.is_file() else {}
-    # What is on the Hub under an earlier revision is no longer this.
+    # The Hub's earlier revision holds other weights.
     entries[name] = {"revision": None, "licence": licence, "sha256": digests}
     manifest.write_text(json.dumps(entries, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     return place

@@ -1,7 +1,7 @@
-"""Recordings that models learn from and are judged by: ESC-50, read speech and music, at one rate.
+"""Recordings for training and validation: ESC-50, read speech and music, at one rate.
 
 The folder holds `esc50/` (laid out as the public repository `karolpiczak/ESC-50`), `speech/<voice>/` and
-`music/`; a part that is missing is left out. For validation only: fold 5 of ESC-50; the speech in
+`music/`; missing parts are skipped. For validation only: fold 5 of ESC-50; the speech in
 `freesound_unseen`, of RAVDESS actors 21 to 24, and the last tenth of every other voice's files in sorted
 order; the last tenth of every piece of music.
 """
@@ -24,13 +24,13 @@ from aural.audio.spectral import DEFAULT_FRONT_END
 from aural.errors import InputError
 from aural.files import write_then_rename
 from aural.training.esc50 import esc50_clips, table_path
-from aural.training.recordings import Wave, cache_folder, decoded
+from aural.training.recordings import Wave, cache_folder, decode
 
 KINDS = ("esc50", "speech", "music")
 SUFFIXES = {".ogg", ".wav", ".flac", ".mp3"}
 VALIDATION_ACTORS = range(21, 25)
-# Nothing above 8 kHz: as the sound of a full band it would teach the wrong thing.
-LEFT_OUT = {"kerstin"}
+# Nothing above 8 kHz, so no example of full-band sound.
+EXCLUDED = {"kerstin"}
 HELD_BACK = 0.1
 
 
@@ -41,22 +41,22 @@ class Recording:
     kind: str  # one of KINDS
     start: int  # first sample
     length: int  # samples
-    label: int  # ESC-50's class, by which they are spread; -1 elsewhere
+    label: int  # ESC-50's class; -1 elsewhere
     is_validation: bool
-    source: str = ""  # path of the file in the folder, by which voices are told apart
+    source: str = ""  # path of the file in the folder; tells voices apart
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """All recordings, one after the other."""
+    """All recordings, concatenated."""
 
-    samples: Wave  # (time,), full scale at 32767, of floats at 1; mapped from the cache, not in memory
+    samples: Wave  # (time,), full scale 32767, or 1 as floats; memory-mapped from the cache
     recordings: tuple[Recording, ...]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Another process maps the file itself; it would be sent a gigabyte otherwise.
+        # Another process maps the file itself, instead of receiving a gigabyte.
         if isinstance(self.samples, np.memmap) and self.samples.filename is not None:
-            return _opened, (Path(self.samples.filename), self.recordings)
+            return _open, (Path(self.samples.filename), self.recordings)
         return Corpus, (self.samples, self.recordings)
 
     def wave(self, recording: Recording, start: int = 0, length: int | None = None) -> Tensor:
@@ -67,17 +67,17 @@ class Corpus:
         return wave if self.samples.dtype == np.float32 else wave / 32767
 
     def of(self, kind: str, *, validation: bool) -> list[Recording]:
-        """The recordings of a kind that are for training, or those for validation."""
+        """The recordings of a kind, for training or for validation."""
         return [item for item in self.recordings if item.kind == kind and item.is_validation == validation]
 
 
 def load(folder: Path, rate: int = DEFAULT_FRONT_END.rate, *, exact: bool = False) -> Corpus:
-    """All recordings, from a cache where this folder was loaded before.
+    """All recordings, from a cache if this folder was loaded before.
 
     The cache, a gigabyte or more, lies under XDG_CACHE_HOME (or ~/.cache)/aural.
 
     Args:
-        exact: keep floats, twice the size. 16 bits add noise at -98 dB, more than some recordings have.
+        exact: keep floats, twice the size; 16 bits add noise at -98 dB, more than some recordings have.
 
     Raises:
         InputError: the folder holds none of the parts.
@@ -98,10 +98,10 @@ def load(folder: Path, rate: int = DEFAULT_FRONT_END.rate, *, exact: bool = Fals
         cache.parent.mkdir(parents=True, exist_ok=True)
         _fill(cache, index, folder, files, rate, exact)
     recordings = tuple(Recording(**fields) for fields in json.loads(index.read_text(encoding="utf-8")))
-    return _opened(cache, recordings)
+    return _open(cache, recordings)
 
 
-def _opened(cache: Path, recordings: tuple[Recording, ...]) -> Corpus:
+def _open(cache: Path, recordings: tuple[Recording, ...]) -> Corpus:
     return Corpus(np.load(cache, mmap_mode="r"), recordings)
 
 
@@ -111,7 +111,7 @@ def _files(folder: Path) -> Iterator[tuple[Path, str, int, bool | None]]:
         for clip in esc50_clips(folder / "esc50"):
             yield clip.path, "esc50", clip.label, clip.is_validation
     for voice in sorted((folder / "speech").glob("*")):
-        if voice.name in LEFT_OUT:
+        if voice.name in EXCLUDED:
             continue
         paths = _audio_in(voice)
         kept = len(paths) - round(HELD_BACK * len(paths))
@@ -142,7 +142,7 @@ def _fill(
     place = 0
     with ProcessPoolExecutor() as workers:
         waves_decoded = workers.map(
-            decoded, [path for path, *_ in files], [rate] * len(files), [exact] * len(files), chunksize=20
+            decode, [path for path, *_ in files], [rate] * len(files), [exact] * len(files), chunksize=20
         )
         for (path, kind, label, is_validation), wave in zip(files, waves_decoded, strict=True):
             source = path.relative_to(folder).as_posix()

@@ -1,4 +1,4 @@
-"""Discriminators of waveforms, for training only: of complex spectra, and of every n-th sample.
+"""Discriminators of waveforms, for training only: complex spectra, and every n-th sample.
 
 Each takes waveforms and returns the features of each of its layers, the scores last, so that a list of them
 gives what the losses in `aural.training.adversarial` take:
@@ -21,19 +21,19 @@ from torch.nn.utils.parametrizations import weight_norm
 
 from aural.audio.spectral import FrontEnd, stft
 
-SLOPE = 0.1  # of the leaky rectifiers
-# Of the root mean square: quieter waveforms are not brought up to the level of the others.
+SLOPE = 0.1  # of the leaky ReLUs
+# Root mean square below which waveforms are not normalised any further.
 MIN_LEVEL = 1e-4
-# Magnitudes are raised to this power, so that what is soft is seen beside what is loud; phases stay.
+# Magnitudes are raised to this power, which raises soft ones relative to loud ones; phases stay.
 COMPRESSION = 0.3
-# (-100 dB) squared, beneath which magnitudes are no longer compressed.
+# (-100 dB) squared, below which magnitudes are no longer compressed.
 MIN_POWER = 1e-10
 
 
 class PeriodDiscriminator(nn.Module):
     """Looks at samples that are `period` apart, side by side: sees pitch, and the phase of harmonics.
 
-    The level makes no difference to it: each waveform is brought to a root mean square of 1.
+    It ignores the level: each waveform is normalised to a root mean square of 1.
 
     Args:
         width: channels of the first layer, of the last 32 times as many; HiFi-GAN's is 32.
@@ -92,7 +92,7 @@ class SpectrogramDiscriminator(nn.Module):
             spectrum = torch.view_as_real(stft(waves.float(), self.front_end))
             power = spectrum.square().sum(-1, keepdim=True) + MIN_POWER
             compressed = spectrum * power.pow((COMPRESSION - 1) / 2)
-        # (batch, bins, frames, 2) -> (batch, 2, frames, bins), which lies in memory as channels_last already.
+        # (batch, bins, frames, 2) -> (batch, 2, frames, bins), which is channels_last in memory already.
         return _features(self.layers, self.scores, compressed.permute(0, 3, 2, 1))
 
 

@@ -1,10 +1,10 @@
-"""The training loop: seeded, resumable to the same loss curve, within a time budget; Accelerate underneath.
+"""The training loop: seeded, resumable to the same loss curve, within a time budget; built on Accelerate.
 
-A run is a folder: `state.pt` (to resume from), `run.json` (the run card) and tensorboard logs. Every step
-draws its batch and its noise from generators seeded with (seed, step, process), so a run that was cut and
-resumed takes the very steps of one that was not, on the same kind of machine.
+A run is a folder: `state.pt` (to resume from), `run.json` (the run card) and TensorBoard logs. Each step
+samples its batch and its noise from generators seeded with (seed, step, process). A run that is interrupted
+and resumed therefore takes the same steps as one that is not, on the same kind of machine.
 
-The same code runs on one processor, one card, or several under `accelerate launch`.
+The same code runs on one processor, on one GPU, or on several under `accelerate launch`.
 """
 
 from __future__ import annotations
@@ -42,24 +42,24 @@ CARD = "run.json"
 
 @dataclass(frozen=True)
 class Settings:
-    """How a run goes; the defaults of its module are made by `arguments`.
+    """The settings of a run. `arguments` sets each training module's own defaults.
 
     Raises:
         OptionError: a value out of range.
     """
 
-    folder: Path  # what the run writes
-    steps: int  # of the whole run: the learning rate decays to 0 over them
+    folder: Path  # where the run is written
+    steps: int  # of the whole run; the learning rate decays to 0 over them
     batch: int  # clips a step, on each process
-    minutes: float | None = None  # stop for now after so long; None: no limit
+    minutes: float | None = None  # stop after this time, to be resumed; None: no limit
     seed: int = 0
-    resume: bool = False  # go on from the folder's state
-    warm_up: int = 200  # steps until the learning rate is reached, at most a tenth of all
-    hold: float = 0.5  # share of the steps before the decay sets in
+    resume: bool = False  # continue from the folder's state
+    warm_up: int = 200  # steps until the full learning rate, at most a tenth of all steps
+    hold: float = 0.5  # share of the steps before the decay begins
     average: float = 0.999  # decay of the moving average of the weights
-    clip: float = 1.0  # largest norm of the gradient
+    clip: float = 1.0  # maximum norm of the gradient
     precision: Literal["no", "bf16"] = "no"  # of the forward pass
-    save_minutes: float = 3.0  # between two states
+    save_minutes: float = 3.0  # between two saved states
     log_steps: int = 20  # between two entries of the logs
     validate_steps: int = 500  # between two validations
 
@@ -67,18 +67,18 @@ class Settings:
         if self.steps < 1 or self.batch < 1:
             raise OptionError("A run needs at least 1 step and 1 clip a step: raise --steps or --batch.")
         if self.minutes is not None and not 0 < self.minutes < math.inf:
-            raise OptionError(f"A run of {self.minutes:g} minutes cannot be: give --minutes above 0.")
+            raise OptionError(f"A run cannot last {self.minutes:g} minutes: set --minutes above 0.")
 
 
 @dataclass
-class Player(Generic[Batch]):
-    """A module that is trained, and what it is trained to make small.
+class TrainedModule(Generic[Batch]):
+    """A module and the loss that it is trained to minimise.
 
-    In an adversarial game there are two, which take turns in each step.
+    Adversarial training has two, a generator and its discriminators, updated in turn within each step.
     """
 
     module: nn.Module
-    loss: Loss[Batch]  # (the module as prepared, batch) -> loss and what the logs show
+    loss: Loss[Batch]  # (the prepared module, batch) -> loss, and values to log
     learning_rate: float = 1e-3
     weight_decay: float = 0.01
     betas: tuple[float, float] = (0.9, 0.99)
@@ -87,32 +87,32 @@ class Player(Generic[Batch]):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run has come to."""
+    """The result of a run."""
 
-    averages: Mapping[str, nn.Module]  # the players' averaged modules, or the modules themselves
+    averages: Mapping[str, nn.Module]  # the moving averages, or the modules themselves
     step: int
-    minutes: float  # of training, over all resumptions
+    minutes: float  # of training, including earlier parts of a resumed run
     history: list[dict[str, float]] = field(default_factory=list)  # logged means of losses, with their step
 
 
 def arguments(
     description: str, *, steps: int, batch: int, folder: str, minutes: float | None = None
 ) -> argparse.ArgumentParser:
-    """The options that all training modules have; hand the parsed ones to `settings`."""
+    """The options that all training modules share; pass the parsed ones to `settings`."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--folder", type=Path, default=Path(folder), help="what the run writes")
-    parser.add_argument("--steps", type=int, default=steps, help="of the whole run, over all resumptions")
-    parser.add_argument("--batch", type=int, default=batch, help="clips a step, on each process")
-    parser.add_argument("--minutes", type=float, default=minutes, help="stop after so long, to be resumed")
+    parser.add_argument("--folder", type=Path, default=Path(folder), help="where the run is written")
+    parser.add_argument("--steps", type=int, default=steps, help="steps of the whole run")
+    parser.add_argument("--batch", type=int, default=batch, help="clips per step, on each process")
+    parser.add_argument("--minutes", type=float, default=minutes, help="stop after this time, to be resumed")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--resume", action="store_true", help="go on from the folder's state")
+    parser.add_argument("--resume", action="store_true", help="continue from the folder's state")
     parser.add_argument("--precision", choices=("no", "bf16"), default="no", help="of the forward pass")
-    parser.add_argument("--smoke", action="store_true", help="a tiny model for seconds, to see that it runs")
+    parser.add_argument("--smoke", action="store_true", help="test: train a tiny model for a few seconds")
     return parser
 
 
 def settings(chosen: argparse.Namespace, **others: Any) -> Settings:
-    """The settings that the parsed options ask for; `others` are further fields."""
+    """The settings for the parsed options; `others` are further fields."""
     values = {
         name: getattr(chosen, name)
         for name in ("folder", "steps", "batch", "minutes", "seed", "resume", "precision")
@@ -124,28 +124,28 @@ def settings(chosen: argparse.Namespace, **others: Any) -> Settings:
 
 
 def this_process() -> PartialState:
-    """Its `.device`, for what batches are made of, and `.is_main_process`, under `accelerate launch` too."""
+    """This process's `.device`, for batches, and `.is_main_process`; also under `accelerate launch`."""
     return PartialState(cpu=not torch.cuda.is_available())
 
 
 def train(
-    players: Mapping[str, Player[Batch]],
-    draw: Callable[[torch.Generator], Batch],
+    trained_modules: Mapping[str, TrainedModule[Batch]],
+    sample: Callable[[torch.Generator], Batch],
     settings: Settings,
     *,
     validate: Callable[[Mapping[str, nn.Module]], Mapping[str, float]] | None = None,
     card: Mapping[str, Any] | None = None,
 ) -> Outcome:
-    """Train until the steps are done or the minutes are over, whichever comes first.
+    """Train until the steps are done or the time is up, whichever comes first.
 
     Args:
-        draw: makes a batch, on the right device, from a generator and nothing else that changes.
+        sample: makes a batch, on the right device; its only source of randomness is the generator.
         validate: figures of the averaged modules, for the logs and the card.
-        card: what else the run card should tell, such as the model's config.
+        card: further entries of the run card, such as the model's config.
 
     Raises:
-        OptionError: a folder that already holds a run, without `resume`; or none, with it.
-        FloatingPointError: a loss is not finite; the state of before is in the folder.
+        OptionError: the folder already holds a run and `resume` is off, or the other way round.
+        FloatingPointError: a loss is not finite; the last saved state stays in the folder.
     """
     accelerator = Accelerator(
         cpu=not torch.cuda.is_available(),
@@ -155,13 +155,13 @@ def train(
     state_path = settings.folder / STATE
     if settings.resume != state_path.is_file():
         raise OptionError(
-            f"There is no run in {settings.folder} to go on with: leave out --resume."
+            f"There is no run in {settings.folder} to resume: leave out --resume."
             if settings.resume
-            else f"{settings.folder} holds a run already: add --resume to go on, or give another --folder."
+            else f"{settings.folder} already holds a run: add --resume, or choose another --folder."
         )
     settings.folder.mkdir(parents=True, exist_ok=True)
     accelerator.init_trackers("logs")
-    run = _Run(players, settings, accelerator)
+    run = _Run(trained_modules, settings, accelerator)
     if settings.resume:
         run.restore(torch.load(state_path, map_location="cpu", weights_only=True))
     start, spent, saved = time.monotonic(), run.seconds, 0.0
@@ -175,12 +175,12 @@ def train(
     sums: dict[str, Tensor] = {}
     counted = 0
     while run.step < settings.steps:
-        logs = run.take_step(draw)
+        logs = run.take_step(sample)
         counted += 1
         for key, value in logs.items():
             sums[key] = sums.get(key, torch.zeros(())) + value.detach().float().cpu()
         bar.update()
-        elapsed = run.agreed(time.monotonic() - start)
+        elapsed = run.synchronize(time.monotonic() - start)
         run.seconds = spent + elapsed
         is_over = settings.minutes is not None and elapsed >= 60 * settings.minutes
         is_last = is_over or run.step == settings.steps
@@ -201,7 +201,7 @@ def train(
                     f"step {run.step}: " + ", ".join(f"{key} {value:.4f}" for key, value in figures.items())
                 )
             accelerator.wait_for_everyone()
-        # Only what was logged is saved: its losses are finite, and no logged mean spans a cut.
+        # Only logged steps are saved: their losses are finite, and no logged mean spans an interruption.
         if is_logged and (elapsed - saved >= 60 * settings.save_minutes or is_last):
             saved = elapsed
             if accelerator.is_main_process:
@@ -216,46 +216,49 @@ def train(
 
 
 class _Run(Generic[Batch]):
-    """The players' modules, optimizers and averages, and how far they have come."""
+    """The modules, their optimizers and averages, and the progress of the run."""
 
     def __init__(
-        self, players: Mapping[str, Player[Batch]], settings: Settings, accelerator: Accelerator
+        self,
+        trained_modules: Mapping[str, TrainedModule[Batch]],
+        settings: Settings,
+        accelerator: Accelerator,
     ) -> None:
-        self.players, self.settings, self.accelerator = players, settings, accelerator
+        self.trained_modules, self.settings, self.accelerator = trained_modules, settings, accelerator
         self.step, self.seconds = 0, 0.0
         self.history: list[dict[str, float]] = []
         self.modules: dict[str, nn.Module] = {}
         self.optimizers: dict[str, Any] = {}
         self.averaged: dict[str, nn.Module] = {}
-        for name, player in players.items():
+        for name, trained in trained_modules.items():
             optimizer = torch.optim.AdamW(
-                player.module.parameters(),
-                player.learning_rate,
-                betas=player.betas,
-                weight_decay=player.weight_decay,
+                trained.module.parameters(),
+                trained.learning_rate,
+                betas=trained.betas,
+                weight_decay=trained.weight_decay,
             )
-            if player.averaged:
-                player.module.to(accelerator.device)
-                self.averaged[name] = deepcopy(player.module).eval().requires_grad_(False)
-            self.modules[name], self.optimizers[name] = accelerator.prepare(player.module, optimizer)
+            if trained.averaged:
+                trained.module.to(accelerator.device)
+                self.averaged[name] = deepcopy(trained.module).eval().requires_grad_(False)
+            self.modules[name], self.optimizers[name] = accelerator.prepare(trained.module, optimizer)
 
-    def take_step(self, draw: Callable[[torch.Generator], Batch]) -> dict[str, Tensor]:
-        seed = _mixed(self.settings.seed, self.step, self.accelerator.process_index)
+    def take_step(self, sample: Callable[[torch.Generator], Batch]) -> dict[str, Tensor]:
+        seed = _mix_seed(self.settings.seed, self.step, self.accelerator.process_index)
         torch.manual_seed(seed)  # noise, dropout
-        batch = draw(torch.Generator().manual_seed(seed))
+        batch = sample(torch.Generator().manual_seed(seed))
         logs: dict[str, Tensor] = {}
         rate = self._learning_rate()
-        for name, player in self.players.items():
+        for name, trained in self.trained_modules.items():
             module, optimizer = self.modules[name], self.optimizers[name]
             for group in optimizer.param_groups:
-                group["lr"] = player.learning_rate * rate
+                group["lr"] = trained.learning_rate * rate
             module.train()
             # Not by Accelerate, which allows one precision for the life of a process.
             with torch.autocast(
                 self.accelerator.device.type, torch.bfloat16, enabled=self.settings.precision == "bf16"
             ):
-                loss, shown = player.loss(module, batch)
-            # Before, not after: what the other player's turn left in these gradients is no part of this one.
+                loss, shown = trained.loss(module, batch)
+            # Before, not after: the other module's loss may have left gradients here.
             optimizer.zero_grad()
             self.accelerator.backward(loss)
             self.accelerator.clip_grad_norm_(module.parameters(), self.settings.clip)
@@ -273,7 +276,7 @@ class _Run(Generic[Batch]):
         return rising * (1 + math.cos(math.pi * falling)) / 2
 
     def _average(self) -> None:
-        # A young average forgets its start soon (Karras et al. 2024 hold to a share of the run likewise).
+        # A shorter average at first, so that it forgets the initial weights (cf. Karras et al. 2024).
         decay = min(self.settings.average, (1 + self.step) / (10 + self.step))
         for name, average in self.averaged.items():
             current = self.accelerator.unwrap_model(self.modules[name]).state_dict()
@@ -285,8 +288,8 @@ class _Run(Generic[Batch]):
                 if not mean.is_floating_point():
                     mean.copy_(current[key])
 
-    def agreed(self, seconds: float) -> float:
-        """The main process's clock, so that all processes save and end at the same step."""
+    def synchronize(self, seconds: float) -> float:
+        """The main process's clock, so that all processes save and stop at the same step."""
         if self.accelerator.num_processes == 1:
             return seconds
         return float(broadcast(torch.tensor([seconds], device=self.accelerator.device)))
@@ -325,7 +328,7 @@ class _Run(Generic[Batch]):
 
 
 def revision() -> str:
-    """The code's git revision, with "+" where the tree has changes; "unknown" outside a repository."""
+    """The code's git revision, with "+" if the tree has changes; "unknown" outside a repository."""
     git = ["git", "-C", str(Path(__file__).parent)]
     try:
         head = subprocess.run(
@@ -342,14 +345,14 @@ def _write_card(
 ) -> None:
     card = {
         "settings": {**asdict(settings), "folder": settings.folder.name},
-        "players": {
+        "modules": {
             name: {
-                "parameters": sum(weight.numel() for weight in player.module.parameters()),
-                "learning_rate": player.learning_rate,
-                "weight_decay": player.weight_decay,
-                "betas": player.betas,
+                "parameters": sum(weight.numel() for weight in trained.module.parameters()),
+                "learning_rate": trained.learning_rate,
+                "weight_decay": trained.weight_decay,
+                "betas": trained.betas,
             }
-            for name, player in run.players.items()
+            for name, trained in run.trained_modules.items()
         },
         **more,
         "revision": revision(),
@@ -365,8 +368,8 @@ def _write_card(
     (settings.folder / CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
 
 
-def _mixed(seed: int, step: int, process: int) -> int:
-    """One seed out of three numbers, without the patterns that a sum would have."""
+def _mix_seed(seed: int, step: int, process: int) -> int:
+    """One seed from three numbers, without the collisions of a sum."""
     key = (seed << 40) ^ (step << 8) ^ process
     key = (key ^ (key >> 30)) * 0xBF58476D1CE4E5B9 % 2**64  # SplitMix64, Steele et al. 2014
     key = (key ^ (key >> 27)) * 0x94D049BB133111EB % 2**64

@@ -1,4 +1,4 @@
-"""How far two waveforms are apart to the ear, and two bundles of waveforms, of which each may be another.
+"""Distances between waveforms as audible, and between sets of waveforms.
 
 Sources: Yamamoto et al. 2020 (several STFTs), Gritsenko et al. 2020, "A spectral energy distance for parallel
 speech synthesis"; Gneiting and Raftery 2007 (energy score).
@@ -18,8 +18,8 @@ from aural.audio.hearing import threshold_in_quiet_db
 from aural.audio.spectral import FrontEnd, scale, stft
 
 # Powers of (-140 dB) squared: keeps the gradient of a magnitude finite at 0.
-LEAST_POWER = 1e-14
-# Of the voice band, on average over time; fitted, so that the result is nearest to that of P.862.
+MIN_POWER = 1e-14
+# Mean power of the voice band; fitted, so that the result comes nearest to that of P.862.
 SPEECH_POWER = 10**9.2
 VOICE_HZ = (350.0, 3250.0)
 
@@ -36,7 +36,7 @@ def scaled_spectra(samples: Tensor, front_ends: Sequence[FrontEnd]) -> list[Tens
         samples: (batch, time); each result: (batch, bins, frames).
     """
     spectra = [torch.view_as_real(stft(samples, front_end)) for front_end in front_ends]
-    return [scale((spectrum.square().sum(-1) + LEAST_POWER).sqrt()) for spectrum in spectra]
+    return [scale((spectrum.square().sum(-1) + MIN_POWER).sqrt()) for spectrum in spectra]
 
 
 def spectral_distance(first: Sequence[Tensor], second: Sequence[Tensor]) -> Tensor:
@@ -49,7 +49,7 @@ def spectral_distance(first: Sequence[Tensor], second: Sequence[Tensor]) -> Tens
     """
     terms = []
     for a, b in zip(first, second, strict=True):
-        distance = frame_distances(a, b, axis=-2, smoothing=LEAST_POWER).mean()
+        distance = frame_distances(a, b, axis=-2, smoothing=MIN_POWER).mean()
         terms.append((a - b).abs().mean() + distance)
     return torch.stack(terms).mean()
 
@@ -57,14 +57,14 @@ def spectral_distance(first: Sequence[Tensor], second: Sequence[Tensor]) -> Tens
 def energy_distance(
     first: Sequence[Tensor], second: Sequence[Tensor], real: Sequence[Tensor], repulsion: float
 ) -> tuple[Tensor, Tensor]:
-    """Attraction to the real one minus repulsion between two that were made of the same input.
+    """Attraction to the real sound minus repulsion between two sounds generated from the same input.
 
         loss = (d(first, real) + d(second, real)) / 2 - repulsion · d(first, second) / 2
 
-    Without repulsion the best answer is the same every time, in the middle of all that would be right: noise
-    loses its texture. With repulsion 1 the best answer is one drawn from what is right (the energy distance
-    of two distributions is 0 only if they are the same). Between, texture is bought with distance to the one
-    real example.
+    Without repulsion the optimum is always the same, the centre of all plausible sounds: noise loses its
+    texture. With repulsion 1 the optimum is a sample of the plausible sounds (the energy distance of two
+    distributions is 0 only if they are equal). Values between trade distance to the one real example for
+    texture.
 
     Shape:
         first, second, real: as from `scaled_spectra`; result: (), the attraction and the loss.
@@ -75,7 +75,7 @@ def energy_distance(
     return attraction, attraction - repulsion / 2 * spectral_distance(first, second)
 
 
-def disturbance(
+def perceptual_loss(
     estimate: Tensor,
     clean: Tensor,
     rate: int,
@@ -83,17 +83,17 @@ def disturbance(
     colouration_db: float = 20.0,
     drift: tuple[float, float] = (3e-4, 5.0),
 ) -> Tensor:
-    """What an ear minds in an estimate of speech, after ITU-T P.862 (PESQ), but differentiable.
+    """Audible difference between an estimate and clean speech: ITU-T P.862 (PESQ), made differentiable.
 
-    Bark-band powers become loudness by Zwicker's law. What differs, beyond a quarter of the softer one, which
-    masks it, is summed over the bands; what was added counts more than what was taken away. The worst frames
-    of each third of a second count most. A lasting colouration and slow changes of gain are forgiven as far
-    as P.862 does, and so is the level. Time alignment is left out: estimate and clean are aligned here.
+    Bark-band powers become loudness by Zwicker's law. Differences are summed over the bands, less a quarter
+    of the softer loudness, which masks them. Added sound counts more than missing sound. The worst frames of
+    each third of a second count most. As in P.862, a constant colouration, slow changes of gain and the level
+    are compensated. Estimate and clean speech must be aligned in time.
 
     Args:
-        colouration_db: how much louder or softer a band may be for good; P.862 forgives 20 dB, and a network
-            that learns by it then darkens voices.
-        drift: least and largest gain by which the estimate is brought to the clean one's slow changes.
+        colouration_db: the largest constant gain of a band that is compensated. P.862 takes 20 dB, with which
+            a network learns to darken voices.
+        drift: minimum and maximum gain that compensates the estimate's slow changes.
 
     Shape:
         estimate, clean: (batch, bins, frames), power of frames of about 32 ms, 16 ms apart, from 0 Hz to half
@@ -104,25 +104,27 @@ def disturbance(
     first, last = (round(hz / 8_000 * (bands.shape[1] - 1)) for hz in VOICE_HZ)
     voice = clean[:, first:last].sum(1)
     active = (voice > 1e-3 * voice.amax(-1, keepdim=True)).to(clean)[:, None]
-    wanted = bands @ (clean * _to_speech_power(voice))
-    given = bands @ (estimate * _to_speech_power(estimate[:, first:last].sum(1)))
-    # The ear gets used to a frequency response: the clean one is given that of the estimate, within limits.
-    response = ((given * active).sum(-1) + 1e3) / ((wanted * active).sum(-1) + 1e3)
-    most = 10 ** (colouration_db / 10)
-    wanted = wanted * response.detach().clamp(1 / most, most)[..., None]
-    # And to a gain that drifts: the estimate follows the clean one's audible power, smoothed over frames.
-    gains = (_audible(wanted, threshold) + 5e3) / (_audible(given, threshold) + 5e3)
+    clean_bands = bands @ (clean * _to_speech_power(voice))
+    estimate_bands = bands @ (estimate * _to_speech_power(estimate[:, first:last].sum(1)))
+    # The ear adapts to a frequency response: the clean speech gets that of the estimate, within limits.
+    response = ((estimate_bands * active).sum(-1) + 1e3) / ((clean_bands * active).sum(-1) + 1e3)
+    limit = 10 ** (colouration_db / 10)
+    clean_bands = clean_bands * response.detach().clamp(1 / limit, limit)[..., None]
+    # And to a drifting gain: the estimate follows the clean speech's audible power, smoothed over frames.
+    gains = (_audible(clean_bands, threshold) + 5e3) / (_audible(estimate_bands, threshold) + 5e3)
     decay = (0.8 * 0.2 ** torch.arange(12.0, device=gains.device)).flip(0)
     gains = functional.pad(gains.detach()[:, None], (len(decay) - 1, 0), value=1.0)
-    given = given * functional.conv1d(gains, decay[None, None]).clamp(*drift)
-    loud_given, loud_wanted = (_loudness(power, threshold, exponents) for power in (given, wanted))
-    difference = loud_given - loud_wanted
-    heard = (difference.abs() - 0.25 * torch.minimum(loud_given, loud_wanted)).clamp_min(0) * widths
-    added = ((given + 50) / (wanted + 50)).pow(1.2)
+    estimate_bands = estimate_bands * functional.conv1d(gains, decay[None, None]).clamp(*drift)
+    estimate_loudness = _loudness(estimate_bands, threshold, exponents)
+    clean_loudness = _loudness(clean_bands, threshold, exponents)
+    difference = estimate_loudness - clean_loudness
+    masked = 0.25 * torch.minimum(estimate_loudness, clean_loudness)
+    audible = (difference.abs() - masked).clamp_min(0) * widths
+    added = ((estimate_bands + 50) / (clean_bands + 50)).pow(1.2)
     added = torch.where(added < 3, torch.zeros_like(added), added.clamp_max(12))
-    symmetric = (heard.square().sum(1) * widths.sum() + 1e-6).sqrt()
-    asymmetric = (heard * added).sum(1)
-    softness = ((wanted.sum(1) + 1e5) / 1e7).pow(0.04)
+    symmetric = (audible.square().sum(1) * widths.sum() + 1e-6).sqrt()
+    asymmetric = (audible * added).sum(1)
+    softness = ((clean_bands.sum(1) + 1e5) / 1e7).pow(0.04)
     frames = (torch.stack((symmetric, asymmetric), 1) / softness[:, None]).clamp_max(45.0)
     if frames.shape[-1] > 20:
         frames = (frames.unfold(-1, 20, 10).pow(6).mean(-1) + 1e-9).pow(1 / 6)
@@ -131,8 +133,8 @@ def disturbance(
 
 
 def _to_speech_power(voice: Tensor) -> Tensor:
-    """The factor, (batch, 1, 1), that brings powers to a level at which P.862's constants hold."""
-    return (SPEECH_POWER / voice.mean(-1).clamp_min(LEAST_POWER))[:, None, None]
+    """The factor, (batch, 1, 1), that brings powers to the level that P.862's constants expect."""
+    return (SPEECH_POWER / voice.mean(-1).clamp_min(MIN_POWER))[:, None, None]
 
 
 def _audible(power: Tensor, threshold: Tensor) -> Tensor:

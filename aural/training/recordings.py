@@ -1,4 +1,4 @@
-"""Recordings as a training keeps them: mono, at one rate, decoded once."""
+"""Recordings as training keeps them: mono, at one rate, decoded once."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ Wave = NDArray[np.int16] | NDArray[np.float32]
 
 
 def cache_folder() -> Path:
-    """Where what was decoded is kept: `aural` under XDG_CACHE_HOME, or else under ~/.cache."""
+    """Where decoded recordings are cached: `aural` under XDG_CACHE_HOME, or else under ~/.cache."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "aural"
 
 
-def decoded(path: Path, rate: int, exact: bool = False) -> Wave:
-    """The mean of a file's channels at `rate` Hz: (time,), full scale at 32767; exact as floats, at 1.
+def decode(path: Path, rate: int, exact: bool = False) -> Wave:
+    """The mean of a file's channels at `rate` Hz: (time,), full scale 32767; or 1, as floats, if exact.
 
     Raises:
         InputError: see `aural.audio.read`.

@@ -1,6 +1,6 @@
 """Listening: an A/B player at matched loudness, and an upload field that leaves the file as it is.
 
-Python measures and outlines the files; `players.js` plays them in the browser, `players.css` dresses it.
+Python measures and outlines the files; `player/*.js` plays them in the browser, `players.css` dresses it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,11 @@ MONO_ON_TWO_DB = 10 * math.log10(2)
 # Up to here a browser holds every version decoded in memory and switches to the sample; beyond it streams.
 DECODED_LIMIT_BYTES = 512 * 2**20
 
-JAVASCRIPT = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
+# One script in the end. The player itself comes last: it starts at once, and needs the others then.
+JAVASCRIPT = "\n".join(
+    Path(__file__).with_name("player").joinpath(f"{name}.js").read_text(encoding="utf-8")
+    for name in ("engines", "abx", "player")
+)
 STYLE = Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
 
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from aural.audio.spectral import log_mel
 from aural.training.checkpoints import save
 from aural.training.corpus import Corpus, load
-from aural.training.loop import Outcome, Player, Settings, arguments, settings, this_process, train
+from aural.training.loop import Outcome, Settings, TrainedModule, arguments, settings, this_process, train
 from aural.training.losses import energy_distance, resolutions, scaled_spectra
 from aural.vocoding.data import batches
 from aural.vocoding.evaluate import excerpt, log_spectral_distance_db, validation_recordings
@@ -80,7 +80,7 @@ def train_vocoder(
     def draw(generator: torch.Generator) -> Tensor:
         return draw_segments(generator).to(device)
 
-    player = Player(
+    player = TrainedModule(
         Vocoder(config), objective_of(config, objective), objective.learning_rate, betas=(0.8, 0.95)
     )
     outcome = train(

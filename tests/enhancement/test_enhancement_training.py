@@ -49,7 +49,7 @@ from aural.enhancement.train import (
 )
 from aural.errors import InputError, OptionError
 from aural.training import loop
-from aural.training.adversarial import hinge, matching
+from aural.training.adversarial import feature_matching_loss, hinge
 from aural.training.loop import Outcome, Settings
 from tests.enhancement.small_corpus import small_corpus, write_folder
 
@@ -108,7 +108,7 @@ def test_a_smoke_run_of_each_stage_and_its_resumption(
     main([*command, "--pretrain", "100"])
     card = json.loads((tmp_path / "run" / stage / "run.json").read_text(encoding="utf-8"))
     assert card["step"] == 4
-    assert set(card["players"]) == {stage} | ({"discriminators"} if stage == "completer" else set())
+    assert set(card["modules"]) == {stage} | ({"discriminators"} if stage == "completer" else set())
     last = card["history"][-1]
     wanted = "error" if stage == "completer" else "disturbance"
     assert f"validation/{wanted}" in last
@@ -339,9 +339,9 @@ def test_the_judges_loss_is_0_only_beyond_both_margins() -> None:
 
 
 def test_features_match_those_of_the_same_and_the_scores_are_no_features() -> None:
-    assert float(matching(scored(1), scored(-1))) == 0
+    assert float(feature_matching_loss(scored(1), scored(-1))) == 0
     other = [[features[0] + 0.5, features[1]] for features in scored(1)]
-    assert float(matching(other, scored(1))) == 0.5
+    assert float(feature_matching_loss(other, scored(1))) == 0.5
 
 
 def test_each_judge_sees_its_own_band_and_both_what_was_made_and_what_was_given() -> None:
@@ -375,7 +375,7 @@ def test_the_error_of_the_completer_falls_as_it_nears_the_studio() -> None:
     given = bands()
     for turns in (0, 100):
         game = Game(Discriminators(4), CompleterObjective(disturbance=0.0, adversarial=0.0, start=10))
-        game.discriminators.turns += turns
+        game.discriminators.steps += turns
         with torch.no_grad():
             losses = [game.completing(made_of(given, share), given) for share in (0, 0.5, 1)]
         assert falls([float(loss) for loss, _ in losses])
@@ -397,7 +397,7 @@ def test_the_judges_are_heeded_from_their_start_on_and_in_full_at_twice_of_it() 
     game = Game(Discriminators(4), CompleterObjective(disturbance=0.0, start=10))
     shares = []
     for turns in (0, 10, 15, 20, 90):
-        game.discriminators.turns.fill_(turns)
+        game.discriminators.steps.fill_(turns)
         with torch.no_grad():
             loss, logs = game.completing(made_of(given, 0.5), given)
         shares.append(float(loss - logs["error"]))
@@ -413,7 +413,7 @@ def test_the_judges_learn_from_what_was_made_and_do_not_teach_in_their_own_turn(
     game.completing(completer, given)
     error, _ = game.discriminating(game.discriminators, given)
     error.backward()
-    assert float(game.discriminators.turns) == 1
+    assert float(game.discriminators.steps) == 1
     assert any(weight.grad is not None and weight.grad.any() for weight in game.discriminators.parameters())
     assert all(weight.grad is None for weight in completer.parameters())
 

@@ -18,7 +18,7 @@ from aural.enhancement import evaluate
 from aural.enhancement.data import RATE, Item, Wave
 from aural.enhancement.evaluate import COLUMNS, ROWS, Scored
 from aural.errors import CheckpointError
-from aural.training.metrics import DnsMos
+from aural.evaluation.metrics import DnsMos
 
 SPEECH = Path(__file__).parents[2] / "aural" / "ui" / "examples" / "speech.ogg"
 

@@ -14,6 +14,7 @@ import torch
 
 from aural.audio.spectral import log_mel
 from aural.errors import OptionError
+from aural.evaluation.metrics import Floats
 from aural.generation import ablation, evaluate
 from aural.generation.classes import CLASSES
 from aural.generation.data import LENGTH, Esc50
@@ -21,7 +22,6 @@ from aural.generation.evaluate import Scored, Sounds, Waves
 from aural.generation.pipeline import Options
 from aural.generation.train import TINY
 from aural.training.loop import Settings
-from aural.training.metrics import Floats
 from tests.generation import tiny
 
 LABELS = (0, 10, 40)

@@ -1,4 +1,4 @@
-"""The tables of super-resolution: who is judged, by what, and what counts as reached."""
+"""The tables of super-resolution: the recordings, the figures and the targets."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ from aural.audio import Clip, read
 from aural.audio.resample import resample
 from aural.errors import CheckpointError, InputError, OptionError
 from aural.superres import evaluate
-from aural.superres.evaluate import CUT_OFFS_HZ, FILTERS, OWN_FILTER, RATE, ROWS, Case, Item, Scored
+from aural.superres.evaluate import CUT_OFFS_HZ, ROWS, Case, Scored
+from aural.superres.evaluate_filters import FILTERS, OWN_FILTER, RATE
+from aural.superres.evaluate_items import Item
 from aural.training.corpus import load
 from tests.checkpoints import instead
 from tests.superres.tiny import write_checkpoints
@@ -108,10 +110,10 @@ def scored_as(row: str, rate_in: int = 8_000, item: str = "a", **figures: float)
     return Scored(row, item, "unseen", RATE, case, 0.475 * rate_in, filled)
 
 
-# Who is judged
+# The recordings
 
 
-def test_nothing_is_judged_that_was_trained_on(data: Path) -> None:
+def test_nothing_is_evaluated_that_was_trained_on(data: Path) -> None:
     trained = {each.source: each for each in load(data, RATE).recordings if not each.is_validation}
     chosen = evaluate.items(data)
     for each in chosen:
@@ -147,11 +149,11 @@ def test_pieces_lie_within_what_is_held_back_and_do_not_overlap(data: Path) -> N
     assert first.seconds == second.seconds == 5
     assert first.start_seconds >= 108 and second.start_seconds >= first.start_seconds + 5
     assert second.start_seconds + 5 <= 120
-    truth = second.truth()
-    assert truth.rate == 44_100 and truth.samples.shape == (2, 5 * 44_100)
+    reference = second.reference()
+    assert reference.rate == 44_100 and reference.samples.shape == (2, 5 * 44_100)
     whole = read(second.path)
     start = math.ceil(second.start_seconds * 44_100)
-    np.testing.assert_array_equal(truth.samples, whole.samples[:, start : start + truth.frames])
+    np.testing.assert_array_equal(reference.samples, whole.samples[:, start : start + reference.frames])
 
 
 def test_a_limit_thins_every_group(data: Path) -> None:
@@ -170,7 +172,7 @@ def test_a_folder_with_nothing_to_validate_by_is_refused(
         evaluate.items(tmp_path)
 
 
-# By what
+# The figures
 
 
 def test_recordings_keep_their_own_rate_and_48_khz_goes_to_44_1_as_well() -> None:
@@ -178,18 +180,18 @@ def test_recordings_keep_their_own_rate_and_48_khz_goes_to_44_1_as_well() -> Non
     assert [case.rate_in for case in evaluate.cases(44_100)] == list(evaluate.RATES_IN)
     others = [case for case in evaluate.cases(RATE) if case.rate_out != RATE]
     assert others == [Case(8_000, 44_100, 4_000), Case(16_000, 44_100, 8_000)]
-    # An empty top band is not to be part of a truth.
+    # An empty top band is not to be part of a reference.
     assert not evaluate.filter_cases(44_100)
 
 
 def test_what_is_perfect_has_no_distance(item: Item, pipeline: Callable[[Pipeline], None]) -> None:
-    pipeline(lambda _, options: resample(item.truth(), options.rate))
+    pipeline(lambda _, options: resample(item.reference(), options.rate))
     scored = evaluate.score(item, ["default"])
     assert len(scored) == len(evaluate.RATES_IN) + len(evaluate.OTHER_RATES_IN)
-    perfect = dict.fromkeys(evaluate.COLUMNS, 0.0) | {"snr_db": evaluate.MOST_SNR_DB}
+    perfect = dict.fromkeys(evaluate.COLUMNS, 0.0) | {"snr_db": evaluate.MAX_SNR_DB}
     for each in scored:
         assert each.failure is None and each.figures == perfect
-    found = evaluate.verdicts(scored + [replace(each, row="sinc") for each in scored])
+    found = evaluate.check_targets(scored + [replace(each, row="sinc") for each in scored])
     assert len(found) == 3 * len(evaluate.LSD_TARGETS) and all(each.met for each in found)
 
 
@@ -218,14 +220,16 @@ def test_plain_resampling_leaves_the_band_alone_and_nothing_above_it(
 
 
 def test_the_distances_part_at_the_cut_off() -> None:
-    truth = Clip(sound(2.0, RATE), RATE)
-    time = np.arange(truth.frames) / RATE
-    swell = 0.1 * np.hanning(truth.frames)  # a tone that begins at once is not at one frequency
+    reference = Clip(sound(2.0, RATE), RATE)
+    time = np.arange(reference.frames) / RATE
+    swell = 0.1 * np.hanning(reference.frames)  # a tone that begins at once is not at one frequency
     with_tone = {
-        hz: truth.with_samples((truth.samples + swell * np.sin(2 * np.pi * hz * time)).astype(np.float32))
+        hz: reference.with_samples(
+            (reference.samples + swell * np.sin(2 * np.pi * hz * time)).astype(np.float32)
+        )
         for hz in (2_000, 3_800, 9_000)
     }
-    found = {hz: evaluate.compared(clip, truth, 4_000) for hz, clip in with_tone.items()}
+    found = {hz: evaluate.compare(clip, reference, 4_000) for hz, clip in with_tone.items()}
     touched = {hz: {name for name in figures if figures[name] > 0.01} for hz, figures in found.items()}
     everywhere = {"snr_db", "lsd"}
     assert touched[2_000] == everywhere | {"lsd_below", "lsd_flat"}
@@ -269,7 +273,7 @@ def test_stereo_goes_through_filters_channel_by_channel() -> None:
         np.testing.assert_allclose(make(both)[1:], make(both[1:]), atol=1e-6)
 
 
-# What counts as reached
+# The targets
 
 
 @pytest.mark.parametrize(
@@ -285,21 +289,21 @@ def test_stereo_goes_through_filters_channel_by_channel() -> None:
 )
 def test_targets_of_the_default(figures: dict[str, float], missed: set[str]) -> None:
     scored = [scored_as("default", **figures), scored_as("sinc", lsd=3.0, snr_db=15.0)]
-    found = evaluate.verdicts(scored)
+    found = evaluate.check_targets(scored)
     assert {each.figure for each in found if not each.met} == missed
     assert len(found) == 3
-    text = evaluate.verdict_table(found)
+    text = evaluate.target_table(found)
     assert text.count("**missed**") == len(missed)
     assert "| 8 kHz | SNR (dB) |" in text and "at least 14.00" in text and "| 0.900 |" in text
 
 
 def test_a_noise_floor_may_forbid_the_target_but_not_a_share_of_sinc() -> None:
     scored = [scored_as("default", lsd=1.2), scored_as("sinc", lsd=4.0)]
-    (lsd, *_) = evaluate.verdicts(scored)
+    (lsd, *_) = evaluate.check_targets(scored)
     assert lsd.met and lsd.share_of_sinc == pytest.approx(1.2)
     # Without a measure, and at rates without a target, nothing is claimed.
-    assert not evaluate.verdicts(scored[:1])
-    assert not evaluate.verdicts([scored_as("default", 4_000), scored_as("sinc", 4_000)])
+    assert not evaluate.check_targets(scored[:1])
+    assert not evaluate.check_targets([scored_as("default", 4_000), scored_as("sinc", 4_000)])
 
 
 def filtered_as(name: str, lsd_above: float, cutoff: int = 4_000) -> Scored:
@@ -318,7 +322,7 @@ def test_filters_are_measured_by_the_own_one_at_the_same_cut_off() -> None:
     losses = evaluate.filter_losses(scored)
     assert losses["mp3"] == pytest.approx({4_000: 0.1, 8_000: 0.3})
     assert losses["bessel"] == {}
-    ((name, (loss, met)),) = evaluate.filter_verdicts(scored).items()
+    ((name, (loss, met)),) = evaluate.check_filters(scored).items()
     assert (name, met) == ("mp3", False) and loss == pytest.approx(0.2)
     text = evaluate.filter_table(scored, 4_000, ["sinc", "default"])
     assert [line.split(" | ")[0] for line in text.splitlines()[2:]] == ["| resampled", "| mp3"]
@@ -349,7 +353,7 @@ def test_a_row_that_cannot_run_says_why_and_the_others_go_on(
     sinc, lisa, default = evaluate.table(scored, list(ROWS)).splitlines()[2:]
     assert lisa == "|  | LISA |" + " – |" * (len(evaluate.COLUMNS) + 1)
     assert sinc.startswith("| 8 kHz | sinc |") and "–" not in sinc + default
-    assert evaluate.remarks(scored) == ["LISA: 1 of 1 not measured. The checkpoint is missing: restore it."]
+    assert evaluate.failures(scored) == ["LISA: 1 of 1 not measured. The checkpoint is missing: restore it."]
 
 
 def test_means_are_over_recordings() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -9,6 +10,7 @@ from torch import Tensor
 from aural.superres.model import BINS, RATE, Extender, ExtenderConfig, build_extender
 
 TINY = ExtenderConfig(width=16, expansion=2, dilations=(1, 4))
+WITH_FLOOR = ExtenderConfig(width=16, expansion=2, dilations=(1, 4), look_ahead=9, floor=True)
 SECONDS = 0.4
 EDGE_HZ = 4_000.0
 
@@ -21,11 +23,11 @@ def sound(seed: int = 0, edge_hz: float = EDGE_HZ, seconds: float = SECONDS) -> 
     return 0.1 * torch.fft.irfft(spectrum * (frequency_hz < edge_hz), len(noise))[None]
 
 
-@pytest.fixture(scope="module")
-def extender() -> Extender:
+@pytest.fixture(scope="module", params=[TINY, WITH_FLOOR], ids=["plain", "floor"])
+def extender(request: pytest.FixtureRequest) -> Extender:
     """Random weights, large enough to matter."""
     torch.manual_seed(0)
-    model = Extender(TINY).eval().requires_grad_(False)
+    model = Extender(request.param).eval().requires_grad_(False)
     torch.nn.init.normal_(model.exit.weight, std=0.1)
     return model
 
@@ -36,6 +38,11 @@ def power_db(samples: Tensor, low_hz: float, high_hz: float) -> float:
     frequency_hz = torch.fft.rfftfreq(samples.shape[-1], 1 / RATE)
     band = (frequency_hz >= low_hz) & (frequency_hz < high_hz)
     return float(10 * torch.log10(spectrum[..., band].sum() + 1e-20))
+
+
+def error_db(samples: Tensor, reference: Tensor) -> float:
+    """Power of the difference, relative to the reference's."""
+    return float(10 * torch.log10((samples - reference).square().mean() / reference.square().mean()))
 
 
 def test_its_own_band_is_left_alone(extender: Extender) -> None:
@@ -55,9 +62,9 @@ def test_the_missing_band_starts_where_it_is_told(extender: Extender, edge_hz: f
 @pytest.mark.parametrize("gain", [1e-3, 10.0])
 def test_the_result_scales_with_the_input(extender: Extender, gain: float) -> None:
     x, bandwidth = sound(), torch.tensor([EDGE_HZ])
-    torch.testing.assert_close(
-        extender(gain * x, bandwidth) / gain, extender(x, bandwidth), atol=1e-5, rtol=1e-3
-    )
+    whole = extender(x, bandwidth)
+    # Rounding differs with the processor and its threads, and here it lies 88 dB below the result.
+    assert error_db(extender(gain * x, bandwidth) / gain, whole) < -80
 
 
 def test_silence_stays_silent(extender: Extender) -> None:
@@ -84,9 +91,7 @@ def test_any_steps_give_what_the_whole_gives(extender: Extender, blocks: tuple[i
         count = blocks[turn % len(blocks)] * extender.block
         made.append(extender.step(padded[:, start : start + count], bandwidth, state))
         start, turn = start + count, turn + 1
-    torch.testing.assert_close(
-        torch.cat(made, 1)[:, extender.delay :][:, :length], whole, atol=1e-6, rtol=1e-5
-    )
+    assert error_db(torch.cat(made, 1)[:, extender.delay :][:, :length], whole) < -115
 
 
 def test_it_looks_no_further_ahead_than_its_delay(extender: Extender) -> None:
@@ -124,6 +129,46 @@ def test_a_bent_edge_can_be_straightened() -> None:
     middle = slice(2_000, -2_000)
     error = (made - wanted)[:, middle].square().mean() / wanted[:, middle].square().mean()
     assert error < 0.01
+
+
+def silenced(config: ExtenderConfig) -> Extender:
+    """Makes nothing above the band but the floor, at the level that it finds."""
+    model = Extender(config).eval().requires_grad_(False)
+    torch.nn.init.zeros_(model.exit.weight)
+    torch.nn.init.zeros_(model.exit.bias)
+    model.exit.bias[:BINS] = -100.0
+    return model
+
+
+def test_the_noise_floor_goes_on_above_the_band_whatever_is_louder_for_a_while() -> None:
+    noise = 0.01 * sound(seconds=3.0)
+    burst = noise.clone()
+    burst[:, RATE : RATE + RATE // 2] += sound(7, seconds=0.5)
+    model = silenced(WITH_FLOOR)
+    # Equal widths, so that equal powers are equal densities.
+    own_db = power_db(noise, 2_000, 3_000)
+    for x in (noise, burst):
+        made = model(x, torch.tensor([EDGE_HZ]))[:, RATE // 2 :]
+        for low_hz in (5_000, 12_000, 22_000):
+            assert power_db(made, low_hz, low_hz + 1_000) + 10 * np.log10(3 / 2.5) == pytest.approx(
+                own_db, abs=2.5
+            )
+
+
+def test_channels_are_made_as_wide_as_they_are() -> None:
+    a, b = sound(0, seconds=2.0), sound(1, seconds=2.0)
+    channels = torch.cat((a, a, -a, b, (a + b) / 2**0.5, 0 * a))
+    torch.manual_seed(0)
+    model = Extender(WITH_FLOOR).eval().requires_grad_(False)
+    padded = torch.nn.functional.pad(channels, (0, model.block * model.config.look_ahead * 2))
+    padded = padded[:, : padded.shape[1] // model.block * model.block]
+    bandwidth = torch.full((len(channels),), EDGE_HZ)
+    made = model.step(padded, bandwidth, model.start(len(channels), channels=True))[:, RATE // 2 :]
+    correlations = torch.corrcoef(made[:5])[0]
+    expected = torch.tensor([1.0, 1.0, -1.0, 0.0, 0.5**0.5])
+    torch.testing.assert_close(correlations, expected, atol=0.12, rtol=0)
+    torch.testing.assert_close(made[1], made[0], atol=1e-6, rtol=1e-4)
+    assert made[5].abs().max() < 1e-6
 
 
 def test_the_config_makes_the_same_network_again() -> None:

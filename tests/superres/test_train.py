@@ -157,7 +157,7 @@ def test_judges_learn_to_tell_noise_from_silence() -> None:
         error.backward()
         optimizer.step()
         errors.append(error.item())
-    assert errors[-1] < 0.5 * errors[0] and int(judges.turns) == 25
+    assert errors[-1] < 0.5 * errors[0] and int(judges.steps) == 25
 
 
 def test_from_the_command_line_to_a_run_card(tmp_path: Path) -> None:

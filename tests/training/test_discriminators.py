@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from aural.training.adversarial import hinge, matching, persuasion
+from aural.training.adversarial import feature_matching_loss, generator_loss, hinge
 from aural.training.discriminators import PeriodDiscriminator, SpectrogramDiscriminator
 
 DISCRIMINATORS = [lambda: PeriodDiscriminator(3, 2), lambda: SpectrogramDiscriminator(256, 4)]
@@ -41,10 +41,10 @@ def test_each_learns_what_is_real_and_what_it_is_made_to_follow(index: int) -> N
         optimizer.zero_grad()
         hinge(real, made).backward()
         optimizer.step()
-    assert persuasion([discriminator(tone)]) < persuasion([discriminator(noise(99))]) - 1
+    assert generator_loss([discriminator(tone)]) < generator_loss([discriminator(noise(99))]) - 1
     waves = noise(98).requires_grad_()
     made, real = [discriminator(waves)], [discriminator(tone)]
-    (persuasion(made) + matching(made, real)).backward()
+    (generator_loss(made) + feature_matching_loss(made, real)).backward()
     assert waves.grad is not None
     assert waves.grad.isfinite().all()
     assert waves.grad.abs().amax() > 0
@@ -53,7 +53,7 @@ def test_each_learns_what_is_real_and_what_it_is_made_to_follow(index: int) -> N
 @pytest.mark.parametrize("index", [0, 1])
 def test_silence_has_a_finite_gradient(index: int) -> None:
     silence = torch.zeros(1, 2000, requires_grad=True)
-    persuasion([seeded(index)(silence)]).backward()
+    generator_loss([seeded(index)(silence)]).backward()
     assert silence.grad is not None
     assert silence.grad.isfinite().all()
 

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from aural.errors import OptionError
-from aural.training.loop import Outcome, Player, Settings, train
+from aural.training.loop import Outcome, Settings, TrainedModule, train
 
 SLOPE = 3.0
 
 
-def draw(generator: torch.Generator) -> Tensor:
+def sample(generator: torch.Generator) -> Tensor:
     return torch.randn(8, 1, generator=generator)
 
 
@@ -32,7 +32,7 @@ def line(seed: int = 1) -> nn.Module:
 
 def run(folder: Path, steps: int = 12, **others: Any) -> Outcome:
     settings = Settings(folder, steps, 8, **{"log_steps": 1, "warm_up": 2, **others})
-    return train({"line": Player(line(), error, 0.05)}, draw, settings)
+    return train({"line": TrainedModule(line(), error, 0.05)}, sample, settings)
 
 
 def losses(outcome: Outcome) -> list[float]:
@@ -55,7 +55,7 @@ def cut(tmp_path: Path) -> Callable[[], Outcome]:
 
         settings = Settings(tmp_path / "run", 12, 8, log_steps=1, warm_up=2, save_minutes=0)
         with pytest.raises(KeyboardInterrupt):
-            train({"line": Player(line(), failing, 0.05)}, draw, settings)
+            train({"line": TrainedModule(line(), failing, 0.05)}, sample, settings)
         return run(tmp_path / "run", resume=True)
 
     return start
@@ -80,7 +80,7 @@ def test_the_seed_decides_the_curve(tmp_path: Path) -> None:
 
 def test_training_learns_and_the_average_is_not_worse_than_the_start(tmp_path: Path) -> None:
     outcome = run(tmp_path / "run", steps=300, average=0.95)
-    batch = draw(torch.Generator().manual_seed(9))
+    batch = sample(torch.Generator().manual_seed(9))
     before = (line()(batch) - SLOPE * batch).pow(2).mean()
     after = (outcome.averages["line"](batch) - SLOPE * batch).pow(2).mean()
     assert after < before / 20
@@ -104,18 +104,20 @@ def test_two_players_take_turns(tmp_path: Path) -> None:
 
         return loss
 
-    players = {name: Player(line(), noted(name), averaged=name == "first") for name in ("first", "second")}
-    outcome = train(players, draw, Settings(tmp_path / "run", 2, 8, log_steps=1))
+    trained_modules = {
+        name: TrainedModule(line(), noted(name), averaged=name == "first") for name in ("first", "second")
+    }
+    outcome = train(trained_modules, sample, Settings(tmp_path / "run", 2, 8, log_steps=1))
     assert turns == ["first", "second"] * 2
     assert {"first", "second"} <= set(outcome.history[-1])
-    assert outcome.averages["second"] is players["second"].module
+    assert outcome.averages["second"] is trained_modules["second"].module
 
 
 def test_the_run_card_tells_how_to_do_it_again(tmp_path: Path) -> None:
     run(tmp_path / "run", seed=5)
     card = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))
     assert card["settings"]["seed"] == 5 and card["step"] == 12
-    assert card["players"]["line"]["parameters"] == 25
+    assert card["modules"]["line"]["parameters"] == 25
     assert card["revision"] and card["device"]
     assert list((tmp_path / "run" / "logs").rglob("events*"))
 
@@ -134,7 +136,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
         return loss, {"loss": loss}
 
     with pytest.raises(FloatingPointError, match="step 1"):
-        train({"line": Player(line(), broken)}, draw, Settings(tmp_path / "run", 5, 8, log_steps=1))
+        train({"line": TrainedModule(line(), broken)}, sample, Settings(tmp_path / "run", 5, 8, log_steps=1))
 
 
 def test_the_state_that_is_left_is_from_before_the_loss_was_not_finite(tmp_path: Path) -> None:
@@ -149,7 +151,7 @@ def test_the_state_that_is_left_is_from_before_the_loss_was_not_finite(tmp_path:
 
     settings = Settings(tmp_path / "run", 12, 8, log_steps=4, save_minutes=0)
     with pytest.raises(FloatingPointError, match="step 8"):
-        train({"line": Player(line(), breaking)}, draw, settings)
+        train({"line": TrainedModule(line(), breaking)}, sample, settings)
     resumed = run(tmp_path / "run", log_steps=4, resume=True)
     assert [entry["step"] for entry in resumed.history] == [4, 8, 12]
 

@@ -14,8 +14,8 @@ from aural.audio.decode import read
 from aural.audio.resample import resample_samples
 from aural.audio.spectral import FrontEnd, stft
 from aural.training.losses import (
-    disturbance,
     energy_distance,
+    perceptual_loss,
     resolutions,
     scaled_spectra,
     spectral_distance,
@@ -103,7 +103,7 @@ def speech() -> Tensor:
 def minded(estimate: Tensor, clean: Tensor, rate: int = SPEECH_RATE) -> float:
     front_end = FrontEnd(rate, rate // 1000 * 32, rate // 1000 * 16, rate // 1000 * 32)
     powers = [stft(samples[None], front_end).abs().square() for samples in (estimate, clean)]
-    return float(disturbance(*powers, rate))
+    return float(perceptual_loss(*powers, rate))
 
 
 def noisy(clean: Tensor, snr_db: float) -> Tensor:
@@ -138,17 +138,17 @@ def test_what_is_added_is_minded_more_than_what_is_taken_away(speech: Tensor, by
     power = stft(speech[None], FrontEnd(SPEECH_RATE, 512, 256, 512)).abs().square()
     some = torch.rand(power.shape, generator=torch.Generator().manual_seed(0)) < 0.2
     factor = 10 ** (by_db / 10)
-    added = float(disturbance(torch.where(some, power * factor, power), power, SPEECH_RATE))
-    taken = float(disturbance(torch.where(some, power / factor, power), power, SPEECH_RATE))
+    added = float(perceptual_loss(torch.where(some, power * factor, power), power, SPEECH_RATE))
+    taken = float(perceptual_loss(torch.where(some, power / factor, power), power, SPEECH_RATE))
     assert added > 1.5 * taken > 0
 
 
 def test_a_lasting_colour_is_minded_less_than_one_that_changes(speech: Tensor) -> None:
     power = stft(speech[None], FrontEnd(SPEECH_RATE, 512, 256, 512)).abs().square()
     tilt = torch.linspace(2, 0.5, power.shape[1])[:, None]
-    lasting = float(disturbance(power * tilt, power, SPEECH_RATE))
+    lasting = float(perceptual_loss(power * tilt, power, SPEECH_RATE))
     turns = torch.where(torch.arange(power.shape[-1]) // 10 % 2 == 0, tilt, tilt.flip(0))
-    assert lasting < 0.3 * float(disturbance(power * turns, power, SPEECH_RATE))
+    assert lasting < 0.3 * float(perceptual_loss(power * turns, power, SPEECH_RATE))
 
 
 def test_the_rate_hardly_matters_as_only_what_lies_below_8_khz_is_heard(speech: Tensor) -> None:
@@ -164,7 +164,7 @@ def test_each_of_a_batch_is_judged_alone(speech: Tensor) -> None:
     waves = torch.stack((noisy(speech, 20), noisy(speech, 5)))
     powers = stft(waves, FrontEnd(SPEECH_RATE, 512, 256, 512)).abs().square()
     clean = stft(speech[None], FrontEnd(SPEECH_RATE, 512, 256, 512)).abs().square()
-    both = disturbance(powers, clean.expand_as(powers), SPEECH_RATE).tolist()
+    both = perceptual_loss(powers, clean.expand_as(powers), SPEECH_RATE).tolist()
     assert both == pytest.approx([minded(wave, speech) for wave in waves], rel=1e-4)
 
 
@@ -173,20 +173,20 @@ def test_the_gradient_leads_out_of_noise_and_is_finite_at_the_goal_and_in_silenc
     clean, noise = (stft(x[None], front_end).abs().square() for x in (speech, noisy(speech, 10)))
     for start in (clean, noise, 0 * clean):
         estimate = start.clone().requires_grad_()
-        value = disturbance(estimate, clean, SPEECH_RATE)
+        value = perceptual_loss(estimate, clean, SPEECH_RATE)
         value.sum().backward()
         assert estimate.grad is not None and value.isfinite().all() and estimate.grad.isfinite().all()
         if start is noise:
             better = (noise - 0.1 * noise * estimate.grad.sign()).clamp_min(0)
-            assert disturbance(better, clean, SPEECH_RATE) < value - 0.1
-    assert disturbance(0 * clean, 0 * clean, SPEECH_RATE) < 0.01
+            assert perceptual_loss(better, clean, SPEECH_RATE) < value - 0.1
+    assert perceptual_loss(0 * clean, 0 * clean, SPEECH_RATE) < 0.01
 
 
 @pytest.mark.parametrize("frames", [1, 19, 21])
 def test_a_few_frames_are_judged_too(speech: Tensor, frames: int) -> None:
     power = stft(speech[None], FrontEnd(SPEECH_RATE, 512, 256, 512)).abs().square()[..., 60 : 60 + frames]
     worse = power + power.mean() * torch.rand(power.shape, generator=torch.Generator().manual_seed(0))
-    assert disturbance(power, power, SPEECH_RATE) < 0.01 < disturbance(worse, power, SPEECH_RATE)
+    assert perceptual_loss(power, power, SPEECH_RATE) < 0.01 < perceptual_loss(worse, power, SPEECH_RATE)
 
 
 def test_pesq_agrees(speech: Tensor) -> None:

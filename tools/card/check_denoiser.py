@@ -38,8 +38,8 @@ from aural.audio.resample import resample_samples
 from aural.audio.spectral import istft, stft
 from aural.enhancement.level import ACTIVE_RMS, active_level
 from aural.enhancement.masking import MASK_FRONT_END, MaskingDenoiser, build_masking
+from aural.evaluation.metrics import dnsmos
 from aural.training.esc50 import esc50_clips
-from aural.training.metrics import dnsmos
 
 Wave = NDArray[np.float32]
 RATE = 48_000

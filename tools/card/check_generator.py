@@ -22,6 +22,7 @@ import numpy as np
 import torch
 
 from aural import hub
+from aural.evaluation.metrics import diversity, frechet_distance, mean_reciprocal_rank, ranks, top_k_accuracy
 from aural.generation.classes import CLASSES
 from aural.generation.data import LENGTH, load
 from aural.generation.diffusion import SpectrogramPipeline
@@ -37,7 +38,6 @@ from aural.generation.evaluate import (
     sixteen_bits,
 )
 from aural.generation.model import Denoiser, build
-from aural.training.metrics import diversity, frechet_distance, mean_reciprocal_rank, ranks, top_k_accuracy
 from tools.card.generator import loaded
 
 BATCH = 10  # clips in one pass of the network

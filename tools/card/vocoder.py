@@ -43,7 +43,7 @@ from aural.audio.spectral import (
     scale,
     stft,
 )
-from aural.training.adversarial import hinge, matching, persuasion
+from aural.training.adversarial import feature_matching_loss, generator_loss, hinge
 from aural.training.discriminators import PeriodDiscriminator, SpectrogramDiscriminator
 from aural.vocoding.model import Config, Vocoder
 from tools.card import loop
@@ -170,7 +170,7 @@ class Training:
             of_real = [discriminator(real) for discriminator in self.discriminators]
         with self._autocast():
             of_made = [discriminator(shown) for discriminator in self.discriminators]
-        scores, features = persuasion(of_made), matching(of_made, of_real)
+        scores, features = generator_loss(of_made), feature_matching_loss(of_made, of_real)
         (by_discriminators,) = torch.autograd.grad(
             scores + weights.matching * features, shown, retain_graph=True
         )

@@ -1,4 +1,4 @@
-"""What is measured of a model: distances between sets of features, ranks of the right class, speech ratings.
+"""Metrics of models: distances between sets of features, ranks of the right class, speech ratings.
 
 Sources: Dowson and Landau 1982 (the Fréchet distance between Gaussians; FID, FAD and their kin are this
 distance between embeddings), Reddy et al. 2022 (DNSMOS P.835; by the package `speechmos`, models included).
@@ -27,8 +27,8 @@ DNSMOS_RATE = 16_000
 def frechet_distance(first: ArrayLike, second: ArrayLike) -> float:
     """Squared Fréchet distance between Gaussians fitted to two sets of features.
 
-    Few samples make it too large, by more the wider the features are: compare sets of like sizes, and print
-    the distance between two halves of one set beside it.
+    The estimate is biased upwards for few samples, more so for wider features: compare sets of similar sizes,
+    and print the distance between two halves of one set beside it.
 
     Shape:
         first, second: (samples, width), at least 2 samples each; fewer samples than the width are fine.
@@ -49,7 +49,7 @@ def frechet_distance(first: ArrayLike, second: ArrayLike) -> float:
     a_triangle, b_triangle = (np.asarray(np.linalg.qr(x, mode="r")) for x in (a_centred, b_centred))
     overlap = np.linalg.svd(a_triangle @ b_triangle.T, compute_uv=False).sum()
     shift = np.sum((a.mean(0) - b.mean(0)) ** 2)
-    # Rounding may leave -1e-14 where it should be 0.
+    # Rounding may leave -1e-14 instead of 0.
     return max(0.0, float(shift + np.sum(a_centred**2) + np.sum(b_centred**2) - 2 * overlap))
 
 
@@ -132,7 +132,7 @@ def diversity(features: ArrayLike) -> float:
 
 @dataclass(frozen=True)
 class DnsMos:
-    """What listeners would say of speech, 1 (bad) to 5 (excellent), as DNSMOS P.835 guesses it."""
+    """DNSMOS P.835: predicted opinion scores of speech, 1 (bad) to 5 (excellent)."""
 
     overall: float
     speech: float  # how little the voice is distorted
@@ -140,10 +140,10 @@ class DnsMos:
 
 
 def dnsmos(samples: NDArray[np.float32], rate: int) -> DnsMos:
-    """The ratings of speech, by itself: no reference is needed.
+    """The predicted ratings of speech, without a reference.
 
-    Taken at 16 kHz, from windows of 9 s; what is shorter is repeated. The level matters a little: bring what
-    is compared to one level. A peak beyond full scale is brought down to it.
+    Taken at 16 kHz, from windows of 9 s; shorter clips are repeated. The level has a small influence: bring
+    all clips to one level first. A peak above full scale is scaled down to it.
 
     Shape:
         samples: (time,)
@@ -164,7 +164,7 @@ def dnsmos(samples: NDArray[np.float32], rate: int) -> DnsMos:
 
 @cache
 def _dnsmos_rater() -> Any:
-    """The package's models, in one thread each: whoever rates many clips has a process for each core."""
+    """The package's models, in one thread each: many clips are rated by one process per core."""
     import onnxruntime
     from speechmos import dnsmos as package
 

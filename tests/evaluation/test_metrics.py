@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from aural.audio import read
 from aural.audio.resample import resample_samples
 from aural.errors import InputError
-from aural.training.metrics import (
+from aural.evaluation.metrics import (
     DNSMOS_RATE,
     Floats,
     diversity,

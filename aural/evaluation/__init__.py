@@ -1,0 +1,1 @@
+"""What the evaluate modules share; nothing that the app loads."""

@@ -1,0 +1,112 @@
+"""What every evaluation does: choose items, score them in processes, average, and write the figures.
+
+A slice brings its rows (the methods it compares), a function that scores one item by all of them, and the
+headings of its columns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from aural.errors import AuralError, OptionError
+
+Item = TypeVar("Item")
+Score = TypeVar("Score")
+
+# A figure that cannot be measured, because of a sound, a checkpoint or a package, raises one of these.
+UNAVAILABLE = (AuralError, ImportError, OSError)
+
+
+def evenly_spaced(values: Sequence[Item], count: int) -> list[Item]:
+    """At most `count` of the values: the first, the last and those evenly between."""
+    if len(values) <= count:
+        return list(values)
+    indices = np.linspace(0, len(values) - 1, count).round().astype(int)
+    return [values[index] for index in indices]
+
+
+def score_all(score: Callable[[Item], list[Score]], items: Sequence[Item], workers: int = 1) -> list[Score]:
+    """The scores of all items, in their order, computed in processes of one thread each.
+
+    Args:
+        score: can be pickled, unless there is only one worker, which is this process.
+    """
+    if workers == 1:
+        return [each for item in tqdm(items, mininterval=5) for each in score(item)]
+    # A forked process would inherit locks of threads that it does not have.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, context, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        scores = tqdm(pool.map(score, items), total=len(items), mininterval=5)
+        return [each for part in scores for each in part]
+
+
+def mean_figures(figures: Iterable[Mapping[str, float]], names: Iterable[str]) -> dict[str, float]:
+    """The mean of each named figure over the items; empty without items."""
+    measured = list(figures)
+    return {name: float(np.mean([each[name] for each in measured])) for name in names} if measured else {}
+
+
+def describe_failures(failures: Iterable[tuple[str, str | None]]) -> list[str]:
+    """For each row and reason, how many of its items could not be measured.
+
+    Args:
+        failures: of each item, the label of its row and the reason; None: it was measured.
+    """
+    pairs = list(failures)
+    totals = Counter(row for row, _ in pairs)
+    return [
+        f"{row}: {count} of {totals[row]} not measured. {reason}"
+        for (row, reason), count in Counter(pair for pair in pairs if pair[1]).items()
+    ]
+
+
+def write_json(path: Path, figures: Mapping[str, Any]) -> None:
+    """Write the figures, in a folder that is made if it is missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+
+
+def evaluation_parser(
+    description: str | None, *, data: str, json_help: str = "write the figures of each item to this file"
+) -> argparse.ArgumentParser:
+    """The options that every evaluation has: --data and --json.
+
+    Args:
+        data: the help text of --data.
+    """
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True, help=data)
+    parser.add_argument("--json", type=Path, help=json_help)
+    return parser
+
+
+def add_row_options(parser: argparse.ArgumentParser, rows: Iterable[str], limit: str) -> None:
+    """Add the options of evaluations that score items by rows: --limit, --rows and --workers.
+
+    Args:
+        limit: the help text of --limit.
+    """
+    names = list(rows)
+    parser.add_argument("--limit", type=int, help=limit)
+    parser.add_argument("--rows", nargs="+", choices=names, default=names, help="default: all")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
+
+
+def check_row_options(chosen: argparse.Namespace) -> None:
+    """Raise `OptionError` for a number of workers or items below 1."""
+    if chosen.workers < 1 or (chosen.limit is not None and chosen.limit < 1):
+        raise OptionError("Give --workers and --limit as numbers above 0.")
