@@ -51,7 +51,8 @@ from aural.generation.classifier import Classifier
 from aural.generation.classifier import load as load_classifier
 from aural.generation.data import Esc50, load
 from aural.generation.model import active_share
-from aural.generation.pipeline import GRIFFIN_LIM_ITERATIONS, SAMPLERS, VOCODERS, Options, Vocoder, generate
+from aural.generation.pipeline import SAMPLERS, Options, generate
+from aural.generation.waveforms import GRIFFIN_LIM_ITERATIONS, VOCODERS, Vocoder
 from aural.hub import manifest
 from aural.hub.download import PATIENCE_SECONDS, Unavailable, download
 from aural.loudness.meter import measure as measure_loudness

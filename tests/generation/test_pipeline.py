@@ -16,18 +16,11 @@ import aural
 from aural.audio import Clip
 from aural.audio.spectral import log_mel
 from aural.errors import InputError, OptionError
-from aural.generation import model, pipeline
+from aural.generation import model, waveforms
 from aural.generation.classes import CLASSES
 from aural.generation.model import Denoiser
-from aural.generation.pipeline import (
-    JOIN_SECONDS,
-    SAMPLERS,
-    VOCODERS,
-    Options,
-    Result,
-    Vocoder,
-    generate,
-)
+from aural.generation.pipeline import SAMPLERS, Options, Result, generate
+from aural.generation.waveforms import JOIN_SECONDS, VOCODERS, Vocoder
 from tests.generation.tiny import checkpoints
 
 RATE, HOP = 22_050, 260
@@ -38,7 +31,7 @@ DOG = Options("dog", steps=3, seed=7)
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Small models, and few rounds of Griffin-Lim: these tests are about all but how well they sound."""
     with checkpoints(tmp_path_factory.mktemp("checkpoints")), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "GRIFFIN_LIM_ITERATIONS", 12)
+        patch.setattr(waveforms, "GRIFFIN_LIM_ITERATIONS", 12)
         yield
 
 
