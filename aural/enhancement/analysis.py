@@ -33,11 +33,11 @@ PITCH_BLOCK_SECONDS = 30
 SILENT_POWER = 1e-10  # -100 dB below a full-scale sine; frames below it say nothing about a noise
 
 # Noise
-LOWEST_HZ = 60.0  # rumble below is inaudible
+MIN_HZ = 60.0  # rumble below is inaudible
 BANDS_PER_OCTAVE = 3
 NOISE_QUANTILE = 0.05  # even fluent speech leaves each band this often
 NOISE_FRAMES = 3  # averaged, so that the minima are those of the noise and not of its fluctuation
-SHORTEST_FRAMES = 8  # with fewer there is no distribution
+MIN_FRAMES = 8  # with fewer there is no distribution
 SNR_RANGE_DB = (-20.0, 60.0)
 
 # Clipping
@@ -45,7 +45,7 @@ HISTOGRAM_BINS = 2_000  # from half of the extreme to the extreme
 FLAT_WIDTHS = (0.0025, 0.01, 0.03)  # of the extreme: hard clipping, resampled, through a codec
 FLAT_RATIO = 8.0  # a sine's top is at most 6 times as dense as the range below, a flat top far more
 FLAT_RUN = 3  # samples in a row
-FAINT_EXTREME = 2**-8  # beneath it the steps of 16 bits look like flat tops
+MIN_EXTREME = 2**-8  # beneath it the steps of 16 bits look like flat tops
 PIECE = 2**18  # samples handled at a time
 
 # Room
@@ -53,7 +53,7 @@ DECAY_FRAMES = 15  # a quarter of a second
 DECAY_MARGIN_DB = 12.0  # above the noise, where a fall must start
 DECAY_QUANTILE = 0.05
 DECAY_COUNT = 30  # fewer falls would not show the steepest ones
-LONGEST_DECAY_SECONDS = 4.0  # slower falls are a performance, not a room
+MAX_DECAY_SECONDS = 4.0  # slower falls are a performance, not a room
 # Reverberation time from the time T that the steepest falls need for 60 dB, 1.52 T^2.23: fitted to 120 pieces
 # of CC0 speech by one voice in rooms of 0.15 to 1.2 s, the direct sound 3 dB beneath to 8 dB above the
 # reverberation, three in four with noise. Dry speech reads 0.1 to 0.2 s.
@@ -62,7 +62,7 @@ REVERBERATION_RANGE_SECONDS = (0.05, 2.5)
 
 
 @dataclass(frozen=True)
-class Findings:
+class Analysis:
     """Estimates for a recording; `None` is what could not be found, as silence has no noise ratio."""
 
     snr_db: float | None  # sound to steady noise; what never pauses, as in music, counts as noise
@@ -83,7 +83,7 @@ class Findings:
 
 
 @stepwise
-def find(clip: Clip) -> Steps[Findings]:
+def analyze(clip: Clip) -> Steps[Analysis]:
     """Estimate what is wrong with a recording, and its loudness and pitch.
 
     Args:
@@ -92,12 +92,12 @@ def find(clip: Clip) -> Steps[Findings]:
     Raises `InputError` for an empty clip, samples that are not finite, or a rate below 4 kHz.
     """
     loudness = yield from part(measure.steps(clip), 0.0, 0.5)
-    bands, octaves = yield from part(_survey_steps(clip), 0.5, 0.6)
+    bands, octaves = yield from part(_band_powers_steps(clip), 0.5, 0.6)
     band = yield from part(bandwidth.steps(clip), 0.6, 0.7)
     f0_hz, voiced_share = yield from part(_pitch_steps(clip), 0.7, 0.9)
     clipped = clipping_share(clip.samples)
     yield 1.0
-    return Findings(
+    return Analysis(
         snr_db=_snr_db(bands, clip.rate),
         bandwidth_hz=band.hz if bands.sum(1).max() > SILENT_POWER else None,
         clipping_share=clipped,
@@ -122,7 +122,7 @@ def clipping_share(samples: Samples) -> float:
 
 def _flat_samples(channel: NDArray[np.float32], sign: int) -> int:
     extreme = float(channel.max() if sign > 0 else -channel.min())
-    if extreme < FAINT_EXTREME:
+    if extreme < MIN_EXTREME:
         return 0
     histogram = np.zeros(HISTOGRAM_BINS, np.int64)
     for piece in _pieces(channel):
@@ -166,7 +166,7 @@ def _pieces(channel: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
     return (channel[start : start + PIECE] for start in range(0, channel.size, PIECE))
 
 
-def _survey_steps(clip: Clip) -> Steps[tuple[Powers, Powers]]:
+def _band_powers_steps(clip: Clip) -> Steps[tuple[Powers, Powers]]:
     """The powers of bands and octaves (frames, bands).
 
     A sine of amplitude 1 has power 1; channels are averaged as powers, so that none cancels another.
@@ -192,16 +192,16 @@ def _survey_steps(clip: Clip) -> Steps[tuple[Powers, Powers]]:
         bands.append(np.add.reduceat(power, band_bins, axis=1))
         octaves.append(np.add.reduceat(power, octave_bins, axis=1)[:, :-1])
         yield min(1.0, (first + frames) / count)
-    return _joined(bands), _joined(octaves)
+    return _concatenate(bands), _concatenate(octaves)
 
 
-def _joined(parts: list[Powers]) -> Powers:
+def _concatenate(parts: list[Powers]) -> Powers:
     return np.concatenate(parts).astype(np.float64)
 
 
 def _band_bins(rate: int, half: int) -> NDArray[np.intp]:
-    """First bin of each band, from `LOWEST_HZ` up to half the rate."""
-    edges = LOWEST_HZ * 2 ** (np.arange(0, 12 * BANDS_PER_OCTAVE) / BANDS_PER_OCTAVE)
+    """First bin of each band, from `MIN_HZ` up to half the rate."""
+    edges = MIN_HZ * 2 ** (np.arange(0, 12 * BANDS_PER_OCTAVE) / BANDS_PER_OCTAVE)
     bins = np.ceil(edges * 2 * half / rate).astype(np.intp)
     return np.unique(bins[bins < half])
 
@@ -220,7 +220,7 @@ def _snr_db(bands: Powers, rate: int) -> float | None:
     shape that grows with the bins and frames averaged, so the ratio of the two is known.
     """
     heard = bands[bands.sum(1) > SILENT_POWER]
-    if len(heard) < SHORTEST_FRAMES:
+    if len(heard) < MIN_FRAMES:
         return None
     half = round(WINDOW_SECONDS / 2 * rate)
     bins = np.diff(np.append(_band_bins(rate, half), half + 1))
@@ -255,7 +255,7 @@ def _reverberation_seconds(octaves: Powers) -> float | None:
         for slope, usable in zip(slopes.T, clear.T, strict=True)
         if np.count_nonzero(usable) >= DECAY_COUNT
     ]
-    if not steepest or np.mean(steepest) >= -60 / LONGEST_DECAY_SECONDS:
+    if not steepest or np.mean(steepest) >= -60 / MAX_DECAY_SECONDS:
         return None
     decay_seconds = -60 / float(np.mean(steepest))
     return float(np.clip(DECAY_FACTOR * decay_seconds**DECAY_EXPONENT, *REVERBERATION_RANGE_SECONDS))

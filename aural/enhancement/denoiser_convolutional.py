@@ -20,7 +20,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +28,6 @@ from torch.nn import functional
 
 from aural.audio.spectral import FrontEnd, istft, stft
 from aural.enhancement.features import FRONT_END, RATE, pitch
-from aural.enhancement.model import Denoiser, build_denoiser
 from aural.hub.config import NetworkConfig
 
 MASK_FRONT_END = FrontEnd(rate=RATE, window=1536, hop=384, fft=1536)
@@ -36,23 +35,18 @@ LOW_BINS = 160  # below 5 kHz each bin is its own band
 HIGH_BANDS = 32
 BANDS = LOW_BINS + HIGH_BANDS
 TAPS = (-4, -2, -1, 0, 1)  # frames of 8 ms, relative to the one that is filtered
-LARGEST_GAIN = 1.5
+MAX_GAIN = 1.5
 DILATIONS = (1, 2, 4, 8, 16)  # of the blocks in the depths, in frames of 16 ms; then from the first again
-LEAST_POWER = 1e-10  # -100 dB
+MIN_POWER = 1e-10  # -100 dB
 
 
 @dataclass(frozen=True)
-class MaskingConfig(NetworkConfig):
-    """The size of the network."""
+class ConvolutionalConfig(NetworkConfig):
+    """The size of the convolutional denoiser."""
 
-    widths: tuple[int, int, int, int] = (32, 64, 96, 192)  # channels at 96, 48, 24 and 12 steps of frequency
-    blocks: int = 6  # residual blocks in the depths
-
-    def to_dict(self) -> dict[str, Any]:
-        """What `build_masking` takes; `design` tells it from the recurrent denoiser."""
-        return {**super().to_dict(), "design": "convolutional"}
-
-    as_json = to_dict
+    widths: tuple[int, int, int, int] = (32, 64, 96, 192)  # channels at 96, 48, 24 and 12 frequencies
+    blocks: int = 6  # residual blocks at the bottom
+    design: Literal["convolutional"] = "convolutional"  # tells a checkpoint from a recurrent one
 
 
 @dataclass(frozen=True)
@@ -60,7 +54,7 @@ class BandMasks:
     """What the network makes of a mixture, to be applied to each of its channels alike."""
 
     taps: Tensor  # (batch, TAPS, LOW_BINS, frames), complex: filters whose output is added
-    gain: Tensor  # (batch, bins, frames), 0 to LARGEST_GAIN
+    gain: Tensor  # (batch, bins, frames), 0 to MAX_GAIN
     noise_gain: Tensor  # (batch, bins, frames), what of the mixture is background, 0 to 1
 
     def apply(self, spectrum: Tensor) -> Tensor:
@@ -80,10 +74,10 @@ class BandMasks:
         return self.noise_gain * spectrum
 
 
-class MaskingDenoiser(nn.Module):
+class ConvolutionalDenoiser(nn.Module):
     """Noise, late room, clipping and a codec's noise out; microphone, gain and first reflections stay."""
 
-    def __init__(self, config: MaskingConfig = MaskingConfig()) -> None:
+    def __init__(self, config: ConvolutionalConfig = ConvolutionalConfig()) -> None:
         super().__init__()
         first, second, third, fourth = config.widths
         self.config = config
@@ -105,12 +99,12 @@ class MaskingDenoiser(nn.Module):
         )
         self.up = nn.ModuleList(
             [
-                _Upwards(fourth, third, third, 1),
-                _Upwards(third, second, second, 2),
-                _Upwards(second, first, first, 1),
+                _Upsampling(fourth, third, third, 1),
+                _Upsampling(third, second, second, 2),
+                _Upsampling(second, first, first, 1),
             ]
         )
-        self.exit = _Upwards(first, 0, first, 1)
+        self.exit = _Upsampling(first, 0, first, 1)
         self.gains = nn.Conv2d(first, 2, (3, 1), padding=(1, 0))
         self.filters = nn.Conv2d(first, 2 * len(TAPS), (3, 3), padding=1)
         for head in (self.gains, self.filters):
@@ -127,7 +121,7 @@ class MaskingDenoiser(nn.Module):
         frames = spectrum.shape[-1]
         with torch.autocast(spectrum.device.type, enabled=False):
             power = spectrum.real.square() + spectrum.imag.square()
-            bands = torch.log10(self.get_buffer("analysis") @ power + LEAST_POWER) / 2 + 3
+            bands = torch.log10(self.get_buffer("analysis") @ power + MIN_POWER) / 2 + 3
             low = spectrum[:, :LOW_BINS]
             squeeze = (power[:, :LOW_BINS] + 1e-8).pow(-0.35)
             real, imaginary = (
@@ -150,7 +144,7 @@ class MaskingDenoiser(nn.Module):
         with torch.autocast(spectrum.device.type, enabled=False):
             gains, filters = gains.float(), filters.float()
             # Where the heads say 0 the gain is 1 and the filter adds nothing.
-            gain = LARGEST_GAIN * torch.sigmoid(10 * gains[:, 0] - math.log(LARGEST_GAIN - 1))
+            gain = MAX_GAIN * torch.sigmoid(10 * gains[:, 0] - math.log(MAX_GAIN - 1))
             noise_gain = torch.sigmoid(10 * gains[:, 1] - 2)
             synthesis = self.get_buffer("synthesis")
             real, imaginary = (
@@ -164,7 +158,7 @@ class MaskingDenoiser(nn.Module):
 
 
 @dataclass(frozen=True)
-class Masks:
+class FrontEndMasks:
     """What the network makes of a mixture, to be applied to spectra under `features.FRONT_END`.
 
     Frames of MASK_FRONT_END have the same window and lie between those too, so a spectrum is taken back to
@@ -177,11 +171,11 @@ class Masks:
 
     def apply(self, spectrum: Tensor) -> Tensor:
         """The speech in a spectrum (channels or batch, bins, frames), complex; one mask for all channels."""
-        return _coarser(self.fine.apply(_finer(spectrum)), spectrum.shape[-1])
+        return _to_front_end(self.fine.apply(_to_mask_front_end(spectrum)), spectrum.shape[-1])
 
     def background(self, spectrum: Tensor) -> Tensor:
         """The background in a spectrum, likewise: what is neither voice nor its room."""
-        return _coarser(self.fine.background(_finer(spectrum)), spectrum.shape[-1])
+        return _to_front_end(self.fine.background(_to_mask_front_end(spectrum)), spectrum.shape[-1])
 
     @property
     def f0_hz(self) -> Tensor:
@@ -195,30 +189,21 @@ class Masks:
 
     @cached_property
     def _pitch(self) -> tuple[Tensor, Tensor]:
-        spectrum = self.fine.apply(_finer(self.mono))
+        spectrum = self.fine.apply(_to_mask_front_end(self.mono))
         return pitch(istft(spectrum, _length(self.mono.shape[-1]), MASK_FRONT_END))
 
 
-class FrontEndDenoiser(MaskingDenoiser):
-    """The network in the place of `model.Denoiser`: spectra in and masks out are those of FRONT_END."""
+class FrontEndDenoiser(ConvolutionalDenoiser):
+    """The network in the place of `denoiser.Denoiser`: spectra in and masks out are those of FRONT_END."""
 
-    def forward(self, spectrum: Tensor, conditioning: Tensor | None = None) -> Masks:  # type: ignore[override]
+    def forward(self, spectrum: Tensor, conditioning: Tensor | None = None) -> FrontEndMasks:  # type: ignore[override]
         """The masks of a mixture; it makes do without conditions.
 
         Shape:
             spectrum: (batch, bins, frames) under FRONT_END, complex; conditioning: not used.
         """
         del conditioning
-        return Masks(super().forward(_finer(spectrum)), spectrum)
-
-
-def build_stage_one(config: Mapping[str, Any]) -> FrontEndDenoiser | Denoiser:
-    """The network that a checkpoint's config describes, whichever of the two designs it is."""
-    if config.get("design") != "convolutional":
-        return build_denoiser(config)
-    denoiser = FrontEndDenoiser(MaskingConfig(tuple(config["widths"]), config["blocks"]))
-    denoiser.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in its types
-    return denoiser
+        return FrontEndMasks(super().forward(_to_mask_front_end(spectrum)), spectrum)
 
 
 def _length(frames: int) -> int:
@@ -226,17 +211,17 @@ def _length(frames: int) -> int:
     return (frames - 1) * FRONT_END.hop + FRONT_END.hop // 2 - 1
 
 
-def _finer(spectrum: Tensor) -> Tensor:
+def _to_mask_front_end(spectrum: Tensor) -> Tensor:
     """A spectrum under FRONT_END as one under MASK_FRONT_END."""
     return stft(istft(spectrum, _length(spectrum.shape[-1]), FRONT_END), MASK_FRONT_END)
 
 
-def _coarser(spectrum: Tensor, frames: int) -> Tensor:
+def _to_front_end(spectrum: Tensor, frames: int) -> Tensor:
     """The way back."""
     return stft(istft(spectrum, _length(frames), MASK_FRONT_END), FRONT_END)
 
 
-def overlapped(spectrum: Tensor, length: int, front_end: FrontEnd = MASK_FRONT_END) -> Tensor:
+def overlap_add(spectrum: Tensor, length: int, front_end: FrontEnd = MASK_FRONT_END) -> Tensor:
     """`spectral.istft` for a window that is a multiple of the hop, without its look at Σw² on the host.
 
     That look would end the capture of a training step.
@@ -250,12 +235,12 @@ def overlapped(spectrum: Tensor, length: int, front_end: FrontEnd = MASK_FRONT_E
     frames = torch.fft.irfft(spectrum.transpose(1, 2), size) * window
     count = frames.shape[1]
     squares = window.square().expand(1, count, size)
-    samples, weights = (_added(x, hop) for x in (frames, squares))
+    samples, weights = (_add_frames(x, hop) for x in (frames, squares))
     begin = size // 2
     return (samples / weights.clamp_min(1e-11))[:, begin : begin + length]
 
 
-def _added(frames: Tensor, hop: int) -> Tensor:
+def _add_frames(frames: Tensor, hop: int) -> Tensor:
     """Frames (batch, count, size) one hop after the other, added up: (batch, time)."""
     batch, count, size = frames.shape
     parts = size // hop
@@ -264,10 +249,9 @@ def _added(frames: Tensor, hop: int) -> Tensor:
     return torch.stack(padded).sum(0).reshape(batch, -1)
 
 
-def build_masking(config: Mapping[str, Any]) -> MaskingDenoiser:
+def build_convolutional(config: Mapping[str, Any]) -> ConvolutionalDenoiser:
     """The network that a checkpoint's config describes."""
-    widths = tuple(config["widths"])
-    return MaskingDenoiser(MaskingConfig(widths=widths, blocks=config["blocks"]))
+    return ConvolutionalDenoiser(ConvolutionalConfig.from_dict(config))
 
 
 class _Convolution(nn.Module):
@@ -287,7 +271,7 @@ class _Convolution(nn.Module):
         self.normalise = nn.BatchNorm2d(after)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = _normalised(self.convolution, self.normalise, x)
+        y = _convolve_normalized(self.convolution, self.normalise, x)
         return functional.silu(y, inplace=not torch.is_grad_enabled())
 
 
@@ -304,13 +288,13 @@ class _Block(nn.Module):
         nn.init.constant_(self.normalise.weight, 0.3)  # at first little is added
 
     def forward(self, x: Tensor) -> Tensor:
-        y = _normalised(self.along, self.normalise, self.across(x))
+        y = _convolve_normalized(self.along, self.normalise, self.across(x))
         if torch.is_grad_enabled():
             return functional.silu(x + y)
         return functional.silu(y.add_(x), inplace=True)
 
 
-class _Upwards(nn.Module):
+class _Upsampling(nn.Module):
     """Twice as fine in frequency, and in time if so said; joined with what the way down had there."""
 
     def __init__(self, before: int, skipped: int, after: int, times: int) -> None:
@@ -332,7 +316,7 @@ class _Upwards(nn.Module):
         return result if self.block is None else self.block(result)
 
 
-def _normalised(convolution: nn.Conv2d, normalise: nn.BatchNorm2d, x: Tensor) -> Tensor:
+def _convolve_normalized(convolution: nn.Conv2d, normalise: nn.BatchNorm2d, x: Tensor) -> Tensor:
     """Both in one where the statistics are fixed: a pass over the map less."""
     if normalise.training or torch.is_grad_enabled():
         result: Tensor = normalise(convolution(x))

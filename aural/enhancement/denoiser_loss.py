@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from aural.audio.spectral import FrontEnd, stft
+from aural.enhancement.denoiser_convolutional import MASK_FRONT_END, BandMasks, overlap_add
+from aural.enhancement.denoiser_mixtures import Mixture, active_rms
 from aural.enhancement.features import RATE
 from aural.enhancement.level import ACTIVE_RMS
-from aural.enhancement.masking import MASK_FRONT_END, BandMasks, overlapped
-from aural.enhancement.mixing import Mixture, active_rms
 from aural.training.losses import perceptual_loss
 
 # Powers under the STFT. A voice at ACTIVE_RMS has 3e-5 to 1e-3 where it is loud; the floor is 60 dB below.
@@ -44,7 +44,7 @@ class Weights:
     colouration_db: float = 3.0  # that the disturbance forgives
 
 
-class Denoising:
+class DenoiserLoss:
     """The loss, its constants kept on the device."""
 
     def __init__(self, where: torch.device, weights: Weights = Weights()) -> None:
@@ -65,7 +65,7 @@ class Denoising:
         with torch.no_grad():
             clean, noise = (stft(wave, MASK_FRONT_END) for wave in (mixture.speech, mixture.noise))
         estimate = masks.apply(spectrum)
-        wave = overlapped(estimate, mixture.speech.shape[-1])
+        wave = overlap_add(estimate, mixture.speech.shape[-1])
         made, wanted = _power(estimate), _power(clean)
         solid = self.hz <= mixture.solid_hz[:, None]  # (batch, bins)
         weight = self.importance * solid
@@ -78,10 +78,10 @@ class Denoising:
         logarithm = (weight * (((made + FLOOR) / (wanted + FLOOR)).log10() * 10).abs()).mean()
         speaks = (active_rms(mixture.speech) > 0.1 * ACTIVE_RMS).to(made)
         spoken = speaks.sum().clamp_min(1)
-        minded = perceptual_loss(
+        perceptual = perceptual_loss(
             made[..., ::2], wanted[..., ::2], RATE, colouration_db=weights.colouration_db
         )
-        minded = (minded.clamp_max(10) * speaks).sum() / spoken
+        perceptual = (perceptual.clamp_max(10) * speaks).sum() / spoken
         level_db = self._level_errors_db(made, wanted, mixture.solid_hz)
         level = (level_db.abs().mean(-1) * speaks).sum() / spoken
         bias_db = (level_db.mean(-1) * speaks).sum() / spoken
@@ -94,7 +94,7 @@ class Denoising:
             weights.magnitude * magnitude
             + weights.spectrum * complex_error
             + weights.logarithm * logarithm
-            + weights.disturbance * minded
+            + weights.disturbance * perceptual
             + weights.level * level
             + weights.resolutions * distance
             + weights.noise * noise_error
@@ -104,7 +104,7 @@ class Denoising:
             "magnitude": magnitude,
             "complex": complex_error,
             "logarithm_db": logarithm,
-            "disturbance": minded,
+            "disturbance": perceptual,
             "level_db": level,
             "level_bias_db": bias_db,
             "distance": distance,

@@ -22,13 +22,13 @@ RATE = 48_000
 HOP = 768
 FRONT_END = FrontEnd(rate=RATE, window=2 * HOP, hop=HOP, fft=2 * HOP, mel_bands=96)
 
-LOWEST_HZ, HIGHEST_HZ = 60.0, 500.0  # voices, from a deep bass to a child
+MIN_PITCH_HZ, MAX_PITCH_HZ = 60.0, 500.0  # voices, from a deep bass to a child
 PITCH_RATE = 8_000  # Hz; finer lags come from parabolas
 PITCH_HOP = HOP * PITCH_RATE // RATE
 PITCH_WINDOW = 376  # 47 ms, nearly three periods of the deepest voice
 PITCH_FFT = 512  # a window and the longest lag, so that the circular correlation does not wrap
-SHORTEST_LAG = int(PITCH_RATE / HIGHEST_HZ)
-LONGEST_LAG = math.ceil(PITCH_RATE / LOWEST_HZ)
+MIN_LAG = int(PITCH_RATE / MAX_PITCH_HZ)
+MAX_LAG = math.ceil(PITCH_RATE / MIN_PITCH_HZ)
 PITCH_BAND_HZ = 1_500.0  # harmonics above are noisy and change from period to period
 OCTAVE_TOLERANCE = 0.9  # two periods correlate as well as one: the shortest lag this near the best is it
 SMOOTHING_FRAMES = 5
@@ -92,17 +92,17 @@ def pitch(samples: Tensor) -> tuple[Tensor, Tensor]:
     centred = (frames - frames.mean(-1, keepdim=True)) * window
     spectrum = torch.fft.rfft(centred, PITCH_FFT)
     energy = (spectrum.real.square() + spectrum.imag.square()) * weights
-    correlation = torch.fft.irfft(energy, PITCH_FFT)[..., : LONGEST_LAG + 2] / window_correlation
+    correlation = torch.fft.irfft(energy, PITCH_FFT)[..., : MAX_LAG + 2] / window_correlation
     correlation = correlation / (correlation[..., :1] + SILENT_POWER)
 
-    before, here, after = (correlation[..., SHORTEST_LAG + i : LONGEST_LAG + 1 + i] for i in (-1, 0, 1))
+    before, here, after = (correlation[..., MIN_LAG + i : MAX_LAG + 1 + i] for i in (-1, 0, 1))
     peaks = torch.where((here >= before) & (here > after), here, 0.0)
     best = peaks.amax(-1, keepdim=True)
     index = (peaks >= OCTAVE_TOLERANCE * best).to(torch.uint8).argmax(-1, keepdim=True)
     left, top, right = (values.gather(-1, index).squeeze(-1) for values in (before, here, after))
     curvature = (left - 2 * top + right).clamp_max(-1e-6)
-    lag = index.squeeze(-1) + SHORTEST_LAG + (0.5 * (left - right) / curvature).clamp(-0.5, 0.5)
-    f0_hz = (PITCH_RATE / lag).clamp(LOWEST_HZ, HIGHEST_HZ)
+    lag = index.squeeze(-1) + MIN_LAG + (0.5 * (left - right) / curvature).clamp(-0.5, 0.5)
+    f0_hz = (PITCH_RATE / lag).clamp(MIN_PITCH_HZ, MAX_PITCH_HZ)
     voicing = ((top - NOISE_CORRELATION) / (VOICE_CORRELATION - NOISE_CORRELATION)).clamp(0, 1)
     return _smooth(f0_hz, voicing), voicing
 
@@ -163,7 +163,7 @@ def _pitch_tables() -> tuple[Tensor, Tensor, Tensor]:
     correlation = torch.fft.irfft(torch.fft.rfft(window, PITCH_FFT).abs().square(), PITCH_FFT)
     frequencies = torch.arange(PITCH_FFT // 2 + 1) * (PITCH_RATE / PITCH_FFT)
     weights = 1 / (1 + (frequencies / PITCH_BAND_HZ) ** 4)
-    return window.float(), correlation[: LONGEST_LAG + 2].float(), weights
+    return window.float(), correlation[: MAX_LAG + 2].float(), weights
 
 
 @lru_cache(maxsize=1)

@@ -1,4 +1,4 @@
-"""Find -> denoise -> complete -> finish -> find.
+"""Find -> denoise -> complete -> finish -> analyze.
 
 Importing this module does not import torch.
 """
@@ -17,9 +17,9 @@ from aural.audio.chunks import join
 from aural.audio.clip import Clip, Samples, excerpt
 from aural.audio.resample import resample, resample_samples
 from aural.audio.steps import Steps, part, stepwise
-from aural.enhancement.findings import Findings, find
-from aural.enhancement.finish import FINISHES, Finish, Finished, finish_steps
+from aural.enhancement.analysis import Analysis, analyze
 from aural.enhancement.level import ACTIVE_RMS, active_level
+from aural.enhancement.voice_chain import VOICE_CHAINS, VoiceChain, VoiceChainResult, voice_chain_steps
 from aural.errors import OptionError
 from aural.hub.device import inference, pick_device
 from aural.options import Outcome, require, require_known, require_switch, require_whole
@@ -28,21 +28,23 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from aural.enhancement.masking import FrontEndDenoiser
-    from aural.enhancement.model import Completer, Denoiser, WaveformEnhancer
+    from aural.enhancement.completer import Completer
+    from aural.enhancement.denoiser import Denoiser
+    from aural.enhancement.denoiser_convolutional import FrontEndDenoiser
+    from aural.enhancement.waveform import WaveformEnhancer
 
 Setting = Literal["original_phase", "griffin_lim", "vocoder", "waveform"]
 SETTINGS: tuple[Setting, ...] = get_args(Setting)
-PRESETS = tuple(FINISHES)
+PRESETS = tuple(VOICE_CHAINS)
 EXPAND_RATES = (44_100, 48_000)
 
 CHUNK_FRAMES = 480  # of the front end: 7.68 s; twice as long takes 110 MB more, and is no faster
 OVERLAP_FRAMES = 64  # 1.02 s
-LEAST_PEAK = 1e-9  # -180 dB: what is softer counts as silence
+MIN_PEAK = 1e-9  # -180 dB: what is softer counts as silence
 SILENT_CELL_SECONDS = 0.016
-LEAST_CLIPPING = 1e-4  # of the samples, worth telling
+MIN_CLIPPING_SHARE = 1e-4  # of the samples, worth telling
 # A middle this far below the channels is what is left of a cancellation: its phase says nothing.
-LEAST_MIDDLE = 0.1
+MIN_MIDDLE = 0.1
 # The vocoder knows nothing above 11 kHz; above this the enhanced sound stays itself.
 CROSSOVER_HZ = 9_500.0
 CROSSOVER_TAPS = 511  # 300 Hz of transition at 48 kHz
@@ -103,15 +105,15 @@ class Options:
         require_whole("seed", self.seed, 0, 2**32 - 1)
 
     @property
-    def finish(self) -> Finish | None:
+    def finish(self) -> VoiceChain | None:
         """The finish asked for; where the preset has none, a loudness is set and nothing else done."""
         if not self.mastering:
             return None
-        chosen = FINISHES[self.preset]
+        chosen = VOICE_CHAINS[self.preset]
         if self.loudness_lufs is None:
             return chosen
         if chosen is None:
-            return Finish(self.loudness_lufs, high_pass_hz=None, compressor=None, de_esser=None)
+            return VoiceChain(self.loudness_lufs, high_pass_hz=None, compressor=None, de_esser=None)
         return replace(chosen, loudness_lufs=self.loudness_lufs)
 
 
@@ -121,9 +123,9 @@ class Result:
 
     clip: Clip  # channels, duration, rate and level of the input, unless the options ask for others
     background: Clip  # what was taken for background, at the rate and level of the input; see `enhance`
-    before: Findings  # of the input
-    after: Findings  # of the result
-    finished: Finished | None  # what the finish did; None without one
+    before: Analysis  # of the input
+    after: Analysis  # of the result
+    finished: VoiceChainResult | None  # what the finish did; None without one
     pitch_seconds: NDArray[np.float64]  # (frames,), the times of the next two; empty where no stage ran
     f0_hz: NDArray[np.float32]  # (frames,), also where there is hardly a pitch: see the voicing
     voicing: NDArray[np.float32]  # (frames,), 0 to 1
@@ -164,8 +166,8 @@ def enhance(clip: Clip, options: Options | None = None) -> Steps[Result]:
     """
     options = options or Options()
     clip.require_finite()
-    before = yield from part(find.steps(clip), 0.0, 0.15)
-    is_silent = not max(clip.samples.max(), -clip.samples.min()) > LEAST_PEAK
+    before = yield from part(analyze.steps(clip), 0.0, 0.15)
+    is_silent = not max(clip.samples.max(), -clip.samples.min()) > MIN_PEAK
     if options.strength == 0 or is_silent:
         reason = "the clip is silent" if is_silent else "the strength is 0"
         return _untouched(clip, before, f"No change: {reason}.")
@@ -179,11 +181,11 @@ def enhance(clip: Clip, options: Options | None = None) -> Steps[Result]:
         track = _Track.of_frames(0)
     finished = None
     if options.finish is not None:
-        finishing = finish_steps(voice, options.finish, options.mix)
+        finishing = voice_chain_steps(voice, options.finish, options.mix)
         del voice  # in long clips the finish needs the room
         finished = yield from part(finishing, 0.65, 0.85)
         voice = finished.clip
-    after = yield from part(find.steps(voice), 0.85, 1.0)
+    after = yield from part(analyze.steps(voice), 0.85, 1.0)
     return Result(
         clip=voice,
         background=background,
@@ -218,20 +220,20 @@ class _Track:
         return cls(seconds, np.zeros(count, np.float32), np.zeros(count, np.float32))
 
 
-def _untouched(clip: Clip, found: Findings, message: str) -> Result:
+def _untouched(clip: Clip, found: Analysis, message: str) -> Result:
     track = _Track.of_frames(0)
     nothing = clip.with_samples(np.zeros(clip.samples.shape, np.float32))
     return Result(clip, nothing, found, found, None, track.seconds, track.f0_hz, track.voicing, message)
 
 
-def _message(before: Findings, after: Findings, finished: Finished | None) -> str:
+def _message(before: Analysis, after: Analysis, finished: VoiceChainResult | None) -> str:
     """What was found and what became of it, and what the finish says."""
     changes = []
     if before.snr_db is not None and after.snr_db is not None:
         changes.append(f"Noise: {before.snr_db:.0f} → {after.snr_db:.0f} dB SNR (estimated)")
     if before.bandwidth_hz is not None and after.bandwidth_hz is not None:
         changes.append(f"Bandwidth: {before.bandwidth_hz / 1000:.1f} → {after.bandwidth_hz / 1000:.1f} kHz")
-    if before.clipping_share > LEAST_CLIPPING:
+    if before.clipping_share > MIN_CLIPPING_SHARE:
         changes.append(f"Clipping: {before.clipping_share:.1%} → {after.clipping_share:.1%}")
     if before.reverberation_seconds is not None and after.reverberation_seconds is not None:
         changes.append(
@@ -328,7 +330,7 @@ def _silent_spans(clip: Clip) -> list[tuple[int, int]]:
 
 
 @dataclass(frozen=True)
-class _Made:
+class _Chunk:
     """What became of a chunk."""
 
     voice: Samples  # (channels, time)
@@ -352,7 +354,7 @@ class _Enhancer:
         if options.completion:
             self.completer: Completer = hub.load("completer", device=self.device)
 
-    def __call__(self, samples: Samples, seed: int) -> _Made:
+    def __call__(self, samples: Samples, seed: int) -> _Chunk:
         """Shape: (channels, time) at the front end's rate."""
         import torch
 
@@ -367,24 +369,24 @@ class _Enhancer:
             mono = _mono(spectrum)
             heard = mixture if len(mixture) == 1 else istft(mono, length, FRONT_END)
             if self.options.setting == "waveform":
-                voice, background, f0_hz, voicing = self._by_waveform(heard, spectrum)
+                voice, background, f0_hz, voicing = self._apply_waveform(heard, spectrum)
             else:
-                voice_spectrum, noise, f0_hz, voicing = self._by_masks(spectrum, mono, heard, generator)
+                voice_spectrum, noise, f0_hz, voicing = self._apply_masks(spectrum, mono, heard, generator)
                 voice, background = istft(voice_spectrum, length, FRONT_END), istft(noise, length, FRONT_END)
                 if self.options.setting != "original_phase":
-                    voice = self._rebuilt(voice, voice_spectrum, generator)
+                    voice = self._revocode(voice, voice_spectrum, generator)
             if self.options.background_db is not None:
                 # Of half a noise reduction half the background is missing.
                 gain = self.options.strength * 10 ** (self.options.background_db / 20)
                 voice = voice + gain * background
-        return _Made(
+        return _Chunk(
             voice=(voice / self.gain).cpu().numpy(),
             background=(background / self.gain).cpu().numpy(),
             f0_hz=f0_hz[0].float().cpu().numpy(),
             voicing=voicing[0].float().cpu().numpy(),
         )
 
-    def _by_masks(
+    def _apply_masks(
         self, spectrum: Tensor, mono: Tensor, heard: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Both stages: spectra of voice and background (channels, bins, frames), pitch and voicing."""
@@ -404,23 +406,23 @@ class _Enhancer:
             voice = voice + strength * self.completer.complete(voice, mono, conditions, generator)
         return voice, background, f0_hz, voicing
 
-    def _by_waveform(self, heard: Tensor, spectrum: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _apply_waveform(self, heard: Tensor, spectrum: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The network that goes from samples to samples: voice and background, pitch and voicing."""
         from aural.enhancement.features import pitch
 
         made = self.waveform(heard)
         voice = heard + self.options.strength * (made - heard)
         f0_hz, voicing = pitch(heard)
-        return _spread(voice, spectrum), _spread(heard - made, spectrum), f0_hz, voicing
+        return _to_channels(voice, spectrum), _to_channels(heard - made, spectrum), f0_hz, voicing
 
-    def _rebuilt(self, voice: Tensor, spectrum: Tensor, generator: torch.Generator) -> Tensor:
+    def _revocode(self, voice: Tensor, spectrum: Tensor, generator: torch.Generator) -> Tensor:
         """The voice out of its mel bands. Shape: voice, result: (channels, time)."""
         from aural.audio.spectral import istft
         from aural.enhancement.features import FRONT_END
 
-        rebuild = _by_griffin_lim if self.options.setting == "griffin_lim" else _by_vocoder
+        rebuild = _griffin_lim if self.options.setting == "griffin_lim" else _vocode
         heard = voice if len(voice) == 1 else istft(_mono(spectrum), voice.shape[1], FRONT_END)
-        return _spread(rebuild(heard, generator), spectrum)
+        return _to_channels(rebuild(heard, generator), spectrum)
 
 
 def _mono(spectrum: Tensor) -> Tensor:
@@ -438,10 +440,10 @@ def _mono(spectrum: Tensor) -> Tensor:
     power = magnitude.square().mean(0, keepdim=True).sqrt()
     middle = spectrum.mean(0, keepdim=True)
     loudest = spectrum.gather(0, magnitude.argmax(0, keepdim=True))
-    return power * torch.where(middle.abs() > LEAST_MIDDLE * power, middle, loudest).sgn()
+    return power * torch.where(middle.abs() > MIN_MIDDLE * power, middle, loudest).sgn()
 
 
-def _spread(sound: Tensor, spectrum: Tensor) -> Tensor:
+def _to_channels(sound: Tensor, spectrum: Tensor) -> Tensor:
     """A sound for one channel, on the channels of a spectrum as their levels and phases stand in each bin.
 
     The factors are those that lead from `_mono` to each channel. They are at most the square root of the
@@ -461,7 +463,7 @@ def _spread(sound: Tensor, spectrum: Tensor) -> Tensor:
     return istft(stft(sound, FRONT_END) * factors, sound.shape[1], FRONT_END)
 
 
-def _by_griffin_lim(heard: Tensor, generator: torch.Generator) -> Tensor:
+def _griffin_lim(heard: Tensor, generator: torch.Generator) -> Tensor:
     """Shape: (1, time), both, at 48 kHz."""
     from aural.audio.spectral import FrontEnd, magnitude_from_mel, mel_from_magnitude, stft
     from aural.enhancement.features import FRONT_END
@@ -472,7 +474,7 @@ def _by_griffin_lim(heard: Tensor, generator: torch.Generator) -> Tensor:
     return reconstruct(magnitude, "griffin_lim", heard.shape[1], front_end, generator=generator)
 
 
-def _by_vocoder(heard: Tensor, generator: torch.Generator) -> Tensor:
+def _vocode(heard: Tensor, generator: torch.Generator) -> Tensor:
     """The vocoder's sound below the crossover, `heard` above it. Shape: (1, time), both, at 48 kHz."""
     import torch
     from scipy.signal import firwin, oaconvolve

@@ -29,20 +29,20 @@ from aural.errors import InputError
 
 SEARCH_RATE = 16_000  # Hz, at which the delay is looked for
 SEARCH_SECONDS = 120.0  # the start of both, in which it is looked for
-LONGEST_DELAY_SECONDS = 2.0
+MAX_DELAY_SECONDS = 2.0
 WHITENING = 0.85  # exponent; at 1 noise counts as much as the voice, at 0 the lowest partials decide
-# Of the peak over the correlation's root mean square. Phone recordings beside their reference reach 17 and
-# more, from afar in loud noise 11; sentences beside other sentences mostly stay below 10, all below 14.
-LEAST_PEAK = 13.0
+# Of the peak over the correlation's root mean square. Phone recordings aligned their reference reach 17 and
+# more, from afar in loud noise 11; sentences aligned other sentences mostly stay below 10, all below 14.
+MIN_PEAK = 13.0
 # In a large room a reflection may be stronger than the direct sound, which comes first.
 DIRECT_SHARE, DIRECT_SECONDS = 0.45, 0.06
 # What a phone's filters smear, and not a delay.
 SMEAR_SECONDS = 0.0005
-LEAST_SHARE = 0.5  # of the recording that the reference must cover
+MIN_SHARE = 0.5  # of the recording that the reference must cover
 
 
 @dataclass(frozen=True)
-class Nearness:
+class ReferenceMetrics:
     """The measures of one sound against the reference; `None` where one cannot be taken."""
 
     snr_db: float | None  # at the gain that suits it best
@@ -59,12 +59,12 @@ class Nearness:
 
 @dataclass(frozen=True)
 class Reference:
-    """A reference that is laid beside a recording."""
+    """A reference that is laid aligned a recording."""
 
     clip: Clip  # as it came
     delay_seconds: float  # how much later the recording is
 
-    def beside(self, clip: Clip) -> tuple[Samples, Samples]:
+    def aligned(self, clip: Clip) -> tuple[Samples, Samples]:
         """A clip and the reference over the time that both cover.
 
         Shape: (channels, time), both; one channel, the mean, where the two have not equally many.
@@ -91,23 +91,23 @@ def align(recording: Clip, reference: Clip) -> Reference:
     if delay_seconds is None:
         raise InputError(
             "It is not the same performance as the recording, or it starts more than "
-            f"{LONGEST_DELAY_SECONDS:g} s earlier or later. Choose another one, or none."
+            f"{MAX_DELAY_SECONDS:g} s earlier or later. Choose another one, or none."
         )
     found = Reference(reference, delay_seconds)
-    covered = found.beside(recording)[0].shape[1]
-    if covered < LEAST_SHARE * recording.frames:
+    covered = found.aligned(recording)[0].shape[1]
+    if covered < MIN_SHARE * recording.frames:
         raise InputError(
             f"It covers only {covered / recording.rate:.1f} s of the recording's {recording.seconds:.1f} s. "
             "Choose one that is as long."
         )
     if abs(delay_seconds) <= SMEAR_SECONDS:
         return replace(found, delay_seconds=0.0)
-    return replace(found, delay_seconds=delay_seconds + _rest_seconds(recording, found))
+    return replace(found, delay_seconds=delay_seconds + _residual_seconds(recording, found))
 
 
-def compare_steps(clip: Clip, reference: Reference) -> Steps[tuple[Nearness, list[str]]]:
+def compare_steps(clip: Clip, reference: Reference) -> Steps[tuple[ReferenceMetrics, list[str]]]:
     """Measure a clip against an aligned reference: yields the share done, returns also what kept it."""
-    samples, clean = reference.beside(clip)
+    samples, clean = reference.aligned(clip)
     yield 0.0
     notes: list[str] = []
     measures: dict[str, Callable[[], float]] = {
@@ -128,7 +128,7 @@ def compare_steps(clip: Clip, reference: Reference) -> Steps[tuple[Nearness, lis
             values[name] = None
             notes.append(str(error))
         yield done / len(measures)
-    return Nearness(**values), list(dict.fromkeys(notes))
+    return ReferenceMetrics(**values), list(dict.fromkeys(notes))
 
 
 def _delay_seconds(recording: Clip, reference: Clip) -> float | None:
@@ -140,7 +140,7 @@ def _delay_seconds(recording: Clip, reference: Clip) -> float | None:
     x, y = (_mono(resample(_start(clip), SEARCH_RATE).samples) for clip in (recording, reference))
     if not (x.any() and y.any()):
         return None
-    longest = round(LONGEST_DELAY_SECONDS * SEARCH_RATE)
+    longest = round(MAX_DELAY_SECONDS * SEARCH_RATE)
     # Room for the longest delay: else one beyond it would come around and look like one on the other side.
     length = next_fast_len(len(x) + len(y) + longest, real=True)
     product = rfft(x, length) * rfft(y, length).conj()
@@ -149,16 +149,16 @@ def _delay_seconds(recording: Clip, reference: Clip) -> float | None:
     correlation = np.abs(irfft(product, length))
     near = np.concatenate((correlation[-longest:], correlation[: longest + 1]))
     strongest = int(np.argmax(near))
-    if near[strongest] < LEAST_PEAK * np.sqrt(np.mean(near**2)):
+    if near[strongest] < MIN_PEAK * np.sqrt(np.mean(near**2)):
         return None
     first = max(0, strongest - round(DIRECT_SECONDS * SEARCH_RATE))
     direct = first + int(np.argmax(near[first : strongest + 1] >= DIRECT_SHARE * near[strongest]))
     return (direct - longest) / SEARCH_RATE
 
 
-def _rest_seconds(recording: Clip, reference: Reference) -> float:
+def _residual_seconds(recording: Clip, reference: Reference) -> float:
     """What the search has left of the delay."""
-    x, y = (_mono(samples) for samples in reference.beside(recording))
+    x, y = (_mono(samples) for samples in reference.aligned(recording))
     most = round(SMEAR_SECONDS * recording.rate)
     shifts = range(-most, most + 1)
     products = [abs(float(np.dot(x[most + s : len(x) - most + s], y[most : len(y) - most]))) for s in shifts]

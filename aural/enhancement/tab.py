@@ -12,10 +12,10 @@ import numpy as np
 
 from aural.audio import Clip, read, wav_encoding, write
 from aural.enhancement import pipeline
-from aural.enhancement.findings import find
-from aural.enhancement.finish import FINISHES
+from aural.enhancement.analysis import analyze
 from aural.enhancement.reference import Reference, align, compare_steps
 from aural.enhancement.verb import DEGRADE, ENHANCE
+from aural.enhancement.voice_chain import VOICE_CHAINS
 from aural.errors import InputError
 from aural.loudness.meter import measure
 from aural.options import Place
@@ -45,7 +45,7 @@ SETTING_NAMES = {
 }
 BACKGROUNDS_DB = (-24, -18, -12, -6, 0)
 
-# The names of `degrade.PRESETS`, which is not imported before it is needed: it belongs to the training.
+# The names of `degrade.PRESETS`, not imported before it is needed, to start faster.
 PHONE_NAMES = {
     "phone_call": "Phone call",
     "voice_memo": "Voice memo",
@@ -342,7 +342,7 @@ def _change(before: float | None, after: float | None, decimals: int) -> str:
 
 
 def _about_preset(key: str) -> str:
-    finish = FINISHES.get(key)
+    finish = VOICE_CHAINS.get(key)
     if finish is None:
         return "Removes noise and echo and restores highs. Level and tone stay the same."
     parts = []
@@ -425,7 +425,7 @@ def degrade(
 
     options = Options(preset, seed, snr_db)
     degraded = yield from follow(degrade_clip.steps(load(audio), options), progress, "Degrading")
-    found = yield from follow(find.steps(degraded), progress, "Analyzing")
+    found = yield from follow(analyze.steps(degraded), progress, "Analyzing")
     path = result_path(audio, f"{preset}.wav")
     write(degraded, path)
     yield path, {**asdict(options), "found": found.figures()}, audio

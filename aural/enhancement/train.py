@@ -22,24 +22,22 @@ from torch.nn import functional
 
 from aural import hub
 from aural.audio.spectral import istft, log_mel, mel_from_magnitude, scale, stft, unscale
-from aural.enhancement.data import RATE, Examples, Item, batch, pool, validation_items
+from aural.enhancement.completer import Completer, CompleterConfig, render
+from aural.enhancement.data import (
+    EXAMPLE_COUNT,
+    RATE,
+    Examples,
+    Item,
+    precomputed_examples,
+    sample_batch,
+    validation_items,
+)
+from aural.enhancement.denoiser import BANDS, PITCH_BINS, Denoiser, DenoiserConfig, bin_of_pitch, log_bands
+from aural.enhancement.denoiser_convolutional import FrontEndDenoiser
 from aural.enhancement.discriminators import Discriminators
 from aural.enhancement.features import FRONT_END, VOICED, conditioning, pitch
 from aural.enhancement.level import ACTIVE_RMS, active_level
-from aural.enhancement.masking import FrontEndDenoiser
-from aural.enhancement.model import (
-    BANDS,
-    PITCH_BINS,
-    Completer,
-    CompleterConfig,
-    Denoiser,
-    DenoiserConfig,
-    WaveformConfig,
-    WaveformEnhancer,
-    bin_of_pitch,
-    log_bands,
-    rendered,
-)
+from aural.enhancement.waveform import WaveformConfig, WaveformEnhancer
 from aural.training.adversarial import feature_matching_loss, generator_loss, hinge
 from aural.training.checkpoints import save
 from aural.training.corpus import Corpus, load
@@ -60,7 +58,7 @@ LICENCE = "CC-BY-NC-SA-4.0"  # the narrowest of the recordings' licences, that o
 FRAMES = 128  # of a training piece, 2 s
 UNCONDITIONED_SHARE = 0.3  # of the batches: the networks are to work without the conditions too
 VALIDATION_ITEMS = 16
-LARGEST_SI_SDR_DB = 30.0  # better is not asked for
+MAX_SI_SDR_DB = 30.0  # better is not asked for
 
 
 @dataclass(frozen=True)
@@ -94,7 +92,7 @@ class CompleterObjective:
 def denoising(objective: DenoiserObjective) -> Loss[Examples]:
     """The denoiser's loss for the training loop."""
     front_ends = resolutions(RATE, (512, 2048))
-    weights = _weights_of_bins()
+    weights = _bin_weights()
 
     def loss(module: nn.Module, examples: Examples) -> tuple[Tensor, dict[str, Tensor]]:
         # Only the module's own pass runs in the precision that was asked for.
@@ -109,13 +107,13 @@ def denoising(objective: DenoiserObjective) -> Loss[Examples]:
         with torch.autocast(device.type, enabled=False):
             estimate = masks.apply(spectrum)
             wave = istft(estimate, examples.speech.shape[-1], FRONT_END)
-            made, wanted = (_compressed(x, objective.compression) for x in (estimate, clean))
+            made, wanted = (_compress(x, objective.compression) for x in (estimate, clean))
             weight = weights.to(device)[:, None]
             magnitude = (weight * (made.abs() - wanted.abs()).square()).mean()
             logarithm = (weight * (scale(_power(estimate).sqrt()) - scale(_power(clean).sqrt())).abs()).mean()
             complex_error = (weight * torch.view_as_real(made - wanted).square().sum(-1)).mean()
-            si_sdr_db = _si_sdr_db(wave, examples.speech).clamp_max(LARGEST_SI_SDR_DB).mean()
-            minded = perceptual_loss(_power(estimate), _power(clean), RATE).mean()
+            si_sdr_db = _si_sdr_db(wave, examples.speech).clamp_max(MAX_SI_SDR_DB).mean()
+            perceptual = perceptual_loss(_power(estimate), _power(clean), RATE).mean()
             distance = spectral_distance(
                 scaled_spectra(wave, front_ends), scaled_spectra(examples.speech, front_ends)
             )
@@ -128,7 +126,7 @@ def denoising(objective: DenoiserObjective) -> Loss[Examples]:
                 + objective.spectrum * complex_error
                 - objective.si_sdr * si_sdr_db
                 + objective.logarithm * logarithm
-                + objective.disturbance * minded
+                + objective.disturbance * perceptual
                 + objective.resolutions * distance
                 + objective.noise * noise_error
                 + objective.pitch * pitch_error
@@ -139,7 +137,7 @@ def denoising(objective: DenoiserObjective) -> Loss[Examples]:
             "complex": complex_error,
             "si_sdr_db": si_sdr_db,
             "logarithm": logarithm,
-            "disturbance": minded,
+            "disturbance": perceptual,
             "distance": distance,
             "noise": noise_error,
             "pitch": pitch_error,
@@ -155,18 +153,18 @@ def enhancing(objective: DenoiserObjective) -> Loss[Examples]:
     def loss(module: nn.Module, examples: Examples) -> tuple[Tensor, dict[str, Tensor]]:
         wave = module(examples.recording)
         with torch.autocast(wave.device.type, enabled=False):
-            si_sdr_db = _si_sdr_db(wave, examples.speech).clamp_max(LARGEST_SI_SDR_DB).mean()
+            si_sdr_db = _si_sdr_db(wave, examples.speech).clamp_max(MAX_SI_SDR_DB).mean()
             distance = spectral_distance(
                 scaled_spectra(wave, front_ends), scaled_spectra(examples.speech, front_ends)
             )
             estimate, clean = stft(wave, FRONT_END), stft(examples.speech, FRONT_END)
-            minded = perceptual_loss(_power(estimate), _power(clean), RATE).mean()
+            perceptual = perceptual_loss(_power(estimate), _power(clean), RATE).mean()
             total = (
-                objective.disturbance * minded
+                objective.disturbance * perceptual
                 + 2 * objective.resolutions * distance
                 - objective.si_sdr * si_sdr_db
             )
-        return total, {"loss": total, "si_sdr_db": si_sdr_db, "disturbance": minded, "distance": distance}
+        return total, {"loss": total, "si_sdr_db": si_sdr_db, "disturbance": perceptual, "distance": distance}
 
     return loss
 
@@ -180,7 +178,7 @@ def masked_bands(module: nn.Module, examples: Examples) -> tuple[Tensor, dict[st
     with torch.autocast(examples.speech.device.type, enabled=False), torch.no_grad():
         spectrum = stft(examples.speech, FRONT_END)
         bands = log_bands(_power(spectrum))
-        hidden = _hidden(bands)
+        hidden = _mask_rectangles(bands)
     guessed = module(spectrum, None, hidden).bands
     with torch.autocast(examples.speech.device.type, enabled=False):
         error = ((guessed - bands).abs() * hidden).sum() / hidden.sum().clamp_min(1)
@@ -213,14 +211,14 @@ class Game:
         error = (made - bands.wanted).abs().mean()
         with torch.autocast(made.device.type, enabled=False):
             present = unscale(bands.denoised)
-            added = rendered(bands.spectrum, present, present, unscale(made), None)
-            minded = perceptual_loss(_power(bands.spectrum + added), bands.clean, RATE).mean()
+            added = render(bands.spectrum, present, present, unscale(made), None)
+            perceptual = perceptual_loss(_power(bands.spectrum + added), bands.clean, RATE).mean()
         logs = {
             "error": error,
             "input_error": (bands.denoised - bands.wanted).abs().mean(),
-            "disturbance": minded,
+            "disturbance": perceptual,
         }
-        error = error + self.objective.disturbance * minded
+        error = error + self.objective.disturbance * perceptual
         ramp = self.discriminators.ramp(self.objective.start)
         if ramp == 0:
             return error, {"loss": error, **logs}
@@ -247,11 +245,11 @@ def train_denoiser(
     run: Settings,
     *,
     pretrain_steps: int = 0,
-    pool_size: int | None = None,
+    example_count: int | None = None,
 ) -> tuple[Denoiser, Outcome]:
     """The averaged denoiser after a run, pre-trained first if it is a new one and that is asked for."""
     torch.manual_seed(run.seed)
-    draw = _draw(corpus, run, pool_size)
+    sample = _sampler(corpus, run, example_count)
     module = Denoiser(config)
     begun = (run.folder / STATE).is_file()
     if pretrain_steps and not begun:
@@ -264,7 +262,7 @@ def train_denoiser(
             validate_steps=pretrain_steps + 1,
         )
         trained = train(
-            {"denoiser": TrainedModule(module, masked_bands, objective.learning_rate)}, draw, first
+            {"denoiser": TrainedModule(module, masked_bands, objective.learning_rate)}, sample, first
         )
         module.load_state_dict(trained.averages["denoiser"].state_dict())
         if trained.step < pretrain_steps:
@@ -273,7 +271,7 @@ def train_denoiser(
     player = TrainedModule(module, denoising(objective), objective.learning_rate, betas=(0.9, 0.99))
     outcome = train(
         {"denoiser": player},
-        draw,
+        sample,
         run,
         validate=_validation(corpus),
         card={
@@ -291,7 +289,7 @@ def train_waveform(
     objective: DenoiserObjective,
     run: Settings,
     *,
-    pool_size: int | None = None,
+    example_count: int | None = None,
 ) -> tuple[WaveformEnhancer, Outcome]:
     """The averaged network from samples to samples after a run."""
     torch.manual_seed(run.seed)
@@ -300,7 +298,7 @@ def train_waveform(
     )
     outcome = train(
         {"waveform_enhancer": player},
-        _draw(corpus, run, pool_size),
+        _sampler(corpus, run, example_count),
         run,
         validate=_validation(corpus),
         card={"config": config.to_dict(), "objective": asdict(objective)},
@@ -315,18 +313,18 @@ def train_completer(
     run: Settings,
     denoiser: Denoiser | FrontEndDenoiser,
     *,
-    pool_size: int | None = None,
+    example_count: int | None = None,
 ) -> tuple[Completer, Outcome]:
     """The averaged completer after a run, on what a denoiser leaves."""
     torch.manual_seed(run.seed)
     completer, discriminators = Completer(config), Discriminators()
     game = Game(discriminators, objective)
     denoiser = denoiser.to(this_process().device).eval()
-    draw_examples = _draw(corpus, run, pool_size)
+    sample_examples = _sampler(corpus, run, example_count)
 
-    def draw(generator: torch.Generator) -> Bands:
+    def sample(generator: torch.Generator) -> Bands:
         with torch.no_grad():
-            return _bands_of(draw_examples(generator), denoiser)
+            return _bands_of(sample_examples(generator), denoiser)
 
     players = {
         "completer": TrainedModule(completer, game.completing, objective.learning_rate, betas=(0.8, 0.98)),
@@ -340,7 +338,7 @@ def train_completer(
     }
     outcome = train(
         players,
-        draw,
+        sample,
         run,
         validate=_completer_validation(corpus, denoiser),
         card={"config": config.to_dict(), "objective": asdict(objective)},
@@ -348,15 +346,21 @@ def train_completer(
     return cast(Completer, outcome.averages["completer"]), outcome
 
 
-def _draw(corpus: Corpus, run: Settings, pool_size: int | None) -> Callable[[torch.Generator], Examples]:
-    examples = pool(corpus) if pool_size is None else pool(corpus, pool_size)
+def _sampler(
+    corpus: Corpus, run: Settings, example_count: int | None
+) -> Callable[[torch.Generator], Examples]:
+    examples = precomputed_examples(corpus, example_count or EXAMPLE_COUNT)
     device = this_process().device
 
-    def draw(generator: torch.Generator) -> Examples:
-        drawn = batch(examples, run.batch, FRAMES, generator)
-        return Examples(drawn.recording.to(device), drawn.speech.to(device), drawn.noise.to(device))
+    def sample(generator: torch.Generator) -> Examples:
+        batch = sample_batch(examples, run.batch, FRAMES, generator)
+        return Examples(
+            batch.recording.to(device),
+            batch.speech.to(device),
+            batch.noise.to(device),
+        )
 
-    return draw
+    return sample
 
 
 def _conditions(recording: Tensor) -> Tensor | None:
@@ -378,7 +382,7 @@ def _bands_of(examples: Examples, denoiser: Denoiser | FrontEndDenoiser) -> Band
     return Bands(denoised, noisy, wanted, conditions, spectrum=speech, clean=_power(clean))
 
 
-def _hidden(bands: Tensor) -> Tensor:
+def _mask_rectangles(bands: Tensor) -> Tensor:
     """What is hidden in pre-training, booleans of the shape of the bands."""
     hidden = torch.zeros_like(bands, dtype=torch.bool)
     frames = bands.shape[-1]
@@ -397,7 +401,7 @@ def _power(spectrum: Tensor) -> Tensor:
     return spectrum.real.square() + spectrum.imag.square() + 1e-12
 
 
-def _compressed(spectrum: Tensor, power: float) -> Tensor:
+def _compress(spectrum: Tensor, power: float) -> Tensor:
     """The magnitudes raised to a power, the phases kept."""
     return spectrum * _power(spectrum).pow((power - 1) / 2)
 
@@ -411,14 +415,14 @@ def _si_sdr_db(estimate: Tensor, clean: Tensor) -> Tensor:
     return torch.where(energy > 1e-4, db, torch.zeros_like(db))
 
 
-def _weights_of_bins() -> Tensor:
+def _bin_weights() -> Tensor:
     """(bins,): each ERB counts alike, and so each of the many bins of the highs for less; 1 on average."""
     frequencies = torch.arange(FRONT_END.bins) * (FRONT_END.rate / FRONT_END.fft)
     weights = 1 / (0.00437 * frequencies + 1)
     return weights / weights.mean()
 
 
-def _leveled(item: Item) -> tuple[Tensor, Tensor]:
+def _at_training_level(item: Item) -> tuple[Tensor, Tensor]:
     """Recording and clean speech, (1, time) each, at the level that the networks expect."""
     waves = np.stack((item.recording, item.clean))[:, None]
     level = active_level(waves[0])
@@ -428,7 +432,7 @@ def _leveled(item: Item) -> tuple[Tensor, Tensor]:
 
 def _validation(corpus: Corpus) -> Callable[[Mapping[str, nn.Module]], dict[str, float]]:
     """SI-SDR gained and disturbance left, over a few recordings that are not trained on."""
-    items = [_leveled(item) for item in validation_items(corpus, count=VALIDATION_ITEMS, seed=1)]
+    items = [_at_training_level(item) for item in validation_items(corpus, count=VALIDATION_ITEMS, seed=1)]
 
     def validate(averages: Mapping[str, nn.Module]) -> dict[str, float]:
         (module,) = averages.values()
@@ -452,12 +456,12 @@ def _validation(corpus: Corpus) -> Callable[[Mapping[str, nn.Module]], dict[str,
                         perceptual_loss(_power(spectrum.cpu()), target, RATE)[0],
                     ]
                 )
-        si_sdr, si_sdr_before, minded, minded_before = (sums / len(items)).tolist()
+        si_sdr, si_sdr_before, perceptual, perceptual_before = (sums / len(items)).tolist()
         return {
             "si_sdr_db": si_sdr,
             "si_sdr_before_db": si_sdr_before,
-            "disturbance": minded,
-            "disturbance_before": minded_before,
+            "disturbance": perceptual,
+            "disturbance_before": perceptual_before,
         }
 
     return validate
@@ -467,7 +471,7 @@ def _completer_validation(
     corpus: Corpus, denoiser: Denoiser | FrontEndDenoiser
 ) -> Callable[[Mapping[str, nn.Module]], dict[str, float]]:
     """The mean error of the mel bands, before and after, over recordings that are not trained on."""
-    items = [_leveled(item) for item in validation_items(corpus, count=VALIDATION_ITEMS, seed=1)]
+    items = [_at_training_level(item) for item in validation_items(corpus, count=VALIDATION_ITEMS, seed=1)]
 
     def validate(averages: Mapping[str, nn.Module]) -> dict[str, float]:
         completer = cast(Completer, averages["completer"])
@@ -497,11 +501,11 @@ def main(command: list[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, required=True, help="a folder with esc50/, speech/, music/")
     parser.add_argument("--stage", choices=("denoiser", "completer", "waveform_enhancer"), default="denoiser")
     parser.add_argument("--pretrain", type=int, default=0, help="steps of guessing masked bands first")
-    parser.add_argument("--pool", type=int, help="examples made in advance")
+    parser.add_argument("--examples", "--pool", type=int, help="examples computed in advance")
     parser.add_argument("--no-save", action="store_true", help="leave checkpoints/ as it is")
     chosen = parser.parse_args(command)
     corpus = load(chosen.data, RATE)
-    pool_size = 8 if chosen.smoke else chosen.pool
+    example_count = 8 if chosen.smoke else chosen.examples
     run = replace(settings(chosen), folder=chosen.folder / chosen.stage)
     module: nn.Module
     if chosen.stage == "denoiser":
@@ -512,19 +516,19 @@ def main(command: list[str] | None = None) -> None:
             DenoiserObjective(),
             run,
             pretrain_steps=min(chosen.pretrain, 2) if chosen.smoke else chosen.pretrain,
-            pool_size=pool_size,
+            example_count=example_count,
         )
         config_dict = config.to_dict()
     elif chosen.stage == "waveform_enhancer":
         shape = WaveformConfig((4, 8, 8, 8), 4) if chosen.smoke else WaveformConfig()
-        module, outcome = train_waveform(corpus, shape, DenoiserObjective(), run, pool_size=pool_size)
+        module, outcome = train_waveform(corpus, shape, DenoiserObjective(), run, example_count=example_count)
         config_dict = shape.to_dict()
     else:
         size = CompleterConfig((8, 8, 8), 4) if chosen.smoke else CompleterConfig()
         tiny = Denoiser(DenoiserConfig((8, 8, 8), 4, 1))
         denoiser = tiny if chosen.smoke else hub.load("denoiser")
         module, outcome = train_completer(
-            corpus, size, CompleterObjective(), run, denoiser, pool_size=pool_size
+            corpus, size, CompleterObjective(), run, denoiser, example_count=example_count
         )
         config_dict = size.to_dict()
     print(f"{outcome.step} steps in {outcome.minutes:.1f} minutes")

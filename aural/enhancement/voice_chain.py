@@ -30,9 +30,9 @@ Values = NDArray[np.float64]
 STEP_SECONDS = 0.001  # between two gains; straight lines in dB join them
 LEVEL_SECONDS = 0.01  # over which the power is averaged: two periods of a deep voice
 BLOCK_SECONDS = 4  # audio handled at a time
-LEAST_POWER = 1e-20  # stands for silence where a logarithm is taken
-NARROWEST_BAND = 1.25  # a de-esser's band whose edges are nearer to each other is left out
-HIGHEST_SHARE = 0.45  # of the rate, where that band ends at the latest
+MIN_POWER = 1e-20  # stands for silence where a logarithm is taken
+MIN_BAND_RATIO = 1.25  # a de-esser's band whose edges are nearer to each other is left out
+MAX_RATE_SHARE = 0.45  # of the rate, where that band ends at the latest
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class DeEsser:
 
 
 @dataclass(frozen=True)
-class Finish:
+class VoiceChain:
     """Settings of a finish; `None` leaves a stage out."""
 
     loudness_lufs: float  # integrated loudness of the result
@@ -72,24 +72,24 @@ class Finish:
 
 
 # What each preset does at its end; `restore` keeps the level and does nothing.
-FINISHES: Mapping[str, Finish | None] = MappingProxyType(
+VOICE_CHAINS: Mapping[str, VoiceChain | None] = MappingProxyType(
     {
         "restore": None,
-        "podcast": Finish(-16.0),
-        "voice_memo": Finish(-18.0),
-        "song_demo": Finish(
+        "podcast": VoiceChain(-16.0),
+        "voice_memo": VoiceChain(-18.0),
+        "song_demo": VoiceChain(
             -14.0,
             high_pass_hz=30.0,
             compressor=Compressor(threshold_lu=0.0, ratio=1.5, attack_seconds=0.03, release_seconds=0.25),
             de_esser=None,
         ),
-        "interview": Finish(-16.0, range_lu=8.0),
+        "interview": VoiceChain(-16.0, range_lu=8.0),
     }
 )
 
 
 @dataclass(frozen=True)
-class Finished:
+class VoiceChainResult:
     """A finished clip and what was done to it."""
 
     clip: Clip  # rate, length and channels of the input
@@ -105,8 +105,8 @@ class Finished:
         return {**{name: round(getattr(self, name), 2) for name in names}, "message": self.message}
 
 
-def finish_steps(clip: Clip, finish: Finish, mix: float = 1.0) -> Steps[Finished]:
-    """Finish a clip: yields the share done, 0 to 1, and returns the result.
+def voice_chain_steps(clip: Clip, finish: VoiceChain, mix: float = 1.0) -> Steps[VoiceChainResult]:
+    """VoiceChain a clip: yields the share done, 0 to 1, and returns the result.
 
     Args:
         mix: share of what is filtered and compressed, 0 to 1; the rest is the clip as it came (parallel
@@ -123,7 +123,7 @@ def finish_steps(clip: Clip, finish: Finish, mix: float = 1.0) -> Steps[Finished
     measured = yield from part(measure.steps(clip), 0.0, 0.2)
     compression_db = de_essing_db = 0.0
     if measured.integrated_lufs is not None and mix > 0:
-        steps = shape_steps(clip.samples, clip.rate, finish, measured.integrated_lufs, mix)
+        steps = process_steps(clip.samples, clip.rate, finish, measured.integrated_lufs, mix)
         shaped, compression_db, de_essing_db = yield from part(steps, 0.2, 0.4)
         # Under the name of what it replaces, which is not needed any more and makes room.
         clip = clip.with_samples(shaped)
@@ -137,7 +137,7 @@ def finish_steps(clip: Clip, finish: Finish, mix: float = 1.0) -> Steps[Finished
     )
     mastered = yield from part(mastering.master.steps(clip, options), 0.4, 1.0)
     done = f"Compression up to {compression_db:.1f} dB, de-essing up to {de_essing_db:.1f} dB. "
-    return Finished(
+    return VoiceChainResult(
         clip=mastered.clip,
         compression_db=compression_db,
         de_essing_db=de_essing_db,
@@ -147,8 +147,8 @@ def finish_steps(clip: Clip, finish: Finish, mix: float = 1.0) -> Steps[Finished
     )
 
 
-def shape_steps(
-    samples: Samples, rate: int, finish: Finish, loudness_lufs: float, mix: float = 1.0
+def process_steps(
+    samples: Samples, rate: int, finish: VoiceChain, loudness_lufs: float, mix: float = 1.0
 ) -> Steps[tuple[Samples, float, float]]:
     """High-pass, compress and de-ess: all of a finish but the loudness.
 
@@ -165,7 +165,7 @@ def shape_steps(
         stages.append(_HighPass(finish.high_pass_hz, rate, channels))
     if finish.compressor is not None:
         stages.append(compressor := _Compressor(finish.compressor, rate, step, loudness_lufs))
-    de_esser = None if finish.de_esser is None else _DeEsser.fitting(finish.de_esser, rate, step, channels)
+    de_esser = None if finish.de_esser is None else _DeEsser.at_rate(finish.de_esser, rate, step, channels)
     if de_esser is not None:
         stages.append(de_esser)
 
@@ -182,8 +182,8 @@ def shape_steps(
         yield min(1.0, (start + block) / length)
     return (
         shaped,
-        0.0 if finish.compressor is None else compressor.largest_db,
-        0.0 if de_esser is None else de_esser.largest_db,
+        0.0 if finish.compressor is None else compressor.max_db,
+        0.0 if de_esser is None else de_esser.max_db,
     )
 
 
@@ -206,18 +206,18 @@ class _Compressor:
     def __init__(self, settings: Compressor, rate: int, step: int, loudness_lufs: float) -> None:
         self.settings = settings
         self.threshold_db = loudness_lufs + settings.threshold_lu
-        self.level = _Level(rate, step)
-        self.reduction = _Reduction(settings.attack_seconds, settings.release_seconds, rate, step)
+        self.level = _LevelMeter(rate, step)
+        self.reduction = _GainSmoother(settings.attack_seconds, settings.release_seconds, rate, step)
 
     @property
-    def largest_db(self) -> float:
-        return self.reduction.largest_db
+    def max_db(self) -> float:
+        return self.reduction.max_db
 
     def __call__(self, block: Values) -> Values:
         """Shape: (channels, time), whole steps; both."""
         over_db = self.level(block) - self.threshold_db
-        wanted_db = reduction_db(over_db, self.settings.ratio, self.settings.knee_db)
-        return block * self.reduction.gains(wanted_db)
+        target_db = reduction_db(over_db, self.settings.ratio, self.settings.knee_db)
+        return block * self.reduction.gains(target_db)
 
 
 class _DeEsser:
@@ -228,30 +228,30 @@ class _DeEsser:
         # Two poles at either edge; in the middle of the band the filter has no phase, and all of it goes.
         self.sections = butter(2, (settings.low_hz, high_hz), "bandpass", fs=rate, output="sos")
         self.state = np.zeros((len(self.sections), channels, 2))
-        self.whole_level, self.band_level = _Level(rate, step), _Level(rate, step)
-        self.reduction = _Reduction(settings.attack_seconds, settings.release_seconds, rate, step)
+        self.whole_level, self.band_level = _LevelMeter(rate, step), _LevelMeter(rate, step)
+        self.reduction = _GainSmoother(settings.attack_seconds, settings.release_seconds, rate, step)
 
     @classmethod
-    def fitting(cls, settings: DeEsser, rate: int, step: int, channels: int) -> _DeEsser | None:
+    def at_rate(cls, settings: DeEsser, rate: int, step: int, channels: int) -> _DeEsser | None:
         """At this rate; `None` where it leaves too little of the band."""
-        high_hz = min(settings.high_hz, HIGHEST_SHARE * rate)
-        if high_hz < NARROWEST_BAND * settings.low_hz:
+        high_hz = min(settings.high_hz, MAX_RATE_SHARE * rate)
+        if high_hz < MIN_BAND_RATIO * settings.low_hz:
             return None
         return cls(settings, high_hz, rate, step, channels)
 
     @property
-    def largest_db(self) -> float:
-        return self.reduction.largest_db
+    def max_db(self) -> float:
+        return self.reduction.max_db
 
     def __call__(self, block: Values) -> Values:
         """Shape: (channels, time), whole steps; both."""
         band, self.state = sosfilt(self.sections, block, zi=self.state)
         over_db = self.band_level(band) - self.whole_level(block) - self.settings.threshold_db
-        wanted_db = reduction_db(over_db, self.settings.ratio, self.settings.knee_db)
-        return np.asarray(block - (1 - self.reduction.gains(wanted_db)) * band)
+        target_db = reduction_db(over_db, self.settings.ratio, self.settings.knee_db)
+        return np.asarray(block - (1 - self.reduction.gains(target_db)) * band)
 
 
-class _Level:
+class _LevelMeter:
     """Power of all channels together, averaged over about `LEVEL_SECONDS`, in dB, once a step.
 
     The channels are added as they are for loudness: of a sine of 1 kHz it reads the LUFS, give or take 0.1.
@@ -266,10 +266,10 @@ class _Level:
         """Shape: (channels, time) -> (steps,)."""
         powers = np.square(block).reshape(len(block), -1, self.step).mean(axis=2).sum(axis=0)
         averaged, self.state = lfilter([1 - self.decay], [1, -self.decay], powers, zi=self.state)
-        return np.asarray(10 * np.log10(np.maximum(averaged, LEAST_POWER)))
+        return np.asarray(10 * np.log10(np.maximum(averaged, MIN_POWER)))
 
 
-class _Reduction:
+class _GainSmoother:
     """Wanted reductions, one a step -> gains, one a sample, with attack and release."""
 
     def __init__(self, attack_seconds: float, release_seconds: float, rate: int, step: int) -> None:
@@ -277,18 +277,18 @@ class _Reduction:
         self.attack, self.release = (
             1 - math.exp(-step / (seconds * rate)) for seconds in (attack_seconds, release_seconds)
         )
-        self.last_db = self.largest_db = 0.0
+        self.last_db = self.max_db = 0.0
 
-    def gains(self, wanted_db: Values) -> Values:
+    def gains(self, target_db: Values) -> Values:
         """Shape: (steps,) -> (steps · step,)."""
-        reductions_db = np.empty(wanted_db.size + 1)
+        reductions_db = np.empty(target_db.size + 1)
         reductions_db[0] = value = self.last_db
-        for number, wanted in enumerate(wanted_db.tolist(), 1):
-            value += (self.attack if wanted > value else self.release) * (wanted - value)
+        for number, target in enumerate(target_db.tolist(), 1):
+            value += (self.attack if target > value else self.release) * (target - value)
             reductions_db[number] = value
-        self.last_db, self.largest_db = value, max(self.largest_db, float(reductions_db.max()))
+        self.last_db, self.max_db = value, max(self.max_db, float(reductions_db.max()))
         if not reductions_db.any():
-            return np.ones(wanted_db.size * self.step)
+            return np.ones(target_db.size * self.step)
         # Each step leads from the reduction before to its own.
         ramp = np.arange(1, self.step + 1) / self.step
         curve_db = reductions_db[:-1, np.newaxis] + np.diff(reductions_db)[:, np.newaxis] * ramp

@@ -34,13 +34,13 @@ Model = TypeVar("Model", bound="nn.Module")
 BUILDERS: Mapping[str, str] = MappingProxyType(
     {
         "classifier": "aural.generation.classifier:build",
-        "completer": "aural.enhancement.model:build_completer",
-        "denoiser": "aural.enhancement.masking:build_stage_one",
+        "completer": "aural.enhancement.completer:build_completer",
+        "denoiser": "aural.enhancement.denoiser:build_denoiser",
         "extender": "aural.superres.model:build_extender",
         "generator": "aural.generation.model:build",
         "lisa": "aural.superres.lisa:build_lisa",
         "vocoder": "aural.vocoding.model:build",
-        "waveform_enhancer": "aural.enhancement.model:build_waveform",
+        "waveform_enhancer": "aural.enhancement.waveform:build_waveform",
     }
 )
 

@@ -15,8 +15,8 @@ from aural.audio import Clip
 from aural.audio.resample import resample
 from aural.audio.steps import Steps, part, stepwise
 from aural.enhancement import pipeline as enhancement
-from aural.enhancement.finish import FINISHES
 from aural.enhancement.pipeline import PRESETS as PRESETS
+from aural.enhancement.voice_chain import VOICE_CHAINS
 from aural.loudness import pipeline as mastering
 from aural.loudness.downmix import METHODS as METHODS
 from aural.loudness.targets import TARGETS as TARGETS
@@ -121,7 +121,7 @@ def outcome_steps(clip: Clip, options: Options) -> Steps[Outcome]:
 def _enhancement(options: Options, clip: Clip | None = None) -> enhancement.Options:
     """Those of the first stage; without a clip, of one channel."""
     channels = 1 if clip is None or options.downmix.startswith("mono") else clip.channels
-    has_finish = FINISHES.get(options.preset) is not None
+    has_finish = VOICE_CHAINS.get(options.preset) is not None
     return enhancement.Options(
         preset=options.preset,
         strength=options.strength,
