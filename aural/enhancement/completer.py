@@ -23,22 +23,22 @@ from aural.enhancement.unet import UNet
 from aural.hub.config import NetworkConfig
 
 MIN_POWER = 1e-12
-COPIED_BINS = (48, 64)  # first and number: what the carrier is made of
-COMPLETED_HZ = (4_000.0, 6_000.0)  # from a mere floor of noise to all that is missing
-FLOOR_DB = -50.0  # of that floor, beneath the loudest of its band
-NOISE_CROSSOVER_HZ = (3_000.0, 9_000.0)  # where the carrier goes over from copied voice to noise
+COPIED_BINS = (48, 64)  # first and number: the carrier repeats them
+COMPLETED_HZ = (4_000.0, 6_000.0)  # below: only a noise floor is added; above: all that is missing
+FLOOR_DB = -50.0  # level of that floor, relative to the loudest frame of its band
+NOISE_CROSSOVER_HZ = (3_000.0, 9_000.0)  # where the carrier changes from copied voice to noise
 
 
 @dataclass(frozen=True)
 class CompleterConfig(NetworkConfig):
     """The size of the completer."""
 
-    widths: tuple[int, int, int] = (32, 48, 80)  # channels at 48, 24 and 12 steps of frequency
-    hidden: int = 64  # of each direction of the GRU
+    widths: tuple[int, int, int] = (32, 48, 80)  # channels at 48, 24 and 12 frequencies
+    hidden: int = 64  # units of each direction of the GRU
 
 
 class Completer(UNet):
-    """Stage 2: the mel bands of a studio recording, out of those that are left."""
+    """Stage 2: predicts the mel bands of a studio recording from those the phone kept."""
 
     def __init__(self, config: CompleterConfig = CompleterConfig()) -> None:
         super().__init__(5, config.widths, config.hidden, 2)
@@ -46,12 +46,12 @@ class Completer(UNet):
         self.exit = nn.Conv2d(config.widths[0], 2, (3, 3), padding=1)
 
     def forward(self, denoised: Tensor, noisy: Tensor, conditioning: Tensor | None = None) -> Tensor:
-        """The completed mel bands; on the scale of `spectral.scale`, as all here.
+        """The completed mel bands. All mel bands are on the scale of `spectral.scale`.
 
         Shape:
             denoised, noisy, result: (batch, mel_bands, frames); conditioning: (batch, 4, frames).
         """
-        # Where a band never has any power it was cut off: its loudest and its mean level tell.
+        # A band that never has any power was cut off; its peak and its mean level show that.
         place = torch.linspace(-1, 1, denoised.shape[1], device=denoised.device)[:, None]
         x = torch.stack(
             (
@@ -71,11 +71,11 @@ class Completer(UNet):
     def complete(
         self, denoised: Tensor, noisy: Tensor, conditioning: Tensor | None, generator: torch.Generator
     ) -> Tensor:
-        """The power that is missing from a spectrum, to be added to it; one completion for all channels.
+        """The missing part of a spectrum, to be added to it; one prediction for all channels.
 
         Args:
-            noisy: the mixture that `denoised` was made of, mixed down to one channel.
-            generator: of the noise in the carrier, on the CPU.
+            noisy: the mixture before denoising, mixed down to one channel.
+            generator: for the noise in the carrier, on the CPU.
 
         Shape:
             denoised: (channels, bins, frames), complex; noisy: (1, bins, frames), complex;
@@ -84,7 +84,7 @@ class Completer(UNet):
         mels = mel_from_magnitude(denoised.abs(), FRONT_END)
         mel = mels.square().mean(0, keepdim=True).sqrt()
         completed = unscale(self(scale(mel), scale(mel_from_magnitude(noisy.abs(), FRONT_END)), conditioning))
-        # What a channel has more of in the bands that are there it gets more of in the others.
+        # The balance of the channels in the existing bands also holds in the missing ones.
         balance = mels.square().mean(1, keepdim=True)
         balance = (balance / balance.mean(0, keepdim=True).clamp_min(MIN_POWER)).sqrt()
         return render(denoised, mels, mel, completed, generator) * balance
@@ -98,30 +98,31 @@ def build_completer(config: Mapping[str, Any]) -> Completer:
 def render(
     spectrum: Tensor, mels: Tensor, present: Tensor, completed: Tensor, generator: torch.Generator | None
 ) -> Tensor:
-    """What lacks to the completed mel bands, on a carrier: to be added to the spectrum.
+    """A carrier shaped to what the completed mel bands have more than the present ones.
 
     Shape:
-        spectrum, result: (batch or channels, bins, frames), complex; mels: its own bands, (batch or channels,
-        mel_bands, frames); present, completed: of all channels together, (batch or 1, mel_bands, frames).
+        spectrum, result: (batch or channels, bins, frames), complex; mels: the spectrum's bands, (batch or
+        channels, mel_bands, frames); present, completed: bands of all channels together, (batch or 1,
+        mel_bands, frames).
     """
     missing = _limit_low_band(missing_magnitude(present, completed), completed)
     return carrier(spectrum, mels, generator) * _bands_to_bins(missing)
 
 
-def missing_magnitude(present: Tensor, wanted: Tensor) -> Tensor:
-    """What brings mel bands up to the wanted ones, as powers add; 0 where nothing is missing."""
-    power = wanted.square() - present.square()
-    # The root's slope at 0 is infinite, so it is taken a little above.
+def missing_magnitude(present: Tensor, target: Tensor) -> Tensor:
+    """The magnitude to add so that powers reach the target; 0 where nothing is missing."""
+    power = target.square() - present.square()
+    # Clamped, because the slope of the square root is infinite at 0.
     return torch.where(power > 0, power.clamp_min(1e-14).sqrt(), 0.0)
 
 
 def carrier(spectrum: Tensor, mels: Tensor, generator: torch.Generator | None) -> Tensor:
     """A spectrum with a flat envelope and mean magnitude 1, to be shaped.
 
-    What every phone passes, 1.5 to 3.5 kHz, is whitened and laid end to end, so that the highs pulse with the
-    voice's pitch too. Upwards it gives way to noise, as it does in voices. (The period is an even number of
-    bins, and the hop half the transform, so that a copied partial turns by whole turns too much: its phase
-    still fits.)
+    The band that every phone passes, 1.5 to 3.5 kHz, is whitened and repeated upwards, so the highs pulse
+    with the voice's pitch. Towards the top it fades into noise, as in real voices. (A copied partial keeps a
+    fitting phase: the period is an even number of bins and the hop is half the transform, so the phase
+    advances by whole turns too many.)
 
     Shape:
         spectrum: (channels, bins, frames), complex; mels: (channels, mel_bands, frames); result: as spectrum.
@@ -140,9 +141,9 @@ def carrier(spectrum: Tensor, mels: Tensor, generator: torch.Generator | None) -
 
 
 def _limit_low_band(missing: Tensor, completed: Tensor) -> Tensor:
-    """What is missing, but beneath COMPLETED_HZ no more than a floor of noise under the loudest of each band.
+    """Below COMPLETED_HZ, limit what is added to a noise floor below the loudest frame of each band.
 
-    A phone passes the low band, and there the phase decides whether words stay clear: noise would blur them.
+    A phone passes the low band, and there phase matters for intelligibility: noise would blur the words.
 
     Shape: (batch, mel_bands, frames), all.
     """
@@ -156,6 +157,6 @@ def _limit_low_band(missing: Tensor, completed: Tensor) -> Tensor:
 
 
 def _bands_to_bins(mel: Tensor) -> Tensor:
-    """Mel bands -> bins, (..., mel_bands, frames) -> (..., bins, frames): each bin the mean of its bands."""
+    """Mel bands -> bins, (..., mel_bands, frames) -> (..., bins, frames): a bin is the mean of its bands."""
     filters = mel_filters(FRONT_END).to(mel)
     return (filters / filters.sum(0).clamp_min(1e-9)).T @ mel

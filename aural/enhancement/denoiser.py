@@ -33,29 +33,29 @@ from aural.hub.config import NetworkConfig
 LOW_BINS = 96  # below 3 kHz each bin is its own band
 HIGH_BANDS = 32
 BANDS = LOW_BINS + HIGH_BANDS
-TAPS = (-3, -2, -1, 0, 1)  # frames, relative to the one that is filtered
+TAPS = (-3, -2, -1, 0, 1)  # frames, relative to the filtered one
 MAX_GAIN = 4.0
-PITCH_BINS = 64  # from MIN_PITCH_HZ to MAX_PITCH_HZ, equal on a logarithmic scale; one more for "unvoiced"
+PITCH_BINS = 64  # from MIN_PITCH_HZ to MAX_PITCH_HZ on a logarithmic scale; one more means "unvoiced"
 
 
 @dataclass(frozen=True)
 class DenoiserConfig(NetworkConfig):
     """The size of the denoiser."""
 
-    widths: tuple[int, int, int] = (24, 32, 64)  # channels at 64, 32 and 16 steps of frequency
-    hidden: int = 48  # of each direction of a GRU
+    widths: tuple[int, int, int] = (24, 32, 64)  # channels at 64, 32 and 16 frequencies
+    hidden: int = 48  # units of each direction of a GRU
     blocks: int = 2  # dual-path blocks
 
 
 @dataclass(frozen=True)
 class Masks:
-    """What the denoiser makes of a mixture, to be applied to each of its channels alike."""
+    """The masks of a mixture, applied to all of its channels alike."""
 
     taps: Tensor  # (batch, TAPS, LOW_BINS, frames), complex: the filter of each low bin
-    gain: Tensor  # (batch, bins, frames), of the bins above; what it holds below is not used
-    noise_gain: Tensor  # (batch, bins, frames), what of the mixture is background
+    gain: Tensor  # (batch, bins, frames), for the bins above; not used below
+    noise_gain: Tensor  # (batch, bins, frames), share of the mixture that is background
     pitch: Tensor  # (batch, PITCH_BINS + 1, frames), logits
-    bands: Tensor  # (batch, BANDS, frames), the clean bands as guessed in pre-training
+    bands: Tensor  # (batch, BANDS, frames), predicted clean bands, for pre-training
 
     def apply(self, spectrum: Tensor) -> Tensor:
         """The speech in a spectrum (channels or batch, bins, frames), complex; one mask for all channels."""
@@ -70,7 +70,7 @@ class Masks:
         return torch.cat((filtered, self.gain[:, LOW_BINS:] * spectrum[:, LOW_BINS:]), dim=1)
 
     def background(self, spectrum: Tensor) -> Tensor:
-        """The background in a spectrum, likewise: what is neither voice nor its room."""
+        """The background in a spectrum: neither the voice nor its reverberation."""
         return self.noise_gain * spectrum
 
     @property
@@ -80,7 +80,7 @@ class Masks:
 
     @property
     def f0_hz(self) -> Tensor:
-        """(batch, frames): the pitch, also where there is hardly one; see `voicing`."""
+        """(batch, frames): the pitch, also of unvoiced frames; see `voicing`."""
         best = self.pitch[:, :-1].argmax(1, keepdim=True)
         near = (best + torch.arange(-2, 3, device=best.device)[:, None]).clamp(0, PITCH_BINS - 1)
         weights = self.pitch.gather(1, near).softmax(1)
@@ -88,7 +88,7 @@ class Masks:
 
 
 class Denoiser(UNet):
-    """Stage 1: noise, room and clipping out, with the phase of the recording."""
+    """Stage 1, recurrent: removes noise, reverberation and clipping and keeps the phase."""
 
     def __init__(self, config: DenoiserConfig = DenoiserConfig()) -> None:
         super().__init__(4, config.widths, config.hidden, config.blocks)
@@ -111,8 +111,8 @@ class Denoiser(UNet):
         """The masks of a mixture.
 
         Args:
-            conditioning: from `features.conditioning`; None: the network makes do without.
-            hidden: bands to be guessed rather than seen, as booleans; for pre-training.
+            conditioning: from `features.conditioning`; None: unknown.
+            hidden: True for bands to predict from the others; for pre-training.
 
         Shape:
             spectrum: (batch, bins, frames), complex; conditioning: (batch, 4, frames);
@@ -132,7 +132,7 @@ class Denoiser(UNet):
         gains, filters = self.gains(x), self.filters(x[:, :, :LOW_BINS])
         with torch.autocast(spectrum.device.type, enabled=False):
             gains, filters = gains.float(), filters.float()
-            # Where the heads say 0 the gain is 1 and the filter lets its own frame pass.
+            # Where the heads are 0, the gain is 1 and the filter passes its own frame.
             gain = MAX_GAIN * torch.sigmoid(10 * gains[:, 0] - math.log(MAX_GAIN - 1))
             noise_gain = torch.sigmoid(10 * gains[:, 1])
             synthesis = self.get_buffer("synthesis")
@@ -157,13 +157,13 @@ def build_denoiser(config: Mapping[str, Any]) -> Denoiser | FrontEndDenoiser:
 
 
 def log_bands(power: Tensor) -> Tensor:
-    """The logarithm of the mean power in each band, about 0 for a voice and -1 for silence.
+    """Log mean power of each band, about 0 for a voice and -1 for silence.
 
     Shape:
         power: (batch, bins, frames); result: (batch, BANDS, frames).
     """
     bands = _analysis().to(power) @ power
-    # 90 dB below a full-scale sine is well under what any phone records.
+    # -90 dB re a full-scale sine: well below the noise of any phone.
     return (bands + 1e-9).log10() / 4.5 + 1
 
 
@@ -181,18 +181,18 @@ def bin_of_pitch(f0_hz: Tensor) -> Tensor:
 
 
 @lru_cache(maxsize=1)
-@torch.inference_mode(False)  # whoever asks first: others may train with it
+@torch.inference_mode(False)  # cached: training needs it outside of inference mode too
 def _analysis() -> Tensor:
-    """(BANDS, bins): the mean over each band; the low bins as they are, triangles above."""
+    """(BANDS, bins): the mean over each band; low bins as they are, triangles above."""
     weights = _triangles()
     means: Tensor = weights / weights.sum(1, keepdim=True)
     return means
 
 
 @lru_cache(maxsize=1)
-@torch.inference_mode(False)  # whoever asks first: others may train with it
+@torch.inference_mode(False)  # cached: training needs it outside of inference mode too
 def _synthesis() -> Tensor:
-    """(bins, BANDS): what a bin takes of each band's gain; the rows add up to 1."""
+    """(bins, BANDS): weights from band gains to bin gains; rows add up to 1."""
     return _triangles().T.contiguous()
 
 
@@ -214,6 +214,6 @@ def _triangles() -> Tensor:
             falling = torch.ones_like(frequencies)
         weights[LOW_BINS + number - 1] = torch.minimum(rising, falling).clamp(0, 1)
     weights[:, :LOW_BINS] *= (torch.arange(BANDS) < LOW_BINS)[:, None]
-    # The first triangle starts at full weight, where the bins of their own end.
+    # The first triangle starts at full weight, where the single bins end.
     weights[LOW_BINS:] /= weights[LOW_BINS:].sum(0).clamp_min(1e-9)
     return weights.float()

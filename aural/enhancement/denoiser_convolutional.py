@@ -1,17 +1,16 @@
-"""Stage 1 of enhancement without recurrence: a convolutional U-Net that masks a spectrum with 75 % overlap.
+"""Stage 1 of enhancement, convolutional: a U-Net that masks a spectrum with 75 % overlap.
 
-    spectrum ──> 192 bands ──> U-Net over frequency, half as many ──> gain a band ────────────> × spectrum
-                               frames in its depths, dilated in time └> filter of a low bin ──> + filtered
+    spectrum ──> 192 bands ──> U-Net over frequency, half as many ──> gain per band ──────────> × spectrum
+                               frames at the bottom, dilated in time └> filter per low bin ───> + filtered
 
-Windows of 32 ms are 8 ms apart, so that errors of the mask that are random average out, and every second
-frame is one of `features.FRONT_END`: what is made for those frames fits. Each of the 160 bins below 5 kHz has
-a gain of its own and 5 complex taps over neighbouring frames, which take out late room and noise between
-harmonics; 32 bands after Moore and Glasberg above have a gain alone. No output is stronger than the recording
-by more than 3.5 dB in a bin but for what the taps add.
+Windows of 32 ms are 8 ms apart, so random errors of the mask average out. Every second frame is one of
+`features.FRONT_END`, so spectra convert exactly. Each of the 160 bins below 5 kHz has its own
+gain and 5 complex taps over neighbouring frames, which remove late reverberation and the noise between
+harmonics. Above, each of 32 ERB bands has a gain. No gain exceeds 3.5 dB.
 
-Sources: Valin 2018 (gains a band), Schröter et al. 2022 (filtering of the low bins), Ronneberger et al. 2015
-(U-Net), Shi et al. 2016 (sub-pixel upsampling), Lea et al. 2017 (dilated convolutions in time), Glasberg and
-Moore 1990 (ERB scale).
+Sources: Valin 2018 (gains per band), Schröter et al. 2022 (filtering of the low bins), Ronneberger et al.
+2015 (U-Net), Shi et al. 2016 (sub-pixel upsampling), Lea et al. 2017 (dilated convolutions in time), Glasberg
+and Moore 1990 (ERB scale).
 """
 
 from __future__ import annotations
@@ -34,9 +33,9 @@ MASK_FRONT_END = FrontEnd(rate=RATE, window=1536, hop=384, fft=1536)
 LOW_BINS = 160  # below 5 kHz each bin is its own band
 HIGH_BANDS = 32
 BANDS = LOW_BINS + HIGH_BANDS
-TAPS = (-4, -2, -1, 0, 1)  # frames of 8 ms, relative to the one that is filtered
+TAPS = (-4, -2, -1, 0, 1)  # frames of 8 ms, relative to the filtered one
 MAX_GAIN = 1.5
-DILATIONS = (1, 2, 4, 8, 16)  # of the blocks in the depths, in frames of 16 ms; then from the first again
+DILATIONS = (1, 2, 4, 8, 16)  # of the blocks at the bottom, in frames of 16 ms; repeated as needed
 MIN_POWER = 1e-10  # -100 dB
 
 
@@ -51,11 +50,11 @@ class ConvolutionalConfig(NetworkConfig):
 
 @dataclass(frozen=True)
 class BandMasks:
-    """What the network makes of a mixture, to be applied to each of its channels alike."""
+    """The masks of a mixture under MASK_FRONT_END, applied to all of its channels alike."""
 
-    taps: Tensor  # (batch, TAPS, LOW_BINS, frames), complex: filters whose output is added
+    taps: Tensor  # (batch, TAPS, LOW_BINS, frames), complex: the output of these filters is added
     gain: Tensor  # (batch, bins, frames), 0 to MAX_GAIN
-    noise_gain: Tensor  # (batch, bins, frames), what of the mixture is background, 0 to 1
+    noise_gain: Tensor  # (batch, bins, frames), share of the mixture that is background, 0 to 1
 
     def apply(self, spectrum: Tensor) -> Tensor:
         """The speech in a spectrum (channels or batch, bins, frames), complex; one mask for all channels."""
@@ -70,12 +69,13 @@ class BandMasks:
         return torch.cat((filtered, self.gain[:, LOW_BINS:] * spectrum[:, LOW_BINS:]), dim=1)
 
     def background(self, spectrum: Tensor) -> Tensor:
-        """The background in a spectrum, likewise: what is neither voice nor its room."""
+        """The background in a spectrum: neither the voice nor its reverberation."""
         return self.noise_gain * spectrum
 
 
 class ConvolutionalDenoiser(nn.Module):
-    """Noise, late room, clipping and a codec's noise out; microphone, gain and first reflections stay."""
+    """Removes noise, late reverberation, clipping and codec artifacts; keeps the microphone's tone, the gain
+    and the early reflections."""
 
     def __init__(self, config: ConvolutionalConfig = ConvolutionalConfig()) -> None:
         super().__init__()
@@ -129,7 +129,7 @@ class ConvolutionalDenoiser(nn.Module):
             )
             place = self.get_buffer("place").expand_as(bands)
             x = torch.stack((bands, 3 * real, 3 * imaginary, place), 1)
-            # The depths have half as many frames.
+            # At the bottom there are half as many frames.
             x = functional.pad(x, (0, frames % 2)).contiguous(memory_format=torch.channels_last)
         x = self.entry(x)
         skips = []
@@ -143,7 +143,7 @@ class ConvolutionalDenoiser(nn.Module):
         gains, filters = self.gains(x), self.filters(x[:, :, :LOW_BINS])
         with torch.autocast(spectrum.device.type, enabled=False):
             gains, filters = gains.float(), filters.float()
-            # Where the heads say 0 the gain is 1 and the filter adds nothing.
+            # Where the heads are 0, the gain is 1 and the filter adds nothing.
             gain = MAX_GAIN * torch.sigmoid(10 * gains[:, 0] - math.log(MAX_GAIN - 1))
             noise_gain = torch.sigmoid(10 * gains[:, 1] - 2)
             synthesis = self.get_buffer("synthesis")
@@ -159,27 +159,26 @@ class ConvolutionalDenoiser(nn.Module):
 
 @dataclass(frozen=True)
 class FrontEndMasks:
-    """What the network makes of a mixture, to be applied to spectra under `features.FRONT_END`.
+    """The masks of a mixture, for spectra under `features.FRONT_END`.
 
-    Frames of MASK_FRONT_END have the same window and lie between those too, so a spectrum is taken back to
-    samples and to the finer frames, masked there, and returned the same way: exactly, since spectra of sounds
-    survive that.
+    A spectrum is converted to MASK_FRONT_END by way of its samples, masked there and converted back. The
+    conversion is exact, because the window is the same and the frames only lie closer together.
     """
 
     fine: BandMasks
-    mono: Tensor  # (1 or batch, bins, frames), complex, what the masks were made of; FRONT_END
+    mono: Tensor  # (1 or batch, bins, frames), complex, the mixture under FRONT_END
 
     def apply(self, spectrum: Tensor) -> Tensor:
         """The speech in a spectrum (channels or batch, bins, frames), complex; one mask for all channels."""
         return _to_front_end(self.fine.apply(_to_mask_front_end(spectrum)), spectrum.shape[-1])
 
     def background(self, spectrum: Tensor) -> Tensor:
-        """The background in a spectrum, likewise: what is neither voice nor its room."""
+        """The background in a spectrum: neither the voice nor its reverberation."""
         return _to_front_end(self.fine.background(_to_mask_front_end(spectrum)), spectrum.shape[-1])
 
     @property
     def f0_hz(self) -> Tensor:
-        """(1 or batch, frames): the pitch of the denoised voice, also where there is hardly one."""
+        """(1 or batch, frames): the pitch of the denoised voice, also of unvoiced frames."""
         return self._pitch[0]
 
     @property
@@ -194,10 +193,10 @@ class FrontEndMasks:
 
 
 class FrontEndDenoiser(ConvolutionalDenoiser):
-    """The network in the place of `denoiser.Denoiser`: spectra in and masks out are those of FRONT_END."""
+    """The network with the interface of `denoiser.Denoiser`: spectra and masks under FRONT_END."""
 
     def forward(self, spectrum: Tensor, conditioning: Tensor | None = None) -> FrontEndMasks:  # type: ignore[override]
-        """The masks of a mixture; it makes do without conditions.
+        """The masks of a mixture.
 
         Shape:
             spectrum: (batch, bins, frames) under FRONT_END, complex; conditioning: not used.
@@ -207,7 +206,7 @@ class FrontEndDenoiser(ConvolutionalDenoiser):
 
 
 def _length(frames: int) -> int:
-    """The most samples that have so many frames of FRONT_END."""
+    """The largest number of samples with so many frames under FRONT_END."""
     return (frames - 1) * FRONT_END.hop + FRONT_END.hop // 2 - 1
 
 
@@ -217,14 +216,14 @@ def _to_mask_front_end(spectrum: Tensor) -> Tensor:
 
 
 def _to_front_end(spectrum: Tensor, frames: int) -> Tensor:
-    """The way back."""
+    """A spectrum under MASK_FRONT_END as one under FRONT_END."""
     return stft(istft(spectrum, _length(frames), MASK_FRONT_END), FRONT_END)
 
 
 def overlap_add(spectrum: Tensor, length: int, front_end: FrontEnd = MASK_FRONT_END) -> Tensor:
-    """`spectral.istft` for a window that is a multiple of the hop, without its look at Σw² on the host.
+    """`spectral.istft` for a window that is a multiple of the hop, without the check of Σw².
 
-    That look would end the capture of a training step.
+    That check reads from the device, which a CUDA graph of a training step can't capture.
 
     Shape:
         spectrum: (batch, bins, frames), complex; result: (batch, length).
@@ -241,7 +240,7 @@ def overlap_add(spectrum: Tensor, length: int, front_end: FrontEnd = MASK_FRONT_
 
 
 def _add_frames(frames: Tensor, hop: int) -> Tensor:
-    """Frames (batch, count, size) one hop after the other, added up: (batch, time)."""
+    """Overlap-add of frames: (batch, count, size) -> (batch, time)."""
     batch, count, size = frames.shape
     parts = size // hop
     blocks = frames.reshape(batch, count, parts, hop)
@@ -255,7 +254,7 @@ def build_convolutional(config: Mapping[str, Any]) -> ConvolutionalDenoiser:
 
 
 class _Convolution(nn.Module):
-    """Convolution over (frequency, time), normalised, SiLU."""
+    """Convolution over (frequency, time), batch normalization, SiLU."""
 
     def __init__(
         self,
@@ -276,7 +275,7 @@ class _Convolution(nn.Module):
 
 
 class _Block(nn.Module):
-    """Along frequency, then along time; added to what came in."""
+    """Convolutions along frequency, then along time, with a residual connection."""
 
     def __init__(self, width: int, dilation: int = 1) -> None:
         super().__init__()
@@ -285,7 +284,7 @@ class _Block(nn.Module):
             width, width, (1, 3), padding=(0, dilation), dilation=(1, dilation), bias=False
         )
         self.normalise = nn.BatchNorm2d(width)
-        nn.init.constant_(self.normalise.weight, 0.3)  # at first little is added
+        nn.init.constant_(self.normalise.weight, 0.3)  # small at first
 
     def forward(self, x: Tensor) -> Tensor:
         y = _convolve_normalized(self.along, self.normalise, self.across(x))
@@ -295,7 +294,7 @@ class _Block(nn.Module):
 
 
 class _Upsampling(nn.Module):
-    """Twice as fine in frequency, and in time if so said; joined with what the way down had there."""
+    """Sub-pixel upsampling in frequency, and in time by `times`; adds the skip connection."""
 
     def __init__(self, before: int, skipped: int, after: int, times: int) -> None:
         super().__init__()
@@ -317,7 +316,7 @@ class _Upsampling(nn.Module):
 
 
 def _convolve_normalized(convolution: nn.Conv2d, normalise: nn.BatchNorm2d, x: Tensor) -> Tensor:
-    """Both in one where the statistics are fixed: a pass over the map less."""
+    """Convolution and batch normalization; fused for inference, which saves a pass over the features."""
     if normalise.training or torch.is_grad_enabled():
         result: Tensor = normalise(convolution(x))
         return result
@@ -347,6 +346,6 @@ def _triangles() -> Tensor:
     weights[LOW_BINS:] = torch.minimum(rising, falling).clamp(0, 1)
     weights[:, :LOW_BINS] = 0
     weights[:LOW_BINS, :LOW_BINS] = torch.eye(LOW_BINS)
-    # The first triangle starts at full weight, where the bins of their own end.
+    # The first triangle starts at full weight, where the single bins end.
     weights[LOW_BINS:] /= weights[LOW_BINS:].sum(0).clamp_min(1e-9)
     return weights.float()

@@ -1,13 +1,13 @@
-"""Phone recordings made of voices, rooms, microphones and noises: a batch at a time, anew for each draw.
+"""Simulated phone recordings for training: a new batch of mixtures for every step.
 
     voice ─> pitch, whisper ─> room ─> microphone ─> gain control ──────────────> speech (early room only)
                                  └─ late room ─┐           │
     noise, hum, babble ─────────────────> + ───┴───────────┴──> clipping ─> codec ─> recording
 
-The targets match the recordings: speech has passed the same microphone (magnitude and phase), the same gain
-control and the room's first 30 ms, so that all a network is to take out is noise, late room, clipping and
-what a codec adds. All is torch on the device of the sources, without synchronisation, so that it can be
-captured in a CUDA graph; without a generator the device's own is used, as a captured graph needs it.
+The targets match the recordings: the speech has passed the same microphone (magnitude and phase), the same
+gain control and the first 30 ms of the room. So a network only has to remove noise, late reverberation,
+clipping and codec artifacts. Everything runs in torch on the device of the sources, without synchronization,
+so a CUDA graph can capture it; a captured graph needs the device's own generator, the default.
 
 Sources: Oppenheim and Schafer 1989 (minimum phase by the cepstrum), Polack 1988 (late room as decaying
 noise), Bradley 1999 (the first reflections help speech), Smith 1984 (resampling by a windowed sinc).
@@ -25,20 +25,20 @@ from torch.nn import functional
 from aural.enhancement.features import RATE
 from aural.enhancement.level import ACTIVE_RANGE_DB, ACTIVE_RMS, BLOCK, LOUD_PERCENTILE
 
-LENGTH = 2 * RATE  # of what comes out
-# Sources are longer: by what a voice that is played faster needs, and for the room to fill.
+LENGTH = 2 * RATE  # of a mixture
+# Sources are longer: a voice played faster needs more, and the room needs time to fill.
 SHIFTS = (0.85, 1.2)
 LEAD = 19_200
 SOURCE_LENGTH = LENGTH + LEAD
-ROOM_LENGTH = RATE  # of an impulse response
+ROOM_LENGTH = RATE  # samples of an impulse response
 CONVOLUTION = 163_840  # 2^15 * 5, at least SOURCE_LENGTH + ROOM_LENGTH
 CURVE = 4_096  # samples of a microphone's response
-EARLY_SECONDS = (0.030, 0.040)  # the early part fades out between
+EARLY_SECONDS = (0.030, 0.040)  # the early part fades out between these
 DIRECT_DELAY = 48  # samples before the direct sound in a measured response
 WHISPER_FFT, WHISPER_HOP = 1024, 256
 CODEC_FFT, CODEC_HOP = 1024, 512
 SINC_TAPS = 16
-GAIN_SECONDS = 0.25  # between two turning points of a gain
+GAIN_SECONDS = 0.25  # between two points of a gain curve
 MIN_POWER = 1e-12
 
 assert CONVOLUTION >= SOURCE_LENGTH + ROOM_LENGTH
@@ -46,19 +46,19 @@ assert CONVOLUTION >= SOURCE_LENGTH + ROOM_LENGTH
 
 @dataclass(frozen=True)
 class Sources:
-    """What a batch is made of. Shapes: (batch, ...)."""
+    """The parts of a batch of mixtures. Shapes: (batch, ...)."""
 
-    voice: Tensor  # (batch, SOURCE_LENGTH), a voice whose recording is at ACTIVE_RMS as a whole
-    solid_hz: Tensor  # (batch,), up to where it is good as a target
+    voice: Tensor  # (batch, SOURCE_LENGTH), a voice; its whole recording is at ACTIVE_RMS
+    solid_hz: Tensor  # (batch,), the frequency up to which it is a valid target
     noise: Tensor  # (batch, SOURCE_LENGTH), of any level
     room: Tensor  # (batch, ROOM_LENGTH), measured impulse responses
     microphone: Tensor  # (batch, up to CURVE), impulse responses
-    untouched: Tensor  # (batch,), 1 where nothing is to be wrong (music), else 0
+    untouched: Tensor  # (batch,), 1 where nothing is degraded (music), else 0
 
 
 @dataclass(frozen=True)
 class Odds:
-    """How often what is wrong, and how much of it."""
+    """How often each degradation occurs, and how strong it is."""
 
     shifted: float = 0.15  # share of voices at another speed
     whispered: float = 0.05
@@ -82,12 +82,12 @@ class Odds:
 
 @dataclass(frozen=True)
 class Mixture:
-    """A batch to learn from, at the level that the networks expect."""
+    """A batch of training pairs, at the level that the networks expect."""
 
-    recording: Tensor  # (batch, LENGTH), what the phone gave
-    speech: Tensor  # (batch, LENGTH), what is wanted of it
+    recording: Tensor  # (batch, LENGTH), from the phone
+    speech: Tensor  # (batch, LENGTH), the target
     noise: Tensor  # (batch, LENGTH), the background as it is in the recording
-    solid_hz: Tensor  # (batch,), up to where speech is good as a target
+    solid_hz: Tensor  # (batch,), the frequency up to which the speech is a valid target
 
 
 class _Random:
@@ -112,17 +112,17 @@ class _Random:
 
 @torch.no_grad()
 def mix(sources: Sources, odds: Odds = Odds(), generator: torch.Generator | None = None) -> Mixture:
-    """A batch of recordings and what is wanted of them; the same for the same sources and generator.
+    """A batch of recordings and targets; the same for the same sources and generator.
 
-    On another kind of device the same seed draws other numbers.
+    Random numbers differ between kinds of devices.
 
     Args:
-        generator: of the sources' device; None: the device's own.
+        generator: on the device of the sources; None: the device's default.
     """
     batch = len(sources.voice)
     random = _Random(sources.voice.device, generator)
     solid_hz, voice = sources.solid_hz, sources.voice
-    # Pieces come in no order, so the first ones are as good as any for what is dear.
+    # The order is random, so the expensive effects can go to the first pieces.
     shifted = round(odds.shifted * batch)
     whispered = round(odds.whispered * batch)
     if shifted:
@@ -142,7 +142,7 @@ def mix(sources: Sources, odds: Odds = Odds(), generator: torch.Generator | None
     spectrum = torch.fft.rfft(voice, CONVOLUTION)
     speech = _convolve(spectrum * torch.fft.rfft(early, CONVOLUTION) * microphone)
     tail = _convolve(spectrum * torch.fft.rfft(late, CONVOLUTION) * microphone)
-    # Room and microphone change the colour of a voice, not its level.
+    # Room and microphone change the tone of a voice, not its level.
     kept = (_power(voice[:, LEAD:]) / (_power(speech) + MIN_POWER)).sqrt().clamp(0.05, 20.0)
     speech, tail = speech * kept, tail * kept * touched
 
@@ -150,7 +150,7 @@ def mix(sources: Sources, odds: Odds = Odds(), generator: torch.Generator | None
     noise = _convolve(torch.fft.rfft(noise, CONVOLUTION) * microphone)
     snr_db = random.uniform(batch, 1, low=odds.snr_db[0], high=odds.snr_db[1])
     own = active_rms(noise)[:, None]
-    # What is nearly silent stays so: digital silence is no noise.
+    # Digital silence stays silent.
     scale = ACTIVE_RMS * 10 ** (-snr_db / 20) / own.clamp_min(1e-4)
     noise = noise * scale * touched * (1 - random.happens(odds.noiseless, batch)[:, None])
 
@@ -162,7 +162,7 @@ def mix(sources: Sources, odds: Odds = Odds(), generator: torch.Generator | None
     )
     recording = torch.lerp(recording, simulate_codec(recording, random.uniform(batch, 3), random), has_codec)
 
-    # A pause would be brought up to the level of speech, which no whole recording's is.
+    # A pause is not brought up to the level of speech.
     level = active_rms(recording).clamp_min(0.6 * ACTIVE_RMS)[:, None]
     scale = ACTIVE_RMS / level * 10 ** (odds.level_db / 20 * random.normal(batch, 1))
     return Mixture(recording * scale, speech * scale, noise * scale, solid_hz)
@@ -184,7 +184,7 @@ def active_rms(samples: Tensor) -> Tensor:
 
 
 def change_speed(samples: Tensor, speed: Tensor, length: int) -> Tensor:
-    """Played at another speed: pitch, formants and pace move together.
+    """Play at another speed: pitch, formants and tempo change together.
 
     Shape:
         samples: (batch, time); speed: (batch,), 1 for none; result: (batch, length).
@@ -204,13 +204,13 @@ def change_speed(samples: Tensor, speed: Tensor, length: int) -> Tensor:
 
 
 def whisper(samples: Tensor, noise: Tensor) -> Tensor:
-    """The voice with noise in place of its harmonics, and softer below 500 Hz, as whispers are.
+    """Replace the harmonics of a voice by noise, quieter below 500 Hz: a whisper.
 
     Shape: (batch, time), all.
     """
     spectrum, excitation = (_spectra_of_frames(x, WHISPER_FFT, WHISPER_HOP) for x in (samples, noise))
     logarithm = (spectrum.abs() + 1e-5).log()
-    # The envelope is what changes slowly along frequency: formants, not harmonics of more than 500 Hz.
+    # The envelope varies slowly along frequency: formants, not harmonics above 500 Hz.
     cepstrum = torch.fft.irfft(logarithm, dim=-1)
     kept = torch.zeros(WHISPER_FFT, device=samples.device)
     kept[:80], kept[-79:] = 1.0, 1.0
@@ -223,7 +223,7 @@ def whisper(samples: Tensor, noise: Tensor) -> Tensor:
 
 
 def minimum_phase(level_db: Tensor) -> Tensor:
-    """The impulse response of a magnitude whose phase turns least.
+    """The minimum-phase impulse response of a magnitude.
 
     Shape: (batch, CURVE / 2 + 1) in dB from 0 Hz to half the rate -> (batch, CURVE).
     """
@@ -236,10 +236,10 @@ def minimum_phase(level_db: Tensor) -> Tensor:
 
 
 def simulate_codec(samples: Tensor, severity: Tensor, random: _Random) -> Tensor:
-    """Through a codec of few bits: noise below each band's own level, and bands that are left out.
+    """Simulate a low-bit-rate codec: noise relative to each band's level, and missing bands.
 
     Args:
-        severity: (batch, 3), 0 to 1: how little noise, how few bands are left out, how long.
+        severity: (batch, 3), 0 to 1: how little noise, how few missing bands, how short the gaps.
 
     Shape:
         samples, result: (batch, time).
@@ -253,7 +253,7 @@ def simulate_codec(samples: Tensor, severity: Tensor, random: _Random) -> Tensor
     snr_db = 3 + 12 * severity[:, :1] + 10 * slope
     noise_level = (levels * 10 ** (-snr_db / 10)[:, None]) @ bands
     noise = torch.complex(*random.normal(2, *spectrum.shape).unbind(0)) * (noise_level / 2).sqrt()
-    # Whatever lies far below the loudest of the frame is masked, or bits have run out.
+    # Bands far below the loudest one of the frame are masked or get no bits.
     least_db = -55 + 25 * (1 - severity[:, 1:2])
     loudest = levels.amax(-1, keepdim=True)
     masked = (levels < loudest * 10 ** (least_db / 10)[:, None]).float()
@@ -264,10 +264,10 @@ def simulate_codec(samples: Tensor, severity: Tensor, random: _Random) -> Tensor
 
 
 def _sample_rooms(measured: Tensor, odds: Odds, random: _Random) -> tuple[Tensor, Tensor]:
-    """Early and late impulse responses, (batch, ROOM_LENGTH) each; without a room the late one is 0."""
+    """Early and late impulse responses, (batch, ROOM_LENGTH) each; the late one is 0 without a room."""
     batch, length = len(measured), ROOM_LENGTH
     seconds = torch.arange(length, device=random.where) / RATE
-    # Simulated: sparse reflections, then noise whose highs decay faster.
+    # Simulated: sparse reflections, then noise whose high frequencies decay faster.
     rt60 = random.log_uniform(batch, 1, low=odds.rt60_seconds[0], high=odds.rt60_seconds[1])
     white = torch.fft.rfft(random.normal(batch, length))
     hz = torch.arange(length // 2 + 1, device=random.where) * (RATE / length)
@@ -284,7 +284,7 @@ def _sample_rooms(measured: Tensor, odds: Odds, random: _Random) -> tuple[Tensor
     simulated = diffuse * 10 ** (-direct_db / 20) + 0.3 * random.uniform(batch, 1) * first
     simulated[:, 0] = 1.0
     simulated = functional.pad(simulated, (DIRECT_DELAY, 0))[:, :length]
-    # Measured: with more or less of the late part, fading faster or as it is.
+    # Measured: as it is, or shortened by a faster decay.
     shorter = random.happens(0.5, batch, 1) / random.log_uniform(batch, 1, low=0.2, high=2.0)
     real = measured * (fall * shorter).exp()
     response = torch.where(random.happens(odds.measured_room, batch, 1) > 0, real, simulated)
@@ -301,11 +301,11 @@ def _sample_rooms(measured: Tensor, odds: Odds, random: _Random) -> tuple[Tensor
 
 
 def _sample_microphones(measured: Tensor, simulate_codec: Tensor, odds: Odds, random: _Random) -> Tensor:
-    """Minimum-phase responses, (batch, CONVOLUTION / 2 + 1) complex; of some batches none at all."""
+    """Minimum-phase responses, (batch, CONVOLUTION / 2 + 1) complex; some are flat."""
     batch = len(measured)
     hz = torch.arange(CURVE // 2 + 1, device=random.where) * (RATE / CURVE)
     octaves = ((hz + 5) / 1_000).log2()
-    # What was measured, more or less of it; -60 dB and less is nothing that was measured.
+    # The measured response at a random strength, with a floor at -80 dB.
     power = torch.fft.rfft(measured, CURVE).abs().square() + 1e-8
     smooth = functional.avg_pool1d(functional.pad(power[:, None], (4, 4), mode="replicate"), 9, 1)[:, 0]
     level_db = 10 * smooth.log10()
@@ -333,7 +333,7 @@ def _sample_microphones(measured: Tensor, simulate_codec: Tensor, odds: Odds, ra
 
 
 def _sample_noises(recorded: Tensor, voices: Tensor, odds: Odds, random: _Random) -> Tensor:
-    """(batch, SOURCE_LENGTH) at a level near 1: recorded, coloured, or babble of the others' voices."""
+    """(batch, SOURCE_LENGTH) at a level near 1: recorded, synthetic, or babble of other voices."""
     batch, length = recorded.shape
     recorded = recorded / active_rms(recorded)[:, None].clamp_min(1e-3)
     synthetic = _colored_noise(batch, length, random)
@@ -353,7 +353,7 @@ def _sample_noises(recorded: Tensor, voices: Tensor, odds: Odds, random: _Random
 
 
 def _colored_noise(batch: int, length: int, random: _Random) -> Tensor:
-    """Noise of many spectra, steady, swelling, or in bursts; (batch, length), of about unit level."""
+    """Synthetic noise with random spectra and fluctuations, (batch, length), of about unit level."""
     white = torch.fft.rfft(random.normal(batch, length))
     hz = torch.arange(length // 2 + 1, device=random.where) * (RATE / length)
     octaves = ((hz + 5) / 1_000).log2()
@@ -376,7 +376,7 @@ def _colored_noise(batch: int, length: int, random: _Random) -> Tensor:
 
 
 def _hum(batch: int, length: int, random: _Random) -> Tensor:
-    """Of the mains at 50 or 60 Hz, with harmonics; (batch, length), of about unit level."""
+    """Mains hum at 50 or 60 Hz with harmonics, (batch, length), of about unit level."""
     seconds = torch.arange(length, device=random.where) / RATE
     mains_hz = 50 + 10 * random.happens(0.5, batch, 1) + random.uniform(batch, 1, low=-0.2, high=0.2)
     fall = random.uniform(batch, 1, low=0.3, high=2.0)
@@ -388,7 +388,7 @@ def _hum(batch: int, length: int, random: _Random) -> Tensor:
 
 
 def _sample_gains(odds: Odds, random: _Random, batch: int) -> Tensor:
-    """A smooth gain of an automatic control, (batch, LENGTH)."""
+    """The smooth gain curve of an automatic gain control, (batch, LENGTH)."""
     points = round(LENGTH / RATE / GAIN_SECONDS) + 1
     walk = functional.avg_pool1d(random.normal(batch, 1, points + 2), 3, 1) * 1.7
     depth_db = random.uniform(batch, 1, 1, low=0.0, high=5.0) * random.happens(odds.gain, batch, 1, 1)
@@ -397,7 +397,7 @@ def _sample_gains(odds: Odds, random: _Random, batch: int) -> Tensor:
 
 
 def _clip(samples: Tensor, random: _Random) -> Tensor:
-    """At a share of the peak, hard or soft."""
+    """Clip at a share of the peak, hard or soft."""
     share = random.log_uniform(len(samples), 1, low=0.08, high=0.6)
     limit = share * samples.abs().amax(-1, keepdim=True).clamp_min(1e-5)
     hard = torch.maximum(torch.minimum(samples, limit), -limit)
@@ -406,7 +406,7 @@ def _clip(samples: Tensor, random: _Random) -> Tensor:
 
 
 def _convolve(spectrum: Tensor) -> Tensor:
-    """Back to samples, without the lead."""
+    """The samples of a product of spectra, without the lead."""
     result: Tensor = torch.fft.irfft(spectrum, CONVOLUTION)[:, LEAD:SOURCE_LENGTH]
     return result
 
@@ -416,7 +416,7 @@ def _power(samples: Tensor) -> Tensor:
 
 
 def _spectra_of_frames(samples: Tensor, size: int, hop: int) -> Tensor:
-    """Spectra of frames under the root of a Hann window, (batch, frames, bins)."""
+    """STFT with a root-Hann window, (batch, frames, bins)."""
     padded = functional.pad(samples, (size - hop, size))
     frames = padded.unfold(-1, size, hop) * _root_hann(size, samples.device)
     result: Tensor = torch.fft.rfft(frames)
@@ -424,7 +424,7 @@ def _spectra_of_frames(samples: Tensor, size: int, hop: int) -> Tensor:
 
 
 def _overlap_add(spectra: Tensor, hop: int, length: int) -> Tensor:
-    """The samples of spectra as from `_spectra_of_frames`, windowed again and added."""
+    """The samples of spectra as from `_spectra_of_frames`, windowed again and overlap-added."""
     size = 2 * (spectra.shape[-1] - 1)
     frames = torch.fft.irfft(spectra, size) * _root_hann(size, spectra.device) * (2 * hop / size)
     batch, count, _ = frames.shape
@@ -441,7 +441,7 @@ def _root_hann(size: int, where: torch.device) -> Tensor:
 
 
 def _bark_bands(where: torch.device) -> Tensor:
-    """(bands, bins): 1 where a bin of the codec's is in a band of one Bark."""
+    """(bands, bins): 1 where a bin of the codec lies in a band of one Bark."""
     hz = torch.arange(CODEC_FFT // 2 + 1, device=where) * (RATE / CODEC_FFT)
     bark = (6 * torch.asinh(hz / 600)).floor()  # Wang, Sekey and Gersho 1992
     bark = bark - (bark >= 26) * (bark - 25)

@@ -155,7 +155,7 @@ def _smooth(f0_hz: Tensor, voicing: Tensor) -> Tensor:
 
 
 @lru_cache(maxsize=1)
-@torch.inference_mode(False)  # whoever asks first: others may train with it
+@torch.inference_mode(False)  # cached: training needs it outside of inference mode too
 def _pitch_tables() -> tuple[Tensor, Tensor, Tensor]:
     """The window, its autocorrelation by lag, and the weights of the power spectrum's bins."""
     window = torch.hann_window(PITCH_WINDOW, dtype=torch.float64)
@@ -167,7 +167,7 @@ def _pitch_tables() -> tuple[Tensor, Tensor, Tensor]:
 
 
 @lru_cache(maxsize=1)
-@torch.inference_mode(False)  # whoever asks first: others may train with it
+@torch.inference_mode(False)  # cached: training needs it outside of inference mode too
 def _bark_tables() -> tuple[Tensor, Tensor]:
     """Excitation of each band by each bin, (24, bins), and of the threshold in quiet, (24,), re 0 dB SPL."""
     width = RATE / FRONT_END.fft

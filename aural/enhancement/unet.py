@@ -15,11 +15,11 @@ CONDITIONS = 4  # log-f0, voicing, loudness, sharpness, see `features.conditioni
 
 
 class UNet(nn.Module):
-    """A U-Net over frequency with dual-path blocks in its middle, modulated by the conditions (FiLM).
+    """A U-Net over frequency with dual-path blocks at the bottom, modulated by the conditions (FiLM).
 
     Shape:
-        in: (batch, channels, frequencies, frames), frequencies a multiple of 8; out: as many frequencies,
-        widths[0] channels.
+        in: (batch, channels, frequencies, frames), frequencies a multiple of 8;
+        out: (batch, widths[0], frequencies, frames).
     """
 
     def __init__(self, channels: int, widths: tuple[int, int, int], hidden: int, blocks: int) -> None:
@@ -41,11 +41,11 @@ class UNet(nn.Module):
         nn.init.zeros_(self.film.weight)
 
     def encode(self, x: Tensor, conditioning: Tensor | None) -> tuple[Tensor, list[Tensor]]:
-        """The middle of the U-Net, and what the way up is to be joined with."""
+        """The features at the bottom of the U-Net, and the skip connections."""
         if conditioning is None:
             conditions = x.new_zeros(len(x), CONDITIONS + 1, x.shape[-1])
         else:
-            # The last one says that the others are known.
+            # The last channel says whether the others are known.
             conditions = functional.pad(conditioning, (0, 0, 0, 1), value=1.0)
         x = self.entry(x)
         skips = []
@@ -60,14 +60,14 @@ class UNet(nn.Module):
         return x, skips
 
     def decode(self, x: Tensor, skips: list[Tensor]) -> Tensor:
-        """From the middle back to all frequencies."""
+        """From the bottom back to all frequencies."""
         for layer, skip in zip(self.up, reversed(skips), strict=True):
             x = layer(x, skip)
         return x
 
 
 class _Convolution(nn.Module):
-    """Convolution over (frequency, time), each frame normalised over its channels, SiLU."""
+    """Convolution over (frequency, time), batch normalization, SiLU."""
 
     def __init__(self, before: int, after: int, kernel: tuple[int, int], stride: tuple[int, int]) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ class _Convolution(nn.Module):
 
 
 class _Upsampling(nn.Module):
-    """Joined with what the way down had there, and twice as fine in frequency."""
+    """Adds the skip connection and doubles the frequency resolution."""
 
     def __init__(self, before: int, skipped: int, after: int) -> None:
         super().__init__()
@@ -99,7 +99,7 @@ class _Upsampling(nn.Module):
 
 
 class _DualPath(nn.Module):
-    """A GRU along frequency in each frame, then one along time at each frequency; both go both ways."""
+    """A GRU along frequency in each frame, then one along time at each frequency; both bidirectional."""
 
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()

@@ -15,22 +15,22 @@ from torch.nn import functional
 
 from aural.hub.config import NetworkConfig
 
-STRIDE = 4  # of the network on samples, at each step
+STRIDE = 4  # of each convolution
 
 
 @dataclass(frozen=True)
 class WaveformConfig(NetworkConfig):
-    """The size of the network that goes from samples to samples."""
+    """The size of the network."""
 
     widths: tuple[int, ...] = (16, 32, 64, 96)  # channels after each step down by STRIDE
-    hidden: int = 96  # of each direction of the GRU
+    hidden: int = 96  # units of each direction of the GRU
 
 
 class WaveformEnhancer(nn.Module):
-    """Both stages in one, end to end: samples in, samples out, with no spectrum and no phase of their own.
+    """Both stages in one network from samples to samples, without a spectrum.
 
-    A U-Net of strided convolutions over time with a GRU in the middle, after Défossez et al. 2020. It learns
-    what to add to the recording.
+    A U-Net of strided convolutions over time with a GRU at the bottom. It predicts what to add to the
+    recording.
     """
 
     def __init__(self, config: WaveformConfig = WaveformConfig()) -> None:
@@ -63,7 +63,7 @@ class WaveformEnhancer(nn.Module):
                 for before, after in reversed(pairs)
             ]
         )
-        # At first nothing is added.
+        # Initially the network adds nothing.
         for weight in self.up[-1][-1].parameters():  # type: ignore[index]
             nn.init.zeros_(weight)
 

@@ -34,13 +34,13 @@ from aural.enhancement.degrade.phone import (
 from aural.enhancement.degrade.room import RATE, Room, reverberate
 from aural.options import Outcome, require, require_known, require_whole
 
-# A user's clip at once; a quarter of the overlap takes the longest room's tail.
+# A quarter of the overlap covers the longest reverberation.
 CHUNK_SECONDS, CHUNK_OVERLAP_SECONDS = 30.0, 4.0
 
 
 @dataclass(frozen=True)
 class Options:
-    """What sort of phone recording to make.
+    """Which phone to simulate.
 
     Raises:
         OptionError: a value out of range.
@@ -60,7 +60,7 @@ class Options:
 
 
 def _variations_of(chain: Chain) -> Callable[[np.random.Generator], Chain]:
-    """Makes chains like this one, each with reflections and a microphone of its own."""
+    """Chains like this one, each with different reflections and a different microphone."""
 
     def make(generator: np.random.Generator) -> Chain:
         sampled = sample_chain(generator, ("room", "band"))
@@ -71,7 +71,7 @@ def _variations_of(chain: Chain) -> Callable[[np.random.Generator], Chain]:
     return make
 
 
-# What a user picks; each makes its chain from a seeded generator.
+# Each makes a chain from a seeded generator.
 PRESETS: dict[str, Callable[[np.random.Generator], Chain]] = {
     "phone_call": _variations_of(
         Chain(
@@ -128,12 +128,12 @@ PRESETS: dict[str, Callable[[np.random.Generator], Chain]] = {
 
 @stepwise
 def degrade_clip(clip: Clip, options: Options | None = None) -> Steps[Clip]:
-    """The clip as a phone would have recorded it: rate, length and channels stay, silence stays silence.
+    """Simulate a phone recording of the clip. Rate, length and channels stay; silence stays silent.
 
-    All channels go through the same chain. The background is a room tone with traffic, made from the seed.
+    All channels go through the same chain. The background is room tone and traffic, made from the seed.
 
     Raises:
-        InputError: an empty or not finite clip.
+        InputError: an empty clip, or samples that are not finite.
         OptionError: this installation lacks the preset's codec.
     """
     options = options or Options()
@@ -191,7 +191,7 @@ def outcome_steps(clip: Clip, options: Options) -> Steps[Outcome]:
 
 
 def room_tone(generator: np.random.Generator) -> Samples:
-    """Noise of a room, falling by 4.5 dB an octave, and of traffic below about 200 Hz that swells and passes.
+    """Room noise that falls by 4.5 dB per octave, and passing traffic below about 200 Hz.
 
     Shape: (ten seconds,) at 48 kHz, of mean power 1; the end leads into the start
     """

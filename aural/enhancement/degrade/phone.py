@@ -1,13 +1,13 @@
-"""Studio -> phone: room, noise, microphone band, automatic gain, clipping, 16 bits and a codec, all seeded.
+"""The simulated phone: room, noise, microphone band, automatic gain, clipping, 16 bits and a codec.
 
-The chain makes training examples of clean speech, and of a user's clip what a phone would have recorded:
+The chain turns clean speech into training examples, and a user's clip into a phone recording:
 
     speech -> room -> + -> microphone band -> automatic gain -> + common gain -> clipping -> 16 bits -> codec
     noise  ---------> +
 
-Up to the automatic gain every stage is linear once the gain curve is known, so that voice and noise run
-through it side by side and stay known apart. Nothing is delayed: the direct path of the room arrives at once,
-and what linear-phase filters and codecs delay is taken back. Minimum-phase filters keep their few samples.
+Up to the automatic gain every stage is linear once the gain curve is known, so voice and noise are processed
+side by side and stay separate. Nothing is delayed: the direct sound of the room arrives at once, and the
+delays of linear-phase filters and codecs are compensated. Minimum-phase filters keep their few samples.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from aural.errors import InputError
 from aural.options import require, require_known
 
 Degradation = Literal["room", "noise", "band", "automatic_gain", "clipping", "codec"]
-DEGRADATIONS: tuple[Degradation, ...] = get_args(Degradation)  # in the order in which they strike
+DEGRADATIONS: tuple[Degradation, ...] = get_args(Degradation)  # in the order of the chain
 # How often a recording has each of them.
 PROBABILITIES: dict[Degradation, float] = {
     "room": 0.65,
@@ -43,15 +43,15 @@ PROBABILITIES: dict[Degradation, float] = {
 MAX_PEAK = 0.98  # before the codec, which may overshoot
 FRAME = RATE // 50  # samples over which power is measured
 ACTIVE_DB = -30.0  # a frame this far below the loudest one, or further, is a pause
-SILENT_POWER = 1e-10  # -100 dB: what is below is no noise
-LOOP_FADE = RATE // 20  # samples of cross-fade where a noise starts again
-CONTROL = RATE // 200  # samples for which the automatic gain decides at once
-VOICE_HZ = (300.0, 3400.0)  # what all phones pass: here the target is brought to the recording's level
+SILENT_POWER = 1e-10  # -100 dB; anything below is silence
+LOOP_FADE = RATE // 20  # samples of cross-fade where a looped noise restarts
+CONTROL = RATE // 200  # samples per step of the automatic gain
+VOICE_HZ = (300.0, 3400.0)  # the band all phones pass, used to match levels
 
 
 @dataclass(frozen=True)
 class Resonance:
-    """A peak, or with negative dB a dip, of a small microphone in a case."""
+    """A peak, or with a negative gain a dip, of a small microphone in its case."""
 
     frequency_hz: float
     gain_db: float
@@ -60,35 +60,35 @@ class Resonance:
 
 @dataclass(frozen=True)
 class AutomaticGain:
-    """Automatic gain: brings what is above or below the threshold nearer to it, pauses and all."""
+    """Automatic gain control: turns loud passages down and everything up, including pauses."""
 
     threshold_db: float  # relative to the speech's own active level
-    ratio: float  # dB of input to one of output
+    ratio: float  # dB of input per dB of output above the threshold
     attack_seconds: float
     release_seconds: float
 
 
 @dataclass(frozen=True)
 class Clipping:
-    """Overload of microphone or converter."""
+    """Overload of the microphone or the converter."""
 
-    share: float  # of the recording's peak, at which it starts
-    hard: bool  # a corner; else tanh
+    share: float  # of the recording's peak, where clipping starts
+    hard: bool  # hard clipping; else tanh
 
 
 @dataclass(frozen=True)
 class Chain:
-    """One phone, room and line: every setting; what is None or empty is off."""
+    """All settings of one room, phone and transmission; None or empty switches a stage off."""
 
     room: Room | None = None
-    snr_db: float | None = None  # of the speech in the room, over the noise, both where they are active
+    snr_db: float | None = None  # reverberant speech to noise, active levels
     high_pass_hz: float | None = None  # -3 dB, second order
     resonances: tuple[Resonance, ...] = ()
     low_pass_hz: float | None = None
     low_pass_kind: LowPass = "butterworth_4"
     automatic_gain: AutomaticGain | None = None
     clipping: Clipping | None = None
-    bits: int | None = 16  # of the converter, without dither; None: not rounded
+    bits: int | None = 16  # of the converter, without dither; None: not quantized
     codec: Codec | None = None
 
     def __post_init__(self) -> None:
@@ -112,10 +112,10 @@ class Chain:
 
 @dataclass(frozen=True, eq=False)
 class Degraded:
-    """A recording and what it is made of; all (time,), float32, of equal length and aligned to the sample."""
+    """A recording and its parts; all (time,), float32, equally long and sample-aligned."""
 
     samples: Samples  # the phone recording
-    speech: Samples  # the clean speech, dry and full band, at the level that the voice has in the recording
+    speech: Samples  # the clean speech, dry and full-band, at its level in the recording
     noise: Samples  # the noise in the recording, before clipping and codec
 
 
@@ -167,17 +167,17 @@ def sample_chain(generator: np.random.Generator, degradations: Collection[str] |
 
 
 def degrade(samples: Samples, chain: Chain, noise: Samples | None = None) -> Degraded:
-    """What a phone makes of clean speech.
+    """Simulate the phone recording of clean speech.
 
-    A noise shorter than the speech is looped, of a longer one the start is used; a silent one is no noise.
-    Silence comes back as silence, with no noise: it has no level that a noise could be set against.
+    A noise shorter than the speech is looped; of a longer one, the start is used; a silent one is ignored.
+    Silence stays silence, without noise, because a signal-to-noise ratio needs a speech level.
 
     Shape:
-        samples, noise: (time,), 48 kHz; the results are as long as `samples`, with no sample beyond ±1
+        samples, noise: (time,), 48 kHz; the results are as long as `samples` and within ±1
 
     Raises:
         InputError: samples of another shape, or none.
-        OptionError: a setting of the chain that cannot be used.
+        OptionError: an invalid setting of the chain.
     """
     if samples.ndim != 1 or not len(samples):
         raise InputError(f"Speech must have the shape (time,) and a sample at least, not {samples.shape}.")
@@ -212,7 +212,7 @@ def active_power(samples: Samples) -> float:
 
 
 def _sample_codec(generator: np.random.Generator) -> Codec:
-    # Calls are the commonest. Few bit rates: each one's delay has to be found, once.
+    # Calls are the most common. Few bit rates, because the delay of each one has to be measured once.
     names: tuple[CodecName, ...] = ("opus", *CODECS)
     name = names[generator.integers(len(names))]
     known = KILOBITS[name]
@@ -220,7 +220,7 @@ def _sample_codec(generator: np.random.Generator) -> Codec:
 
 
 def _keep_only(chain: Chain, degradations: Collection[str]) -> Chain:
-    """The chain without all other degradations."""
+    """The chain with these degradations only."""
     if "band" not in degradations:
         chain = replace(chain, high_pass_hz=None, resonances=(), low_pass_hz=None)
     return replace(
@@ -237,7 +237,7 @@ def _keep_only(chain: Chain, degradations: Collection[str]) -> Chain:
 
 
 def noise_at_snr(voice: Samples, snr_db: float | None, noise: Samples | None) -> Samples | None:
-    """The noise as long as the voice and at its level under it; None where there is none.
+    """The noise, as long as the voice and at the given ratio to it; None without noise.
 
     Shape: voice (channels, time), noise (any time,) -> (time,)
     """
@@ -256,14 +256,14 @@ def mean_active_power(sounds: Samples) -> float:
 
 
 def _loop(noise: Samples, length: int) -> Samples:
-    """`length` samples of a noise; one that is too short starts again, by a cross-fade of equal power."""
+    """`length` samples of a noise; a short one is looped with an equal-power cross-fade."""
     if len(noise) >= length:
         return noise[:length]
     fade = min(LOOP_FADE, len(noise) // 2)
     phase = (np.arange(fade, dtype=np.float32) + 0.5) / max(fade, 1) * np.float32(np.pi / 2)
     period = noise[: len(noise) - fade].copy()
     period[:fade] = noise[:fade] * np.sin(phase) + noise[len(noise) - fade :] * np.cos(phase)
-    # The first round has nothing before it to fade out of.
+    # The first pass has nothing to cross-fade from.
     return np.concatenate((noise[:fade], np.resize(period, length + len(period))[fade:]))[:length]
 
 
@@ -287,7 +287,7 @@ def limit_band(sounds: Samples, chain: Chain) -> Samples:
 
 
 def _peaking_section(resonance: Resonance) -> NDArray[np.float64]:
-    """One second-order section: the peaking equaliser of Bristow-Johnson's cookbook."""
+    """One second-order section: the peaking equalizer of Bristow-Johnson's cookbook."""
     angle = 2 * math.pi * resonance.frequency_hz / RATE
     amplitude = 10 ** (resonance.gain_db / 40)
     alpha = math.sin(angle) / (2 * resonance.quality)
@@ -306,15 +306,15 @@ def _peaking_section(resonance: Resonance) -> NDArray[np.float64]:
     return normalised
 
 
-def automatic_gains(heard: Samples, settings: AutomaticGain, reference_power: float) -> Samples:
-    """Gain of every sample: speech at its usual level keeps it, softer sounds come up, by so much at most.
+def automatic_gains(sounds: Samples, settings: AutomaticGain, reference_power: float) -> Samples:
+    """The gain of every sample: speech at its usual level keeps it; quieter sounds get louder, up to a limit.
 
     Shape: (channels, time) -> (time,)
     """
-    length = heard.shape[1]
+    length = sounds.shape[1]
     blocks = -(-length // CONTROL)
-    padded = excerpt(heard, 0, blocks * CONTROL).reshape(len(heard), blocks, CONTROL)
-    powers = np.einsum("cbt,cbt->b", padded, padded, dtype=np.float64) / (len(heard) * CONTROL)
+    padded = excerpt(sounds, 0, blocks * CONTROL).reshape(len(sounds), blocks, CONTROL)
+    powers = np.einsum("cbt,cbt->b", padded, padded, dtype=np.float64) / (len(sounds) * CONTROL)
     over_db = 10 * np.log10(powers / reference_power + 1e-12) - settings.threshold_db
     share = 1 - 1 / settings.ratio
     wanted_db = -share * np.maximum(over_db, 0)
@@ -327,15 +327,15 @@ def automatic_gains(heard: Samples, settings: AutomaticGain, reference_power: fl
         gain_db = wanted + (attack if wanted < gain_db else release) * (gain_db - wanted)
         gains_db.append(gain_db)
     made_up_db = np.array(gains_db) + share * max(0.0, -settings.threshold_db)
-    # A block's gain holds at its middle; between two of them the gain moves in a straight line.
+    # Linear interpolation between the middles of the blocks.
     middles = (np.arange(blocks) + 0.5) * CONTROL
     return np.interp(np.arange(length), middles, 10 ** (made_up_db / 20)).astype(np.float32)
 
 
 def _match_gain(speech: Samples, voice: Samples) -> float:
-    """The gain g that makes g |S| fit |V| best, in least squares over time and the band all phones pass.
+    """The gain g that fits g |S| to |V| by least squares, over time and the band all phones pass.
 
-    Magnitudes, because the phases of filters and rooms would make a fit of waveforms too soft.
+    Of magnitudes, because phase shifts by filters and rooms would make the gain too small.
 
     Shape: (time,) each
     """
@@ -347,9 +347,9 @@ def _match_gain(speech: Samples, voice: Samples) -> float:
         np.abs(rfft(np.resize(np.pad(part, (0, frames * size - len(part))), (frames, size)) * window))
         for part in (speech, voice)
     ]
-    clean, heard = (spectrum[:, first : last + 1] for spectrum in spectra)
+    clean, degraded = (spectrum[:, first : last + 1] for spectrum in spectra)
     energy = float(np.vdot(clean, clean))
-    return float(np.vdot(clean, heard)) / energy if energy > 0 else 1.0
+    return float(np.vdot(clean, degraded)) / energy if energy > 0 else 1.0
 
 
 # Clipping, converter and codec
@@ -360,7 +360,7 @@ def peak(sounds: Samples) -> float:
 
 
 def gain_below_full_scale(*peaks: float) -> float:
-    """What brings the largest peak down to MAX_PEAK; 1 where it is there already."""
+    """The gain that brings the largest peak down to MAX_PEAK; 1 if it is lower already."""
     return min(1.0, MAX_PEAK / max(*peaks, MAX_PEAK))
 
 
@@ -372,7 +372,7 @@ def clip_peaks(sounds: Samples, clipping: Clipping | None, peak: float) -> Sampl
 
 
 def transmit(sounds: Samples, chain: Chain) -> Samples:
-    """Through converter and codec. Shape: (channels, time) -> (channels, time)."""
+    """Quantize and encode. Shape: (channels, time) -> (channels, time)."""
     if chain.bits is not None:
         steps = np.float32(2 ** (chain.bits - 1))
         sounds = (np.round(sounds * steps) / steps).astype(np.float32)

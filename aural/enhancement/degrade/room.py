@@ -13,21 +13,21 @@ from scipy.signal import butter, fftconvolve, sosfilt
 
 from aural.audio.clip import Samples
 
-RATE = 48_000  # Hz, of all that runs through the chain
-VELVET_PER_SECOND = 2000  # reflections; the ear hears a smooth tail from about 1500 on
+RATE = 48_000  # Hz, of everything in the chain
+VELVET_PER_SECOND = 2000  # reflections; the tail sounds smooth from about 1500 on
 
 
 @dataclass(frozen=True)
 class Room:
-    """A room and how far away from the phone one speaks in it."""
+    """A room, and the distance between mouth and phone."""
 
-    rt60_seconds: float  # time in which the tail falls by 60 dB, at middle frequencies
-    distance_m: float  # from mouth to phone: sets the direct-to-reverberant ratio
-    seed: int  # of the reflections and of the room's size
+    rt60_seconds: float  # decay by 60 dB at middle frequencies
+    distance_m: float  # sets the direct-to-reverberant ratio
+    seed: int  # for the reflections and the size of the room
 
 
 def reverberate(sounds: Samples, room: Room | None) -> Samples:
-    """Shape: (channels, time) -> (channels, time)."""
+    """Convolve with the room's impulse response. Shape: (channels, time) -> (channels, time)."""
     if room is None:
         return sounds
     response = impulse_response(room)
@@ -38,15 +38,17 @@ def reverberate(sounds: Samples, room: Room | None) -> Samples:
 def impulse_response(room: Room) -> Samples:
     """Direct path and tail of velvet noise (sparse ±1 at random), at 48 kHz; the direct path is sample 0.
 
-    Three bands decay at their own speeds, the highs twice as fast as the middle: air and furniture take them.
-    The direct-to-reverberant ratio is 20 lg(critical distance / distance), the critical distance of a room of
-    V m³ being 0.057 √(V / RT60) m (Kuttruff, Room Acoustics); a mouth sends 2 dB more forward than all
-    around. The energy is 1, so that speech keeps its level.
+    Three bands decay at different speeds, the highs twice as fast as the middle, because air and furniture
+    absorb them. The direct-to-reverberant ratio is 20 lg(critical distance / distance), with a critical
+    distance of 0.057 √(V / RT60) m in a room of V m³ (Kuttruff, Room Acoustics). A mouth radiates 2 dB more
+    to the front than on average. The energy is 1, so speech keeps its level.
 
     Shape: (time,)
     """
     generator = np.random.default_rng(room.seed)
-    volume = log_uniform(generator, 20, 200) * room.rt60_seconds / 0.4  # m³: what sounds long is large
+    volume = (
+        log_uniform(generator, 20, 200) * room.rt60_seconds / 0.4
+    )  # m³: a long reverberation means a large room
     first_seconds = generator.uniform(0.001, 0.006)  # until the first reflection
     length = round(room.rt60_seconds * RATE)
     velvet = np.zeros(length, np.float32)
@@ -70,5 +72,5 @@ def impulse_response(room: Room) -> Samples:
 
 
 def log_uniform(generator: np.random.Generator, low: float, high: float) -> float:
-    """Uniform in pitch, so to speak: as likely from 1 to 2 as from 2 to 4."""
+    """A log-uniform random number: from 1 to 2 is as likely as from 2 to 4."""
     return float(math.exp(generator.uniform(math.log(low), math.log(high))))
