@@ -41,7 +41,7 @@ from aural.generation.evaluate import (
     score,
     sixteen_bits,
 )
-from aural.generation.model import Config, Denoiser
+from aural.generation.model import Config, DiffusionModel
 from aural.generation.pipeline import Options
 from aural.generation.train import TINY, Objective, train_denoiser
 from aural.training.loop import STATE, Settings
@@ -85,7 +85,7 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Judge:
+class Evaluator:
     """Who scores, and the real clips to score against."""
 
     scorer: Scorer
@@ -94,10 +94,10 @@ class Judge:
     unseen: Scored  # and of fold 5
 
     @staticmethod
-    def of(clips: Esc50, scorer: Scorer, labels: Sequence[int] = range(len(CLASSES))) -> Judge:
-        """A judge who has heard the real clips."""
+    def of(clips: Esc50, scorer: Scorer, labels: Sequence[int] = range(len(CLASSES))) -> Evaluator:
+        """A evaluator who has heard the real clips."""
         real = Real.of(clips, labels)
-        return Judge(scorer, tuple(labels), score(real.training, scorer), score(real.unseen, scorer))
+        return Evaluator(scorer, tuple(labels), score(real.training, scorer), score(real.unseen, scorer))
 
     def quality(self, sounds: Sounds) -> Quality:
         """The figures of some clips."""
@@ -133,7 +133,7 @@ def arms(config: Config = SMALL) -> dict[str, Arm]:
     }
 
 
-def run_arm(arm: Arm, clips: Esc50, run: Settings, judge: Judge, per_class: int) -> Found:
+def run_arm(arm: Arm, clips: Esc50, run: Settings, evaluator: Evaluator, per_class: int) -> Found:
     """Train, generate and score one arm; a finished one is read from the run's folder.
 
     Raises:
@@ -142,7 +142,7 @@ def run_arm(arm: Arm, clips: Esc50, run: Settings, judge: Judge, per_class: int)
     settings = {
         "config": arm.config.to_dict(),
         "objective": asdict(arm.objective),
-        "labels": list(judge.labels),
+        "labels": list(evaluator.labels),
         **{name: getattr(run, name) for name in ("steps", "batch", "seed", "precision")},
     }
     _require_same(run.folder / "arm.json", settings)
@@ -153,18 +153,18 @@ def run_arm(arm: Arm, clips: Esc50, run: Settings, judge: Judge, per_class: int)
     denoiser, outcome = train_denoiser(
         clips, arm.config, arm.objective, replace(run, resume=(run.folder / STATE).is_file())
     )
-    labels = np.repeat(np.asarray(judge.labels, np.int64), per_class)
+    labels = np.repeat(np.asarray(evaluator.labels, np.int64), per_class)
     found = Found(
         minutes=round(outcome.minutes, 2),
         parameters=sum(weight.numel() for weight in denoiser.parameters()),
-        plain=judge.quality(generated(denoiser, labels, 1.0, run.seed)),
-        guided=judge.quality(generated(denoiser, labels, Options(label=CLASSES[0]).guidance, run.seed)),
+        plain=evaluator.quality(generated(denoiser, labels, 1.0, run.seed)),
+        guided=evaluator.quality(generated(denoiser, labels, Options(label=CLASSES[0]).guidance, run.seed)),
     )
     figures.write_text(json.dumps(asdict(found), indent=1) + "\n", encoding="utf-8")
     return found
 
 
-def generated(denoiser: Denoiser, labels: Integers, guidance: float, seed: int) -> Sounds:
+def generated(denoiser: DiffusionModel, labels: Integers, guidance: float, seed: int) -> Sounds:
     """One clip for each label, by Griffin-Lim; clip k starts from the same noise whatever the denoiser."""
     pipeline = SpectrogramPipeline.of(denoiser, "dpm++")
     pipeline.set_progress_bar_config(disable=True)
@@ -239,7 +239,7 @@ def main(command: list[str] | None = None) -> None:
     labels = sorted({find(name) for name in chosen.classes})[: 2 if chosen.smoke else None]
     clips = load(chosen.data)
     clips = clips.take(torch.isin(clips.labels, torch.tensor(labels)))
-    judge = Judge.of(clips, our_scorer(), labels)
+    evaluator = Evaluator.of(clips, our_scorer(), labels)
     offered = arms(TINY if chosen.smoke else replace(SMALL, channels=tuple(chosen.channels)))
     rows = {}
     for name in chosen.arms:
@@ -250,9 +250,9 @@ def main(command: list[str] | None = None) -> None:
             seed=chosen.seed,
             precision=chosen.precision,
         )
-        rows[name] = offered[name], run_arm(offered[name], clips, run, judge, chosen.per_class)
+        rows[name] = offered[name], run_arm(offered[name], clips, run, evaluator, chosen.per_class)
         print(_row(name, _figures(rows[name][1].plain)), flush=True)
-    print("\n" + report(rows, judge.real(chosen.per_class)))
+    print("\n" + report(rows, evaluator.real(chosen.per_class)))
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from aural.errors import OptionError
 from aural.hub.config import NetworkConfig
 
 # The stem and the blocks shrink time 32-fold; shorter clips are padded with silence.
-MINIMUM_FRAMES = 32
+MIN_FRAMES = 32
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Classifier(nn.Module):
                 f"The classifier reads (batch, {self.config.mel_bands}, frames), not {tuple(mel.shape)}: "
                 "use `log_mel` with the default front end."
             )
-        mel = functional.pad(mel, (0, max(0, MINIMUM_FRAMES - mel.shape[-1])))
+        mel = functional.pad(mel, (0, max(0, MIN_FRAMES - mel.shape[-1])))
         maps = self.stem(
             ((mel - self.mean) / self.deviation)[:, None].contiguous(memory_format=torch.channels_last)
         )

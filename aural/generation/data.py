@@ -1,4 +1,4 @@
-"""ESC-50 (Piczak 2015) as scaled log-mel spectrograms, and the batches a denoiser learns from.
+"""ESC-50 (Piczak 2015) as scaled log-mel spectrograms, and the batch_sampler a denoiser learns from.
 
 See `aural.training.esc50` for the folder and its folds.
 """
@@ -111,10 +111,10 @@ class Batch:
     active: Tensor  # (batch,)
 
 
-def batches(
+def batch_sampler(
     clips: Esc50, size: int, device: torch.device | str = "cpu"
 ) -> Callable[[torch.Generator], Batch]:
-    """A function that draws augmented batches: mixing, gain, pitch and a shift in time.
+    """A function that draws augmented batch_sampler: mixing, gain, pitch and a shift in time.
 
     The shift is circular: 425 real frames fill the network's 432 as a loop, so that no edge of silence is
     learnt where the clips have none. A clip whose end is silent is only shifted into that silence.
@@ -127,7 +127,7 @@ def batches(
     starts = torch.cumsum(counts, 0) - counts
     labels = clips.labels.to(device)
 
-    def draw(generator: torch.Generator) -> Batch:
+    def sample(generator: torch.Generator) -> Batch:
         def uniform(low: float, high: float) -> Tensor:
             return (torch.rand(size, generator=generator) * (high - low) + low).to(device)
 
@@ -136,22 +136,22 @@ def batches(
         batch = mel[chosen].float()
         room = REAL_FRAMES - sounding[chosen]
         spread = torch.where(room > REAL_FRAMES // 10, room // 3, REAL_FRAMES)
-        batch = rolled(batch, (uniform(0, 1) * spread).long())
+        batch = roll_loops(batch, (uniform(0, 1) * spread).long())
 
         partner = order[starts[label] + (uniform(0, 1) * counts[label]).long()]
-        other = rolled(mel[partner].float(), (uniform(0, 1) * REAL_FRAMES).long())
+        other = roll_loops(mel[partner].float(), (uniform(0, 1) * REAL_FRAMES).long())
         is_mixed = uniform(0, 1) < 0.15
         share = torch.where(is_mixed, uniform(0.2, 0.7), 0.0)[:, None, None]
         gain = (10 ** (uniform(-6, 6) / 20))[:, None, None]
         powers = ((1 - share) * unscale(batch)) ** 2 + (share * unscale(other)) ** 2
-        batch = pitched(scale(powers.sqrt() * gain), (uniform(0, 3)).long() - 1)
+        batch = shift_bands(scale(powers.sqrt() * gain), (uniform(0, 3)).long() - 1)
         actives = torch.where(is_mixed, active_share(batch), active[chosen])
         return Batch(batch, label, actives)
 
-    return draw
+    return sample
 
 
-def rolled(mel: Tensor, shift: Tensor) -> Tensor:
+def roll_loops(mel: Tensor, shift: Tensor) -> Tensor:
     """Each clip as a loop, delayed by its own number of frames, FRAMES long.
 
     Shape: mel: (batch, 80, REAL_FRAMES); shift: (batch,); result: (batch, 80, FRAMES).
@@ -160,7 +160,7 @@ def rolled(mel: Tensor, shift: Tensor) -> Tensor:
     return torch.gather(mel, 2, time[:, None].expand(-1, mel.shape[1], -1))
 
 
-def pitched(mel: Tensor, bands: Tensor) -> Tensor:
+def shift_bands(mel: Tensor, bands: Tensor) -> Tensor:
     """Each clip moved up by its own number of bands; the outermost band fills the gap.
 
     Shape: mel: (batch, 80, frames); bands: (batch,).
@@ -169,7 +169,7 @@ def pitched(mel: Tensor, bands: Tensor) -> Tensor:
     return torch.gather(mel, 1, rows[:, :, None].expand(-1, -1, mel.shape[2]))
 
 
-def describe(clips: Esc50, conditioning: Conditioning) -> None:
+def fit_statistics(clips: Esc50, conditioning: Conditioning) -> None:
     """Write the data's mean and deviation per band, and each class's active shares, into the model."""
     mel = clips.mel.float()
     conditioning.mean.copy_(mel.mean((0, 2))[:, None])

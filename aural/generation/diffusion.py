@@ -34,7 +34,7 @@ from aural.generation.model import (
     TRAIN_STEPS,
     Conditioning,
     Config,
-    Denoiser,
+    DiffusionModel,
     Sampler,
     Scheduler,
     schedule,
@@ -43,9 +43,9 @@ from aural.hub.device import inference
 
 # Guidance acts while noise over signal is above this. Below, the picture is settled and a second pass of the
 # network would change nothing that is heard.
-GUIDED_ABOVE = 0.2
+MIN_GUIDED_NOISE = 0.2
 # Windows in one pass of the network: more take more memory and save no time.
-MOST_WINDOWS = 16
+MAX_WINDOWS = 16
 
 Generators = torch.Generator | list[torch.Generator] | None
 
@@ -94,23 +94,25 @@ class SpectrogramPipeline(DiffusionPipeline):  # type: ignore[misc]
         )
 
     @classmethod
-    def of(cls, denoiser: Denoiser, sampler: Sampler, guide: Denoiser | None = None) -> SpectrogramPipeline:
-        """A pipeline on the parts of a denoiser, which stays as it is.
+    def of(
+        cls, model: DiffusionModel, sampler: Sampler, guide: DiffusionModel | None = None
+    ) -> SpectrogramPipeline:
+        """A pipeline on the parts of a model, which stays as it is.
 
         Args:
-            guide: a denoiser that was trained on the conditioning of the other one; see the class.
+            guide: a model that was trained on the conditioning of the other one; see the class.
 
         Raises:
             ValueError: the guide cuts other patches, predicts something else or has other conditions.
         """
-        config = denoiser.config
+        config = model.config
         if guide is not None:
             alike = ("predicts", "texture", "patch_bands", "patch_frames", "width")
             if other := [name for name in alike if getattr(guide.config, name) != getattr(config, name)]:
-                raise ValueError(f"The guide does not fit the denoiser: {', '.join(other)}.")
+                raise ValueError(f"The guide does not fit the model: {', '.join(other)}.")
         return cls(
-            denoiser.unet,
-            denoiser.conditioning,
+            model.unet,
+            model.conditioning,
             schedule(sampler),
             config.predicts,
             config.texture,
@@ -200,17 +202,19 @@ class SpectrogramPipeline(DiffusionPipeline):  # type: ignore[misc]
             labels: (batch,); active: (batch,), the share of frames that sound, without which it is drawn as
             the class has it; result: (batch, width).
         """
-        denoiser = self._denoiser()
+        model = self._model()
         labels = labels.to(self._execution_device)
         if active is None:
             active = torch.cat(
                 [
-                    denoiser.draw_active(label, one)
-                    for label, one in zip(torch.split(labels, 1), _each(generator, len(labels)), strict=True)
+                    model.sample_active(label, one)
+                    for label, one in zip(
+                        torch.split(labels, 1), _one_each(generator, len(labels)), strict=True
+                    )
                 ]
             )
         with inference(self._execution_device.type):
-            return denoiser.condition(labels, active.to(labels.device))
+            return model.condition(labels, active.to(labels.device))
 
     def denoise_steps(
         self,
@@ -245,34 +249,34 @@ class SpectrogramPipeline(DiffusionPipeline):  # type: ignore[misc]
                 latents that it returns replace the old ones.
         """
         device = self._execution_device
-        denoiser = self._denoiser()
-        guide = None if self.guide is None else self._denoiser(self.guide)
+        model = self._model()
+        guide = None if self.guide is None else self._model(self.guide)
         # Multistep samplers keep a history, so each run has its own.
         scheduler = type(self.scheduler).from_config(self.scheduler.config)
         timesteps = _noise_levels(scheduler, steps, strength, device)
-        generators = _each(generator, len(condition))
+        generators = _one_each(generator, len(condition))
         # A short spectrogram is the start of what fills one window of the network.
         canvas = num_frames if loop else max(num_frames, FRAMES)
         latents = torch.stack([torch.randn(BANDS, canvas, generator=one) for one in generators]).to(device)
         if source is not None:
-            source = _on_canvas(source, canvas).to(latents)
+            source = _fit_canvas(source, canvas).to(latents)
             if strength < 1:
-                signal, noise = denoiser.levels(timesteps[:1])
-                latents = signal * denoiser.normalise(source) + noise * latents
+                signal, noise = model.levels(timesteps[:1])
+                latents = signal * model.normalise(source) + noise * latents
         if known is not None:
             known = torch.nn.functional.pad(known, (0, canvas - num_frames)).to(device)
         nothing = torch.full((len(condition),), NULL_CLASS, device=device)
         null = self.condition(nothing, active=torch.zeros(len(condition)))
         for number, timestep in enumerate(timesteps):
-            turns = [int(torch.randint(canvas, (), generator=one)) if loop else 0 for one in generators]
+            shifts = [int(torch.randint(canvas, (), generator=one)) if loop else 0 for one in generators]
             with inference(device.type):
-                signal, noise = denoiser.levels(timestep[None])
-                is_guided = guidance != 1 and float(noise / signal) > GUIDED_ABOVE
-                seen = _turned(latents, turns)
+                signal, noise = model.levels(timestep[None])
+                is_guided = guidance != 1 and float(noise / signal) > MIN_GUIDED_NOISE
+                seen = _rotate(latents, shifts)
                 windows = _windows(canvas, loop).to(device)
                 by_null_class = is_guided and guide is None
                 predicted = _predict(
-                    denoiser,
+                    model,
                     seen,
                     timestep,
                     torch.stack((condition, null)) if by_null_class else condition[None],
@@ -283,10 +287,10 @@ class SpectrogramPipeline(DiffusionPipeline):  # type: ignore[misc]
                 elif is_guided and guide is not None:
                     weak = _predict(guide, seen, timestep, condition[None], windows)
                     predicted = torch.lerp(weak, predicted, guidance)
-                clean = denoiser.denormalise(_turned(predicted[0], [-turn for turn in turns])).clamp(0, 1)
+                clean = model.denormalise(_rotate(predicted[0], [-shift for shift in shifts])).clamp(0, 1)
                 if known is not None and source is not None:
                     clean = torch.where(known, source, clean)
-                latents = scheduler.step(denoiser.normalise(clean), timestep, latents).prev_sample
+                latents = scheduler.step(model.normalise(clean), timestep, latents).prev_sample
             if watch is not None:
                 tensors = {"latents": latents, "clean": clean[..., :num_frames]}
                 changed = watch(number, int(timestep), tensors)
@@ -294,17 +298,17 @@ class SpectrogramPipeline(DiffusionPipeline):  # type: ignore[misc]
             yield (number + 1) / len(timesteps)
         return clean[..., :num_frames]
 
-    def _denoiser(self, unet: UNet2DModel | None = None) -> Denoiser:
-        """The denoiser that the components make; with another U-Net in place of the main one."""
+    def _model(self, unet: UNet2DModel | None = None) -> DiffusionModel:
+        """The model that the components make; with another U-Net in place of the main one."""
         unet = self.unet if unet is None else unet
         names = ("predicts", "texture", "patch_bands", "patch_frames")
         config = Config(**{name: self.config[name] for name in names})
-        denoiser = Denoiser(config, unet=unet, conditioning=self.conditioning)
-        denoiser.alphas_cumprod = self.scheduler.alphas_cumprod.to(self._execution_device)
-        return denoiser
+        model = DiffusionModel(config, unet=unet, conditioning=self.conditioning)
+        model.alphas_cumprod = self.scheduler.alphas_cumprod.to(self._execution_device)
+        return model
 
 
-def _each(generator: Generators, count: int) -> list[torch.Generator | None]:
+def _one_each(generator: Generators, count: int) -> list[torch.Generator | None]:
     if not isinstance(generator, list):
         return [generator] * count
     if len(generator) != count:
@@ -329,7 +333,7 @@ def _noise_levels(scheduler: Scheduler, steps: int, strength: float, device: tor
     return timesteps
 
 
-def _on_canvas(mel: Tensor, canvas: int) -> Tensor:
+def _fit_canvas(mel: Tensor, canvas: int) -> Tensor:
     """A source as the network has learnt clips: silent up to 5 s, and then from the start again.
 
     Shape: mel: (80, frames); result: (80, canvas).
@@ -338,11 +342,11 @@ def _on_canvas(mel: Tensor, canvas: int) -> Tensor:
     return padded[:, torch.arange(canvas) % padded.shape[-1]]
 
 
-def _turned(spectrograms: Tensor, turns: list[int]) -> Tensor:
+def _rotate(spectrograms: Tensor, shifts: list[int]) -> Tensor:
     """Each spectrogram of (batch, 80, frames) as a loop, moved by its own number of frames."""
-    if not any(turns):
+    if not any(shifts):
         return spectrograms
-    return torch.stack([one.roll(turn, -1) for one, turn in zip(spectrograms, turns, strict=True)])
+    return torch.stack([one.roll(shift, -1) for one, shift in zip(spectrograms, shifts, strict=True)])
 
 
 def _windows(canvas: int, loop: bool) -> Tensor:
@@ -365,7 +369,7 @@ def _windows(canvas: int, loop: bool) -> Tensor:
 
 
 def _predict(
-    denoiser: Denoiser, latents: Tensor, timestep: Tensor, conditions: Tensor, places: Tensor
+    model: DiffusionModel, latents: Tensor, timestep: Tensor, conditions: Tensor, places: Tensor
 ) -> Tensor:
     """The clean spectrograms under several conditions; where windows overlap, their mean.
 
@@ -377,9 +381,9 @@ def _predict(
     shape = (len(conditions), *windows.shape)
     rows = windows.expand(shape).flatten(0, 2)
     steering = conditions[:, :, None].expand(-1, -1, len(places), -1).flatten(0, 2)
-    pieces = zip(torch.split(rows, MOST_WINDOWS), torch.split(steering, MOST_WINDOWS), strict=True)
+    pieces = zip(torch.split(rows, MAX_WINDOWS), torch.split(steering, MAX_WINDOWS), strict=True)
     predicted = torch.cat(
-        [denoiser(some, timestep.expand(len(some)), steer).float() for some, steer in pieces]
+        [model(some, timestep.expand(len(some)), steer).float() for some, steer in pieces]
     ).reshape(shape)
     # The network knows least about what is next to a window's ends; one window alone has no choice.
     weight = torch.hann_window(FRAMES + 2, periodic=False)[1:-1] if len(places) > 1 else torch.ones(FRAMES)

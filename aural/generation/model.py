@@ -45,14 +45,14 @@ Scheduler: TypeAlias = DDIMScheduler | DPMSolverMultistepScheduler | UniPCMultis
 
 @dataclass(frozen=True)
 class Config(NetworkConfig):
-    """What a `Denoiser` is built from."""
+    """What a `DiffusionModel` is built from."""
 
     channels: tuple[int, ...] = (96, 160, 224)  # of the U-Net's levels, fine to coarse; each halves the last
     layers: int = 1  # residual blocks a level on the way down, one more on the way up
     attention: bool = True  # at all levels but the finest and in the middle
     normalise: bool = True  # standardise each mel band; else the network sees [0, 1]
     predicts: Literal["clean", "noise"] = "clean"
-    texture: float = 0.03  # variance that no network can foresee, see `Denoiser.predict`
+    texture: float = 0.03  # variance that no network can foresee, see `DiffusionModel.predict`
     dropout: float = 0.1
     groups: int = 16  # of group normalisation
     patch_bands: int = 5  # of a patch, which becomes one place of the picture
@@ -112,7 +112,7 @@ class Conditioning(ModelMixin, ConfigMixin):  # type: ignore[misc]  # their type
         return result
 
 
-class Denoiser(nn.Module):
+class DiffusionModel(nn.Module):
     """Noisy spectrogram, noise level and condition -> clean spectrogram.
 
     The spectrograms are in the network's units: see `normalise` and `denormalise`.
@@ -196,7 +196,7 @@ class Denoiser(nn.Module):
         mel: Tensor = normalised * self.conditioning.deviation + self.conditioning.mean
         return mel
 
-    def draw_active(self, labels: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def sample_active(self, labels: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Active shares, each (batch,), as they occur in the class's training clips, but never next to none.
 
         The shares lie between the class's quantile of MIN_QUANTILE and its highest, and are MIN_ACTIVE at
@@ -231,9 +231,9 @@ def _new_unet(config: Config) -> UNet2DModel:
     )
 
 
-def build(config: Mapping[str, Any]) -> Denoiser:
+def build(config: Mapping[str, Any]) -> DiffusionModel:
     """A denoiser with any weights, from a checkpoint's config."""
-    return Denoiser(Config.from_dict(config))
+    return DiffusionModel(Config.from_dict(config))
 
 
 def schedule(sampler: Sampler) -> Scheduler:

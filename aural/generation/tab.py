@@ -58,7 +58,7 @@ def build(places: Sequence[Place]) -> Tab:
     with gr.Tab("Generate", id="generate"), gr.Row():
         with gr.Column(scale=2, min_width=320):
             label = _class_picker()
-            count = slider(DEFAULTS.count, 1, pipeline.MOST_CLIPS, 1, "Count", "Number of variations.")
+            count = slider(DEFAULTS.count, 1, pipeline.MAX_CLIPS, 1, "Count", "Number of variations.")
             source, strength, gap_start, gap_end = _source_section()
             others, seed = _advanced_section()
         with gr.Column(scale=5, min_width=320):
@@ -135,7 +135,7 @@ def _advanced_section() -> tuple[dict[str, gr.components.Component], gr.Number]:
         seconds = slider(
             DEFAULTS.seconds,
             0.5,
-            pipeline.MOST_SECONDS,
+            pipeline.MAX_SECONDS,
             0.5,
             "Duration, s",
             "Works best at 5 s.",
@@ -196,7 +196,7 @@ def _result_section(
         archive = gr.DownloadButton("Download all", interactive=False)
         keep_seed = gr.Button("Keep seed", interactive=False)
     with gr.Row(elem_classes="aural-cards"):
-        cards = [_card(places) for _ in range(pipeline.MOST_CLIPS)]
+        cards = [_card(places) for _ in range(pipeline.MAX_CLIPS)]
         card_parts = [part for parts, _ in cards for part in parts]
     with gr.Accordion("Raw data (JSON)", open=False):
         figures = gr.JSON(label="Settings and classifier results")
@@ -296,7 +296,7 @@ def _show(files: list[str], figures: dict[str, Any], pictures: list[str]) -> lis
         player = gr.Audio(file, loop=figures["loop"])
         updates += [gr.Column(visible=True), shown, player, _guesses_list(guesses, wanted)]
     hidden = [gr.Column(visible=False), None, None, None]
-    updates += hidden * (pipeline.MOST_CLIPS - len(files))
+    updates += hidden * (pipeline.MAX_CLIPS - len(files))
     return [
         gr.Image(visible=False),
         gr.Markdown(_message(figures), min_height=1),
@@ -348,7 +348,7 @@ def _clear() -> list[Any]:
         gr.Markdown("", min_height=MESSAGE_HEIGHT),
         gr.DownloadButton(value=None, interactive=False),
         gr.Button(interactive=False),
-        *card * pipeline.MOST_CLIPS,
+        *card * pipeline.MAX_CLIPS,
     ]
 
 

@@ -17,14 +17,14 @@ from typing import Literal, cast
 import torch
 from torch import Tensor, nn
 
-from aural.generation.data import Batch, Esc50, batches, describe, load, rolled
-from aural.generation.model import NULL_CLASS, TRAIN_STEPS, Config, Denoiser, active_share
+from aural.generation.data import Batch, Esc50, batch_sampler, fit_statistics, load, roll_loops
+from aural.generation.model import NULL_CLASS, TRAIN_STEPS, Config, DiffusionModel, active_share
 from aural.training.checkpoints import save
 from aural.training.loop import Outcome, Settings, TrainedModule, arguments, settings, this_process, train
 
 LICENCE = "CC-BY-NC-3.0"
-LARGEST_WEIGHT = 5.0
-DROPPED = 0.1  # share of conditions that are replaced by the null class
+MAX_WEIGHT = 5.0
+DROP_PROBABILITY = 0.1  # share of conditions that are replaced by the null class
 TINY = Config(channels=(16, 32, 32))
 
 
@@ -40,7 +40,7 @@ def objective_of(kind: Literal["l1", "l2"]) -> Callable[[nn.Module, Batch], tupl
     """The loss for the training loop; noise, noise level and dropping come from torch's own generator."""
 
     def loss(module: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        error, weight = _errors(module, batch, kind, dropped=DROPPED)
+        error, weight = _errors(module, batch, kind, dropped=DROP_PROBABILITY)
         mean = (weight * error).mean()
         return mean, {"loss": mean}
 
@@ -49,12 +49,12 @@ def objective_of(kind: Literal["l1", "l2"]) -> Callable[[nn.Module, Batch], tupl
 
 def train_denoiser(
     clips: Esc50, config: Config, objective: Objective, run: Settings
-) -> tuple[Denoiser, Outcome]:
+) -> tuple[DiffusionModel, Outcome]:
     """The averaged denoiser after a run on the training folds of `clips`; fold 5 is only looked at."""
     torch.manual_seed(run.seed)
     device = this_process().device
-    denoiser = Denoiser(config)
-    describe(clips.training, denoiser.conditioning)
+    denoiser = DiffusionModel(config)
+    fit_statistics(clips.training, denoiser.conditioning)
     if not config.normalise:
         denoiser.conditioning.mean.zero_()
         denoiser.conditioning.deviation.fill_(1)
@@ -62,7 +62,7 @@ def train_denoiser(
     player = TrainedModule(_Predictor(denoiser), objective_of(objective.loss), objective.learning_rate)
     outcome = train(
         {"denoiser": player},
-        batches(clips.training, run.batch, device),
+        batch_sampler(clips.training, run.batch, device),
         run,
         validate=validation(clips, device),
         card={"config": config.to_dict(), "objective": asdict(objective)},
@@ -76,7 +76,7 @@ def validation(clips: Esc50, device: torch.device) -> Callable[[Mapping[str, nn.
     def spread(part: Esc50) -> Batch:
         chosen = torch.linspace(0, len(part) - 1, min(100, len(part))).long()
         mel = part.mel[chosen].float()
-        looped = rolled(mel, torch.zeros(len(mel), dtype=torch.long))
+        looped = roll_loops(mel, torch.zeros(len(mel), dtype=torch.long))
         return Batch(looped.to(device), part.labels[chosen].to(device), active_share(mel).to(device))
 
     parts = {"unseen": spread(clips.validation), "seen": spread(clips.training)}
@@ -94,7 +94,7 @@ def validation(clips: Esc50, device: torch.device) -> Callable[[Mapping[str, nn.
 
 
 class _Predictor(nn.Module):
-    def __init__(self, denoiser: Denoiser) -> None:
+    def __init__(self, denoiser: DiffusionModel) -> None:
         super().__init__()
         self.denoiser = denoiser
 
@@ -118,14 +118,14 @@ def _errors(module: nn.Module, batch: Batch, kind: str, *, dropped: float) -> tu
     timesteps = (place[torch.randperm(size)] * TRAIN_STEPS).long().to(device)
     labels = torch.where((torch.rand(size) < dropped).to(device), NULL_CLASS, batch.labels)
     noise = torch.randn(batch.mel.shape).to(device)
-    predicted, wanted = module(batch.mel, labels, batch.active, timesteps, noise)
-    difference = predicted - wanted
+    predicted, target = module(batch.mel, labels, batch.active, timesteps, noise)
+    difference = predicted - target
     error = (difference**2 if kind == "l2" else difference.abs()).mean((1, 2))
     denoiser = cast(_Predictor, getattr(module, "module", module)).denoiser
     if denoiser.config.predicts == "noise":
         return error, torch.ones_like(error)
     power = denoiser.alphas_cumprod[timesteps]
-    return error, (1 / (1 - power)).clamp_max(LARGEST_WEIGHT)
+    return error, (1 / (1 - power)).clamp_max(MAX_WEIGHT)
 
 
 def main(command: list[str] | None = None) -> None:

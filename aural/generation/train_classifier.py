@@ -71,10 +71,10 @@ class Figures:
     map_10: float  # mean reciprocal rank, 0 beyond 10
 
 
-def batches(
+def batch_sampler(
     clips: Esc50, size: int, classes: int, recipe: Recipe, device: torch.device | str = "cpu"
 ) -> Callable[[torch.Generator], Batch]:
-    """A function that draws augmented batches of `size` clips."""
+    """A function that draws augmented batch_sampler of `size` clips."""
     # A little weight everywhere, since a clip may be silent.
     active = (clips.mel.amax(1) > ACTIVE).float() + 1e-6
 
@@ -92,7 +92,7 @@ def batches(
         gain_db = functional.interpolate(curve, bands, mode="linear", align_corners=True)
         return unscale(mel.float()) * 10 ** (gain_db.transpose(1, 2) / 20)
 
-    def draw(generator: torch.Generator) -> Batch:
+    def sample(generator: torch.Generator) -> Batch:
         def choose(count: int) -> Tensor:
             return torch.randint(len(clips), (count,), generator=generator)
 
@@ -107,14 +107,14 @@ def batches(
         others *= _level(magnitudes[:count]) / _level(others)
         magnitudes[:count] = torch.lerp(others, magnitudes[:count], share)
         labels[:count] = torch.lerp(other_labels, labels[:count], share[:, 0])
-        mel = struck_out(scale(magnitudes), 1, recipe.struck_bands, generator)
-        mel = struck_out(mel, 2, recipe.struck_frames, generator)
+        mel = mask_span(scale(magnitudes), 1, recipe.struck_bands, generator)
+        mel = mask_span(mel, 2, recipe.struck_frames, generator)
         return Batch(mel.to(device), labels.to(device))
 
-    return draw
+    return sample
 
 
-def struck_out(mel: Tensor, axis: int, longest: int, generator: torch.Generator) -> Tensor:
+def mask_span(mel: Tensor, axis: int, longest: int, generator: torch.Generator) -> Tensor:
     """Each clip with one stretch of bands (axis 1) or frames (axis 2), up to `longest` of them, made silent.
 
     Shape: mel: (batch, bands, frames).
@@ -162,7 +162,7 @@ def train_classifier(
 
     outcome = train(
         {"classifier": player},
-        batches(clips.training, run.batch, config.classes, recipe, device),
+        batch_sampler(clips.training, run.batch, config.classes, recipe, device),
         run,
         validate=validate,
         card={"config": config.to_dict(), "recipe": asdict(recipe)},

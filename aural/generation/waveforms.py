@@ -22,9 +22,9 @@ Vocoder = Literal["vocoder", "griffin_lim"]
 VOCODERS: tuple[Vocoder, ...] = get_args(Vocoder)
 GRIFFIN_LIM_ITERATIONS = 100
 GRIFFIN_LIM_MOMENTUM = 0.99
-FADE_SECONDS = 0.01  # where a clip is cut out of a longer one
-JOIN_SECONDS = 0.02  # cross-fade between what is the source's and what is not, and at the end of a loop
-# Frames that a loop is vocoded beyond its ends; a vocoder that looks no further sees no ends.
+FADE_SECONDS = 0.01  # at the ends of a clip
+JOIN_SECONDS = 0.02  # cross-fade around a filled gap and at the end of a loop
+# Frames that a loop is vocoded beyond its ends, at least the vocoder's receptive field.
 RUN_UP_FRAMES = 40
 
 
@@ -34,7 +34,7 @@ def waveforms_steps(
     """Waveforms (batch, length) of spectrograms (batch, 80, frames).
 
     Args:
-        noise: (length,), from which the vocoder takes phases; None: its own.
+        noise: (length,), the vocoder's input for phases; None: its own.
     """
     from aural.audio.spectral import DEFAULT_FRONT_END, magnitude_from_mel, unscale
     from aural.hub.device import inference
@@ -56,7 +56,7 @@ def waveforms_steps(
 
 
 def loops_steps(mels: Tensor, vocoder: Vocoder) -> Steps[Tensor]:
-    """Waveforms of circular spectrograms, exactly as long as these.
+    """Seamless loops of circular spectrograms.
 
     Shape: mels: (batch, 80, frames); returns (batch, frames * hop).
     """
@@ -66,7 +66,7 @@ def loops_steps(mels: Tensor, vocoder: Vocoder) -> Steps[Tensor]:
 
 
 def _vocoded_loops_steps(mels: Tensor) -> Steps[Tensor]:
-    """By the vocoder, which hears what is before and after each end:
+    """Loops by the vocoder, which gets the frames around each end as context:
 
     vocoded   ──────────┬─────────────────────────┬──────────
                  run-up │ the loop            ╲╲╲ │
@@ -90,7 +90,7 @@ def _vocoded_loops_steps(mels: Tensor) -> Steps[Tensor]:
 
 
 def _griffin_lim_loops_steps(mels: Tensor) -> Steps[Tensor]:
-    """By fast Griffin-Lim on a circle, as two runs of the usual one would never meet in phase."""
+    """Loops by fast Griffin-Lim on a circle, so that the phases fit at the end."""
     import torch
 
     from aural.audio.spectral import DEFAULT_FRONT_END, istft, magnitude_from_mel, stft, unscale
@@ -119,7 +119,7 @@ def _griffin_lim_loops_steps(mels: Tensor) -> Steps[Tensor]:
 
 
 def fill_gap(source: Clip, new: Clip, start_seconds: float, end_seconds: float) -> Clip:
-    """The source with the new sound in its gap and a cross-fade on either side of it."""
+    """The source with the new sound in its gap, and a cross-fade on either side."""
     start, end = (round(at * source.rate) for at in (start_seconds, end_seconds))
     start, total = min(start, source.frames), max(source.frames, end)
     joined = excerpt(source.samples, 0, total).copy()
@@ -134,7 +134,7 @@ def fill_gap(source: Clip, new: Clip, start_seconds: float, end_seconds: float) 
 
 
 def fade(clip: Clip, *, is_cut_before: bool = False) -> Clip:
-    """The end faded out, and the start in where it was cut: a step in the waveform would click."""
+    """Fade out the end, and fade in a start that was cut, to avoid clicks."""
     samples = clip.samples.copy()
     ramp = np.linspace(1, 0, round(FADE_SECONDS * clip.rate), dtype=np.float32)
     samples[:, -len(ramp) :] *= ramp
@@ -144,10 +144,10 @@ def fade(clip: Clip, *, is_cut_before: bool = False) -> Clip:
 
 
 def _cross_fade(before: Samples, after: Samples) -> Samples:
-    """From one sound to another at an even level, whether they are alike or not.
+    """Cross-fade two sounds at a constant level, whatever their correlation.
 
-    The sum of two sounds with gains a and b and correlation r has the power a² + b² + 2rab: 1 for the same
-    sound, less for different ones, and so it is divided by that.
+    The sum of two sounds with gains a and b and correlation r has the power a² + b² + 2rab, at most 1. The
+    result is divided by its square root.
 
     Shape: before, after, result: (channels, time).
     """
@@ -160,7 +160,7 @@ def _cross_fade(before: Samples, after: Samples) -> Samples:
 
 
 def limit_to_full_scale(waves: Tensor) -> tuple[Tensor, str]:
-    """Waveforms (batch, length) of which none exceeds 1, and what was done."""
+    """Waveforms (batch, length) within ±1, and a message about those that were turned down."""
     peaks = waves.abs().amax(1)
     loud = [number for number, peak in enumerate(peaks.tolist()) if peak > 1]
     if not loud:

@@ -21,12 +21,12 @@ from aural.errors import CheckpointError
 from aural.generation import classifier
 from aural.generation import model as generator
 from aural.generation.diffusion import SpectrogramPipeline
-from aural.generation.pipeline import GRIFFIN_LIM_ITERATIONS, MOST_CLIPS, Options
+from aural.generation.pipeline import GRIFFIN_LIM_ITERATIONS, MAX_CLIPS, Options
 from aural.hub.device import describe, pick_device
 from aural.vocoding import model as vocoder
 from aural.vocoding.griffin_lim import griffin_lim
 
-COUNTS = (1, MOST_CLIPS)
+COUNTS = (1, MAX_CLIPS)
 OPTIONS = Options("dog", seed=0)
 LENGTH = round(OPTIONS.seconds * DEFAULT_FRONT_END.rate)
 CONFIGS: dict[str, tuple[Callable[[Mapping[str, Any]], nn.Module], dict[str, Any]]] = {
