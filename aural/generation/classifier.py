@@ -1,8 +1,8 @@
-"""Which of the 50 ESC-50 classes a log-mel spectrogram shows: a small residual CNN.
+"""The sound classifier: a small residual CNN from a log-mel spectrogram to the 50 classes of ESC-50.
 
-It scores generated clips, shows a listener what they sound like, and its pooled features measure how far two
-sets of clips are apart. Two-dimensional residual blocks after He et al. 2016; the mean and the maximum over
-time, side by side, after Kong et al. 2020 (PANNs), so that a short event in a silent clip is heard.
+It scores generated clips and names their classes, and its pooled features measure the distance of two sets of
+clips. Two-dimensional residual blocks after He et al. 2016; the mean and the maximum over
+time, side by side, after Kong et al. 2020 (PANNs), so a short event in a silent clip counts.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ class Config(NetworkConfig):
     """Sizes of a classifier."""
 
     classes: int = 50  # logits
-    mel_bands: int = DEFAULT_FRONT_END.mel_bands  # of the spectrograms it reads
-    rate: int = DEFAULT_FRONT_END.rate  # Hz, of the audio they were made from
+    mel_bands: int = DEFAULT_FRONT_END.mel_bands  # of the input spectrograms
+    rate: int = DEFAULT_FRONT_END.rate  # Hz, of their audio
     hop: int = DEFAULT_FRONT_END.hop  # samples from frame to frame
     stem: int = 32  # channels at half the bands and a quarter of the frames
-    channels: tuple[int, ...] = (64, 128, 256)  # of the residual stages, each of half the resolution
+    channels: tuple[int, ...] = (64, 128, 256)  # of the residual stages, each at half the resolution
     features: int = 128  # width of the pooled embedding
-    dropout: float = 0.2  # of the embedding, while it is trained
+    dropout: float = 0.2  # of the embedding, in training
 
 
 class Classifier(nn.Module):
@@ -48,15 +48,15 @@ class Classifier(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
-        # Per-band statistics of the training clips, so that each band counts alike.
+        # Statistics of the training clips, to standardize each band.
         self.register_buffer("mean", torch.zeros(config.mel_bands, 1))
         self.register_buffer("deviation", torch.ones(config.mel_bands, 1))
-        # Striding at once keeps the costly maps small: a frame of 12 ms is finer than a class needs.
+        # Early striding is cheap, and frames of 12 ms are finer than classification needs.
         self.stem = nn.Sequential(
             nn.Conv2d(1, config.stem, (5, 7), stride=(2, 4), padding=(2, 3), bias=False),
             nn.BatchNorm2d(config.stem),
         )
-        # Convolutions see the same anywhere; which frequency it is they learn from this.
+        # A learned embedding of frequency, since convolutions are shift-invariant.
         self.place = nn.Parameter(torch.zeros(1, config.stem, (config.mel_bands + 1) // 2, 1))
         widths = [config.stem, *config.channels]
         self.stages = nn.Sequential(*(_Block(*pair) for pair in pairwise(widths)))
@@ -77,10 +77,10 @@ class Classifier(nn.Module):
         return logits
 
     def features(self, mel: Tensor) -> Tensor:
-        """The pooled embedding beneath the logits, in which like sounds lie close.
+        """The pooled embedding before the logits, in which similar sounds are close.
 
         Shape:
-            mel: (batch, mel_bands, frames); result: (batch, features), none below 0.
+            mel: (batch, mel_bands, frames); result: (batch, features), not negative.
 
         Raises:
             OptionError: another number of bands.
@@ -101,7 +101,7 @@ class Classifier(nn.Module):
 
 
 class _Block(nn.Module):
-    """Two convolutions around a shortcut, at half the resolution and another width."""
+    """A residual block of two convolutions at half the resolution."""
 
     def __init__(self, narrow: int, wide: int) -> None:
         super().__init__()
@@ -114,13 +114,13 @@ class _Block(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         inner = functional.relu(self.first_norm(self.first(maps)))
         inner = self.second_norm(self.second(inner))
-        # Averaged before it is thinned out, the shortcut drops nothing.
+        # Average pooling keeps all positions in the shortcut.
         around = self.shortcut(functional.avg_pool2d(maps, 2, ceil_mode=True))
         return functional.relu(inner + around)
 
 
 def build(config: Mapping[str, Any]) -> Classifier:
-    """A classifier with any weights, from a checkpoint's config.
+    """An untrained classifier from a checkpoint's config.
 
     Raises:
         TypeError: the config has unknown fields.
@@ -140,13 +140,13 @@ def load() -> Classifier:
 
 @torch.inference_mode()
 def classify(mel: Tensor, model: Classifier | None = None) -> Tensor:
-    """How probable each class is.
+    """The probability of each class.
 
     Shape:
         mel: (batch, mel_bands, frames), scaled; result: (batch, classes), rows add up to 1.
 
     Args:
-        model: None is the shipped one.
+        model: None: the shipped one.
 
     Raises:
         OptionError: another number of bands.

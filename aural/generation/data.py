@@ -1,4 +1,4 @@
-"""ESC-50 (Piczak 2015) as scaled log-mel spectrograms, and the batch_sampler a denoiser learns from.
+"""ESC-50 (Piczak 2015) as scaled log-mel spectrograms, and training batches for the diffusion model.
 
 See `aural.training.esc50` for the folder and its folds.
 """
@@ -41,13 +41,13 @@ class Esc50:
     waves: NDArray[np.int16]  # (clips, 110250) at 22,050 Hz, full scale at 32767
     labels: Tensor  # (clips,)
     folds: Tensor  # (clips,)
-    sources: tuple[str, ...]  # recordings that the clips were cut from
+    sources: tuple[str, ...]  # the recordings that the clips were cut from
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def take(self, chosen: Tensor) -> Esc50:
-        """The clips that a boolean mask (clips,) marks."""
+        """The clips where a boolean mask (clips,) is True."""
         sources = tuple(
             source for source, is_chosen in zip(self.sources, chosen.tolist(), strict=True) if is_chosen
         )
@@ -70,12 +70,12 @@ class Esc50:
 
 
 def load(folder: Path) -> Esc50:
-    """All clips, from a cache where this folder was loaded before.
+    """All clips, cached after the first call for a folder.
 
-    The cache, half a gigabyte, lies under XDG_CACHE_HOME (or ~/.cache)/aural.
+    The cache, half a gigabyte, is under XDG_CACHE_HOME (or ~/.cache)/aural.
 
     Raises:
-        InputError: the folder does not hold ESC-50.
+        InputError: the folder does not contain ESC-50.
     """
     clips = esc50_clips(folder)
     digest = hashlib.sha256(table_path(folder).read_bytes() + repr(DEFAULT_FRONT_END).encode()).hexdigest()[
@@ -104,7 +104,7 @@ def load(folder: Path) -> Esc50:
 
 @dataclass(frozen=True)
 class Batch:
-    """What one step of training sees."""
+    """The batch of one training step."""
 
     mel: Tensor  # (batch, 80, FRAMES), scaled
     labels: Tensor  # (batch,)
@@ -114,10 +114,10 @@ class Batch:
 def batch_sampler(
     clips: Esc50, size: int, device: torch.device | str = "cpu"
 ) -> Callable[[torch.Generator], Batch]:
-    """A function that draws augmented batch_sampler: mixing, gain, pitch and a shift in time.
+    """A function that samples augmented batches: mixing, gain, pitch and a shift in time.
 
-    The shift is circular: 425 real frames fill the network's 432 as a loop, so that no edge of silence is
-    learnt where the clips have none. A clip whose end is silent is only shifted into that silence.
+    The shift is circular: 425 real frames fill the network's 432 as a loop, so the network learns no silent
+    edge that the clips do not have. A clip with a silent end is only shifted into that silence.
     """
     mel = clips.mel.to(device)
     active = active_share(mel)
@@ -152,7 +152,7 @@ def batch_sampler(
 
 
 def roll_loops(mel: Tensor, shift: Tensor) -> Tensor:
-    """Each clip as a loop, delayed by its own number of frames, FRAMES long.
+    """Delay each clip, as a loop, by its own number of frames, to a length of FRAMES.
 
     Shape: mel: (batch, 80, REAL_FRAMES); shift: (batch,); result: (batch, 80, FRAMES).
     """
@@ -161,7 +161,7 @@ def roll_loops(mel: Tensor, shift: Tensor) -> Tensor:
 
 
 def shift_bands(mel: Tensor, bands: Tensor) -> Tensor:
-    """Each clip moved up by its own number of bands; the outermost band fills the gap.
+    """Shift each clip up by its own number of bands; the outermost band fills the gap.
 
     Shape: mel: (batch, 80, frames); bands: (batch,).
     """
@@ -170,7 +170,7 @@ def shift_bands(mel: Tensor, bands: Tensor) -> Tensor:
 
 
 def fit_statistics(clips: Esc50, conditioning: Conditioning) -> None:
-    """Write the data's mean and deviation per band, and each class's active shares, into the model."""
+    """Store the mean and deviation of each band and the active shares of each class in the model."""
     mel = clips.mel.float()
     conditioning.mean.copy_(mel.mean((0, 2))[:, None])
     conditioning.deviation.copy_(mel.std((0, 2))[:, None].clamp_min(1e-3))
@@ -181,7 +181,7 @@ def fit_statistics(clips: Esc50, conditioning: Conditioning) -> None:
 
 
 def _last_sound(mel: Tensor) -> Tensor:
-    """(clips,): the number of frames up to the last that sounds."""
+    """(clips,): the number of frames up to the last one that is not silent."""
     sounds = (mel.amax(1) > SILENT_BELOW).long()
     return (sounds * torch.arange(1, mel.shape[2] + 1, device=mel.device)).amax(1)
 

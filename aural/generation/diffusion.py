@@ -1,9 +1,8 @@
-"""Denoising as a diffusers pipeline: labels -> scaled log-mel spectrograms of any length, loops or with gaps.
+"""The diffusers pipeline: labels -> scaled log-mel spectrograms of any length, loops, or gaps filled.
 
 A spectrogram longer than the network's window is denoised in windows that overlap by half; their predictions
-are averaged at every step. A loop is read around its end, from another place at every step, so that no place
-in it is an edge. Known frames replace the prediction of them: a deterministic sampler then takes them, too,
-from noise to exactly what they are.
+are averaged at every step. A loop is read circularly, from a random position at every step, so that it has no
+edge. Known frames replace their prediction, and a deterministic sampler then ends exactly at them.
 
 Sources: Ho and Salimans 2022 (classifier-free guidance), Karras et al. 2024 (autoguidance), Kynkäänniemi
 et al. 2024 (guidance in a limited interval), Meng et al. 2022 (SDEdit: starting from a noised source),
@@ -41,10 +40,10 @@ from aural.generation.model import (
 )
 from aural.hub.device import inference
 
-# Guidance acts while noise over signal is above this. Below, the picture is settled and a second pass of the
-# network would change nothing that is heard.
+# Guidance stops when noise over signal falls below this: a second pass of the network makes no audible
+# difference any more.
 MIN_GUIDED_NOISE = 0.2
-# Windows in one pass of the network: more take more memory and save no time.
+# Windows per pass of the network; more take more memory and save no time.
 MAX_WINDOWS = 16
 
 Generators = torch.Generator | list[torch.Generator] | None
@@ -62,14 +61,14 @@ class SpectrogramPipeline(DiffusionPipeline):  # type: ignore[misc]
 
     Args:
         unet: predicts the clean spectrogram, cut into patches.
-        conditioning: embeds classes; knows mean and deviation of the data, and how much of a clip sounds.
-        scheduler: from `aural.generation.model.schedule`, or another that is deterministic and takes clean
+        conditioning: embeds classes; holds the statistics of the data.
+        scheduler: from `aural.generation.model.schedule`, or another deterministic one for clean
             predictions.
         predicts: what the U-Net was trained to predict, "clean" or "noise"; the scheduler gets the clean
             spectrogram either way.
         texture, patch_bands, patch_frames: see `aural.generation.model.Config`.
-        guide: a smaller U-Net that was trained on the same conditions, for autoguidance; `None`: guidance is
-            away from what the network predicts for any class.
+        guide: a smaller U-Net trained on the same conditions, for autoguidance; `None`: classifier-free
+            guidance.
     """
 
     model_cpu_offload_seq = "conditioning->unet->guide"
@@ -97,13 +96,13 @@ class SpectrogramPipeline(DiffusionPipeline):  # type: ignore[misc]
     def of(
         cls, model: DiffusionModel, sampler: Sampler, guide: DiffusionModel | None = None
     ) -> SpectrogramPipeline:
-        """A pipeline on the parts of a model, which stays as it is.
+        """A pipeline of the parts of a model, which is not changed.
 
         Args:
-            guide: a model that was trained on the conditioning of the other one; see the class.
+            guide: a model trained with the conditioning of the other one; see the class.
 
         Raises:
-            ValueError: the guide cuts other patches, predicts something else or has other conditions.
+            ValueError: the guide has other patches, another prediction target or other conditions.
         """
         config = model.config
         if guide is not None:
@@ -140,22 +139,22 @@ class SpectrogramPipeline(DiffusionPipeline):  # type: ignore[misc]
         | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
     ) -> SpectrogramOutput | tuple[Tensor | NDArray[np.float32]]:
-        """Spectrograms by denoising; see `denoise_steps` for what is not listed here.
+        """Generate spectrograms; see `denoise_steps` for arguments that are not listed here.
 
         Args:
             class_labels: one label for each spectrogram.
-            generator: one for all, or a list of one for each: then a spectrogram does not depend on the
-                others of its batch.
-            condition: in place of class_labels, what `condition` gives or a blend of such.
+            generator: one for all, or a list with one for each: then a spectrogram does not depend on its
+                batch.
+            condition: in place of class_labels, from `condition`, or a blend of conditions.
             output_type: "np" for an array, "pt" for a tensor.
             return_dict: False for a tuple in place of a `SpectrogramOutput`.
-            callback_on_step_end: is called with this pipeline, the number of the step, the timestep and the
+            callback_on_step_end: called with this pipeline, the number of the step, the timestep and the
                 tensors named in callback_on_step_end_tensor_inputs ("latents": normalised and noisy,
-                "clean": the prediction in [0, 1]); "latents" in what it returns replace the old ones.
+                "clean": the prediction in [0, 1]); "latents" in its result replace the old ones.
 
         Raises:
-            ValueError: neither or both of class_labels and condition, generators that are not one for each,
-                or a name in callback_on_step_end_tensor_inputs that is not offered.
+            ValueError: neither or both of class_labels and condition, a wrong number of generators, or an
+                unknown name in callback_on_step_end_tensor_inputs.
         """
         if (class_labels is None) == (condition is None):
             raise ValueError("Give either class_labels or condition.")
@@ -196,11 +195,11 @@ class SpectrogramPipeline(DiffusionPipeline):  # type: ignore[misc]
         generator: Generators = None,
         active: Tensor | None = None,
     ) -> Tensor:
-        """What steers the network.
+        """The condition of the network.
 
         Shape:
-            labels: (batch,); active: (batch,), the share of frames that sound, without which it is drawn as
-            the class has it; result: (batch, width).
+            labels: (batch,); active: (batch,), the share of frames that are not silent, sampled for the
+            class if None; result: (batch, width).
         """
         model = self._model()
         labels = labels.to(self._execution_device)
@@ -230,23 +229,22 @@ class SpectrogramPipeline(DiffusionPipeline):  # type: ignore[misc]
         loop: bool = False,
         watch: Callable[[int, int, dict[str, Tensor]], Tensor | None] | None = None,
     ) -> Steps[Tensor]:
-        """Denoise from pure noise, or from a noised source: yields the share done, returns the spectrograms.
+        """Denoise pure noise or a noised source: yields the share done, returns the spectrograms.
 
         Shape:
             condition: (batch, width); source: (80, num_frames), in [0, 1]; known: (num_frames,) booleans;
             result: (batch, 80, num_frames), in [0, 1].
 
         Args:
-            steps: levels of noise on the way to none, at most.
-            guidance: how far beyond "any class", or beyond the guide, to go towards the condition; 1 is no
-                guidance.
+            steps: noise levels, at most.
+            guidance: guidance scale, relative to no class or to the guide; 1 is no guidance.
             generator: as for `__call__`; on the CPU, so that a seed gives the same noise on every device.
             num_frames: length of the spectrograms, any.
-            known: frames that are to be exactly those of the source.
-            strength: from 0 to 1, the share of the way, counted from its end, that is walked from the source.
+            known: frames to take from the source.
+            strength: from 0 to 1, the noise level at which the source enters; 1 ignores the source.
             loop: the end leads into the start.
-            watch: is told the step's number, its timestep, and the tensors "latents" and "clean" (in [0, 1]);
-                latents that it returns replace the old ones.
+            watch: called with the step's number, its timestep, and the tensors "latents" and "clean" (in
+                [0, 1]); returned latents replace the old ones.
         """
         device = self._execution_device
         model = self._model()
@@ -255,7 +253,7 @@ class SpectrogramPipeline(DiffusionPipeline):  # type: ignore[misc]
         scheduler = type(self.scheduler).from_config(self.scheduler.config)
         timesteps = _noise_levels(scheduler, steps, strength, device)
         generators = _one_each(generator, len(condition))
-        # A short spectrogram is the start of what fills one window of the network.
+        # A short spectrogram is the start of a full window of the network.
         canvas = num_frames if loop else max(num_frames, FRAMES)
         latents = torch.stack([torch.randn(BANDS, canvas, generator=one) for one in generators]).to(device)
         if source is not None:
@@ -299,7 +297,7 @@ class SpectrogramPipeline(DiffusionPipeline):  # type: ignore[misc]
         return clean[..., :num_frames]
 
     def _model(self, unet: UNet2DModel | None = None) -> DiffusionModel:
-        """The model that the components make; with another U-Net in place of the main one."""
+        """The model of the components, or with another U-Net."""
         unet = self.unet if unet is None else unet
         names = ("predicts", "texture", "patch_bands", "patch_frames")
         config = Config(**{name: self.config[name] for name in names})
@@ -317,12 +315,12 @@ def _one_each(generator: Generators, count: int) -> list[torch.Generator | None]
 
 
 def _noise_levels(scheduler: Scheduler, steps: int, strength: float, device: torch.device) -> Tensor:
-    """The timesteps of the scheduler, made ready for them: at most so many, of the last share of the way."""
+    """Set the scheduler's timesteps: at most `steps`, for the last `strength` of the noise levels."""
     levels = steps
     if strength < 1:
         levels = round(TRAIN_STEPS / math.ceil(TRAIN_STEPS * strength / steps))
     scheduler.set_timesteps(levels, device=device)
-    # By rounding, diffusers adds a last level of -1 to 61, 103, 121, 122 and some more "trailing" ones.
+    # With 61, 103, 121, 122 and some more "trailing" steps, diffusers' rounding adds a last one at -1.
     while scheduler.timesteps[-1] < 0:
         levels += 1
         scheduler.set_timesteps(levels, device=device)
@@ -334,7 +332,7 @@ def _noise_levels(scheduler: Scheduler, steps: int, strength: float, device: tor
 
 
 def _fit_canvas(mel: Tensor, canvas: int) -> Tensor:
-    """A source as the network has learnt clips: silent up to 5 s, and then from the start again.
+    """Extend a source as in training: silent up to 5 s, then repeated.
 
     Shape: mel: (80, frames); result: (80, canvas).
     """
@@ -343,14 +341,14 @@ def _fit_canvas(mel: Tensor, canvas: int) -> Tensor:
 
 
 def _rotate(spectrograms: Tensor, shifts: list[int]) -> Tensor:
-    """Each spectrogram of (batch, 80, frames) as a loop, moved by its own number of frames."""
+    """Rotate each spectrogram of (batch, 80, frames) in time by its own number of frames."""
     if not any(shifts):
         return spectrograms
     return torch.stack([one.roll(shift, -1) for one, shift in zip(spectrograms, shifts, strict=True)])
 
 
 def _windows(canvas: int, loop: bool) -> Tensor:
-    """The frames that each window of the network sees.
+    """The frames in each window of the network.
 
         a canvas   0━━━━━━━━━━━━━━━━━━━━━━━━━┓       a loop   0━━━━━━━━━━━━━━━━━┓0━━━━━━
         windows    └────────────┘                             └────────────┘
@@ -371,7 +369,7 @@ def _windows(canvas: int, loop: bool) -> Tensor:
 def _predict(
     model: DiffusionModel, latents: Tensor, timestep: Tensor, conditions: Tensor, places: Tensor
 ) -> Tensor:
-    """The clean spectrograms under several conditions; where windows overlap, their mean.
+    """The clean spectrograms under several conditions, averaged where windows overlap.
 
     Shape:
         latents: (batch, 80, canvas); conditions: (conditions, batch, width); places: (windows, FRAMES);
@@ -385,7 +383,7 @@ def _predict(
     predicted = torch.cat(
         [model(some, timestep.expand(len(some)), steer).float() for some, steer in pieces]
     ).reshape(shape)
-    # The network knows least about what is next to a window's ends; one window alone has no choice.
+    # Predictions are least reliable near the ends of a window.
     weight = torch.hann_window(FRAMES + 2, periodic=False)[1:-1] if len(places) > 1 else torch.ones(FRAMES)
     weight = weight.to(predicted)
     place = places.flatten()
