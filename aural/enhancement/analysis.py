@@ -23,7 +23,7 @@ from aural.audio.bandwidth import bandwidth
 from aural.audio.clip import Samples
 from aural.audio.resample import resample_samples
 from aural.audio.steps import Steps, part, stepwise
-from aural.loudness.meter import measure
+from aural.loudness.meter import Loudness, measure
 
 Powers = NDArray[np.float64]
 
@@ -83,15 +83,17 @@ class Analysis:
 
 
 @stepwise
-def analyze(clip: Clip) -> Steps[Analysis]:
+def analyze(clip: Clip, loudness: Loudness | None = None) -> Steps[Analysis]:
     """Estimate noise, bandwidth, clipping and reverberation, and measure loudness and pitch.
 
     Args:
         clip: (channels, time), any rate from 4 kHz, up to eight channels.
+        loudness: of the clip, if it was measured before.
 
     Raises `InputError` for an empty clip, samples that are not finite, or a rate below 4 kHz.
     """
-    loudness = yield from part(measure.steps(clip), 0.0, 0.5)
+    if loudness is None:
+        loudness = yield from part(measure.steps(clip), 0.0, 0.5)
     bands, octaves = yield from part(_band_powers_steps(clip), 0.5, 0.6)
     band = yield from part(bandwidth.steps(clip), 0.6, 0.7)
     f0_hz, voiced_share = yield from part(_pitch_steps(clip), 0.7, 0.9)

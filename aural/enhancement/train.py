@@ -4,8 +4,8 @@
     python -m aural.enhancement.train --data DIR --stage completer
     python -m aural.enhancement.train --data DIR --stage waveform_enhancer
 
-The completer learns on what the denoiser of `checkpoints/` makes of the recordings, so that one comes first.
-The examples are made before the first step and kept, see `aural.enhancement.data`.
+The completer trains on the output of the denoiser in `checkpoints/`, so train that first. Examples are
+computed before the first step and cached, see `aural.enhancement.data`.
 """
 
 from __future__ import annotations
@@ -54,32 +54,32 @@ from aural.training.loop import (
 )
 from aural.training.losses import perceptual_loss, resolutions, scaled_spectra, spectral_distance
 
-LICENCE = "CC-BY-NC-SA-4.0"  # the narrowest of the recordings' licences, that of RAVDESS
+LICENCE = "CC-BY-NC-SA-4.0"  # the most restrictive licence of the recordings, that of RAVDESS
 FRAMES = 128  # of a training piece, 2 s
-UNCONDITIONED_SHARE = 0.3  # of the batches: the networks are to work without the conditions too
+UNCONDITIONED_SHARE = 0.3  # of the batches, so that the networks also work without the conditions
 VALIDATION_ITEMS = 16
-MAX_SI_SDR_DB = 30.0  # better is not asked for
+MAX_SI_SDR_DB = 30.0  # higher values do not count
 
 
 @dataclass(frozen=True)
 class DenoiserObjective:
-    """Weights of what the denoiser is to make small."""
+    """Weights of the denoiser's loss."""
 
-    magnitude: float = 120.0  # of the compressed magnitudes' squared error
-    spectrum: float = 60.0  # of the compressed spectra's squared error, with their phases
-    compression: float = 0.3  # power that both are raised to
-    si_sdr: float = 0.15  # of its negative in dB
-    logarithm: float = 16.0  # of the error of the scaled magnitudes: what is soft is not to be cut away
+    magnitude: float = 120.0  # squared error of the compressed magnitudes
+    spectrum: float = 60.0  # squared error of the compressed complex spectra
+    compression: float = 0.3  # exponent of both
+    si_sdr: float = 0.15  # negative SI-SDR in dB
+    logarithm: float = 16.0  # error of log magnitudes, so that quiet parts are kept
     disturbance: float = 0.4  # of what an ear would mind
-    resolutions: float = 5.0  # of the distance of scaled spectra of the waveform
-    noise: float = 20.0  # of the background's compressed bands
-    pitch: float = 0.05  # of the cross-entropy of the pitch bins
+    resolutions: float = 5.0  # distance of log spectra of the waveform
+    noise: float = 20.0  # squared error of the compressed background
+    pitch: float = 0.05  # cross-entropy of the pitch bins
     learning_rate: float = 1e-3
 
 
 @dataclass(frozen=True)
 class CompleterObjective:
-    """Weights of what the completer is to make small."""
+    """Weights of the completer's loss."""
 
     disturbance: float = 0.03  # of what an ear would mind in the completed sound
     adversarial: float = 0.01  # of the hinge loss
@@ -95,7 +95,7 @@ def denoising(objective: DenoiserObjective) -> Loss[Examples]:
     weights = _bin_weights()
 
     def loss(module: nn.Module, examples: Examples) -> tuple[Tensor, dict[str, Tensor]]:
-        # Only the module's own pass runs in the precision that was asked for.
+        # Only the module itself runs in reduced precision.
         device = examples.recording.device
         with torch.autocast(device.type, enabled=False), torch.no_grad():
             spectrum, clean, noise = (
@@ -147,7 +147,7 @@ def denoising(objective: DenoiserObjective) -> Loss[Examples]:
 
 
 def enhancing(objective: DenoiserObjective) -> Loss[Examples]:
-    """The loss of the network from samples to samples: that of the denoiser, as far as it has such parts."""
+    """The loss of the waveform network: the terms of the denoiser's loss that apply."""
     front_ends = resolutions(RATE, (256, 512, 2048))
 
     def loss(module: nn.Module, examples: Examples) -> tuple[Tensor, dict[str, Tensor]]:
@@ -170,10 +170,9 @@ def enhancing(objective: DenoiserObjective) -> Loss[Examples]:
 
 
 def masked_bands(module: nn.Module, examples: Examples) -> tuple[Tensor, dict[str, Tensor]]:
-    """The loss of pre-training: bands of clean audio that are hidden are to be guessed from the others.
+    """The loss of pre-training: predict hidden bands of clean audio from the others.
 
-    In half of the pieces rectangles are hidden, in the other half all frames from some point on, of which the
-    first must be foretold and the next are ever less certain.
+    In half of the pieces rectangles are hidden, in the other half all frames from some point on.
     """
     with torch.autocast(examples.speech.device.type, enabled=False), torch.no_grad():
         spectrum = stft(examples.speech, FRONT_END)
@@ -187,14 +186,14 @@ def masked_bands(module: nn.Module, examples: Examples) -> tuple[Tensor, dict[st
 
 @dataclass(frozen=True)
 class Bands:
-    """A batch for the completer; what says nothing else is (batch, mel_bands, frames)."""
+    """A batch for the completer; (batch, mel_bands, frames) if not stated otherwise."""
 
     denoised: Tensor
     noisy: Tensor
     wanted: Tensor
     conditions: Tensor | None  # (batch, 4, frames)
-    spectrum: Tensor  # (batch, bins, frames), complex, of which `denoised` are the bands
-    clean: Tensor  # (batch, bins, frames), the studio's power
+    spectrum: Tensor  # (batch, bins, frames), complex; `denoised` are its bands
+    clean: Tensor  # (batch, bins, frames), power of the clean speech
 
 
 class Game:
@@ -247,7 +246,7 @@ def train_denoiser(
     pretrain_steps: int = 0,
     example_count: int | None = None,
 ) -> tuple[Denoiser, Outcome]:
-    """The averaged denoiser after a run, pre-trained first if it is a new one and that is asked for."""
+    """The averaged denoiser after a run, pre-trained first if it is new and `pretrain_steps` says so."""
     torch.manual_seed(run.seed)
     sample = _sampler(corpus, run, example_count)
     module = Denoiser(config)
@@ -266,7 +265,7 @@ def train_denoiser(
         )
         module.load_state_dict(trained.averages["denoiser"].state_dict())
         if trained.step < pretrain_steps:
-            return module, trained  # time is up; to be resumed
+            return module, trained  # out of time; to be resumed
         run = replace(run, resume=False)
     player = TrainedModule(module, denoising(objective), objective.learning_rate, betas=(0.9, 0.99))
     outcome = train(
@@ -291,7 +290,7 @@ def train_waveform(
     *,
     example_count: int | None = None,
 ) -> tuple[WaveformEnhancer, Outcome]:
-    """The averaged network from samples to samples after a run."""
+    """The averaged waveform network after a run."""
     torch.manual_seed(run.seed)
     player = TrainedModule(
         WaveformEnhancer(config), enhancing(objective), objective.learning_rate, betas=(0.9, 0.98)
@@ -315,7 +314,7 @@ def train_completer(
     *,
     example_count: int | None = None,
 ) -> tuple[Completer, Outcome]:
-    """The averaged completer after a run, on what a denoiser leaves."""
+    """The averaged completer after a run on the output of a denoiser."""
     torch.manual_seed(run.seed)
     completer, discriminators = Completer(config), Discriminators()
     game = Game(discriminators, objective)
@@ -364,15 +363,15 @@ def _sampler(
 
 
 def _conditions(recording: Tensor) -> Tensor | None:
-    """Without gradients; nothing for a share of the batches."""
+    """The conditions, without gradients; None for a share of the batches."""
     return None if torch.rand(()) < UNCONDITIONED_SHARE else conditioning(recording)
 
 
 def _bands_of(examples: Examples, denoiser: Denoiser | FrontEndDenoiser) -> Bands:
-    """What the completer gets to see; some items are denoised in part only."""
+    """The completer's batch; some items are only partly denoised."""
     spectrum = stft(examples.recording, FRONT_END)
     conditions = _conditions(examples.recording)
-    # Between the mask in full and no mask at all, as the strength goes.
+    # From no mask to the full mask, as `strength` does in use.
     strength = (1.3 * torch.rand(len(spectrum), 1, 1, device=spectrum.device)).clamp_max(1)
     speech = spectrum + strength * (denoiser(spectrum, conditions).apply(spectrum) - spectrum)
     clean = stft(examples.speech, FRONT_END)
@@ -383,7 +382,7 @@ def _bands_of(examples: Examples, denoiser: Denoiser | FrontEndDenoiser) -> Band
 
 
 def _mask_rectangles(bands: Tensor) -> Tensor:
-    """What is hidden in pre-training, booleans of the shape of the bands."""
+    """The mask of pre-training, True for hidden bands."""
     hidden = torch.zeros_like(bands, dtype=torch.bool)
     frames = bands.shape[-1]
     for item in hidden:
@@ -402,12 +401,12 @@ def _power(spectrum: Tensor) -> Tensor:
 
 
 def _compress(spectrum: Tensor, power: float) -> Tensor:
-    """The magnitudes raised to a power, the phases kept."""
+    """Raise the magnitudes to a power and keep the phases."""
     return spectrum * _power(spectrum).pow((power - 1) / 2)
 
 
 def _si_sdr_db(estimate: Tensor, clean: Tensor) -> Tensor:
-    """(batch,); where the clean one is silent it is 0 and teaches nothing."""
+    """SI-SDR in dB, (batch,); 0 without gradient where the target is silent."""
     energy = clean.square().sum(-1)
     aligned = ((estimate * clean).sum(-1) / energy.clamp_min(1e-8))[:, None] * clean
     noise = (estimate - aligned).square().sum(-1)
@@ -416,7 +415,7 @@ def _si_sdr_db(estimate: Tensor, clean: Tensor) -> Tensor:
 
 
 def _bin_weights() -> Tensor:
-    """(bins,): each ERB counts alike, and so each of the many bins of the highs for less; 1 on average."""
+    """(bins,): weights that make every ERB count the same; 1 on average."""
     frequencies = torch.arange(FRONT_END.bins) * (FRONT_END.rate / FRONT_END.fft)
     weights = 1 / (0.00437 * frequencies + 1)
     return weights / weights.mean()
@@ -431,7 +430,7 @@ def _at_training_level(item: Item) -> tuple[Tensor, Tensor]:
 
 
 def _validation(corpus: Corpus) -> Callable[[Mapping[str, nn.Module]], dict[str, float]]:
-    """SI-SDR gained and disturbance left, over a few recordings that are not trained on."""
+    """SI-SDR gained and disturbance left, over a few validation recordings."""
     items = [_at_training_level(item) for item in validation_items(corpus, count=VALIDATION_ITEMS, seed=1)]
 
     def validate(averages: Mapping[str, nn.Module]) -> dict[str, float]:
@@ -470,7 +469,7 @@ def _validation(corpus: Corpus) -> Callable[[Mapping[str, nn.Module]], dict[str,
 def _completer_validation(
     corpus: Corpus, denoiser: Denoiser | FrontEndDenoiser
 ) -> Callable[[Mapping[str, nn.Module]], dict[str, float]]:
-    """The mean error of the mel bands, before and after, over recordings that are not trained on."""
+    """The mean error of the mel bands, before and after, over validation recordings."""
     items = [_at_training_level(item) for item in validation_items(corpus, count=VALIDATION_ITEMS, seed=1)]
 
     def validate(averages: Mapping[str, nn.Module]) -> dict[str, float]:
@@ -496,13 +495,13 @@ def _completer_validation(
 
 
 def main(command: list[str] | None = None) -> None:
-    """Train as the command line says, and save the checkpoint."""
+    """Train by the command line's settings and save the checkpoint."""
     parser = arguments(__doc__ or "", steps=10_000, batch=6, folder="runs/enhancement")
     parser.add_argument("--data", type=Path, required=True, help="a folder with esc50/, speech/, music/")
     parser.add_argument("--stage", choices=("denoiser", "completer", "waveform_enhancer"), default="denoiser")
-    parser.add_argument("--pretrain", type=int, default=0, help="steps of guessing masked bands first")
+    parser.add_argument("--pretrain", type=int, default=0, help="steps of masked-band pre-training")
     parser.add_argument("--examples", "--pool", type=int, help="examples computed in advance")
-    parser.add_argument("--no-save", action="store_true", help="leave checkpoints/ as it is")
+    parser.add_argument("--no-save", action="store_true", help="do not write to checkpoints/")
     chosen = parser.parse_args(command)
     corpus = load(chosen.data, RATE)
     example_count = 8 if chosen.smoke else chosen.examples

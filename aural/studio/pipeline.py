@@ -121,12 +121,12 @@ def outcome_steps(clip: Clip, options: Options) -> Steps[Outcome]:
 def _enhancement(options: Options, clip: Clip | None = None) -> enhancement.Options:
     """Those of the first stage; without a clip, of one channel."""
     channels = 1 if clip is None or options.downmix.startswith("mono") else clip.channels
-    has_finish = VOICE_CHAINS.get(options.preset) is not None
+    has_voice_chain = VOICE_CHAINS.get(options.preset) is not None
     return enhancement.Options(
         preset=options.preset,
         strength=options.strength,
         completion=options.completion,
-        loudness_lufs=TARGETS[options.target].loudness_for(channels) if has_finish else None,
+        loudness_lufs=TARGETS[options.target].loudness_for(channels) if has_voice_chain else None,
         seed=options.seed,
     )
 
@@ -154,5 +154,5 @@ def _require_fitting(clip: Clip, options: Options) -> None:
 
 def _found(enhanced: enhancement.Result) -> str:
     """What the first stage says, but for the loudness of its finish, which is not the last word."""
-    finished = enhanced.finished
-    return enhanced.message if finished is None else enhanced.message.removesuffix(finished.message).strip()
+    chain = enhanced.voice_chain
+    return enhanced.message if chain is None else enhanced.message.removesuffix(chain.message).strip()

@@ -16,7 +16,7 @@ import aural
 from aural import hub
 from aural.audio import Clip
 from aural.audio.resample import resample
-from aural.enhancement import pipeline
+from aural.enhancement import analysis, pipeline, voice_chain
 from aural.enhancement.features import FRONT_END
 from aural.enhancement.pipeline import PRESETS, SETTINGS, Options, Setting, enhance
 from aural.errors import InputError, OptionError
@@ -424,17 +424,38 @@ def test_expansion_gives_the_rate_asked_for_and_fills_its_band(put: Any, expand_
 def test_a_preset_lands_on_its_loudness_and_restore_keeps_the_level(preset: str, put: Any) -> None:
     put(denoiser=PlainDenoiser(1.0))
     clip, options = voice(4.0), Options(preset=preset, completion=False)
-    assert options.finish is not None
+    assert options.voice_chain is not None
     result = enhance(clip, options)
-    assert result.finished is not None
-    assert measure(result.clip).integrated_lufs == pytest.approx(options.finish.loudness_lufs, abs=0.1)
-    assert result.after.integrated_lufs == pytest.approx(options.finish.loudness_lufs, abs=0.1)
+    assert result.voice_chain is not None
+    assert measure(result.clip).integrated_lufs == pytest.approx(options.voice_chain.loudness_lufs, abs=0.1)
+    assert result.after.integrated_lufs == pytest.approx(options.voice_chain.loudness_lufs, abs=0.1)
     quieter = enhance(clip, replace(options, loudness_lufs=-23.0))
     assert quieter.after.integrated_lufs == pytest.approx(-23, abs=0.1)
     for kept in (Options(completion=False), replace(options, mastering=False)):
         unfinished = enhance(clip, kept)
-        assert unfinished.finished is None
+        assert unfinished.voice_chain is None
         assert unfinished.after.integrated_lufs == pytest.approx(result.before.integrated_lufs, abs=0.01)
+
+
+def test_nothing_is_measured_twice(put: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The input before, the denoised voice for the compressor; the mastering's figures are the result's."""
+    put(denoiser=PlainDenoiser(0.5))
+    measured: list[Clip] = []
+
+    class Counting:
+        @staticmethod
+        def steps(clip: Clip, *arguments: Any) -> Any:
+            measured.append(clip)
+            return measure.steps(clip, *arguments)
+
+    for module in (analysis, voice_chain):
+        monkeypatch.setattr(module, "measure", Counting)
+    clip = voice(2.0)
+    assert enhance(clip, Options(preset="podcast", completion=False)).after.integrated_lufs is not None
+    assert len(measured) == 2 and measured[0] is clip
+    # Nothing changes before the voice chain: the first figure serves it too.
+    enhance(clip, Options(preset="podcast", noise_reduction=False, completion=False))
+    assert len(measured) == 3 and measured[2] is clip
 
 
 def test_a_loudness_without_a_finish_is_one_gain(put: Any) -> None:
