@@ -31,8 +31,8 @@ SEARCH_RATE = 16_000  # Hz, for the search of the delay
 SEARCH_SECONDS = 120.0  # the start of both, for the search
 MAX_DELAY_SECONDS = 2.0
 WHITENING = 0.85  # exponent; at 1 noise counts as much as the voice, at 0 the lowest partials dominate
-# Peak over root mean square of the correlation. Phone recordings reach 17 or more with their reference, 11 from
-# a distance in loud noise; different sentences mostly stay below 10, and all below 14.
+# Peak over root mean square of the correlation. Phone recordings reach 17 or more with their reference, or 11
+# in loud noise far away; different sentences mostly stay below 10, and all below 14.
 MIN_PEAK = 13.0
 # In a large room, a reflection can be stronger than the direct sound before it.
 DIRECT_SHARE, DIRECT_SECONDS = 0.45, 0.06

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -47,6 +47,8 @@ MIN_GUIDED_NOISE = 0.2
 MAX_WINDOWS = 16
 
 Generators = torch.Generator | list[torch.Generator] | None
+# As in diffusers: pipeline, number of the step, timestep, tensors -> tensors to replace.
+Callback: TypeAlias = "Callable[[SpectrogramPipeline, int, int, dict[str, Any]], dict[str, Any]]"
 
 
 @dataclass
@@ -135,8 +137,7 @@ class SpectrogramPipeline(DiffusionPipeline):  # type: ignore[misc]
         loop: bool = False,
         output_type: Literal["np", "pt"] = "np",
         return_dict: bool = True,
-        callback_on_step_end: Callable[[SpectrogramPipeline, int, int, dict[str, Any]], dict[str, Any]]
-        | None = None,
+        callback_on_step_end: Callback | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
     ) -> SpectrogramOutput | tuple[Tensor | NDArray[np.float32]]:
         """Generate spectrograms; see `denoise_steps` for arguments that are not listed here.
@@ -163,12 +164,6 @@ class SpectrogramPipeline(DiffusionPipeline):  # type: ignore[misc]
         if condition is None:
             condition = self.condition(torch.as_tensor(class_labels), generator)
 
-        def watch(number: int, timestep: int, tensors: dict[str, Tensor]) -> Tensor | None:
-            if callback_on_step_end is None:
-                return None
-            chosen = {name: tensors[name] for name in callback_on_step_end_tensor_inputs}
-            return callback_on_step_end(self, number, timestep, chosen).get("latents")
-
         steps = self.denoise_steps(
             condition,
             num_inference_steps,
@@ -179,7 +174,7 @@ class SpectrogramPipeline(DiffusionPipeline):  # type: ignore[misc]
             known=known,
             strength=strength,
             loop=loop,
-            watch=watch,
+            watch=self._watch(callback_on_step_end, callback_on_step_end_tensor_inputs),
         )
         with self.progress_bar(total=num_inference_steps) as bar, Run(steps) as run:
             for _ in run:
@@ -188,6 +183,18 @@ class SpectrogramPipeline(DiffusionPipeline):  # type: ignore[misc]
         self.maybe_free_model_hooks()
         result = mels.cpu().numpy() if output_type == "np" else mels
         return SpectrogramOutput(mels=result) if return_dict else (result,)
+
+    def _watch(
+        self, callback: Callback | None, names: Sequence[str]
+    ) -> Callable[[int, int, dict[str, Tensor]], Tensor | None] | None:
+        """A callback of diffusers, as `denoise_steps` takes it."""
+        if callback is None:
+            return None
+
+        def watch(number: int, timestep: int, tensors: dict[str, Tensor]) -> Tensor | None:
+            return callback(self, number, timestep, {name: tensors[name] for name in names}).get("latents")
+
+        return watch
 
     def condition(
         self,
@@ -265,27 +272,14 @@ class SpectrogramPipeline(DiffusionPipeline):  # type: ignore[misc]
             known = torch.nn.functional.pad(known, (0, canvas - num_frames)).to(device)
         nothing = torch.full((len(condition),), NULL_CLASS, device=device)
         null = self.condition(nothing, active=torch.zeros(len(condition)))
+        windows = _windows(canvas, loop).to(device)
         for number, timestep in enumerate(timesteps):
             shifts = [int(torch.randint(canvas, (), generator=one)) if loop else 0 for one in generators]
             with inference(device.type):
-                signal, noise = model.levels(timestep[None])
-                is_guided = guidance != 1 and float(noise / signal) > MIN_GUIDED_NOISE
-                seen = _rotate(latents, shifts)
-                windows = _windows(canvas, loop).to(device)
-                by_null_class = is_guided and guide is None
-                predicted = _predict(
-                    model,
-                    seen,
-                    timestep,
-                    torch.stack((condition, null)) if by_null_class else condition[None],
-                    windows,
+                predicted = _guided_prediction(
+                    (model, guide), _rotate(latents, shifts), timestep, (condition, null), windows, guidance
                 )
-                if by_null_class:
-                    predicted = torch.lerp(predicted[1:], predicted[:1], guidance)
-                elif is_guided and guide is not None:
-                    weak = _predict(guide, seen, timestep, condition[None], windows)
-                    predicted = torch.lerp(weak, predicted, guidance)
-                clean = model.denormalise(_rotate(predicted[0], [-shift for shift in shifts])).clamp(0, 1)
+                clean = model.denormalise(_rotate(predicted, [-shift for shift in shifts])).clamp(0, 1)
                 if known is not None and source is not None:
                     clean = torch.where(known, source, clean)
                 latents = scheduler.step(model.normalise(clean), timestep, latents).prev_sample
@@ -364,6 +358,33 @@ def _windows(canvas: int, loop: bool) -> Tensor:
         count = 1 + math.ceil((canvas - FRAMES) / (FRAMES // 2))
         starts = [(canvas - FRAMES) * number // max(1, count - 1) for number in range(count)]
     return (torch.tensor(starts)[:, None] + torch.arange(FRAMES)) % canvas
+
+
+def _guided_prediction(
+    models: tuple[DiffusionModel, DiffusionModel | None],
+    latents: Tensor,
+    timestep: Tensor,
+    conditions: tuple[Tensor, Tensor],
+    windows: Tensor,
+    guidance: float,
+) -> Tensor:
+    """The clean spectrograms (batch, 80, canvas), guided while there is enough noise.
+
+    Args:
+        models: the model, and its guide or None.
+        conditions: the condition and that of no class, (batch, width) each.
+    """
+    model, guide = models
+    condition, null = conditions
+    signal, noise = model.levels(timestep[None])
+    if guidance == 1 or float(noise / signal) <= MIN_GUIDED_NOISE:
+        return _predict(model, latents, timestep, condition[None], windows)[0]
+    if guide is None:
+        strong, weak = _predict(model, latents, timestep, torch.stack((condition, null)), windows)
+    else:
+        (strong,) = _predict(model, latents, timestep, condition[None], windows)
+        (weak,) = _predict(guide, latents, timestep, condition[None], windows)
+    return torch.lerp(weak, strong, guidance)
 
 
 def _predict(
