@@ -2,9 +2,12 @@
 # make train-generation · make train-vocoding · make train-classifier · make train-enhancement ·
 # make train-super-resolution · make train-lisa · make ablation · make evaluate-enhancement ·
 # make evaluate-super-resolution: DATA=, and ARGS= for more.
+# The first make with TORCH=cpu TORCH_INDEX=URL takes PyTorch's CPU-only wheels, from its index of these.
 PYTHON ?= python3
 BIN = .venv/bin
 DATA ?= data
+TORCH ?=
+TORCH_INDEX ?=
 
 .PHONY: app test check format bench train-generation train-vocoding train-classifier train-enhancement \
 	train-super-resolution train-lisa evaluate-enhancement evaluate-super-resolution ablation clean
@@ -60,7 +63,11 @@ ablation: .venv/dev
 
 .venv/app: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "AURAL needs Python 3.11 or newer: make PYTHON=python3.12")'
+	@test "$(TORCH)" != cpu -o -n "$(TORCH_INDEX)" || { echo "Name PyTorch's index of CPU-only wheels: TORCH_INDEX=URL."; exit 1; }
 	$(PYTHON) -m venv .venv || { rm -rf .venv; echo "Install the venv module first (Debian: python3-venv)."; exit 1; }
+ifeq ($(TORCH),cpu)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --index-url "$(TORCH_INDEX)" $$(grep '^torch' requirements.txt)
+endif
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	touch $@
 

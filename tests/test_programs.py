@@ -1,4 +1,4 @@
-"""The README's section "From any program", run as it stands; and the names that programs rely on."""
+"""The programs in docs/api.md that call the app, run as they stand; and the names that programs rely on."""
 
 import json
 import re
@@ -16,7 +16,7 @@ from playwright.sync_api import Page, Route
 from aural.audio import Clip, read, write
 
 ROOT = Path(__file__).parents[1]
-ADDRESS = "http://127.0.0.1:7860"  # of the app in the README
+ADDRESS = "http://127.0.0.1:7860"  # of the app in docs/api.md
 RATE = 22_050
 
 # What programs rely on: a name that goes, or moves, breaks those of other people.
@@ -61,7 +61,7 @@ def endpoints(address: str) -> dict[str, Any]:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the README's programs run, with the files that they name."""
+    """Where the programs run, with the files that they name."""
     time_s = np.arange(RATE) / RATE
     tone = 0.2 * np.sin(2 * np.pi * 220 * time_s) * np.exp(-3 * (time_s % 0.5))
     write(Clip(tone[np.newaxis].astype(np.float32), RATE), tmp_path / "song.flac")
@@ -71,8 +71,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def blocks(language: str, containing: str = "") -> list[str]:
-    """The section's code in a language."""
-    section = (ROOT / "README.md").read_text(encoding="utf-8").split("\n## From any program\n")[1]
+    """The page's code in a language."""
+    section = (ROOT / "docs" / "api.md").read_text(encoding="utf-8").split("\n## From any program\n")[1]
     section = section.split("\n## ")[0]
     found = re.findall(rf"^```{language}\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
     return [code for code in found if containing in code]
