@@ -17,6 +17,7 @@ from starlette.responses import PlainTextResponse
 from aural import hub
 from aural.audio import LIMITS
 from aural.batch import tab as batch
+from aural.batch.verbs import VERBS
 from aural.enhancement import tab as enhancement
 from aural.errors import CheckpointError
 from aural.generation import tab as generation
@@ -42,17 +43,18 @@ _log = logging.getLogger(__name__)
 def build() -> gr.Blocks:
     """The app with all its tabs, not yet launched."""
     gr.set_static_paths([FOLDER])  # copies of the examples would be swept with what visitors leave
+    places = tuple(dict.fromkeys(verb.place for verb in VERBS.values()))
     demo: gr.Blocks
     with gr.Blocks(title="AURAL", delete_cache=(CLEAN_EVERY_SECONDS, storage.KEPT_SECONDS)) as demo:
         gr.HTML(HEADER)
         notice = gr.HTML(visible=False, elem_classes="aural-notice")
         with gr.Tabs():
             tabs = [
-                loudness.build(resynthesis.section),
-                enhancement.build(),
-                superres.build(),
-                generation.build(),
-                studio.build(batch.section),
+                loudness.build(places, resynthesis.section),
+                enhancement.build(places),
+                superres.build(places),
+                generation.build(places),
+                studio.build(places, batch.section),
             ]
         with gr.Accordion("System info", open=False) as about:
             state = gr.HTML(container=False)
@@ -95,27 +97,9 @@ def preload() -> None:
     """
     if not on_zero_gpu():
         return
-    from aural.enhancement.masking import build_stage_one
-    from aural.enhancement.model import build_completer, build_waveform
-    from aural.generation import classifier
-    from aural.generation import model as generator
-    from aural.superres.lisa import build_lisa
-    from aural.superres.model import build_extender
-    from aural.vocoding import model as vocoder
-
-    builders = {
-        "classifier": classifier.build,
-        "completer": build_completer,
-        "denoiser": build_stage_one,
-        "extender": build_extender,
-        "generator": generator.build,
-        "lisa": build_lisa,
-        "vocoder": vocoder.build,
-        "waveform_enhancer": build_waveform,
-    }
-    for name, build in builders.items():
+    for name in hub.BUILDERS:
         try:
-            hub.load(name, build, device="cuda")
+            hub.load(name, device="cuda")
         except CheckpointError as error:
             _log.warning("%s", error)
 

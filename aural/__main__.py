@@ -16,12 +16,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from aural.audio.steps import Steps
+from aural.audio.steps import Run, Steps
 from aural.batch.arguments import FORMATS, SETTING, chosen_options, parse_arguments
 from aural.batch.folder import failed, outputs, planned
 from aural.batch.job import run_steps
-from aural.batch.verbs import VERBS, Verb
+from aural.batch.verbs import VERBS
 from aural.errors import AuralError, OptionError
+from aural.options import Verb
 from aural.version import __version__
 
 DONE, MENDABLE, SOME_FAILED, INTERRUPTED = 0, 1, 3, 130
@@ -60,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _add_files(command: argparse.ArgumentParser, verb: Verb) -> None:
-    if verb.name == "generate":
+    if not verb.needs_sound:
         command.add_argument(LABEL, metavar="LABEL", help="the class, as in dog, rain, church_bells")
         command.add_argument(
             "--source", type=Path, metavar="FILE", help="a sound to vary, whose gap to fill, or to extend"
@@ -88,7 +89,7 @@ def _run(given: argparse.Namespace) -> int:
     """Do what was asked for; returns the exit code."""
     verb = VERBS[given.verb]
     options = chosen_options(given)
-    if verb.name != "generate" and given.source.is_dir():
+    if verb.needs_sound and given.source.is_dir():
         return _run_folder(verb, options, given)
     source, output = given.source, _output(verb, given)
     if output is not None:
@@ -196,16 +197,13 @@ class _Bar:
         """Run the steps to their end and hand back the result; the line is gone then."""
         shown = -SECONDS_BETWEEN_UPDATES
         try:
-            while True:
-                share = next(steps)
-                if self.is_shown and time.monotonic() - shown >= SECONDS_BETWEEN_UPDATES:
-                    self._draw(share, name)
-                    shown = time.monotonic()
-        except StopIteration as stop:
-            result: T = stop.value
-            return result
+            with Run(steps) as run:
+                for share in run:
+                    if self.is_shown and time.monotonic() - shown >= SECONDS_BETWEEN_UPDATES:
+                        self._draw(share, name)
+                        shown = time.monotonic()
+            return run.result
         finally:
-            steps.close()
             if self.is_shown:
                 print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 

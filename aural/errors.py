@@ -6,9 +6,8 @@ stands, a program gets it as the text of the exception; anything that is not an 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from numbers import Integral, Real
 
 LONGEST_VALUE = 40  # characters
 # Import name -> the extra in pyproject.toml that installs it
@@ -64,32 +63,6 @@ def named_extra() -> Iterator[None]:
         raise ExtraError(
             f'This needs {package}: run pip install ".[{EXTRAS[package]}]" in AURAL\'s folder.'
         ) from error
-
-
-def require(name: str, value: float, low: float, high: float, unit: str = "") -> None:
-    """Raise `OptionError` unless a setting is a number in its range."""
-    # True is a number in Python, and to nobody else.
-    if isinstance(value, bool) or not (isinstance(value, Real) and low <= value <= high):
-        raise OptionError(f"The {name} must be from {low:g} to {high:g}{unit}, not {shortened(value)}.")
-
-
-def require_whole(name: str, value: int, low: int, high: int) -> None:
-    """Raise `OptionError` unless a setting is a whole number in its range."""
-    if isinstance(value, bool) or not (isinstance(value, Integral) and low <= value <= high):
-        raise OptionError(f"The {name} must be a whole number from {low} to {high}, not {shortened(value)}.")
-
-
-def require_known(name: str, value: str, known: Iterable[str]) -> None:
-    """Raise `OptionError` unless a setting is one of the names it may be."""
-    names = list(known)
-    if value not in names:
-        raise OptionError(f'There is no {name} "{shortened(value)}": choose one of {", ".join(names)}.')
-
-
-def require_switch(name: str, value: bool) -> None:
-    """Raise `OptionError` unless a setting is on or off."""
-    if not isinstance(value, bool):
-        raise OptionError(f"The setting {name} must be on (true) or off (false), not {shortened(value)}.")
 
 
 def shortened(value: object) -> str:

@@ -1,19 +1,25 @@
-"""What the settings of a verb are: the fields of its `Options`, told to programs, shells and links.
+"""What a verb is, what its settings are, and whether they hold.
 
-The `Doc` of a field's annotation is its help, so that a setting is described in one place.
+A slice declares each of its verbs once, as a `Verb` in its `verb.py`; `aural.batch.verbs` collects them all.
+Programs, shells and links are told of the fields of an `Options` by `describe`; an `Options` checks itself by
+`require` and the like. The `Doc` of a field's annotation is its help, so that a setting is described in one
+place.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from dataclasses import dataclass
-from types import UnionType
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from numbers import Integral, Real
+from types import MappingProxyType, UnionType
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
 from annotated_doc import Doc
 
-from aural.errors import OptionError
+from aural.errors import OptionError, shortened
 
 REQUIRED: Final = dataclasses.MISSING  # the default of a field that has none
 
@@ -32,6 +38,83 @@ class Field:
     default: Any  # REQUIRED where there is none
     choices: tuple[str, ...] | None  # of a Literal
     help: str  # what it means, its unit and its range; "" without a `Doc`
+
+
+@dataclass(frozen=True)
+class Place:
+    """A tab of the page."""
+
+    id: str  # in links
+    name: str  # on the buttons that send a result there
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a kind of run takes on the machine that was measured, two cores without a card."""
+
+    start_seconds: float  # more, the first time: libraries and models are loaded
+    run_seconds: float  # whatever the length: pictures, files
+    seconds_per_workload: float  # for a second of one channel
+    on_card: bool = False  # whether it runs a network, and with it on a card where there is one
+    card_speed: float = 1.0  # how many times faster than the two cores a card is, at least
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a verb made of a sound."""
+
+    clips: Sequence[Any]  # of `aural.audio.Clip`; none of `measure`
+    figures: dict[str, Any]  # nested, ready for JSON
+    message: str  # what was found and done, in words
+    # Of `aural.loudness.meter.Loudness`, where the verb has measured them itself; for `measure` of the sound.
+    before: Any = None
+    after: Any = None
+
+
+def _usual_kind(**_: Any) -> str:
+    return ""
+
+
+def by_setting(name: str) -> Callable[..., str]:
+    """A verb's kinds of run are the choices of this setting: for `Verb.kind`."""
+    return lambda **settings: str(settings.get(name) or "")
+
+
+@dataclass(frozen=True, eq=False)  # each is itself alone
+class Verb:
+    """What can be done with a sound: all that page, shell, links, batch and estimates know of it."""
+
+    name: str  # in the library, in a shell, in links, and of its endpoint
+    help: str  # one sentence
+    home: str  # the module with its `Options`, and `outcome_steps`; imported when one of them is asked for
+    place: Place  # where its page is
+    ending: str | None = None  # of the result's name, as in "memo-enhanced.wav"; None: it makes no sound
+    needs_sound: bool = True  # False: it can start from nothing
+    measures: bool = False  # whether its outcome has the loudness before
+    # How long it takes, by the kind of run; "" is the usual kind. None for a verb that is others in a row.
+    estimates: Mapping[str, Estimate] = field(default_factory=lambda: MappingProxyType({}))
+    kind: Callable[..., str] = _usual_kind  # the kind of a run, from its settings by name
+    workload: Callable[..., float] | None = None  # from its arguments by name; None: channels times seconds
+    stages: tuple[Verb, ...] = ()  # that it does, one after the other
+    batch_name: str = ""  # among the choices of a batch; empty: it is none of them
+    # Those of its settings that a batch offers, and by which control of its page.
+    batch_settings: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def options(self) -> type[Any]:
+        """The frozen dataclass of its settings."""
+        chosen: type[Any] = import_module(self.home).Options
+        return chosen
+
+    def outcome_steps(self, clip: Any, options: Any) -> Generator[float, None, Outcome]:
+        """Do it in steps: yields the share done, 0 to 1.
+
+        Args:
+            clip: of `aural.audio.Clip`; None only where no sound is needed.
+            options: of the class `self.options`.
+        """
+        outcome: Outcome = yield from import_module(self.home).outcome_steps(clip, options)
+        return outcome
 
 
 def describe(options: type[Any]) -> tuple[Field, ...]:
@@ -74,6 +157,32 @@ def parse(field: Field, text: str) -> Any:
             raise OptionError(f"{field.name} must be a whole number, not {word!r}.")
         return int(value)
     return value
+
+
+def require(name: str, value: float, low: float, high: float, unit: str = "") -> None:
+    """Raise `OptionError` unless a setting is a number in its range."""
+    # True is a number in Python, and to nobody else.
+    if isinstance(value, bool) or not (isinstance(value, Real) and low <= value <= high):
+        raise OptionError(f"The {name} must be from {low:g} to {high:g}{unit}, not {shortened(value)}.")
+
+
+def require_whole(name: str, value: int, low: int, high: int) -> None:
+    """Raise `OptionError` unless a setting is a whole number in its range."""
+    if isinstance(value, bool) or not (isinstance(value, Integral) and low <= value <= high):
+        raise OptionError(f"The {name} must be a whole number from {low} to {high}, not {shortened(value)}.")
+
+
+def require_known(name: str, value: str, known: Iterable[str]) -> None:
+    """Raise `OptionError` unless a setting is one of the names it may be."""
+    names = list(known)
+    if value not in names:
+        raise OptionError(f'There is no {name} "{shortened(value)}": choose one of {", ".join(names)}.')
+
+
+def require_switch(name: str, value: bool) -> None:
+    """Raise `OptionError` unless a setting is on or off."""
+    if not isinstance(value, bool):
+        raise OptionError(f"The setting {name} must be on (true) or off (false), not {shortened(value)}.")
 
 
 def _field(field: dataclasses.Field[Any], hint: Any) -> Field:

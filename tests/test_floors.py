@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tools.import_map import FLOORS, ROOT, arrows, circles, modules, reached, upward
+from tools.import_map import FLOORS, ROOT, arrows, circles, modules, named, reached, upward
 
 MODULES = modules()
 TRAINING = {"training", "train", "train_classifier", "data", "degrade", "evaluate", "ablation"}
@@ -18,6 +18,13 @@ def test_imports_point_down_only() -> None:
 def test_every_room_has_a_floor_and_every_floor_a_room() -> None:
     assert {module.room for module in MODULES.values()} <= set(FLOORS)
     assert set(FLOORS.values()) == set(range(8))
+
+
+def test_only_a_verb_its_home_and_the_hub_its_networks_are_named_in_texts() -> None:
+    """Such a file is imported when it is asked for, which no import shows."""
+    for name, other in named(MODULES):
+        own_home = name.endswith(".verb") and MODULES[name].room == MODULES[other].room
+        assert own_home or name == "aural.hub", f"{name} names {other}"
 
 
 def test_no_file_imports_itself_by_way_of_others() -> None:
@@ -34,7 +41,7 @@ def test_only_the_app_the_ui_and_the_tabs_know_gradio(name: str) -> None:
 def test_nothing_that_the_app_reaches_belongs_to_training_or_evaluation() -> None:
     """By any import, those inside of functions too."""
     ours = reached("app", arrows(MODULES))
-    assert "aural.batch.job" in ours and "aural.enhancement.model" in ours
+    assert "aural.batch.job" in ours and "aural.enhancement.denoiser" in ours
     parts = {part for name in ours for part in name.split(".")}
     apart = {"training", "evaluation", "train", "train_lisa", "data", "evaluate", "ablation"}
     assert parts.isdisjoint(apart | {"evaluate_items", "evaluate_filters"})

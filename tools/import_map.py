@@ -67,6 +67,15 @@ class Module:
         """Every name that the file imports, wherever in it: "gradio", "aural.hub", "aural.hub.load"."""
         return frozenset(_imports(self.tree))
 
+    @cached_property
+    def strings(self) -> frozenset[str]:
+        """Every text in the file."""
+        return frozenset(
+            node.value
+            for node in ast.walk(self.tree)
+            if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        )
+
     def functions(self) -> Iterator[tuple[str, int]]:
         """Each function, nested ones too, and how many lines it has, its decorators included."""
         for node in ast.walk(self.tree):
@@ -116,6 +125,16 @@ def upward(found: Mapping[str, Module]) -> list[tuple[str, str]]:
         for name, others in arrows(found).items()
         for other in sorted(others)
         if found[other].room != found[name].room and FLOORS[found[other].room] >= FLOORS[found[name].room]
+    ]
+
+
+def named(found: Mapping[str, Module]) -> list[tuple[str, str]]:
+    """Files that a text names, alone or as "module:name", to be imported when asked for: who, what."""
+    return [
+        (name, home)
+        for name, module in found.items()
+        for text in sorted(module.strings)
+        if (home := text.partition(":")[0]) in found and "." in home
     ]
 
 
@@ -180,6 +199,10 @@ def main() -> int:
     rings, ups = circles(edges), upward(found)
     print(f"circles between files: {len(rings)}", *(" <-> ".join(ring) for ring in rings), sep="\n  ")
     print(f"imports that point up or sideways: {len(ups)}", *(" -> ".join(pair) for pair in ups), sep="\n  ")
+    late = named(found)
+    print(f"files named in texts, imported when asked for: {len(late)}")
+    for (room, other), count in sorted(Counter((found[a].room, found[b].room) for a, b in late).items()):
+        print(f"  {room} ... {other} ({count})")
     longest = max(found.values(), key=lambda module: module.lines)
     print(f"longest file: {longest.path.relative_to(ROOT)}, {longest.lines} lines")
     lines, function, home = max(

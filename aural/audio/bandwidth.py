@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from scipy.fft import next_fast_len, rfft
 
 from aural.audio.clip import Clip, Samples
-from aural.audio.steps import Steps, finish
+from aural.audio.steps import Steps, stepwise
 from aural.errors import InputError
 
 Levels = NDArray[np.float64]
@@ -74,8 +74,9 @@ class Bandwidth:
     is_limited: bool  # there is an edge, and room above it: below 0.87 of half the rate
 
 
-def bandwidth(clip: Clip) -> Bandwidth:
-    """The effective bandwidth. For silence, and for sounds without an edge, it is half the rate.
+@stepwise
+def bandwidth(clip: Clip) -> Steps[Bandwidth]:
+    """The effective bandwidth; for silence, and for sounds without an edge, it is half the rate.
 
     Args:
         clip: (channels, time), any rate from 4 kHz, any length from one sample. Channels are averaged as
@@ -87,11 +88,6 @@ def bandwidth(clip: Clip) -> Bandwidth:
     >>> bandwidth(Clip(np.ones((1, 8_000), np.float32), 8_000))
     Bandwidth(hz=4000.0, is_limited=False)
     """
-    return finish(bandwidth_steps(clip))
-
-
-def bandwidth_steps(clip: Clip) -> Steps[Bandwidth]:
-    """`bandwidth` in steps: yields the share done, 0 to 1. The memory needed does not grow with the clip."""
     clip.require_finite()
     if clip.rate < MIN_RATE:
         raise InputError(

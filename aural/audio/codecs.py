@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cache
+from numbers import Real
 from typing import Literal, get_args
 
 import av
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from aural.audio.clip import Samples, excerpt
 from aural.audio.resample import resample_samples
-from aural.errors import InputError, OptionError, require, require_known
+from aural.errors import InputError, OptionError, shortened
 
 CodecName = Literal["opus", "aac", "mp3", "amr", "g711"]
 CODECS: tuple[CodecName, ...] = get_args(CodecName)
@@ -46,12 +47,28 @@ class Codec:
     cutoff_hz: float | None = None  # of the encoder's low-pass ("aac" and "mp3"); None: its own choice
 
     def __post_init__(self) -> None:
-        require_known("codec", self.name, CODECS)
-        require("bit rate of the codec", self.kilobits, 1, 512, " kbit/s")
+        if self.name not in CODECS:
+            raise OptionError(
+                f'There is no codec "{shortened(self.name)}": choose one of {", ".join(CODECS)}.'
+            )
+        if not _is_within(self.kilobits, 1, 512):
+            raise OptionError(
+                f"The bit rate of the codec must be from 1 to 512 kbit/s, not {shortened(self.kilobits)}."
+            )
         if self.cutoff_hz is not None:
             if self.name not in CUT_OFF_CODECS:
                 raise OptionError(f'The codec "{self.name}" has no cut-off to set: leave it out.')
-            require("cut-off of the codec", self.cutoff_hz, *CUT_OFF_RANGE_HZ, " Hz")
+            low_hz, high_hz = CUT_OFF_RANGE_HZ
+            if not _is_within(self.cutoff_hz, low_hz, high_hz):
+                raise OptionError(
+                    f"The cut-off of the codec must be from {low_hz:g} to {high_hz:g} Hz, "
+                    f"not {shortened(self.cutoff_hz)}."
+                )
+
+
+def _is_within(value: object, low: float, high: float) -> bool:
+    """Whether a program sent a number in this range; True is none."""
+    return isinstance(value, Real) and not isinstance(value, bool) and low <= float(value) <= high
 
 
 def transcode(samples: Samples, codec: Codec) -> Samples:

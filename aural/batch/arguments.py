@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from aural.audio.encode import ENCODINGS
-from aural.batch.verbs import VERBS, Verb
+from aural.batch.verbs import VERBS
 from aural.errors import OptionError
-from aural.options import REQUIRED, Field, describe, parse
+from aural.options import REQUIRED, Field, Verb, describe, parse
 
 SETTING = "set_"  # before the names of the verb's settings, so that none meets another argument
 COMPLETION = "--print-completion"

@@ -41,9 +41,10 @@ from aural.audio.steps import finish
 from aural.batch.arguments import FORMATS, chosen_options, parse_arguments
 from aural.batch.folder import as_csv, failed, planned
 from aural.batch.job import run_steps
-from aural.batch.verbs import VERBS, Verb
+from aural.batch.verbs import VERBS
 from aural.errors import AuralError, InputError, OptionError, named_extra
 from aural.files import write_then_rename
+from aural.options import Verb
 
 MOST_ATTEMPTS = 3  # at a file whose worker died each time
 MOST_BLOCKS = 10_000  # that Ray has to schedule: with more files than these, several share a block

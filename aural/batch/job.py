@@ -10,7 +10,7 @@ from aural.audio import Clip, read, wav_encoding, write
 from aural.audio.encode import ENCODINGS
 from aural.audio.steps import Steps, part
 from aural.batch.folder import COLUMNS, outputs
-from aural.batch.verbs import STEPS, VERBS
+from aural.batch.verbs import VERBS
 from aural.errors import InputError, OptionError, named_extra
 
 BEFORE = ("integrated_lufs", "true_peak_dbtp")  # what is told of the file as it came, too
@@ -32,7 +32,7 @@ def run_steps(verb: str, source: Path | None, output: Path | None, options: Any)
     scale; the suffix of `output` may name another format. A file appears under its name once it is complete.
 
     Args:
-        verb: a key of VERBS.
+        verb: a key of `aural.batch.verbs.VERBS`.
         source: the file; None only for `generate`, which then starts from noise.
         output: what to write, in a folder that is made where there is none; None: nothing. Where `generate`
             makes several sounds their names are numbered: "dog.wav" becomes "dog-1.wav", "dog-2.wav" ...
@@ -68,18 +68,18 @@ def _require_writable(output: Path, source: Path | None) -> None:
 
 
 def _run_steps(verb: str, source: Path | None, output: Path | None, options: Any) -> Steps[Done]:
-    from aural.loudness.meter import measure_steps
+    from aural.loudness.meter import measure
 
     yield 0.0
     clip = None if source is None else read(source)
     before = None
-    if clip is not None and verb not in ("measure", "master"):
-        before = yield from part(measure_steps(clip), 0.05, 0.1)
-    made = yield from part(STEPS[verb](clip, options), 0.1, 0.9)
+    if clip is not None and not VERBS[verb].measures:
+        before = yield from part(measure.steps(clip), 0.05, 0.1)
+    made = yield from part(VERBS[verb].outcome_steps(clip, options), 0.1, 0.9)
     del clip  # makes room
     before, after = before or made.before, made.after
     if after is None:
-        after = yield from part(measure_steps(made.clips[0]), 0.9, 0.95)
+        after = yield from part(measure.steps(made.clips[0]), 0.9, 0.95)
     figures, message = made.figures, made.message
     written: list[Path] = []
     if output is not None and made.clips:

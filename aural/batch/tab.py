@@ -9,47 +9,37 @@ import unicodedata
 import zipfile
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import gradio as gr
 
 from aural.audio import LIMITS
-from aural.audio.steps import Steps, part
+from aural.audio.steps import Run, Steps, part
 from aural.batch.folder import as_csv, failed
 from aural.batch.job import Done, run_steps
-from aural.batch.verbs import VERBS
 from aural.enhancement.tab import PHONE_NAMES
-from aural.errors import AuralError, InputError, OptionError, require_known, shortened
+from aural.enhancement.verb import DEGRADE, ENHANCE
+from aural.errors import AuralError, InputError, OptionError, shortened
 from aural.files import GIBIBYTE
-from aural.options import describe, parse
+from aural.loudness.verb import MASTER, MEASURE
+from aural.options import Verb, describe, parse, require_known
 from aural.studio.tab import preset_choice, rate_choice, strength_choice, target_choice
+from aural.studio.verb import RELEASE
+from aural.superres.verb import SUPER_RESOLVE
 from aural.ui import estimates, machine
-from aural.ui.downloads import cleared
 from aural.ui.endpoints import CALL_SECONDS, Answer, answers, endpoint, follow, of_sound
-from aural.ui.page import Page, page
+from aural.ui.page import Page, empty, page
 from aural.ui.storage import result_path
 from aural.ui.tables import number, table
 
 Row = dict[str, Any]  # of `aural.batch.folder.COLUMNS`
 
-# What a batch can do with its files. `generate` takes none, and `resynthesize` is an experiment with one.
-VERB_NAMES = {
-    "release": "Phone to release",
-    "enhance": "Enhance",
-    "super_resolve": "Super-resolve",
-    "master": "Master",
-    "measure": "Measure",
-    "degrade": "Simulate a phone",
-}
-# The settings of each that the page offers, and by which of its controls.
-SETTINGS: Mapping[str, Mapping[str, str]] = {
-    "release": {"preset": "preset", "strength": "strength", "target": "target"},
-    "enhance": {"preset": "preset", "strength": "strength"},
-    "super_resolve": {"rate": "rate"},
-    "master": {"target": "target"},
-    "measure": {},
-    "degrade": {"preset": "phone"},
-}
+# The verbs that a batch offers, the usual one first.
+CHOICES: Mapping[str, Verb] = MappingProxyType(
+    {verb.name: verb for verb in (RELEASE, ENHANCE, SUPER_RESOLVE, MASTER, MEASURE, DEGRADE)}
+)
+
 # Of a file, as the table shows it: column, heading.
 ROW_FIGURES = (
     ("integrated_lufs_before", "Before, LUFS"),
@@ -97,9 +87,11 @@ def section() -> Page:
                 f"and {ARCHIVE_BYTES / GIBIBYTE:g} GiB of results. If a file fails, the others continue."
             )
             verb = gr.Radio(
-                [(name, key) for key, name in VERB_NAMES.items()], value="release", label="Action"
+                [(one.batch_name, name) for name, one in CHOICES.items()],
+                value=RELEASE.name,
+                label="Action",
             )
-            about = gr.Markdown(VERBS["release"].help)
+            about = gr.Markdown(RELEASE.help)
             controls: dict[str, gr.components.Component] = {
                 "target": target_choice(),
                 "preset": preset_choice(),
@@ -110,7 +102,7 @@ def section() -> Page:
                 ),
             }
             for name, control in controls.items():
-                control.visible = name in SETTINGS["release"].values()
+                control.visible = name in RELEASE.batch_settings.values()
         with gr.Column(scale=5, min_width=320):
             gr.Markdown("Process **several files** and get a zip of all results and a table of measurements.")
             at = page("batch", "Run the batch", {"verb": verb, **controls})
@@ -125,7 +117,7 @@ def section() -> Page:
     csv_file = gr.File(label="Measurements", visible=False)
     settings = gr.JSON(label="Settings of the verb", visible=False)
     verb.change(
-        lambda verb: [VERBS[verb].help, *_fitting(verb, controls)],
+        lambda verb: [CHOICES[verb].help, *_fitting(verb, controls)],
         verb,
         [about, *controls.values()],
         api_visibility="private",
@@ -150,12 +142,11 @@ def section() -> Page:
         show_progress="hidden",
         trigger_mode="always_last",
     )
-    clear_page = cleared(1, 2)
     event = at.run.click(
         lambda verb, *values: [
             _chosen(verb, dict(zip(controls, values, strict=True))),
             gr.Markdown("", min_height=MESSAGE_HEIGHT),
-            *clear_page(),
+            *map(empty, (rows, download, measurements)),
         ],
         [verb, *controls.values()],
         [settings, message, rows, download, measurements],
@@ -185,12 +176,12 @@ def section() -> Page:
 
 def _fitting(verb: str, controls: Iterable[str]) -> list[dict[str, Any]]:
     """The updates that leave only the controls that the verb has a use for."""
-    return [gr.update(visible=name in SETTINGS[verb].values()) for name in controls]
+    return [gr.update(visible=name in CHOICES[verb].batch_settings.values()) for name in controls]
 
 
 def _chosen(verb: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """The verb's settings from the values of the controls."""
-    return {name: values[control] for name, control in SETTINGS[verb].items()}
+    return {name: values[control] for name, control in CHOICES[verb].batch_settings.items()}
 
 
 def _expected(files: list[str] | None, verb: str) -> str:
@@ -198,8 +189,8 @@ def _expected(files: list[str] | None, verb: str) -> str:
     amount = _of_files(files)
     if not amount:
         return ""
-    sentences = machine.expectation(verb, amount)
-    if estimates.expected_seconds(verb, amount) > WORK_SECONDS:
+    sentences = machine.expectation(CHOICES[verb], amount)
+    if estimates.expected_seconds(CHOICES[verb], amount) > WORK_SECONDS:
         sentences += f" A batch ends after {WORK_SECONDS / 60:g} minutes. Upload fewer files at a time."
     return f"<p>{sentences}</p>"
 
@@ -240,12 +231,8 @@ def batch(
         raise InputError(
             f"{len(files)} files exceed the limit of {MOST_FILES}. Split them into several batches."
         )
-    yield from _RUNS[_known(verb)](files, _options(verb, settings), progress)
-
-
-def _known(verb: Any) -> str:
-    require_known("verb for a batch", verb, VERB_NAMES)
-    return str(verb)
+    require_known("verb for a batch", verb, CHOICES)
+    yield from _RUNS[verb](files, _options(verb, settings), progress)
 
 
 def _options(verb: str, settings: Any) -> Any:
@@ -258,7 +245,7 @@ def _options(verb: str, settings: Any) -> Any:
     settings = settings or {}
     if not isinstance(settings, dict):
         raise OptionError('The settings must be a JSON object, such as {"strength": 0.7}.')
-    fields = {field.name: field for field in describe(VERBS[verb].options)}
+    fields = {field.name: field for field in describe(CHOICES[verb].options)}
     values = {}
     for name, value in settings.items():
         if name not in fields:
@@ -268,7 +255,7 @@ def _options(verb: str, settings: Any) -> Any:
                 f"{name} must be a number, a text, true, false or null, not {shortened(value)}."
             )
         values[name] = parse(fields[name], _as_text(value))
-    return VERBS[verb].options(**values)
+    return CHOICES[verb].options(**values)
 
 
 def _as_text(value: str | float | None) -> str:
@@ -282,12 +269,12 @@ def _as_text(value: str | float | None) -> str:
     return str(value)
 
 
-def _run_of(verb: str) -> Callable[..., Answer]:
-    """What runs a batch of a verb: its pace is that of the verb."""
+def _run_of(verb: Verb) -> Callable[..., Answer]:
+    """What runs a batch of a verb: its estimates are those of the verb."""
 
     @endpoint(verb, _of_files)
     def run(files: list[str], options: Any, progress: gr.Progress) -> Answer:
-        path = Path(result_path("batch", f"{verb}.zip"))
+        path = Path(result_path("batch", f"{verb.name}.zip"))
         try:
             rows = yield from _archive(path, verb, files, options, progress)
         except BaseException:  # the visitor's cancel too: nothing is left half done
@@ -298,11 +285,11 @@ def _run_of(verb: str) -> Callable[..., Answer]:
     return run
 
 
-_RUNS = {verb: _run_of(verb) for verb in VERB_NAMES}
+_RUNS = {name: _run_of(verb) for name, verb in CHOICES.items()}
 
 
 def _archive(
-    path: Path, verb: str, files: Sequence[str], options: Any, progress: gr.Progress
+    path: Path, verb: Verb, files: Sequence[str], options: Any, progress: gr.Progress
 ) -> Generator[Any, None, list[Row]]:
     """Do each file in turn, and pack what comes of it; returns the rows, which are shown as they come.
 
@@ -311,13 +298,13 @@ def _archive(
     deadline = time.monotonic() + WORK_SECONDS
     rows: list[Row] = []
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
-        for done, (file, name) in enumerate(zip(files, _names(files, VERBS[verb].ending), strict=True)):
+        for done, (file, name) in enumerate(zip(files, _names(files, verb.ending), strict=True)):
             source = Path(file)
             output = None if name is None else path.with_name(name)
             try:
                 if path.stat().st_size > ARCHIVE_BYTES:
                     raise InputError(NO_ROOM)
-                steps = _until(deadline, run_steps(verb, source, output, options))
+                steps = _until(deadline, run_steps(verb.name, source, output, options))
                 steps = part(steps, done / len(files), (done + 1) / len(files))
                 text = f"{done + 1} of {len(files)}: {source.name}"
                 one = yield from follow(steps, progress, text)
@@ -338,15 +325,12 @@ def _archive(
 
 def _until(deadline: float, steps: Steps[Done]) -> Steps[Done]:
     """The same steps, which end with an `InputError` when the time is up."""
-    try:
-        while time.monotonic() < deadline:
-            yield next(steps)
-        raise InputError(NO_TIME)
-    except StopIteration as stop:
-        done: Done = stop.value
-        return done
-    finally:
-        steps.close()
+    with Run(steps) as run:
+        for share in run:
+            yield share
+            if time.monotonic() >= deadline:
+                raise InputError(NO_TIME)
+    return run.result
 
 
 def _names(files: Sequence[str], ending: str | None) -> list[str | None]:

@@ -1,7 +1,7 @@
-"""Pairs of phone and studio recordings: a pool to learn from, and fixed items to be judged by.
+"""Pairs of phone and studio recordings: examples to train on, and fixed items to evaluate on.
 
-A pool is made once for a folder, a size and a seed, and kept: a degraded example costs as much time as a
-training step, and both stages learn from the same ones. Every draw cuts another piece at another level.
+Training examples are computed once for each folder, number and seed, and cached: degrading one takes as long
+as a training step, and both stages train on the same ones. Every batch cuts new pieces at new levels.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from aural.audio.resample import resample_samples
-from aural.enhancement.degrade import FAULTS, degrade, draw
+from aural.enhancement.degrade.phone import DEGRADATIONS, degrade, sample_chain
 from aural.enhancement.features import FRONT_END
 from aural.enhancement.level import ACTIVE_RMS, active_level
 from aural.errors import InputError
@@ -32,19 +32,19 @@ Wave = NDArray[np.float32]
 RATE = FRONT_END.rate
 EXAMPLE_FRAMES = 192  # 3 s
 EXAMPLE_LENGTH = EXAMPLE_FRAMES * FRONT_END.hop
-POOL_SIZE = 7_000
-POOL_VERSION = 1  # of what makes an example; another one makes other pools
+EXAMPLE_COUNT = 7_000
+EXAMPLES_VERSION = 1  # of how examples are made; a new version invalidates the cache
 
-MUSIC_SHARE = 0.12  # of the examples: music is to be left alone, but for noise
-UNTOUCHED_SHARE = {"speech": 0.05, "music": 0.5}  # so that what is good already stays as it is
-LEAST_MUSIC_SNR_DB = 10.0
-HELD_BACK_MUSIC = "vibe_ace"  # never trained on: does music survive that was never heard?
-# Most voices are of two women: other voices are made of them by playing faster and slower.
+MUSIC_SHARE = 0.12  # of the examples: music should stay unchanged, except for noise
+UNTOUCHED_SHARE = {"speech": 0.05, "music": 0.5}  # so that good recordings stay unchanged
+MIN_MUSIC_SNR_DB = 10.0
+HELD_BACK_MUSIC = "vibe_ace"  # not trained on, to evaluate unseen music
+# Most speech is by two women: other voices are simulated by playing it faster and slower.
 SHIFT_SHARE = 0.6
 SHIFTS = (0.78, 1.2)
-VOICE_SHARES = {"ravdess": 0.4}  # the other voices have what is left in equal parts
-SYNTHETIC_NOISE_SHARE = 0.25  # hiss, fans and hum, which ESC-50 hardly has
-LEVEL_DB = (-5.0, 5.0)  # about ACTIVE_RMS
+VOICE_SHARES = {"ravdess": 0.4}  # the other voices share the rest equally
+SYNTHETIC_NOISE_SHARE = 0.25  # hiss, fans and hum, which are rare in ESC-50
+LEVEL_DB = (-5.0, 5.0)  # around ACTIVE_RMS
 
 ITEM_SECONDS = 5.0
 UNSEEN = ("ravdess", "freesound_unseen")
@@ -54,25 +54,25 @@ UNSEEN = ("ravdess", "freesound_unseen")
 class Examples:
     """A batch of pairs, at the level that the networks expect."""
 
-    recording: Tensor  # (batch, time), what the phone gave
-    speech: Tensor  # (batch, time), the studio's, at the level that the voice has in the recording
+    recording: Tensor  # (batch, time), from the phone
+    speech: Tensor  # (batch, time), clean, at the level of the voice in the recording
     noise: Tensor  # (batch, time), the background as it is in the recording
 
 
 @dataclass(frozen=True)
 class Item:
-    """One recording to judge enhancement by."""
+    """One recording to evaluate enhancement on."""
 
     name: str  # speaker and number
     recording: Wave  # (time,), at 48 kHz
     clean: Wave  # (time,)
-    unseen: bool  # whether the speaker is none of those in training
+    unseen: bool  # whether the speaker is not in the training data
 
 
-def pool(
-    corpus: Corpus, count: int = POOL_SIZE, seed: int = 0, workers: int | None = None
+def precomputed_examples(
+    corpus: Corpus, count: int = EXAMPLE_COUNT, seed: int = 0, workers: int | None = None
 ) -> NDArray[np.int16]:
-    """Degraded examples of the training recordings: made at the first call, read from the cache ever after.
+    """Degraded training examples: computed at the first call, then read from the cache.
 
     Shape: (count, 3, EXAMPLE_LENGTH), full scale at 32767: recording, speech, noise.
 
@@ -81,7 +81,7 @@ def pool(
     """
     _require(corpus, validation=False)
     sources = [(item.source, item.start, item.length, item.is_validation) for item in corpus.recordings]
-    digest = hashlib.sha256(repr((POOL_VERSION, count, seed, sources)).encode()).hexdigest()[:16]
+    digest = hashlib.sha256(repr((EXAMPLES_VERSION, count, seed, sources)).encode()).hexdigest()[:16]
     path = cache_folder() / f"phone-{digest}.npy"
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -99,29 +99,31 @@ def pool(
 
 
 def example(corpus: Corpus, seed: int, number: int) -> NDArray[np.int16]:
-    """One example of the pool; the same for the same seed and number, whoever makes it. Shape: (3, time)."""
+    """One training example; the same seed and number give the same example. Shape: (3, time)."""
     generator = np.random.default_rng((seed, number))
     is_music = generator.random() < MUSIC_SHARE and any(corpus.of("music", validation=False))
     kind = "music" if is_music else "speech"
     clean = _music(corpus, generator) if is_music else _speech(corpus, generator)
     untouched = generator.random() < UNTOUCHED_SHARE[kind]
-    faults: Collection[str] | None = () if untouched else None
+    degradations: Collection[str] | None = () if untouched else None
     if is_music and not untouched:
-        faults = [fault for fault in FAULTS if fault != "room" and generator.random() < 0.4]
-    chain = draw(generator, faults)
+        degradations = [
+            degradation for degradation in DEGRADATIONS if degradation != "room" and generator.random() < 0.4
+        ]
+    chain = sample_chain(generator, degradations)
     noise = _noise(corpus, generator) if chain.snr_db is not None else None
-    if is_music and chain.snr_db is not None and chain.snr_db < LEAST_MUSIC_SNR_DB:
+    if is_music and chain.snr_db is not None and chain.snr_db < MIN_MUSIC_SNR_DB:
         noise = None
     made = degrade(clean, chain, noise)
     waves = np.stack((made.samples, made.speech, made.noise))
-    # The voice may be louder than the phone's clipped copy of it: nothing of it is to be clipped here.
+    # The clean voice can be louder than the clipped recording; it must not clip here.
     waves = waves * min(1.0, 0.99 / max(float(np.abs(waves).max()), 1e-9))
     quantised: NDArray[np.int16] = np.round(waves * 32767).astype(np.int16)
     return quantised
 
 
-def batch(examples: NDArray[np.int16], size: int, frames: int, generator: torch.Generator) -> Examples:
-    """Pieces of random examples, at random levels: `frames` frames of the front end and one more."""
+def sample_batch(examples: NDArray[np.int16], size: int, frames: int, generator: torch.Generator) -> Examples:
+    """Pieces of random examples at random levels, of `frames` + 1 frames of the front end."""
     length = frames * FRONT_END.hop
     pieces = []
     for _ in range(size):
@@ -139,14 +141,14 @@ def batch(examples: NDArray[np.int16], size: int, frames: int, generator: torch.
 
 
 def validation_items(
-    corpus: Corpus, faults: Collection[str] | None = None, count: int = 120, seed: int = 2026
+    corpus: Corpus, degradations: Collection[str] | None = None, count: int = 120, seed: int = 2026
 ) -> list[Item]:
     """Validation speech, half of it by unseen speakers, through phones that no training draws.
 
     Noise comes from the validation fold of ESC-50. The same arguments make the same items.
 
     Args:
-        faults: a part of `degrade.FAULTS`, all of it in every item; None: the whole chain at its own odds.
+        degradations: those of `degrade.phone.DEGRADATIONS` that every item has; None: each at its own odds.
 
     Raises:
         InputError: the corpus has no speech or no noise for validation.
@@ -161,7 +163,7 @@ def validation_items(
     for number in range(count):
         generator = np.random.default_rng((seed, number))
         group = groups[number % len(groups)]
-        # Every speaker as often as any other.
+        # All speakers equally often.
         speakers = sorted({_speaker(item) for item in group})
         speaker = speakers[number // len(groups) % len(speakers)]
         own = [item for item in group if _speaker(item) == speaker]
@@ -169,7 +171,7 @@ def validation_items(
         length = min(recording.length, round(ITEM_SECONDS * RATE))
         start = int(generator.integers(recording.length - length + 1))
         clean = corpus.wave(recording, start, length).numpy()
-        chain = draw(generator, faults)
+        chain = sample_chain(generator, degradations)
         noise = corpus.wave(noises[int(generator.integers(len(noises)))]).numpy()
         made = degrade(clean, chain, noise if chain.snr_db is not None else None)
         items.append(Item(f"{number:03d} {speaker}", made.samples, made.speech, group is unseen))
@@ -184,7 +186,7 @@ def _require(corpus: Corpus, *, validation: bool) -> None:
 
 
 def _speech(corpus: Corpus, generator: np.random.Generator) -> Wave:
-    """Sentences of one voice with pauses between, until the example is full."""
+    """Sentences of one voice with pauses, as long as an example."""
     speech = corpus.of("speech", validation=False)
     voices = sorted({_voice(item) for item in speech})
     left = 1 - sum(VOICE_SHARES.get(voice, 0.0) for voice in voices)
@@ -206,27 +208,27 @@ def _speech(corpus: Corpus, generator: np.random.Generator) -> Wave:
     start = int(generator.integers(wave.size - needed + 1))
     wave = wave[start : start + needed]
     if shift != 1.0:
-        # Played at another speed: pitch, formants and pace move together.
+        # Played at another speed: pitch, formants and tempo change together.
         wave = resample_samples(wave[None], round(RATE * shift), RATE)[0]
-    return _of_length(wave)
+    return _fit_length(wave)
 
 
 def _music(corpus: Corpus, generator: np.random.Generator) -> Wave:
     pieces = [item for item in corpus.of("music", validation=False) if HELD_BACK_MUSIC not in item.source]
     piece = pieces[int(generator.integers(len(pieces)))]
     start = int(generator.integers(max(piece.length - EXAMPLE_LENGTH, 0) + 1))
-    return _of_length(corpus.wave(piece, start, min(EXAMPLE_LENGTH, piece.length - start)).numpy())
+    return _fit_length(corpus.wave(piece, start, min(EXAMPLE_LENGTH, piece.length - start)).numpy())
 
 
 def _noise(corpus: Corpus, generator: np.random.Generator) -> Wave:
     if generator.random() < SYNTHETIC_NOISE_SHARE:
-        return _coloured(generator)
+        return _colored_noise(generator)
     clips = corpus.of("esc50", validation=False)
     return corpus.wave(clips[int(generator.integers(len(clips)))]).numpy()
 
 
-def _coloured(generator: np.random.Generator) -> Wave:
-    """Noise that falls by 0 to 9 dB an octave above a corner, with or without the hum of the mains."""
+def _colored_noise(generator: np.random.Generator) -> Wave:
+    """Noise that falls by 0 to 9 dB per octave above a corner, with or without mains hum."""
     spectrum = np.fft.rfft(generator.standard_normal(EXAMPLE_LENGTH))
     frequencies = np.fft.rfftfreq(EXAMPLE_LENGTH, 1 / RATE)
     corner_hz = 10 ** generator.uniform(1.7, 3.5)
@@ -245,19 +247,19 @@ def _coloured(generator: np.random.Generator) -> Wave:
     return wave
 
 
-def _of_length(wave: Wave) -> Wave:
-    """Cut, or silence added, to the length of an example."""
+def _fit_length(wave: Wave) -> Wave:
+    """Cut or pad with silence to the length of an example."""
     padded: Wave = np.pad(wave[:EXAMPLE_LENGTH], (0, max(0, EXAMPLE_LENGTH - wave.size))).astype(np.float32)
     return padded
 
 
 def _voice(item: Recording) -> str:
-    """The folder of a recording of speech."""
+    """The folder of a speech recording."""
     return Path(item.source).parent.name
 
 
 def _speaker(item: Recording) -> str:
-    """RAVDESS has 24 in one folder, told by the first two digits; the unseen ones have a file each."""
+    """RAVDESS has 24 speakers in one folder, by the first two digits; unseen speakers have one file each."""
     name = Path(item.source).name
     if _voice(item) == "ravdess":
         return f"ravdess {name[:2]}"

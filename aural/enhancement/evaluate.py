@@ -1,11 +1,11 @@
-"""How much better enhancement makes phone recordings, beside noisereduce and RNNoise, on the same recordings.
+"""How much enhancement improves phone recordings, compared with noisereduce and RNNoise.
 
-    python -m aural.enhancement.evaluate --data DIR [--limit 120] [--faults] [--rows ...] [--json FILE]
+    python -m aural.enhancement.evaluate --data DIR [--limit 120] [--degradations] [--rows ...] [--json FILE]
                                          [--pictures FILE]
 
-The recordings are the fixed, seeded validation set of `aural.enhancement.data`: speakers seen and not seen in
-training, recordings and noise that were not, through the phone chain; with --faults each fault alone too.
-(The unseen speakers of RAVDESS say the two texts that all of RAVDESS says.) Figures are means:
+The recordings are the fixed, seeded validation set of `aural.enhancement.data`: held-out recordings and
+noise, by speakers seen and not seen in training, through the phone chain. With --degradations, also through
+each degradation alone. (The unseen RAVDESS speakers say the same two sentences as the others.) Means of:
 
 - PESQ-WB, STOI, SI-SDR (at most 40 dB) and LSD against the clean recording, see `aural.audio.comparison`;
 - DNSMOS P.835 overall, speech and background, which hears the result only;
@@ -47,16 +47,16 @@ from aural.audio import Clip, read
 from aural.audio.comparison import log_spectral_distance, matching_gain, pesq_wideband, si_sdr_db, stoi
 from aural.audio.spectral import FrontEnd, stft
 from aural.enhancement.data import RATE, Item, Wave, validation_items
-from aural.enhancement.degrade import FAULTS
+from aural.enhancement.degrade.phone import DEGRADATIONS
 from aural.errors import AuralError, OptionError
 from aural.evaluation.metrics import dnsmos
 from aural.training.corpus import load
 
 Method = Callable[[Wave], Wave]  # (time,) at RATE, both
 
-ITEMS, ITEMS_OF_A_FAULT = 120, 40
-MOST_SI_SDR_DB = 40.0  # what is not degraded at all would make the mean infinite
-LONGEST_LAG = RATE // 20  # 50 ms either way
+ITEMS, ITEMS_PER_DEGRADATION = 120, 40
+MAX_SI_SDR_DB = 40.0  # what is not degraded at all would make the mean infinite
+MAX_LAG = RATE // 20  # 50 ms either way
 # Frames of 10 ms that RNNoise is late by, as its correlation with clean speech shows; a test looks again.
 RNNOISE_LATE_FRAMES = 2
 RNNOISE_FULL_SCALE = 32_768
@@ -184,7 +184,7 @@ def score(item: Item, row: str) -> Scored:
     with measuring("stoi"):
         figures["stoi"] = stoi(made, item.clean, RATE)
     with measuring("si_sdr_db"):
-        figures["si_sdr_db"] = min(si_sdr_db(made, item.clean), MOST_SI_SDR_DB)
+        figures["si_sdr_db"] = min(si_sdr_db(made, item.clean), MAX_SI_SDR_DB)
     with measuring("lsd"):
         figures["lsd"] = log_spectral_distance(made, item.clean)
     with measuring("dnsmos_overall", "dnsmos_speech", "dnsmos_background"):
@@ -222,8 +222,8 @@ def lag_samples(made: Wave, clean: Wave) -> int:
     length = next_fast_len(2 * len(clean), real=True)
     product = np.fft.rfft(made, length) * np.fft.rfft(clean, length).conj()
     correlation = np.fft.irfft(product, length)
-    around = np.concatenate((correlation[-LONGEST_LAG:], correlation[: LONGEST_LAG + 1]))
-    return int(np.argmax(around)) - LONGEST_LAG
+    around = np.concatenate((correlation[-MAX_LAG:], correlation[: MAX_LAG + 1]))
+    return int(np.argmax(around)) - MAX_LAG
 
 
 def means(scored: Sequence[Scored], row: str) -> dict[str, float]:
@@ -293,7 +293,7 @@ def music_si_sdr_db(folder: Path = EXAMPLES) -> dict[str, float]:
     for name in MUSIC:
         clip = read(folder / name)
         near_db = si_sdr_db(enhance(clip, Options()).clip.samples, clip.samples)
-        found[name] = min(near_db, MOST_SI_SDR_DB)
+        found[name] = min(near_db, MAX_SI_SDR_DB)
     return found
 
 
@@ -362,13 +362,15 @@ def main(command: list[str] | None = None) -> None:
     corpus = load(chosen.data, RATE)
     found: dict[str, Any] = {}
     parts: dict[str, list[str] | None] = {"": None}
-    if chosen.faults:
-        parts |= {f"{fault.capitalize()} alone: ": [fault] for fault in FAULTS}
-    for title, faults in parts.items():
-        items = validation_items(corpus, faults, chosen.limit or (ITEMS_OF_A_FAULT if faults else ITEMS))
+    if chosen.degradations:
+        parts |= {f"{degradation.capitalize()} alone: ": [degradation] for degradation in DEGRADATIONS}
+    for title, degradations in parts.items():
+        items = validation_items(
+            corpus, degradations, chosen.limit or (ITEMS_PER_DEGRADATION if degradations else ITEMS)
+        )
         scored = score_all(items, rows, chosen.workers)
         _report(title, scored, rows)
-        found["_".join(faults) if faults else "all_faults"] = _figures(scored, rows)
+        found["_".join(degradations) if degradations else "all_faults"] = _figures(scored, rows)
     if chosen.pictures:
         draw_pictures(chosen.pictures, validation_items(corpus, count=2 * PICTURES)[::2])
     if "both" in rows:
@@ -389,9 +391,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--data", type=Path, required=True, help="a folder with esc50/, speech/, music/")
     parser.add_argument(
-        "--limit", type=int, help=f"recordings; {ITEMS}, and {ITEMS_OF_A_FAULT} of each fault, if left out"
+        "--limit",
+        type=int,
+        help=f"recordings; {ITEMS}, and {ITEMS_PER_DEGRADATION} of each degradation, if left out",
     )
-    parser.add_argument("--faults", action="store_true", help="a table for each fault alone too")
+    parser.add_argument(
+        "--degradations", "--faults", action="store_true", help="a table for each degradation alone too"
+    )
     parser.add_argument("--rows", nargs="+", choices=list(ROWS), default=list(ROWS), help="all by default")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument(

@@ -1,6 +1,6 @@
-"""The level of what is active in a recording: pauses do not count, nor does a single click.
+"""The active level of a recording, which ignores pauses and single clicks.
 
-The networks are trained at one such level; the pipeline brings a recording there and takes the result back.
+The networks are trained at one active level; the pipeline scales a recording to it, and the result back.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from aural.audio.clip import Samples
 
-ACTIVE_RMS = 10 ** (-26 / 20)  # that the networks are trained at
-BLOCK = 768  # samples of which a power is the mean, 16 ms at 48 kHz
+ACTIVE_RMS = 10 ** (-26 / 20)  # of the training
+BLOCK = 768  # samples per block, 16 ms at 48 kHz
 LOUD_PERCENTILE = 95.0
 ACTIVE_RANGE_DB = 25.0  # below the loud blocks
 
@@ -32,7 +32,7 @@ def block_powers(samples: Samples) -> Powers:
 def active_rms(powers: Powers) -> float:
     """Root mean square of the active blocks; 0 for silence.
 
-    Those are active that come within 25 dB of the loud ones, the 95th percentile of all that are not silent.
+    A block is active within 25 dB of the 95th percentile of the blocks that are not silent.
     """
     heard = powers[powers > 0]
     if heard.size == 0:

@@ -1,4 +1,4 @@
-"""Find -> denoise -> complete -> finish -> find.
+"""Analyze -> denoise -> complete -> voice chain -> analyze.
 
 Importing this module does not import torch.
 """
@@ -16,37 +16,43 @@ from aural import hub
 from aural.audio.chunks import join
 from aural.audio.clip import Clip, Samples, excerpt
 from aural.audio.resample import resample, resample_samples
-from aural.audio.steps import Steps, finish, part
-from aural.enhancement.findings import Findings, find_steps
-from aural.enhancement.finish import FINISHES, Finish, Finished, finish_steps
+from aural.audio.steps import Steps, part, stepwise
+from aural.enhancement.analysis import Analysis, analyze
 from aural.enhancement.level import ACTIVE_RMS, active_level
-from aural.errors import OptionError, require, require_known, require_switch, require_whole
+from aural.enhancement.voice_chain import VOICE_CHAINS, VoiceChain, VoiceChainResult, voice_chain_steps
+from aural.errors import OptionError
 from aural.hub.device import inference, pick_device
+from aural.options import Outcome, require, require_known, require_switch, require_whole
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from aural.enhancement.completer import Completer
+    from aural.enhancement.denoiser import Denoiser
+    from aural.enhancement.denoiser_convolutional import FrontEndDenoiser
+    from aural.enhancement.waveform import WaveformEnhancer
+
 Setting = Literal["original_phase", "griffin_lim", "vocoder", "waveform"]
 SETTINGS: tuple[Setting, ...] = get_args(Setting)
-PRESETS = tuple(FINISHES)
+PRESETS = tuple(VOICE_CHAINS)
 EXPAND_RATES = (44_100, 48_000)
 
-CHUNK_FRAMES = 480  # of the front end: 7.68 s; twice as long takes 110 MB more, and is no faster
+CHUNK_FRAMES = 480  # of the front end: 7.68 s; twice as long takes 110 MB more and is no faster
 OVERLAP_FRAMES = 64  # 1.02 s
-LEAST_PEAK = 1e-9  # -180 dB: what is softer counts as silence
+MIN_PEAK = 1e-9  # -180 dB; anything quieter is silence
 SILENT_CELL_SECONDS = 0.016
-LEAST_CLIPPING = 1e-4  # of the samples, worth telling
-# A middle this far below the channels is what is left of a cancellation: its phase says nothing.
-LEAST_MIDDLE = 0.1
-# The vocoder knows nothing above 11 kHz; above this the enhanced sound stays itself.
+MIN_CLIPPING_SHARE = 1e-4  # of the samples; less is not reported
+# If the mid channel is this far below the channels, they cancel and its phase means nothing.
+MIN_MIDDLE = 0.1
+# The vocoder's band ends at 11 kHz; above this crossover the enhanced sound is used.
 CROSSOVER_HZ = 9_500.0
 CROSSOVER_TAPS = 511  # 300 Hz of transition at 48 kHz
 
 
 @dataclass(frozen=True)
 class Options:
-    """What to do, and how much of it.
+    """Settings of the enhancement.
 
     Raises:
         OptionError: a value out of range.
@@ -99,73 +105,70 @@ class Options:
         require_whole("seed", self.seed, 0, 2**32 - 1)
 
     @property
-    def finish(self) -> Finish | None:
-        """The finish asked for; where the preset has none, a loudness is set and nothing else done."""
+    def voice_chain(self) -> VoiceChain | None:
+        """The voice chain, with the requested loudness; None without one."""
         if not self.mastering:
             return None
-        chosen = FINISHES[self.preset]
+        chosen = VOICE_CHAINS[self.preset]
         if self.loudness_lufs is None:
             return chosen
         if chosen is None:
-            return Finish(self.loudness_lufs, high_pass_hz=None, compressor=None, de_esser=None)
+            return VoiceChain(self.loudness_lufs, high_pass_hz=None, compressor=None, de_esser=None)
         return replace(chosen, loudness_lufs=self.loudness_lufs)
 
 
 @dataclass(frozen=True)
 class Result:
-    """An enhanced clip, what was found in it, and what was done."""
+    """An enhanced clip, its analysis before and after, and what was done."""
 
-    clip: Clip  # channels, duration, rate and level of the input, unless the options ask for others
-    background: Clip  # what was taken for background, at the rate and level of the input; see `enhance`
-    before: Findings  # of the input
-    after: Findings  # of the result
-    finished: Finished | None  # what the finish did; None without one
-    pitch_seconds: NDArray[np.float64]  # (frames,), the times of the next two; empty where no stage ran
-    f0_hz: NDArray[np.float32]  # (frames,), also where there is hardly a pitch: see the voicing
+    clip: Clip  # channels, duration, rate and level of the input, unless the options change them
+    background: Clip  # the removed background, at the rate and level of the input; see `enhance`
+    before: Analysis  # of the input
+    after: Analysis  # of the result
+    voice_chain: VoiceChainResult | None  # what the voice chain did; None without one
+    pitch_seconds: NDArray[np.float64]  # (frames,), times of the next two; empty if no stage ran
+    f0_hz: NDArray[np.float32]  # (frames,), also in unvoiced frames: see the voicing
     voicing: NDArray[np.float32]  # (frames,), 0 to 1
-    message: str  # what was found and what changed, in words
+    message: str  # the changes, in words
 
     def figures(self) -> dict[str, Any]:
-        """The figures for people and programs."""
+        """The figures of the result."""
         return {
             "before": self.before.figures(),
             "after": self.after.figures(),
-            "finish": None if self.finished is None else self.finished.figures(),
+            "finish": None if self.voice_chain is None else self.voice_chain.figures(),
             "message": self.message,
         }
 
 
-def enhance(clip: Clip, options: Options | None = None) -> Result:
+@stepwise
+def enhance(clip: Clip, options: Options | None = None) -> Steps[Result]:
     """Make a phone recording sound as if it came from a studio.
 
-    The voice keeps its level, its time and, in the default setting, its phase; all channels go through one
-    mask, so that the stereo image stays. Where the input is exactly silent the result is too, but for what a
-    filter of the finish lets ring. What is above 24 kHz is lost, and so is what is above half the input's
-    rate, unless it is expanded. Peaks that are mended may exceed full scale where there is no finish.
+    The voice keeps its level, its timing and, in the default setting, its phase. All channels get the same
+    mask, so the stereo image stays. Digital silence in the input stays silent, except for the decay of the
+    voice chain's filters. Frequencies above 24 kHz are lost, and those above half the input's
+    rate, unless it is expanded. Without a voice chain, repaired peaks can exceed full scale.
 
-    The background is the mixture under the denoiser's second mask: noise without the voice and its room. It
-    need not add up with the voice to the input, since the voice also loses its room and its clipping. Without
-    noise reduction it is silent. What is mixed back of it goes by the strength, as what was taken out did.
+    The background is the mixture under the denoiser's second mask: noise without the voice and its
+    reverberation. Background and voice need not add up to the input, since the voice also loses its
+    reverberation and clipping. Without noise reduction the background is silent. The strength applies to the
+    background that is mixed back, too.
 
-    The setting "waveform" is one network for both stages, and runs as soon as one of them is on. It has no
-    masks: there the background is all that was taken away.
+    The setting "waveform" is one network for both stages, and runs if either is on. It has no masks; its
+    background is everything that was removed.
 
     Args:
         clip: any rate from 4 kHz; one sample to hours.
 
     Raises:
         InputError: an empty clip, samples that are not finite, or a rate below 4 kHz.
-        CheckpointError: a model cannot be had.
+        CheckpointError: a model is not available.
     """
-    return finish(enhance_steps(clip, options))
-
-
-def enhance_steps(clip: Clip, options: Options | None = None) -> Steps[Result]:
-    """`enhance` in steps: yields the share done, 0 to 1, and returns the result."""
     options = options or Options()
     clip.require_finite()
-    before = yield from part(find_steps(clip), 0.0, 0.15)
-    is_silent = not max(clip.samples.max(), -clip.samples.min()) > LEAST_PEAK
+    before = yield from part(analyze.steps(clip), 0.0, 0.15)
+    is_silent = not max(clip.samples.max(), -clip.samples.min()) > MIN_PEAK
     if options.strength == 0 or is_silent:
         reason = "the clip is silent" if is_silent else "the strength is 0"
         return _untouched(clip, before, f"No change: {reason}.")
@@ -173,28 +176,37 @@ def enhance_steps(clip: Clip, options: Options | None = None) -> Steps[Result]:
         voice, background, track = yield from part(_stages_steps(clip, options), 0.15, 0.65)
     else:
         nothing = _untouched(clip, before, "No change: everything is switched off.")
-        if options.finish is None and options.expand_rate in (None, clip.rate):
+        if options.voice_chain is None and options.expand_rate in (None, clip.rate):
             return nothing
         voice, background = resample(clip, options.expand_rate or clip.rate), nothing.background
         track = _Track.of_frames(0)
-    finished = None
-    if options.finish is not None:
-        finishing = finish_steps(voice, options.finish, options.mix)
-        del voice  # in long clips the finish needs the room
-        finished = yield from part(finishing, 0.65, 0.85)
-        voice = finished.clip
-    after = yield from part(find_steps(voice), 0.85, 1.0)
+    processed = None
+    # The loudness of the input is that of the voice where nothing was changed.
+    loudness_lufs = before.integrated_lufs if voice is clip else None
+    if options.voice_chain is not None:
+        processing = voice_chain_steps(voice, options.voice_chain, options.mix, loudness_lufs)
+        del voice  # frees memory for the voice chain
+        processed = yield from part(processing, 0.65, 0.85)
+        voice = processed.clip
+    loudness = None if processed is None else processed.loudness
+    after = yield from part(analyze.steps(voice, loudness), 0.85, 1.0)
     return Result(
         clip=voice,
         background=background,
         before=before,
         after=after,
-        finished=finished,
+        voice_chain=processed,
         pitch_seconds=track.seconds,
         f0_hz=track.f0_hz,
         voicing=track.voicing,
-        message=_message(before, after, finished),
+        message=_message(before, after, processed),
     )
+
+
+def outcome_steps(clip: Clip, options: Options) -> Steps[Outcome]:
+    """The verb `enhance`."""
+    result = yield from enhance.steps(clip, options)
+    return Outcome((result.clip,), result.figures(), result.message)
 
 
 @dataclass(frozen=True)
@@ -207,44 +219,44 @@ class _Track:
 
     @classmethod
     def of_frames(cls, count: int, frame_seconds: float = 0.0) -> _Track:
-        """Room for so many frames."""
+        """An empty track of this many frames."""
         seconds = np.arange(count, dtype=np.float64) * frame_seconds
         return cls(seconds, np.zeros(count, np.float32), np.zeros(count, np.float32))
 
 
-def _untouched(clip: Clip, found: Findings, message: str) -> Result:
+def _untouched(clip: Clip, found: Analysis, message: str) -> Result:
     track = _Track.of_frames(0)
     nothing = clip.with_samples(np.zeros(clip.samples.shape, np.float32))
     return Result(clip, nothing, found, found, None, track.seconds, track.f0_hz, track.voicing, message)
 
 
-def _message(before: Findings, after: Findings, finished: Finished | None) -> str:
-    """What was found and what became of it, and what the finish says."""
+def _message(before: Analysis, after: Analysis, processed: VoiceChainResult | None) -> str:
+    """The changes, and the message of the voice chain."""
     changes = []
     if before.snr_db is not None and after.snr_db is not None:
         changes.append(f"Noise: {before.snr_db:.0f} → {after.snr_db:.0f} dB SNR (estimated)")
     if before.bandwidth_hz is not None and after.bandwidth_hz is not None:
         changes.append(f"Bandwidth: {before.bandwidth_hz / 1000:.1f} → {after.bandwidth_hz / 1000:.1f} kHz")
-    if before.clipping_share > LEAST_CLIPPING:
+    if before.clipping_share > MIN_CLIPPING_SHARE:
         changes.append(f"Clipping: {before.clipping_share:.1%} → {after.clipping_share:.1%}")
     if before.reverberation_seconds is not None and after.reverberation_seconds is not None:
         changes.append(
             f"Reverberation: {before.reverberation_seconds:.1f} → {after.reverberation_seconds:.1f} s"
         )
     found = f"{' · '.join(changes)}." if changes else "The clip is too short or too quiet to analyze."
-    return found if finished is None else f"{found} {finished.message}"
+    return found if processed is None else f"{found} {processed.message}"
 
 
 def _stages_steps(clip: Clip, options: Options) -> Steps[tuple[Clip, Clip, _Track]]:
     """Both stages over the whole clip, in chunks: the voice at its new rate, the background, the pitch.
 
-    Chunks are joined as `aural.audio.chunks` describes. But here two sounds and a pitch come out, every chunk
-    begins on a frame of the whole, so that frames are the same in whichever chunk they are, and a long clip
-    is not copied.
+    Chunks are joined as in `aural.audio.chunks`, with these differences: there are two sounds and a pitch,
+    every chunk starts on a frame of the whole clip, so frames do not depend on the chunk, and long clips are
+    not copied.
     """
     from aural.enhancement.features import FRONT_END
 
-    yield 0.0  # loading takes a moment, the first time
+    yield 0.0  # loading takes a moment the first time
     hop = FRONT_END.hop
     chunk, overlap = CHUNK_FRAMES * hop, OVERLAP_FRAMES * hop
     work = resample(clip, FRONT_END.rate).samples
@@ -257,7 +269,7 @@ def _stages_steps(clip: Clip, options: Options) -> Steps[tuple[Clip, Clip, _Trac
         made = enhancer(work[:, start : start + chunk], options.seed + number)
         join(voice, made.voice, start, end, overlap)
         join(background, made.background, start, end, overlap)
-        # The pitch changes over in the middle of the cross-fade.
+        # The pitch track switches in the middle of the cross-fade.
         first = max(0, end - overlap // 2) // hop
         track.f0_hz[first : start // hop + made.f0_hz.size] = made.f0_hz[first - start // hop :]
         track.voicing[first : start // hop + made.voicing.size] = made.voicing[first - start // hop :]
@@ -272,7 +284,7 @@ def _stages_steps(clip: Clip, options: Options) -> Steps[tuple[Clip, Clip, _Trac
 
 
 def _starts(length: int, chunk: int, overlap: int, hop: int) -> list[int]:
-    """Where chunks begin, in samples; the last one as early as it can and still reach the end.
+    """Where chunks begin, in samples; the last one starts as early as possible.
 
     >>> _starts(length=25, chunk=10, overlap=4, hop=2)
     [0, 6, 12, 16]
@@ -284,17 +296,16 @@ def _starts(length: int, chunk: int, overlap: int, hop: int) -> list[int]:
 def _at_rate(
     samples: Samples, rate: int, clip: Clip, new_rate: int, silent: list[tuple[int, int]]
 ) -> Samples:
-    """What was made at one rate at another, as long as the clip, and silent where the clip is.
+    """Resample to a new rate, as long as the clip, and silent where the clip is.
 
-    It fades out and in over a cell beside each silence, of which nothing is heard in the clip either: what
-    the networks put there does not end in a click.
+    Around each silence the sound fades out and in over one cell, so that it does not end in a click.
 
-    Shape: (channels, time); `samples` themselves are changed where the rate stays.
+    Shape: (channels, time); `samples` are changed in place if the rate stays.
     """
     if new_rate != rate:
         samples = resample_samples(samples, rate, new_rate)
     frames = clip.frames if new_rate == clip.rate else max(1, round(clip.frames * new_rate / clip.rate))
-    # Resampling there and back may end a few samples early or late.
+    # Resampling twice can change the length by a few samples.
     samples = excerpt(samples, 0, frames)
     fade = round(SILENT_CELL_SECONDS * new_rate)
     falling = np.linspace(1, 0, fade, dtype=np.float32)
@@ -309,7 +320,7 @@ def _at_rate(
 
 
 def _silent_spans(clip: Clip) -> list[tuple[int, int]]:
-    """Where all channels are exactly 0, in samples; next to sound the first and last 16 ms do not count."""
+    """Where all channels are exactly 0, in samples, without the 16 ms next to sound."""
     cell = max(1, round(SILENT_CELL_SECONDS * clip.rate))
     starts = np.arange(0, clip.frames, cell)
     heard = np.zeros(starts.size + 2, bool)
@@ -322,8 +333,8 @@ def _silent_spans(clip: Clip) -> list[tuple[int, int]]:
 
 
 @dataclass(frozen=True)
-class _Made:
-    """What became of a chunk."""
+class _Chunk:
+    """The result of a chunk."""
 
     voice: Samples  # (channels, time)
     background: Samples  # (channels, time)
@@ -339,19 +350,14 @@ class _Enhancer:
         self.gain = ACTIVE_RMS / level
         self.device = pick_device()
         if options.setting == "waveform":
-            from aural.enhancement.model import build_waveform
-
-            self.waveform = hub.load("waveform_enhancer", build_waveform, device=self.device)
+            self.waveform: WaveformEnhancer = hub.load("waveform_enhancer", device=self.device)
             return
-        from aural.enhancement.masking import build_stage_one
-        from aural.enhancement.model import build_completer
-
         if options.noise_reduction:
-            self.denoiser = hub.load("denoiser", build_stage_one, device=self.device)
+            self.denoiser: FrontEndDenoiser | Denoiser = hub.load("denoiser", device=self.device)
         if options.completion:
-            self.completer = hub.load("completer", build_completer, device=self.device)
+            self.completer: Completer = hub.load("completer", device=self.device)
 
-    def __call__(self, samples: Samples, seed: int) -> _Made:
+    def __call__(self, samples: Samples, seed: int) -> _Chunk:
         """Shape: (channels, time) at the front end's rate."""
         import torch
 
@@ -366,24 +372,24 @@ class _Enhancer:
             mono = _mono(spectrum)
             heard = mixture if len(mixture) == 1 else istft(mono, length, FRONT_END)
             if self.options.setting == "waveform":
-                voice, background, f0_hz, voicing = self._by_waveform(heard, spectrum)
+                voice, background, f0_hz, voicing = self._apply_waveform(heard, spectrum)
             else:
-                voice_spectrum, noise, f0_hz, voicing = self._by_masks(spectrum, mono, heard, generator)
+                voice_spectrum, noise, f0_hz, voicing = self._apply_masks(spectrum, mono, heard, generator)
                 voice, background = istft(voice_spectrum, length, FRONT_END), istft(noise, length, FRONT_END)
                 if self.options.setting != "original_phase":
-                    voice = self._rebuilt(voice, voice_spectrum, generator)
+                    voice = self._revocode(voice, voice_spectrum, generator)
             if self.options.background_db is not None:
-                # Of half a noise reduction half the background is missing.
+                # At half strength, only half the background was removed.
                 gain = self.options.strength * 10 ** (self.options.background_db / 20)
                 voice = voice + gain * background
-        return _Made(
+        return _Chunk(
             voice=(voice / self.gain).cpu().numpy(),
             background=(background / self.gain).cpu().numpy(),
             f0_hz=f0_hz[0].float().cpu().numpy(),
             voicing=voicing[0].float().cpu().numpy(),
         )
 
-    def _by_masks(
+    def _apply_masks(
         self, spectrum: Tensor, mono: Tensor, heard: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Both stages: spectra of voice and background (channels, bins, frames), pitch and voicing."""
@@ -403,29 +409,29 @@ class _Enhancer:
             voice = voice + strength * self.completer.complete(voice, mono, conditions, generator)
         return voice, background, f0_hz, voicing
 
-    def _by_waveform(self, heard: Tensor, spectrum: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The network that goes from samples to samples: voice and background, pitch and voicing."""
+    def _apply_waveform(self, heard: Tensor, spectrum: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The end-to-end network: voice and background, pitch and voicing."""
         from aural.enhancement.features import pitch
 
         made = self.waveform(heard)
         voice = heard + self.options.strength * (made - heard)
         f0_hz, voicing = pitch(heard)
-        return _spread(voice, spectrum), _spread(heard - made, spectrum), f0_hz, voicing
+        return _to_channels(voice, spectrum), _to_channels(heard - made, spectrum), f0_hz, voicing
 
-    def _rebuilt(self, voice: Tensor, spectrum: Tensor, generator: torch.Generator) -> Tensor:
-        """The voice out of its mel bands. Shape: voice, result: (channels, time)."""
+    def _revocode(self, voice: Tensor, spectrum: Tensor, generator: torch.Generator) -> Tensor:
+        """Resynthesize the voice from its mel bands. Shape: voice, result: (channels, time)."""
         from aural.audio.spectral import istft
         from aural.enhancement.features import FRONT_END
 
-        rebuild = _by_griffin_lim if self.options.setting == "griffin_lim" else _by_vocoder
+        rebuild = _griffin_lim if self.options.setting == "griffin_lim" else _vocode
         heard = voice if len(voice) == 1 else istft(_mono(spectrum), voice.shape[1], FRONT_END)
-        return _spread(rebuild(heard, generator), spectrum)
+        return _to_channels(rebuild(heard, generator), spectrum)
 
 
 def _mono(spectrum: Tensor) -> Tensor:
-    """One channel with the power of all: the phase is that of their middle, or of the loudest channel.
+    """One channel with the mean power of all, and the phase of the mid channel.
 
-    Where channels cancel each other the middle has no phase to speak of.
+    Where channels cancel each other, it has the phase of the loudest channel.
 
     Shape: (channels, bins, frames) -> (1, bins, frames), complex.
     """
@@ -437,14 +443,14 @@ def _mono(spectrum: Tensor) -> Tensor:
     power = magnitude.square().mean(0, keepdim=True).sqrt()
     middle = spectrum.mean(0, keepdim=True)
     loudest = spectrum.gather(0, magnitude.argmax(0, keepdim=True))
-    return power * torch.where(middle.abs() > LEAST_MIDDLE * power, middle, loudest).sgn()
+    return power * torch.where(middle.abs() > MIN_MIDDLE * power, middle, loudest).sgn()
 
 
-def _spread(sound: Tensor, spectrum: Tensor) -> Tensor:
-    """A sound for one channel, on the channels of a spectrum as their levels and phases stand in each bin.
+def _to_channels(sound: Tensor, spectrum: Tensor) -> Tensor:
+    """Distribute a mono sound to channels, with the levels and phases of a spectrum in each bin.
 
-    The factors are those that lead from `_mono` to each channel. They are at most the square root of the
-    number of channels, since the power of `_mono` is the channels' mean.
+    The factors are the ratios of each channel to `_mono`. They are at most the square root of the number of
+    channels, since the power of `_mono` is the mean of the channels.
 
     Shape: sound: (1, time); spectrum: (channels, bins, frames), complex; result: (channels, time).
     """
@@ -460,7 +466,7 @@ def _spread(sound: Tensor, spectrum: Tensor) -> Tensor:
     return istft(stft(sound, FRONT_END) * factors, sound.shape[1], FRONT_END)
 
 
-def _by_griffin_lim(heard: Tensor, generator: torch.Generator) -> Tensor:
+def _griffin_lim(heard: Tensor, generator: torch.Generator) -> Tensor:
     """Shape: (1, time), both, at 48 kHz."""
     from aural.audio.spectral import FrontEnd, magnitude_from_mel, mel_from_magnitude, stft
     from aural.enhancement.features import FRONT_END
@@ -471,7 +477,7 @@ def _by_griffin_lim(heard: Tensor, generator: torch.Generator) -> Tensor:
     return reconstruct(magnitude, "griffin_lim", heard.shape[1], front_end, generator=generator)
 
 
-def _by_vocoder(heard: Tensor, generator: torch.Generator) -> Tensor:
+def _vocode(heard: Tensor, generator: torch.Generator) -> Tensor:
     """The vocoder's sound below the crossover, `heard` above it. Shape: (1, time), both, at 48 kHz."""
     import torch
     from scipy.signal import firwin, oaconvolve
@@ -485,7 +491,7 @@ def _by_vocoder(heard: Tensor, generator: torch.Generator) -> Tensor:
     magnitude = stft(slow.to(heard.device), DEFAULT_FRONT_END).abs()
     made = reconstruct(magnitude, "vocoder", slow.shape[1], DEFAULT_FRONT_END, generator=generator)
     vocoded = resample_samples(made.cpu().numpy(), DEFAULT_FRONT_END.rate, FRONT_END.rate)
-    # Linear phase and an odd number of taps: low and high part add up again, without any delay.
+    # Linear phase and an odd number of taps: low and high part add up without delay.
     low_pass = firwin(CROSSOVER_TAPS, CROSSOVER_HZ, fs=FRONT_END.rate)[np.newaxis]
     difference = excerpt(vocoded, 0, samples.shape[1]) - samples
     crossed = samples + oaconvolve(difference, low_pass, mode="same", axes=1)

@@ -1,8 +1,8 @@
-"""How near a recording comes to a studio recording of the same performance, before and after enhancement.
+"""Compare a recording with a studio recording of the same performance.
 
-The measures compare sample with sample (see `aural.audio.comparison`). So the reference is brought to the
-rate of what it is compared with, moved by the delay at which both correlate best, and cut to the time that
-both cover; level is no matter, one gain takes it out.
+The metrics compare sample by sample (see `aural.audio.comparison`). So the reference is resampled to the rate
+of the recording, shifted by the delay with the highest correlation, and cut to the common time. Level does
+not matter; one gain compensates it.
 """
 
 from __future__ import annotations
@@ -27,47 +27,47 @@ from aural.audio.resample import resample
 from aural.audio.steps import Steps
 from aural.errors import InputError
 
-SEARCH_RATE = 16_000  # Hz, at which the delay is looked for
-SEARCH_SECONDS = 120.0  # the start of both, in which it is looked for
-LONGEST_DELAY_SECONDS = 2.0
-WHITENING = 0.85  # exponent; at 1 noise counts as much as the voice, at 0 the lowest partials decide
-# Of the peak over the correlation's root mean square. Phone recordings beside their reference reach 17 and
-# more, from afar in loud noise 11; sentences beside other sentences mostly stay below 10, all below 14.
-LEAST_PEAK = 13.0
-# In a large room a reflection may be stronger than the direct sound, which comes first.
+SEARCH_RATE = 16_000  # Hz, for the search of the delay
+SEARCH_SECONDS = 120.0  # the start of both, for the search
+MAX_DELAY_SECONDS = 2.0
+WHITENING = 0.85  # exponent; at 1 noise counts as much as the voice, at 0 the lowest partials dominate
+# Peak over root mean square of the correlation. Phone recordings reach 17 or more with their reference, or 11
+# in loud noise far away; different sentences mostly stay below 10, and all below 14.
+MIN_PEAK = 13.0
+# In a large room, a reflection can be stronger than the direct sound before it.
 DIRECT_SHARE, DIRECT_SECONDS = 0.45, 0.06
-# What a phone's filters smear, and not a delay.
+# A phone's filters smear by this much; it is no delay.
 SMEAR_SECONDS = 0.0005
-LEAST_SHARE = 0.5  # of the recording that the reference must cover
+MIN_SHARE = 0.5  # of the recording, which the reference must cover
 
 
 @dataclass(frozen=True)
-class Nearness:
-    """The measures of one sound against the reference; `None` where one cannot be taken."""
+class ReferenceMetrics:
+    """The metrics of a recording, compared with its reference; `None` where one is not available."""
 
-    snr_db: float | None  # at the gain that suits it best
+    snr_db: float | None  # at the best gain
     si_sdr_db: float | None
     pesq: float | None  # wide band, 1 to 4.6
     stoi: float | None  # 0 to 1
-    lsd: float | None  # log-spectral distance; the lower the nearer
+    lsd: float | None  # log-spectral distance; lower is better
 
     def figures(self) -> dict[str, float | None]:
-        """The measures, rounded for people."""
+        """The metrics, rounded for display."""
         digits = {"pesq": 2, "stoi": 3, "lsd": 3}
         return {n: None if v is None else round(v, digits.get(n, 1)) for n, v in asdict(self).items()}
 
 
 @dataclass(frozen=True)
 class Reference:
-    """A reference that is laid beside a recording."""
+    """A reference aligned to a recording."""
 
-    clip: Clip  # as it came
-    delay_seconds: float  # how much later the recording is
+    clip: Clip  # unchanged
+    delay_seconds: float  # of the recording, relative to the reference
 
-    def beside(self, clip: Clip) -> tuple[Samples, Samples]:
-        """A clip and the reference over the time that both cover.
+    def aligned(self, clip: Clip) -> tuple[Samples, Samples]:
+        """A clip and the reference, cut to the common time.
 
-        Shape: (channels, time), both; one channel, the mean, where the two have not equally many.
+        Shape: (channels, time), both; mixed to one channel if their numbers of channels differ.
         """
         reference = resample(self.clip, clip.rate).samples
         delay = round(self.delay_seconds * clip.rate)
@@ -80,7 +80,7 @@ class Reference:
 
 
 def align(recording: Clip, reference: Clip) -> Reference:
-    """Find the delay of a recording behind its reference, up to 2 s either way, to the sample.
+    """Find the delay of a recording relative to its reference, up to 2 s either way, to the sample.
 
     Raises:
         InputError: the two do not sound alike, or the reference covers less than half of the recording.
@@ -91,23 +91,23 @@ def align(recording: Clip, reference: Clip) -> Reference:
     if delay_seconds is None:
         raise InputError(
             "It is not the same performance as the recording, or it starts more than "
-            f"{LONGEST_DELAY_SECONDS:g} s earlier or later. Choose another one, or none."
+            f"{MAX_DELAY_SECONDS:g} s earlier or later. Choose another one, or none."
         )
     found = Reference(reference, delay_seconds)
-    covered = found.beside(recording)[0].shape[1]
-    if covered < LEAST_SHARE * recording.frames:
+    covered = found.aligned(recording)[0].shape[1]
+    if covered < MIN_SHARE * recording.frames:
         raise InputError(
             f"It covers only {covered / recording.rate:.1f} s of the recording's {recording.seconds:.1f} s. "
             "Choose one that is as long."
         )
     if abs(delay_seconds) <= SMEAR_SECONDS:
         return replace(found, delay_seconds=0.0)
-    return replace(found, delay_seconds=delay_seconds + _rest_seconds(recording, found))
+    return replace(found, delay_seconds=delay_seconds + _residual_seconds(recording, found))
 
 
-def compare_steps(clip: Clip, reference: Reference) -> Steps[tuple[Nearness, list[str]]]:
-    """Measure a clip against an aligned reference: yields the share done, returns also what kept it."""
-    samples, clean = reference.beside(clip)
+def compare_steps(clip: Clip, reference: Reference) -> Steps[tuple[ReferenceMetrics, list[str]]]:
+    """Compare a clip with an aligned reference: yields the share done; also returns why any are missing."""
+    samples, clean = reference.aligned(clip)
     yield 0.0
     notes: list[str] = []
     measures: dict[str, Callable[[], float]] = {
@@ -128,20 +128,20 @@ def compare_steps(clip: Clip, reference: Reference) -> Steps[tuple[Nearness, lis
             values[name] = None
             notes.append(str(error))
         yield done / len(measures)
-    return Nearness(**values), list(dict.fromkeys(notes))
+    return ReferenceMetrics(**values), list(dict.fromkeys(notes))
 
 
 def _delay_seconds(recording: Clip, reference: Clip) -> float | None:
-    """How much later the recording is, to half a millisecond; None where the two have nothing in common.
+    """The delay of the recording, to half a millisecond; None if the two are different.
 
-    A generalised cross-correlation (Knapp and Carter 1976), whose spectrum is nearly white, so that neither
-    the pitch's periods nor the room hide the peak.
+    A generalized cross-correlation (Knapp and Carter 1976) with a nearly white spectrum, so that neither
+    pitch nor room hides the peak.
     """
     x, y = (_mono(resample(_start(clip), SEARCH_RATE).samples) for clip in (recording, reference))
     if not (x.any() and y.any()):
         return None
-    longest = round(LONGEST_DELAY_SECONDS * SEARCH_RATE)
-    # Room for the longest delay: else one beyond it would come around and look like one on the other side.
+    longest = round(MAX_DELAY_SECONDS * SEARCH_RATE)
+    # Padded by the longest delay, so that longer ones do not wrap around.
     length = next_fast_len(len(x) + len(y) + longest, real=True)
     product = rfft(x, length) * rfft(y, length).conj()
     magnitude = np.abs(product)
@@ -149,16 +149,16 @@ def _delay_seconds(recording: Clip, reference: Clip) -> float | None:
     correlation = np.abs(irfft(product, length))
     near = np.concatenate((correlation[-longest:], correlation[: longest + 1]))
     strongest = int(np.argmax(near))
-    if near[strongest] < LEAST_PEAK * np.sqrt(np.mean(near**2)):
+    if near[strongest] < MIN_PEAK * np.sqrt(np.mean(near**2)):
         return None
     first = max(0, strongest - round(DIRECT_SECONDS * SEARCH_RATE))
     direct = first + int(np.argmax(near[first : strongest + 1] >= DIRECT_SHARE * near[strongest]))
     return (direct - longest) / SEARCH_RATE
 
 
-def _rest_seconds(recording: Clip, reference: Reference) -> float:
-    """What the search has left of the delay."""
-    x, y = (_mono(samples) for samples in reference.beside(recording))
+def _residual_seconds(recording: Clip, reference: Reference) -> float:
+    """The rest of the delay, after the search."""
+    x, y = (_mono(samples) for samples in reference.aligned(recording))
     most = round(SMEAR_SECONDS * recording.rate)
     shifts = range(-most, most + 1)
     products = [abs(float(np.dot(x[most + s : len(x) - most + s], y[most : len(y) - most]))) for s in shifts]

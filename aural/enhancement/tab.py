@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,18 +12,20 @@ import numpy as np
 
 from aural.audio import Clip, read, wav_encoding, write
 from aural.enhancement import pipeline
-from aural.enhancement.findings import find_steps
-from aural.enhancement.finish import FINISHES
+from aural.enhancement.analysis import analyze
 from aural.enhancement.reference import Reference, align, compare_steps
+from aural.enhancement.verb import DEGRADE, ENHANCE
+from aural.enhancement.voice_chain import VOICE_CHAINS
 from aural.errors import InputError
-from aural.loudness.meter import measure_steps
+from aural.loudness.meter import measure
+from aural.options import Place
 from aural.ui import plots
-from aural.ui.downloads import cleared, download_buttons, encode
-from aural.ui.endpoints import Answer, endpoint, follow, load, of_sound, takes
+from aural.ui.downloads import download_buttons
+from aural.ui.endpoints import Answer, endpoint, follow, load, takes
 from aural.ui.examples import PHONE_EXAMPLES
 from aural.ui.fields import NOTHING, examples_with_credits, picture, slider
-from aural.ui.handover import Handover, send_buttons, switched
-from aural.ui.page import Page, Tab, expect, page
+from aural.ui.handover import Handover, send_buttons
+from aural.ui.page import Page, Tab, View, expect, page, wire
 from aural.ui.players import ABPlayer, Version, audio_input, playable
 from aural.ui.storage import result_path
 from aural.ui.tables import number, table
@@ -43,7 +45,7 @@ SETTING_NAMES = {
 }
 BACKGROUNDS_DB = (-24, -18, -12, -6, 0)
 
-# The names of `degrade.PRESETS`, which is not imported before it is needed: it belongs to the training.
+# The names of `degrade.PRESETS`, not imported before it is needed, to start faster.
 PHONE_NAMES = {
     "phone_call": "Phone call",
     "voice_memo": "Voice memo",
@@ -82,8 +84,12 @@ class _Source:
     reference: gr.Audio
 
 
-def build() -> Tab:
-    """Add the tab to the Blocks being built."""
+def build(places: Sequence[Place]) -> Tab:
+    """Add the tab to the Blocks being built.
+
+    Args:
+        places: the tabs that results can be sent to.
+    """
     with gr.Tab("Enhance", id="enhance"), gr.Row():
         with gr.Column(scale=2, min_width=320):
             audio = audio_input("Recording: upload or record it")
@@ -111,9 +117,9 @@ def build() -> Tab:
             phone_page = _phone_section(source)
         with gr.Column(scale=5, min_width=320):
             enhance_page, handover = _result_section(
-                source, {"preset": preset, "strength": strength, **others}
+                places, source, {"preset": preset, "strength": strength, **others}
             )
-    return Tab("enhance", audio, [enhance_page, phone_page], [handover])
+    return Tab(ENHANCE.place.id, audio, [enhance_page, phone_page], [handover])
 
 
 def _advanced_section() -> dict[str, gr.components.Component]:
@@ -173,9 +179,11 @@ def _advanced_section() -> dict[str, gr.components.Component]:
     }
 
 
-def _result_section(source: _Source, settings: dict[str, gr.components.Component]) -> tuple[Page, Handover]:
-    at = page("enhance", "Enhance", settings)
-    expect(at, {"audio": source.audio, "setting": settings["setting"]}, of_sound)
+def _result_section(
+    places: Sequence[Place], source: _Source, settings: dict[str, gr.components.Component]
+) -> tuple[Page, Handover]:
+    at = page(ENHANCE.name, "Enhance", settings)
+    expect(at, ENHANCE, {"audio": source.audio, "setting": settings["setting"]})
     message = gr.Markdown()
     player = ABPlayer(label="Before and after, at matched loudness")
     spectrograms = picture("Spectrograms (line: pitch; dashed: upper limit)")
@@ -184,39 +192,30 @@ def _result_section(source: _Source, settings: dict[str, gr.components.Component
     with gr.Row():
         downloads = download_buttons()
         keep_background = gr.DownloadButton("Background, WAV", interactive=False)
-    sending = send_buttons("enhance")
+    sending = send_buttons(places, ENHANCE.place)
     with gr.Accordion("Raw data (JSON)", open=False):
         figures = gr.JSON(label="Analysis")
     result = gr.File(label="Enhanced file", visible=False)
     background = gr.File(label="Background", visible=False)
     compared = gr.State()  # the files that the result was made from and compared with, whatever comes next
-    event = at.run.click(
+    handover = Handover(result, sending)
+    wire(
+        at,
         enhance,
         [source.audio, *(settings[name] for name in pipeline.Options.__dataclass_fields__), source.reference],
         [result, background, figures, spectrograms, compared],
-        api_name="enhance",
-        concurrency_id="audio",
+        View(
+            _show,
+            [compared, result, background, figures],
+            [message, player, found_table, reference_table, keep_background],
+        ),
+        handover=handover,
+        downloads=downloads,
     )
-    clear_page = cleared(4, len(downloads) + 1)
-    at.run.click(
-        lambda: [*clear_page(), *switched(sending, False)],
-        None,
-        [message, player, found_table, reference_table, *downloads, keep_background, *sending.values()],
-        api_visibility="private",
-        queue=False,
-    )
-    shown = event.success(
-        lambda *values: [*_show(*values), *switched(sending, True)],
-        [compared, result, background, figures],
-        [message, player, found_table, reference_table, keep_background, *sending.values()],
-        api_visibility="private",
-    )
-    encoded = shown.success(encode, result, downloads, api_visibility="private", concurrency_id="encoding")
-    at.cancel.click(None, cancels=[event, shown, encoded], api_visibility="private")
-    return at, Handover(result, sending)
+    return at, handover
 
 
-@endpoint("enhance")
+@endpoint(ENHANCE)
 @takes(pipeline.Options)
 def enhance(
     audio: str,
@@ -240,7 +239,7 @@ def enhance(
     clip = load(audio)
     # Before the long work: a reference that does not fit ends here.
     beside = _aligned(clip, reference) if reference else None
-    result = yield from follow(pipeline.enhance_steps(clip, options), progress, "Enhancing")
+    result = yield from follow(pipeline.enhance.steps(clip, options), progress, "Enhancing")
     figures = result.figures()
     if beside is not None:
         figures["reference"] = yield from _compared(clip, result.clip, beside, progress)
@@ -266,7 +265,7 @@ def _compared(
         compare_steps(before, beside), progress, "Comparing the recording"
     )
     nearness_after, more = yield from follow(compare_steps(after, beside), progress, "Comparing the result")
-    loudness = yield from follow(measure_steps(beside.clip), progress, "Measuring the reference")
+    loudness = yield from follow(measure.steps(beside.clip), progress, "Measuring the reference")
     return {
         "delay_seconds": round(beside.delay_seconds, 5),
         "before": nearness_before.figures(),
@@ -343,7 +342,7 @@ def _change(before: float | None, after: float | None, decimals: int) -> str:
 
 
 def _about_preset(key: str) -> str:
-    finish = FINISHES.get(key)
+    finish = VOICE_CHAINS.get(key)
     if finish is None:
         return "Removes noise and echo and restores highs. Level and tone stay the same."
     parts = []
@@ -372,7 +371,7 @@ def _phone_section(source: _Source) -> Page:
             snr_db = gr.Number(None, label="SNR, dB", info="Empty: typical of the phone.", min_width=120)
             seed = gr.Number(0, label="Seed", info="A different seed gives a different room.", min_width=120)
         at = page("degrade", "Degrade", {"preset": preset, "seed": seed, "snr_db": snr_db})
-        expect(at, {"audio": source.audio}, of_sound)
+        expect(at, DEGRADE, {"audio": source.audio})
         message = gr.Markdown()
         result = gr.Audio(
             label="Simulated phone recording", type="filepath", interactive=False, buttons=["download"]
@@ -380,27 +379,17 @@ def _phone_section(source: _Source) -> Page:
         take = gr.Button("Use this recording", interactive=False)
         figures = gr.JSON(label="Figures", visible=False)
         original = gr.State()
-    event = at.run.click(
+    wire(
+        at,
         degrade,
         [source.audio, preset, seed, snr_db],
         [result, figures, original],
-        api_name="degrade",
-        concurrency_id="audio",
+        View(
+            lambda figures: (_about_phone(figures["found"]), gr.Button(interactive=True)),
+            [figures],
+            [message, take],
+        ),
     )
-    at.run.click(
-        lambda: (None, gr.Button(interactive=False)),
-        None,
-        [message, take],
-        api_visibility="private",
-        queue=False,
-    )
-    shown = event.success(
-        lambda figures: (_about_phone(figures["found"]), gr.Button(interactive=True)),
-        figures,
-        [message, take],
-        api_visibility="private",
-    )
-    at.cancel.click(None, cancels=[event, shown], api_visibility="private")
     # What it was made of becomes the reference.
     take.click(
         lambda *files: files,
@@ -412,7 +401,7 @@ def _phone_section(source: _Source) -> Page:
     return at
 
 
-@endpoint("degrade")
+@endpoint(DEGRADE)
 def degrade(
     audio: str,
     preset: str = "voice_memo",
@@ -432,11 +421,11 @@ def degrade(
         the degraded file, 24-bit WAV
         the settings, and the analysis of the result
     """
-    from aural.enhancement.degrade import Options, degrade_clip_steps
+    from aural.enhancement.degrade import Options, degrade_clip
 
     options = Options(preset, seed, snr_db)
-    degraded = yield from follow(degrade_clip_steps(load(audio), options), progress, "Degrading")
-    found = yield from follow(find_steps(degraded), progress, "Analyzing")
+    degraded = yield from follow(degrade_clip.steps(load(audio), options), progress, "Degrading")
+    found = yield from follow(analyze.steps(degraded), progress, "Analyzing")
     path = result_path(audio, f"{preset}.wav")
     write(degraded, path)
     yield path, {**asdict(options), "found": found.figures()}, audio

@@ -4,8 +4,8 @@
     python -m aural.enhancement.train --data DIR --stage completer
     python -m aural.enhancement.train --data DIR --stage waveform_enhancer
 
-The completer learns on what the denoiser of `checkpoints/` makes of the recordings, so that one comes first.
-The examples are made before the first step and kept, see `aural.enhancement.data`.
+The completer trains on the output of the denoiser in `checkpoints/`, so train that first. Examples are
+computed before the first step and cached, see `aural.enhancement.data`.
 """
 
 from __future__ import annotations
@@ -22,24 +22,22 @@ from torch.nn import functional
 
 from aural import hub
 from aural.audio.spectral import istft, log_mel, mel_from_magnitude, scale, stft, unscale
-from aural.enhancement.data import RATE, Examples, Item, batch, pool, validation_items
+from aural.enhancement.completer import Completer, CompleterConfig, render
+from aural.enhancement.data import (
+    EXAMPLE_COUNT,
+    RATE,
+    Examples,
+    Item,
+    precomputed_examples,
+    sample_batch,
+    validation_items,
+)
+from aural.enhancement.denoiser import BANDS, PITCH_BINS, Denoiser, DenoiserConfig, bin_of_pitch, log_bands
+from aural.enhancement.denoiser_convolutional import FrontEndDenoiser
 from aural.enhancement.discriminators import Discriminators
 from aural.enhancement.features import FRONT_END, VOICED, conditioning, pitch
 from aural.enhancement.level import ACTIVE_RMS, active_level
-from aural.enhancement.masking import FrontEndDenoiser, build_stage_one
-from aural.enhancement.model import (
-    BANDS,
-    PITCH_BINS,
-    Completer,
-    CompleterConfig,
-    Denoiser,
-    DenoiserConfig,
-    WaveformConfig,
-    WaveformEnhancer,
-    bin_of_pitch,
-    log_bands,
-    rendered,
-)
+from aural.enhancement.waveform import WaveformConfig, WaveformEnhancer
 from aural.training.adversarial import feature_matching_loss, generator_loss, hinge
 from aural.training.checkpoints import save
 from aural.training.corpus import Corpus, load
@@ -56,32 +54,32 @@ from aural.training.loop import (
 )
 from aural.training.losses import perceptual_loss, resolutions, scaled_spectra, spectral_distance
 
-LICENCE = "CC-BY-NC-SA-4.0"  # the narrowest of the recordings' licences, that of RAVDESS
+LICENCE = "CC-BY-NC-SA-4.0"  # the most restrictive licence of the recordings, that of RAVDESS
 FRAMES = 128  # of a training piece, 2 s
-UNCONDITIONED_SHARE = 0.3  # of the batches: the networks are to work without the conditions too
+UNCONDITIONED_SHARE = 0.3  # of the batches, so that the networks also work without the conditions
 VALIDATION_ITEMS = 16
-LARGEST_SI_SDR_DB = 30.0  # better is not asked for
+MAX_SI_SDR_DB = 30.0  # higher values do not count
 
 
 @dataclass(frozen=True)
 class DenoiserObjective:
-    """Weights of what the denoiser is to make small."""
+    """Weights of the denoiser's loss."""
 
-    magnitude: float = 120.0  # of the compressed magnitudes' squared error
-    spectrum: float = 60.0  # of the compressed spectra's squared error, with their phases
-    compression: float = 0.3  # power that both are raised to
-    si_sdr: float = 0.15  # of its negative in dB
-    logarithm: float = 16.0  # of the error of the scaled magnitudes: what is soft is not to be cut away
+    magnitude: float = 120.0  # squared error of the compressed magnitudes
+    spectrum: float = 60.0  # squared error of the compressed complex spectra
+    compression: float = 0.3  # exponent of both
+    si_sdr: float = 0.15  # negative SI-SDR in dB
+    logarithm: float = 16.0  # error of log magnitudes, so that quiet parts are kept
     disturbance: float = 0.4  # of what an ear would mind
-    resolutions: float = 5.0  # of the distance of scaled spectra of the waveform
-    noise: float = 20.0  # of the background's compressed bands
-    pitch: float = 0.05  # of the cross-entropy of the pitch bins
+    resolutions: float = 5.0  # distance of log spectra of the waveform
+    noise: float = 20.0  # squared error of the compressed background
+    pitch: float = 0.05  # cross-entropy of the pitch bins
     learning_rate: float = 1e-3
 
 
 @dataclass(frozen=True)
 class CompleterObjective:
-    """Weights of what the completer is to make small."""
+    """Weights of the completer's loss."""
 
     disturbance: float = 0.03  # of what an ear would mind in the completed sound
     adversarial: float = 0.01  # of the hinge loss
@@ -94,10 +92,10 @@ class CompleterObjective:
 def denoising(objective: DenoiserObjective) -> Loss[Examples]:
     """The denoiser's loss for the training loop."""
     front_ends = resolutions(RATE, (512, 2048))
-    weights = _weights_of_bins()
+    weights = _bin_weights()
 
     def loss(module: nn.Module, examples: Examples) -> tuple[Tensor, dict[str, Tensor]]:
-        # Only the module's own pass runs in the precision that was asked for.
+        # Only the module itself runs in reduced precision.
         device = examples.recording.device
         with torch.autocast(device.type, enabled=False), torch.no_grad():
             spectrum, clean, noise = (
@@ -109,13 +107,13 @@ def denoising(objective: DenoiserObjective) -> Loss[Examples]:
         with torch.autocast(device.type, enabled=False):
             estimate = masks.apply(spectrum)
             wave = istft(estimate, examples.speech.shape[-1], FRONT_END)
-            made, wanted = (_compressed(x, objective.compression) for x in (estimate, clean))
+            made, wanted = (_compress(x, objective.compression) for x in (estimate, clean))
             weight = weights.to(device)[:, None]
             magnitude = (weight * (made.abs() - wanted.abs()).square()).mean()
             logarithm = (weight * (scale(_power(estimate).sqrt()) - scale(_power(clean).sqrt())).abs()).mean()
             complex_error = (weight * torch.view_as_real(made - wanted).square().sum(-1)).mean()
-            si_sdr_db = _si_sdr_db(wave, examples.speech).clamp_max(LARGEST_SI_SDR_DB).mean()
-            minded = perceptual_loss(_power(estimate), _power(clean), RATE).mean()
+            si_sdr_db = _si_sdr_db(wave, examples.speech).clamp_max(MAX_SI_SDR_DB).mean()
+            perceptual = perceptual_loss(_power(estimate), _power(clean), RATE).mean()
             distance = spectral_distance(
                 scaled_spectra(wave, front_ends), scaled_spectra(examples.speech, front_ends)
             )
@@ -128,7 +126,7 @@ def denoising(objective: DenoiserObjective) -> Loss[Examples]:
                 + objective.spectrum * complex_error
                 - objective.si_sdr * si_sdr_db
                 + objective.logarithm * logarithm
-                + objective.disturbance * minded
+                + objective.disturbance * perceptual
                 + objective.resolutions * distance
                 + objective.noise * noise_error
                 + objective.pitch * pitch_error
@@ -139,7 +137,7 @@ def denoising(objective: DenoiserObjective) -> Loss[Examples]:
             "complex": complex_error,
             "si_sdr_db": si_sdr_db,
             "logarithm": logarithm,
-            "disturbance": minded,
+            "disturbance": perceptual,
             "distance": distance,
             "noise": noise_error,
             "pitch": pitch_error,
@@ -149,38 +147,37 @@ def denoising(objective: DenoiserObjective) -> Loss[Examples]:
 
 
 def enhancing(objective: DenoiserObjective) -> Loss[Examples]:
-    """The loss of the network from samples to samples: that of the denoiser, as far as it has such parts."""
+    """The loss of the waveform network: the terms of the denoiser's loss that apply."""
     front_ends = resolutions(RATE, (256, 512, 2048))
 
     def loss(module: nn.Module, examples: Examples) -> tuple[Tensor, dict[str, Tensor]]:
         wave = module(examples.recording)
         with torch.autocast(wave.device.type, enabled=False):
-            si_sdr_db = _si_sdr_db(wave, examples.speech).clamp_max(LARGEST_SI_SDR_DB).mean()
+            si_sdr_db = _si_sdr_db(wave, examples.speech).clamp_max(MAX_SI_SDR_DB).mean()
             distance = spectral_distance(
                 scaled_spectra(wave, front_ends), scaled_spectra(examples.speech, front_ends)
             )
             estimate, clean = stft(wave, FRONT_END), stft(examples.speech, FRONT_END)
-            minded = perceptual_loss(_power(estimate), _power(clean), RATE).mean()
+            perceptual = perceptual_loss(_power(estimate), _power(clean), RATE).mean()
             total = (
-                objective.disturbance * minded
+                objective.disturbance * perceptual
                 + 2 * objective.resolutions * distance
                 - objective.si_sdr * si_sdr_db
             )
-        return total, {"loss": total, "si_sdr_db": si_sdr_db, "disturbance": minded, "distance": distance}
+        return total, {"loss": total, "si_sdr_db": si_sdr_db, "disturbance": perceptual, "distance": distance}
 
     return loss
 
 
 def masked_bands(module: nn.Module, examples: Examples) -> tuple[Tensor, dict[str, Tensor]]:
-    """The loss of pre-training: bands of clean audio that are hidden are to be guessed from the others.
+    """The loss of pre-training: predict hidden bands of clean audio from the others.
 
-    In half of the pieces rectangles are hidden, in the other half all frames from some point on, of which the
-    first must be foretold and the next are ever less certain.
+    In half of the pieces rectangles are hidden, in the other half all frames from some point on.
     """
     with torch.autocast(examples.speech.device.type, enabled=False), torch.no_grad():
         spectrum = stft(examples.speech, FRONT_END)
         bands = log_bands(_power(spectrum))
-        hidden = _hidden(bands)
+        hidden = _mask_rectangles(bands)
     guessed = module(spectrum, None, hidden).bands
     with torch.autocast(examples.speech.device.type, enabled=False):
         error = ((guessed - bands).abs() * hidden).sum() / hidden.sum().clamp_min(1)
@@ -189,14 +186,14 @@ def masked_bands(module: nn.Module, examples: Examples) -> tuple[Tensor, dict[st
 
 @dataclass(frozen=True)
 class Bands:
-    """A batch for the completer; what says nothing else is (batch, mel_bands, frames)."""
+    """A batch for the completer; (batch, mel_bands, frames) if not stated otherwise."""
 
     denoised: Tensor
     noisy: Tensor
     wanted: Tensor
     conditions: Tensor | None  # (batch, 4, frames)
-    spectrum: Tensor  # (batch, bins, frames), complex, of which `denoised` are the bands
-    clean: Tensor  # (batch, bins, frames), the studio's power
+    spectrum: Tensor  # (batch, bins, frames), complex; `denoised` are its bands
+    clean: Tensor  # (batch, bins, frames), power of the clean speech
 
 
 class Game:
@@ -213,14 +210,14 @@ class Game:
         error = (made - bands.wanted).abs().mean()
         with torch.autocast(made.device.type, enabled=False):
             present = unscale(bands.denoised)
-            added = rendered(bands.spectrum, present, present, unscale(made), None)
-            minded = perceptual_loss(_power(bands.spectrum + added), bands.clean, RATE).mean()
+            added = render(bands.spectrum, present, present, unscale(made), None)
+            perceptual = perceptual_loss(_power(bands.spectrum + added), bands.clean, RATE).mean()
         logs = {
             "error": error,
             "input_error": (bands.denoised - bands.wanted).abs().mean(),
-            "disturbance": minded,
+            "disturbance": perceptual,
         }
-        error = error + self.objective.disturbance * minded
+        error = error + self.objective.disturbance * perceptual
         ramp = self.discriminators.ramp(self.objective.start)
         if ramp == 0:
             return error, {"loss": error, **logs}
@@ -247,11 +244,11 @@ def train_denoiser(
     run: Settings,
     *,
     pretrain_steps: int = 0,
-    pool_size: int | None = None,
+    example_count: int | None = None,
 ) -> tuple[Denoiser, Outcome]:
-    """The averaged denoiser after a run, pre-trained first if it is a new one and that is asked for."""
+    """The averaged denoiser after a run, pre-trained first if it is new and `pretrain_steps` says so."""
     torch.manual_seed(run.seed)
-    draw = _draw(corpus, run, pool_size)
+    sample = _sampler(corpus, run, example_count)
     module = Denoiser(config)
     begun = (run.folder / STATE).is_file()
     if pretrain_steps and not begun:
@@ -264,20 +261,20 @@ def train_denoiser(
             validate_steps=pretrain_steps + 1,
         )
         trained = train(
-            {"denoiser": TrainedModule(module, masked_bands, objective.learning_rate)}, draw, first
+            {"denoiser": TrainedModule(module, masked_bands, objective.learning_rate)}, sample, first
         )
         module.load_state_dict(trained.averages["denoiser"].state_dict())
         if trained.step < pretrain_steps:
-            return module, trained  # time is up; to be resumed
+            return module, trained  # out of time; to be resumed
         run = replace(run, resume=False)
     player = TrainedModule(module, denoising(objective), objective.learning_rate, betas=(0.9, 0.99))
     outcome = train(
         {"denoiser": player},
-        draw,
+        sample,
         run,
         validate=_validation(corpus),
         card={
-            "config": config.as_json(),
+            "config": config.to_dict(),
             "objective": asdict(objective),
             "pretrain_steps": pretrain_steps,
         },
@@ -291,19 +288,19 @@ def train_waveform(
     objective: DenoiserObjective,
     run: Settings,
     *,
-    pool_size: int | None = None,
+    example_count: int | None = None,
 ) -> tuple[WaveformEnhancer, Outcome]:
-    """The averaged network from samples to samples after a run."""
+    """The averaged waveform network after a run."""
     torch.manual_seed(run.seed)
     player = TrainedModule(
         WaveformEnhancer(config), enhancing(objective), objective.learning_rate, betas=(0.9, 0.98)
     )
     outcome = train(
         {"waveform_enhancer": player},
-        _draw(corpus, run, pool_size),
+        _sampler(corpus, run, example_count),
         run,
         validate=_validation(corpus),
-        card={"config": config.as_json(), "objective": asdict(objective)},
+        card={"config": config.to_dict(), "objective": asdict(objective)},
     )
     return cast(WaveformEnhancer, outcome.averages["waveform_enhancer"]), outcome
 
@@ -315,18 +312,18 @@ def train_completer(
     run: Settings,
     denoiser: Denoiser | FrontEndDenoiser,
     *,
-    pool_size: int | None = None,
+    example_count: int | None = None,
 ) -> tuple[Completer, Outcome]:
-    """The averaged completer after a run, on what a denoiser leaves."""
+    """The averaged completer after a run on the output of a denoiser."""
     torch.manual_seed(run.seed)
     completer, discriminators = Completer(config), Discriminators()
     game = Game(discriminators, objective)
     denoiser = denoiser.to(this_process().device).eval()
-    draw_examples = _draw(corpus, run, pool_size)
+    sample_examples = _sampler(corpus, run, example_count)
 
-    def draw(generator: torch.Generator) -> Bands:
+    def sample(generator: torch.Generator) -> Bands:
         with torch.no_grad():
-            return _bands_of(draw_examples(generator), denoiser)
+            return _bands_of(sample_examples(generator), denoiser)
 
     players = {
         "completer": TrainedModule(completer, game.completing, objective.learning_rate, betas=(0.8, 0.98)),
@@ -340,35 +337,41 @@ def train_completer(
     }
     outcome = train(
         players,
-        draw,
+        sample,
         run,
         validate=_completer_validation(corpus, denoiser),
-        card={"config": config.as_json(), "objective": asdict(objective)},
+        card={"config": config.to_dict(), "objective": asdict(objective)},
     )
     return cast(Completer, outcome.averages["completer"]), outcome
 
 
-def _draw(corpus: Corpus, run: Settings, pool_size: int | None) -> Callable[[torch.Generator], Examples]:
-    examples = pool(corpus) if pool_size is None else pool(corpus, pool_size)
+def _sampler(
+    corpus: Corpus, run: Settings, example_count: int | None
+) -> Callable[[torch.Generator], Examples]:
+    examples = precomputed_examples(corpus, example_count or EXAMPLE_COUNT)
     device = this_process().device
 
-    def draw(generator: torch.Generator) -> Examples:
-        drawn = batch(examples, run.batch, FRAMES, generator)
-        return Examples(drawn.recording.to(device), drawn.speech.to(device), drawn.noise.to(device))
+    def sample(generator: torch.Generator) -> Examples:
+        batch = sample_batch(examples, run.batch, FRAMES, generator)
+        return Examples(
+            batch.recording.to(device),
+            batch.speech.to(device),
+            batch.noise.to(device),
+        )
 
-    return draw
+    return sample
 
 
 def _conditions(recording: Tensor) -> Tensor | None:
-    """Without gradients; nothing for a share of the batches."""
+    """The conditions, without gradients; None for a share of the batches."""
     return None if torch.rand(()) < UNCONDITIONED_SHARE else conditioning(recording)
 
 
 def _bands_of(examples: Examples, denoiser: Denoiser | FrontEndDenoiser) -> Bands:
-    """What the completer gets to see; some items are denoised in part only."""
+    """The completer's batch; some items are only partly denoised."""
     spectrum = stft(examples.recording, FRONT_END)
     conditions = _conditions(examples.recording)
-    # Between the mask in full and no mask at all, as the strength goes.
+    # From no mask to the full mask, as `strength` does in use.
     strength = (1.3 * torch.rand(len(spectrum), 1, 1, device=spectrum.device)).clamp_max(1)
     speech = spectrum + strength * (denoiser(spectrum, conditions).apply(spectrum) - spectrum)
     clean = stft(examples.speech, FRONT_END)
@@ -378,8 +381,8 @@ def _bands_of(examples: Examples, denoiser: Denoiser | FrontEndDenoiser) -> Band
     return Bands(denoised, noisy, wanted, conditions, spectrum=speech, clean=_power(clean))
 
 
-def _hidden(bands: Tensor) -> Tensor:
-    """What is hidden in pre-training, booleans of the shape of the bands."""
+def _mask_rectangles(bands: Tensor) -> Tensor:
+    """The mask of pre-training, True for hidden bands."""
     hidden = torch.zeros_like(bands, dtype=torch.bool)
     frames = bands.shape[-1]
     for item in hidden:
@@ -397,13 +400,13 @@ def _power(spectrum: Tensor) -> Tensor:
     return spectrum.real.square() + spectrum.imag.square() + 1e-12
 
 
-def _compressed(spectrum: Tensor, power: float) -> Tensor:
-    """The magnitudes raised to a power, the phases kept."""
+def _compress(spectrum: Tensor, power: float) -> Tensor:
+    """Raise the magnitudes to a power and keep the phases."""
     return spectrum * _power(spectrum).pow((power - 1) / 2)
 
 
 def _si_sdr_db(estimate: Tensor, clean: Tensor) -> Tensor:
-    """(batch,); where the clean one is silent it is 0 and teaches nothing."""
+    """SI-SDR in dB, (batch,); 0 without gradient where the target is silent."""
     energy = clean.square().sum(-1)
     aligned = ((estimate * clean).sum(-1) / energy.clamp_min(1e-8))[:, None] * clean
     noise = (estimate - aligned).square().sum(-1)
@@ -411,14 +414,14 @@ def _si_sdr_db(estimate: Tensor, clean: Tensor) -> Tensor:
     return torch.where(energy > 1e-4, db, torch.zeros_like(db))
 
 
-def _weights_of_bins() -> Tensor:
-    """(bins,): each ERB counts alike, and so each of the many bins of the highs for less; 1 on average."""
+def _bin_weights() -> Tensor:
+    """(bins,): weights that make every ERB count the same; 1 on average."""
     frequencies = torch.arange(FRONT_END.bins) * (FRONT_END.rate / FRONT_END.fft)
     weights = 1 / (0.00437 * frequencies + 1)
     return weights / weights.mean()
 
 
-def _leveled(item: Item) -> tuple[Tensor, Tensor]:
+def _at_training_level(item: Item) -> tuple[Tensor, Tensor]:
     """Recording and clean speech, (1, time) each, at the level that the networks expect."""
     waves = np.stack((item.recording, item.clean))[:, None]
     level = active_level(waves[0])
@@ -427,8 +430,8 @@ def _leveled(item: Item) -> tuple[Tensor, Tensor]:
 
 
 def _validation(corpus: Corpus) -> Callable[[Mapping[str, nn.Module]], dict[str, float]]:
-    """SI-SDR gained and disturbance left, over a few recordings that are not trained on."""
-    items = [_leveled(item) for item in validation_items(corpus, count=VALIDATION_ITEMS, seed=1)]
+    """SI-SDR gained and disturbance left, over a few validation recordings."""
+    items = [_at_training_level(item) for item in validation_items(corpus, count=VALIDATION_ITEMS, seed=1)]
 
     def validate(averages: Mapping[str, nn.Module]) -> dict[str, float]:
         (module,) = averages.values()
@@ -452,12 +455,12 @@ def _validation(corpus: Corpus) -> Callable[[Mapping[str, nn.Module]], dict[str,
                         perceptual_loss(_power(spectrum.cpu()), target, RATE)[0],
                     ]
                 )
-        si_sdr, si_sdr_before, minded, minded_before = (sums / len(items)).tolist()
+        si_sdr, si_sdr_before, perceptual, perceptual_before = (sums / len(items)).tolist()
         return {
             "si_sdr_db": si_sdr,
             "si_sdr_before_db": si_sdr_before,
-            "disturbance": minded,
-            "disturbance_before": minded_before,
+            "disturbance": perceptual,
+            "disturbance_before": perceptual_before,
         }
 
     return validate
@@ -466,8 +469,8 @@ def _validation(corpus: Corpus) -> Callable[[Mapping[str, nn.Module]], dict[str,
 def _completer_validation(
     corpus: Corpus, denoiser: Denoiser | FrontEndDenoiser
 ) -> Callable[[Mapping[str, nn.Module]], dict[str, float]]:
-    """The mean error of the mel bands, before and after, over recordings that are not trained on."""
-    items = [_leveled(item) for item in validation_items(corpus, count=VALIDATION_ITEMS, seed=1)]
+    """The mean error of the mel bands, before and after, over validation recordings."""
+    items = [_at_training_level(item) for item in validation_items(corpus, count=VALIDATION_ITEMS, seed=1)]
 
     def validate(averages: Mapping[str, nn.Module]) -> dict[str, float]:
         completer = cast(Completer, averages["completer"])
@@ -492,16 +495,16 @@ def _completer_validation(
 
 
 def main(command: list[str] | None = None) -> None:
-    """Train as the command line says, and save the checkpoint."""
+    """Train by the command line's settings and save the checkpoint."""
     parser = arguments(__doc__ or "", steps=10_000, batch=6, folder="runs/enhancement")
     parser.add_argument("--data", type=Path, required=True, help="a folder with esc50/, speech/, music/")
     parser.add_argument("--stage", choices=("denoiser", "completer", "waveform_enhancer"), default="denoiser")
-    parser.add_argument("--pretrain", type=int, default=0, help="steps of guessing masked bands first")
-    parser.add_argument("--pool", type=int, help="examples made in advance")
-    parser.add_argument("--no-save", action="store_true", help="leave checkpoints/ as it is")
+    parser.add_argument("--pretrain", type=int, default=0, help="steps of masked-band pre-training")
+    parser.add_argument("--examples", "--pool", type=int, help="examples computed in advance")
+    parser.add_argument("--no-save", action="store_true", help="do not write to checkpoints/")
     chosen = parser.parse_args(command)
     corpus = load(chosen.data, RATE)
-    pool_size = 8 if chosen.smoke else chosen.pool
+    example_count = 8 if chosen.smoke else chosen.examples
     run = replace(settings(chosen), folder=chosen.folder / chosen.stage)
     module: nn.Module
     if chosen.stage == "denoiser":
@@ -512,24 +515,24 @@ def main(command: list[str] | None = None) -> None:
             DenoiserObjective(),
             run,
             pretrain_steps=min(chosen.pretrain, 2) if chosen.smoke else chosen.pretrain,
-            pool_size=pool_size,
+            example_count=example_count,
         )
-        as_json = config.as_json()
+        config_dict = config.to_dict()
     elif chosen.stage == "waveform_enhancer":
         shape = WaveformConfig((4, 8, 8, 8), 4) if chosen.smoke else WaveformConfig()
-        module, outcome = train_waveform(corpus, shape, DenoiserObjective(), run, pool_size=pool_size)
-        as_json = shape.as_json()
+        module, outcome = train_waveform(corpus, shape, DenoiserObjective(), run, example_count=example_count)
+        config_dict = shape.to_dict()
     else:
         size = CompleterConfig((8, 8, 8), 4) if chosen.smoke else CompleterConfig()
         tiny = Denoiser(DenoiserConfig((8, 8, 8), 4, 1))
-        denoiser = tiny if chosen.smoke else hub.load("denoiser", build_stage_one)
+        denoiser = tiny if chosen.smoke else hub.load("denoiser")
         module, outcome = train_completer(
-            corpus, size, CompleterObjective(), run, denoiser, pool_size=pool_size
+            corpus, size, CompleterObjective(), run, denoiser, example_count=example_count
         )
-        as_json = size.as_json()
+        config_dict = size.to_dict()
     print(f"{outcome.step} steps in {outcome.minutes:.1f} minutes")
     if not (chosen.smoke or chosen.no_save):
-        print("Saved", save(chosen.stage, module, as_json, LICENCE))
+        print("Saved", save(chosen.stage, module, config_dict, LICENCE))
 
 
 if __name__ == "__main__":

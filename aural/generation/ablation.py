@@ -1,13 +1,12 @@
-"""The study's ablation in small: what the loss, attention, normalisation and the prediction are each worth.
+"""A small version of the study's ablation of loss, attention, normalization and prediction target.
 
     make ablation, or: python -m aural.generation.ablation --data DIR [--steps 600] [--per-class 8]
 
 Every arm trains a small U-Net from the same seed on the same batches for the same number of steps, on the
-first ten classes only (those of the study's FAD): a short run on all fifty ends before any arm knows its
-classes. It then generates them from the same noise, without guidance and with the app's. The audio is made by
-Griffin-Lim, as in the study, and scored by the shipped classifier. What is finished in --folder is not done
-again, and an arm that was cut goes on. One processor core takes about 5 minutes for an arm; the
-scorer chooses among all fifty classes.
+first ten classes only (those of the study's FAD): a short run on all fifty would teach no arm its classes. It
+then generates them from the same noise, without guidance and with the app's. Griffin-Lim makes the audio, as
+in the study, and the shipped classifier scores it among all fifty classes. Finished arms in --folder are not
+repeated, and interrupted ones continue. One processor core takes about 5 minutes per arm.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ from aural.generation.evaluate import (
     score,
     sixteen_bits,
 )
-from aural.generation.model import Config, Denoiser
+from aural.generation.model import Config, DiffusionModel
 from aural.generation.pipeline import Options
 from aural.generation.train import TINY, Objective, train_denoiser
 from aural.training.loop import STATE, Settings
@@ -55,7 +54,7 @@ RAW_TEXTURE = Config.texture * 0.035  # the mean variance of a band of the scale
 
 @dataclass(frozen=True)
 class Published:
-    """Figures of the study: FAD of its first ten classes, accuracies by CLAP."""
+    """Results of the study: FAD of its first ten classes, accuracies by CLAP."""
 
     fad: float
     top_1: float
@@ -66,17 +65,17 @@ class Published:
 
 @dataclass(frozen=True)
 class Arm:
-    """One way to train."""
+    """One training configuration."""
 
     name: str
     config: Config
     objective: Objective
-    published: Published | None  # of the study's arm nearest to it
+    published: Published | None  # results of the most similar arm of the study
 
 
 @dataclass(frozen=True)
 class Found:
-    """What an arm has come to."""
+    """The results of an arm."""
 
     minutes: float  # of training
     parameters: int
@@ -85,34 +84,34 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Judge:
-    """Who scores, and the real clips to score against."""
+class Evaluator:
+    """The scorer, and the real clips to compare with."""
 
     scorer: Scorer
     labels: tuple[int, ...]  # the classes that are generated
-    training: Scored  # their clips of folds 1-4
-    unseen: Scored  # and of fold 5
+    training: Scored  # real clips of folds 1-4
+    unseen: Scored  # real clips of fold 5
 
     @staticmethod
-    def of(clips: Esc50, scorer: Scorer, labels: Sequence[int] = range(len(CLASSES))) -> Judge:
-        """A judge who has heard the real clips."""
+    def of(clips: Esc50, scorer: Scorer, labels: Sequence[int] = range(len(CLASSES))) -> Evaluator:
+        """An evaluator with the scores of the real clips."""
         real = Real.of(clips, labels)
-        return Judge(scorer, tuple(labels), score(real.training, scorer), score(real.unseen, scorer))
+        return Evaluator(scorer, tuple(labels), score(real.training, scorer), score(real.unseen, scorer))
 
     def quality(self, sounds: Sounds) -> Quality:
-        """The figures of some clips."""
+        """The quality of clips."""
         return quality(score(sounds, self.scorer), self.training, self.unseen)
 
     def real(self, per_class: int) -> Quality:
-        """The figures of as many real clips that nobody was trained on."""
+        """The quality of as many real clips of fold 5."""
         return quality(first_of_each(self.unseen, per_class), self.training, self.unseen)
 
 
 def arms(config: Config = SMALL) -> dict[str, Arm]:
-    """The recipe, and what becomes of it with one thing changed; by the name of the run's folder.
+    """The recipe, and variants of it with one change each, by the name of the run's folder.
 
-    The study predicted noise, and left out attention and normalisation with L1. The variance of the grain is
-    that of normalised bands, so the arm without normalisation has it in its own units.
+    The study predicted noise, and dropped attention and normalization together with L1. The texture variance
+    refers to normalized bands, so the arm without normalization has it in its own units.
     """
     l2, l1 = Objective("l2"), Objective("l1")
     unattended, as_it_is = (
@@ -133,16 +132,16 @@ def arms(config: Config = SMALL) -> dict[str, Arm]:
     }
 
 
-def run_arm(arm: Arm, clips: Esc50, run: Settings, judge: Judge, per_class: int) -> Found:
-    """Train, generate and score one arm; a finished one is read from the run's folder.
+def run_arm(arm: Arm, clips: Esc50, run: Settings, evaluator: Evaluator, per_class: int) -> Found:
+    """Train, generate and score one arm; the results of a finished one are read from its folder.
 
     Raises:
         OptionError: the folder holds an arm with other settings.
     """
     settings = {
-        "config": arm.config.as_json(),
+        "config": arm.config.to_dict(),
         "objective": asdict(arm.objective),
-        "labels": list(judge.labels),
+        "labels": list(evaluator.labels),
         **{name: getattr(run, name) for name in ("steps", "batch", "seed", "precision")},
     }
     _require_same(run.folder / "arm.json", settings)
@@ -153,19 +152,19 @@ def run_arm(arm: Arm, clips: Esc50, run: Settings, judge: Judge, per_class: int)
     denoiser, outcome = train_denoiser(
         clips, arm.config, arm.objective, replace(run, resume=(run.folder / STATE).is_file())
     )
-    labels = np.repeat(np.asarray(judge.labels, np.int64), per_class)
+    labels = np.repeat(np.asarray(evaluator.labels, np.int64), per_class)
     found = Found(
         minutes=round(outcome.minutes, 2),
         parameters=sum(weight.numel() for weight in denoiser.parameters()),
-        plain=judge.quality(generated(denoiser, labels, 1.0, run.seed)),
-        guided=judge.quality(generated(denoiser, labels, Options(label=CLASSES[0]).guidance, run.seed)),
+        plain=evaluator.quality(generated(denoiser, labels, 1.0, run.seed)),
+        guided=evaluator.quality(generated(denoiser, labels, Options(label=CLASSES[0]).guidance, run.seed)),
     )
     figures.write_text(json.dumps(asdict(found), indent=1) + "\n", encoding="utf-8")
     return found
 
 
-def generated(denoiser: Denoiser, labels: Integers, guidance: float, seed: int) -> Sounds:
-    """One clip for each label, by Griffin-Lim; clip k starts from the same noise whatever the denoiser."""
+def generated(denoiser: DiffusionModel, labels: Integers, guidance: float, seed: int) -> Sounds:
+    """One clip per label, by Griffin-Lim; clip k starts from the same noise for every model."""
     pipeline = SpectrogramPipeline.of(denoiser, "dpm++")
     pipeline.set_progress_bar_config(disable=True)
     waves = []
@@ -210,7 +209,7 @@ def _row(name: str, figures: Sequence[float | None]) -> list[str]:
 
 
 def _require_same(file: Path, settings: dict[str, object]) -> None:
-    """Note the settings of a new arm, or compare them with those of the arm that is there."""
+    """Record the settings of a new arm, or compare them with the recorded ones."""
     text = json.dumps(settings, indent=1) + "\n"
     if file.is_file() and file.read_text(encoding="utf-8") != text:
         raise OptionError(f"{file.parent} holds an arm with other settings: give another --folder.")
@@ -239,7 +238,7 @@ def main(command: list[str] | None = None) -> None:
     labels = sorted({find(name) for name in chosen.classes})[: 2 if chosen.smoke else None]
     clips = load(chosen.data)
     clips = clips.take(torch.isin(clips.labels, torch.tensor(labels)))
-    judge = Judge.of(clips, our_scorer(), labels)
+    evaluator = Evaluator.of(clips, our_scorer(), labels)
     offered = arms(TINY if chosen.smoke else replace(SMALL, channels=tuple(chosen.channels)))
     rows = {}
     for name in chosen.arms:
@@ -250,9 +249,9 @@ def main(command: list[str] | None = None) -> None:
             seed=chosen.seed,
             precision=chosen.precision,
         )
-        rows[name] = offered[name], run_arm(offered[name], clips, run, judge, chosen.per_class)
+        rows[name] = offered[name], run_arm(offered[name], clips, run, evaluator, chosen.per_class)
         print(_row(name, _figures(rows[name][1].plain)), flush=True)
-    print("\n" + report(rows, judge.real(chosen.per_class)))
+    print("\n" + report(rows, evaluator.real(chosen.per_class)))
 
 
 if __name__ == "__main__":

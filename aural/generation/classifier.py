@@ -1,14 +1,14 @@
-"""Which of the 50 ESC-50 classes a log-mel spectrogram shows: a small residual CNN.
+"""The sound classifier: a small residual CNN from a log-mel spectrogram to the 50 classes of ESC-50.
 
-It scores generated clips, shows a listener what they sound like, and its pooled features measure how far two
-sets of clips are apart. Two-dimensional residual blocks after He et al. 2016; the mean and the maximum over
-time, side by side, after Kong et al. 2020 (PANNs), so that a short event in a silent clip is heard.
+It scores generated clips and names their classes, and its pooled features measure the distance of two sets of
+clips. Two-dimensional residual blocks after He et al. 2016; the mean and the maximum over
+time, side by side, after Kong et al. 2020 (PANNs), so a short event in a silent clip counts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -19,27 +19,24 @@ from torch.nn import functional
 from aural import hub
 from aural.audio.spectral import DEFAULT_FRONT_END
 from aural.errors import OptionError
+from aural.hub.config import NetworkConfig
 
 # The stem and the blocks shrink time 32-fold; shorter clips are padded with silence.
-MINIMUM_FRAMES = 32
+MIN_FRAMES = 32
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(NetworkConfig):
     """Sizes of a classifier."""
 
     classes: int = 50  # logits
-    mel_bands: int = DEFAULT_FRONT_END.mel_bands  # of the spectrograms it reads
-    rate: int = DEFAULT_FRONT_END.rate  # Hz, of the audio they were made from
+    mel_bands: int = DEFAULT_FRONT_END.mel_bands  # of the input spectrograms
+    rate: int = DEFAULT_FRONT_END.rate  # Hz, of their audio
     hop: int = DEFAULT_FRONT_END.hop  # samples from frame to frame
     stem: int = 32  # channels at half the bands and a quarter of the frames
-    channels: tuple[int, ...] = (64, 128, 256)  # of the residual stages, each of half the resolution
+    channels: tuple[int, ...] = (64, 128, 256)  # of the residual stages, each at half the resolution
     features: int = 128  # width of the pooled embedding
-    dropout: float = 0.2  # of the embedding, while it is trained
-
-    def to_dict(self) -> dict[str, Any]:
-        """What config.json of the checkpoint holds."""
-        return {**asdict(self), "channels": list(self.channels)}
+    dropout: float = 0.2  # of the embedding, in training
 
 
 class Classifier(nn.Module):
@@ -51,15 +48,15 @@ class Classifier(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
-        # Per-band statistics of the training clips, so that each band counts alike.
+        # Statistics of the training clips, to standardize each band.
         self.register_buffer("mean", torch.zeros(config.mel_bands, 1))
         self.register_buffer("deviation", torch.ones(config.mel_bands, 1))
-        # Striding at once keeps the costly maps small: a frame of 12 ms is finer than a class needs.
+        # Early striding is cheap, and frames of 12 ms are finer than classification needs.
         self.stem = nn.Sequential(
             nn.Conv2d(1, config.stem, (5, 7), stride=(2, 4), padding=(2, 3), bias=False),
             nn.BatchNorm2d(config.stem),
         )
-        # Convolutions see the same anywhere; which frequency it is they learn from this.
+        # A learned embedding of frequency, since convolutions are shift-invariant.
         self.place = nn.Parameter(torch.zeros(1, config.stem, (config.mel_bands + 1) // 2, 1))
         widths = [config.stem, *config.channels]
         self.stages = nn.Sequential(*(_Block(*pair) for pair in pairwise(widths)))
@@ -80,10 +77,10 @@ class Classifier(nn.Module):
         return logits
 
     def features(self, mel: Tensor) -> Tensor:
-        """The pooled embedding beneath the logits, in which like sounds lie close.
+        """The pooled embedding before the logits, in which similar sounds are close.
 
         Shape:
-            mel: (batch, mel_bands, frames); result: (batch, features), none below 0.
+            mel: (batch, mel_bands, frames); result: (batch, features), not negative.
 
         Raises:
             OptionError: another number of bands.
@@ -93,7 +90,7 @@ class Classifier(nn.Module):
                 f"The classifier reads (batch, {self.config.mel_bands}, frames), not {tuple(mel.shape)}: "
                 "use `log_mel` with the default front end."
             )
-        mel = functional.pad(mel, (0, max(0, MINIMUM_FRAMES - mel.shape[-1])))
+        mel = functional.pad(mel, (0, max(0, MIN_FRAMES - mel.shape[-1])))
         maps = self.stem(
             ((mel - self.mean) / self.deviation)[:, None].contiguous(memory_format=torch.channels_last)
         )
@@ -104,7 +101,7 @@ class Classifier(nn.Module):
 
 
 class _Block(nn.Module):
-    """Two convolutions around a shortcut, at half the resolution and another width."""
+    """A residual block of two convolutions at half the resolution."""
 
     def __init__(self, narrow: int, wide: int) -> None:
         super().__init__()
@@ -117,18 +114,18 @@ class _Block(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         inner = functional.relu(self.first_norm(self.first(maps)))
         inner = self.second_norm(self.second(inner))
-        # Averaged before it is thinned out, the shortcut drops nothing.
+        # Average pooling keeps all positions in the shortcut.
         around = self.shortcut(functional.avg_pool2d(maps, 2, ceil_mode=True))
         return functional.relu(inner + around)
 
 
 def build(config: Mapping[str, Any]) -> Classifier:
-    """A classifier with any weights, for `hub.load("classifier", build)`.
+    """An untrained classifier from a checkpoint's config.
 
     Raises:
         TypeError: the config has unknown fields.
     """
-    return Classifier(Config(**{**config, "channels": tuple(config["channels"])}))
+    return Classifier(Config.from_dict(config))
 
 
 def load() -> Classifier:
@@ -137,18 +134,19 @@ def load() -> Classifier:
     Raises:
         CheckpointError: see `hub.load`.
     """
-    return hub.load("classifier", build)
+    model: Classifier = hub.load("classifier")
+    return model
 
 
 @torch.inference_mode()
 def classify(mel: Tensor, model: Classifier | None = None) -> Tensor:
-    """How probable each class is.
+    """The probability of each class.
 
     Shape:
         mel: (batch, mel_bands, frames), scaled; result: (batch, classes), rows add up to 1.
 
     Args:
-        model: None is the shipped one.
+        model: None: the shipped one.
 
     Raises:
         OptionError: another number of bands.

@@ -1,4 +1,4 @@
-"""ESC-50 (Piczak 2015) as scaled log-mel spectrograms, and the batches a denoiser learns from.
+"""ESC-50 (Piczak 2015) as scaled log-mel spectrograms, and training batches for the diffusion model.
 
 See `aural.training.esc50` for the folder and its folds.
 """
@@ -41,13 +41,13 @@ class Esc50:
     waves: NDArray[np.int16]  # (clips, 110250) at 22,050 Hz, full scale at 32767
     labels: Tensor  # (clips,)
     folds: Tensor  # (clips,)
-    sources: tuple[str, ...]  # recordings that the clips were cut from
+    sources: tuple[str, ...]  # the recordings that the clips were cut from
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def take(self, chosen: Tensor) -> Esc50:
-        """The clips that a boolean mask (clips,) marks."""
+        """The clips where a boolean mask (clips,) is True."""
         sources = tuple(
             source for source, is_chosen in zip(self.sources, chosen.tolist(), strict=True) if is_chosen
         )
@@ -70,12 +70,12 @@ class Esc50:
 
 
 def load(folder: Path) -> Esc50:
-    """All clips, from a cache where this folder was loaded before.
+    """All clips, cached after the first call for a folder.
 
-    The cache, half a gigabyte, lies under XDG_CACHE_HOME (or ~/.cache)/aural.
+    The cache, half a gigabyte, is under XDG_CACHE_HOME (or ~/.cache)/aural.
 
     Raises:
-        InputError: the folder does not hold ESC-50.
+        InputError: the folder does not contain ESC-50.
     """
     clips = esc50_clips(folder)
     digest = hashlib.sha256(table_path(folder).read_bytes() + repr(DEFAULT_FRONT_END).encode()).hexdigest()[
@@ -104,20 +104,20 @@ def load(folder: Path) -> Esc50:
 
 @dataclass(frozen=True)
 class Batch:
-    """What one step of training sees."""
+    """The batch of one training step."""
 
     mel: Tensor  # (batch, 80, FRAMES), scaled
     labels: Tensor  # (batch,)
     active: Tensor  # (batch,)
 
 
-def batches(
+def batch_sampler(
     clips: Esc50, size: int, device: torch.device | str = "cpu"
 ) -> Callable[[torch.Generator], Batch]:
-    """A function that draws augmented batches: mixing, gain, pitch and a shift in time.
+    """A function that samples augmented batches: mixing, gain, pitch and a shift in time.
 
-    The shift is circular: 425 real frames fill the network's 432 as a loop, so that no edge of silence is
-    learnt where the clips have none. A clip whose end is silent is only shifted into that silence.
+    The shift is circular: 425 real frames fill the network's 432 as a loop, so the network learns no silent
+    edge that the clips do not have. A clip with a silent end is only shifted into that silence.
     """
     mel = clips.mel.to(device)
     active = active_share(mel)
@@ -127,7 +127,7 @@ def batches(
     starts = torch.cumsum(counts, 0) - counts
     labels = clips.labels.to(device)
 
-    def draw(generator: torch.Generator) -> Batch:
+    def sample(generator: torch.Generator) -> Batch:
         def uniform(low: float, high: float) -> Tensor:
             return (torch.rand(size, generator=generator) * (high - low) + low).to(device)
 
@@ -136,23 +136,23 @@ def batches(
         batch = mel[chosen].float()
         room = REAL_FRAMES - sounding[chosen]
         spread = torch.where(room > REAL_FRAMES // 10, room // 3, REAL_FRAMES)
-        batch = rolled(batch, (uniform(0, 1) * spread).long())
+        batch = roll_loops(batch, (uniform(0, 1) * spread).long())
 
         partner = order[starts[label] + (uniform(0, 1) * counts[label]).long()]
-        other = rolled(mel[partner].float(), (uniform(0, 1) * REAL_FRAMES).long())
+        other = roll_loops(mel[partner].float(), (uniform(0, 1) * REAL_FRAMES).long())
         is_mixed = uniform(0, 1) < 0.15
         share = torch.where(is_mixed, uniform(0.2, 0.7), 0.0)[:, None, None]
         gain = (10 ** (uniform(-6, 6) / 20))[:, None, None]
         powers = ((1 - share) * unscale(batch)) ** 2 + (share * unscale(other)) ** 2
-        batch = pitched(scale(powers.sqrt() * gain), (uniform(0, 3)).long() - 1)
+        batch = shift_bands(scale(powers.sqrt() * gain), (uniform(0, 3)).long() - 1)
         actives = torch.where(is_mixed, active_share(batch), active[chosen])
         return Batch(batch, label, actives)
 
-    return draw
+    return sample
 
 
-def rolled(mel: Tensor, shift: Tensor) -> Tensor:
-    """Each clip as a loop, delayed by its own number of frames, FRAMES long.
+def roll_loops(mel: Tensor, shift: Tensor) -> Tensor:
+    """Delay each clip, as a loop, by its own number of frames, to a length of FRAMES.
 
     Shape: mel: (batch, 80, REAL_FRAMES); shift: (batch,); result: (batch, 80, FRAMES).
     """
@@ -160,8 +160,8 @@ def rolled(mel: Tensor, shift: Tensor) -> Tensor:
     return torch.gather(mel, 2, time[:, None].expand(-1, mel.shape[1], -1))
 
 
-def pitched(mel: Tensor, bands: Tensor) -> Tensor:
-    """Each clip moved up by its own number of bands; the outermost band fills the gap.
+def shift_bands(mel: Tensor, bands: Tensor) -> Tensor:
+    """Shift each clip up by its own number of bands; the outermost band fills the gap.
 
     Shape: mel: (batch, 80, frames); bands: (batch,).
     """
@@ -169,8 +169,8 @@ def pitched(mel: Tensor, bands: Tensor) -> Tensor:
     return torch.gather(mel, 1, rows[:, :, None].expand(-1, -1, mel.shape[2]))
 
 
-def describe(clips: Esc50, conditioning: Conditioning) -> None:
-    """Write the data's mean and deviation per band, and each class's active shares, into the model."""
+def fit_statistics(clips: Esc50, conditioning: Conditioning) -> None:
+    """Store the mean and deviation of each band and the active shares of each class in the model."""
     mel = clips.mel.float()
     conditioning.mean.copy_(mel.mean((0, 2))[:, None])
     conditioning.deviation.copy_(mel.std((0, 2))[:, None].clamp_min(1e-3))
@@ -181,7 +181,7 @@ def describe(clips: Esc50, conditioning: Conditioning) -> None:
 
 
 def _last_sound(mel: Tensor) -> Tensor:
-    """(clips,): the number of frames up to the last that sounds."""
+    """(clips,): the number of frames up to the last one that is not silent."""
     sounds = (mel.amax(1) > SILENT_BELOW).long()
     return (sounds * torch.arange(1, mel.shape[2] + 1, device=mel.device)).amax(1)
 

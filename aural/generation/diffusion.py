@@ -1,9 +1,8 @@
-"""Denoising as a diffusers pipeline: labels -> scaled log-mel spectrograms of any length, loops or with gaps.
+"""The diffusers pipeline: labels -> scaled log-mel spectrograms of any length, loops, or gaps filled.
 
 A spectrogram longer than the network's window is denoised in windows that overlap by half; their predictions
-are averaged at every step. A loop is read around its end, from another place at every step, so that no place
-in it is an edge. Known frames replace the prediction of them: a deterministic sampler then takes them, too,
-from noise to exactly what they are.
+are averaged at every step. A loop is read circularly, from a random position at every step, so that it has no
+edge. Known frames replace their prediction, and a deterministic sampler then ends exactly at them.
 
 Sources: Ho and Salimans 2022 (classifier-free guidance), Karras et al. 2024 (autoguidance), Kynkäänniemi
 et al. 2024 (guidance in a limited interval), Meng et al. 2022 (SDEdit: starting from a noised source),
@@ -15,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -25,7 +24,7 @@ from diffusers.utils.outputs import BaseOutput
 from numpy.typing import NDArray
 from torch import Tensor
 
-from aural.audio.steps import Steps
+from aural.audio.steps import Run, Steps
 from aural.generation.model import (
     BANDS,
     FRAMES,
@@ -34,20 +33,22 @@ from aural.generation.model import (
     TRAIN_STEPS,
     Conditioning,
     Config,
-    Denoiser,
+    DiffusionModel,
     Sampler,
     Scheduler,
     schedule,
 )
 from aural.hub.device import inference
 
-# Guidance acts while noise over signal is above this. Below, the picture is settled and a second pass of the
-# network would change nothing that is heard.
-GUIDED_ABOVE = 0.2
-# Windows in one pass of the network: more take more memory and save no time.
-MOST_WINDOWS = 16
+# Guidance stops when noise over signal falls below this: a second pass of the network makes no audible
+# difference any more.
+MIN_GUIDED_NOISE = 0.2
+# Windows per pass of the network; more take more memory and save no time.
+MAX_WINDOWS = 16
 
 Generators = torch.Generator | list[torch.Generator] | None
+# As in diffusers: pipeline, number of the step, timestep, tensors -> tensors to replace.
+Callback: TypeAlias = "Callable[[SpectrogramPipeline, int, int, dict[str, Any]], dict[str, Any]]"
 
 
 @dataclass
@@ -62,14 +63,14 @@ class SpectrogramPipeline(DiffusionPipeline):  # type: ignore[misc]
 
     Args:
         unet: predicts the clean spectrogram, cut into patches.
-        conditioning: embeds classes; knows mean and deviation of the data, and how much of a clip sounds.
-        scheduler: from `aural.generation.model.schedule`, or another that is deterministic and takes clean
+        conditioning: embeds classes; holds the statistics of the data.
+        scheduler: from `aural.generation.model.schedule`, or another deterministic one for clean
             predictions.
         predicts: what the U-Net was trained to predict, "clean" or "noise"; the scheduler gets the clean
             spectrogram either way.
         texture, patch_bands, patch_frames: see `aural.generation.model.Config`.
-        guide: a smaller U-Net that was trained on the same conditions, for autoguidance; `None`: guidance is
-            away from what the network predicts for any class.
+        guide: a smaller U-Net trained on the same conditions, for autoguidance; `None`: classifier-free
+            guidance.
     """
 
     model_cpu_offload_seq = "conditioning->unet->guide"
@@ -94,23 +95,25 @@ class SpectrogramPipeline(DiffusionPipeline):  # type: ignore[misc]
         )
 
     @classmethod
-    def of(cls, denoiser: Denoiser, sampler: Sampler, guide: Denoiser | None = None) -> SpectrogramPipeline:
-        """A pipeline on the parts of a denoiser, which stays as it is.
+    def of(
+        cls, model: DiffusionModel, sampler: Sampler, guide: DiffusionModel | None = None
+    ) -> SpectrogramPipeline:
+        """A pipeline of the parts of a model, which is not changed.
 
         Args:
-            guide: a denoiser that was trained on the conditioning of the other one; see the class.
+            guide: a model trained with the conditioning of the other one; see the class.
 
         Raises:
-            ValueError: the guide cuts other patches, predicts something else or has other conditions.
+            ValueError: the guide has other patches, another prediction target or other conditions.
         """
-        config = denoiser.config
+        config = model.config
         if guide is not None:
             alike = ("predicts", "texture", "patch_bands", "patch_frames", "width")
             if other := [name for name in alike if getattr(guide.config, name) != getattr(config, name)]:
-                raise ValueError(f"The guide does not fit the denoiser: {', '.join(other)}.")
+                raise ValueError(f"The guide does not fit the model: {', '.join(other)}.")
         return cls(
-            denoiser.unet,
-            denoiser.conditioning,
+            model.unet,
+            model.conditioning,
             schedule(sampler),
             config.predicts,
             config.texture,
@@ -134,26 +137,25 @@ class SpectrogramPipeline(DiffusionPipeline):  # type: ignore[misc]
         loop: bool = False,
         output_type: Literal["np", "pt"] = "np",
         return_dict: bool = True,
-        callback_on_step_end: Callable[[SpectrogramPipeline, int, int, dict[str, Any]], dict[str, Any]]
-        | None = None,
+        callback_on_step_end: Callback | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
     ) -> SpectrogramOutput | tuple[Tensor | NDArray[np.float32]]:
-        """Spectrograms by denoising; see `denoise_steps` for what is not listed here.
+        """Generate spectrograms; see `denoise_steps` for arguments that are not listed here.
 
         Args:
             class_labels: one label for each spectrogram.
-            generator: one for all, or a list of one for each: then a spectrogram does not depend on the
-                others of its batch.
-            condition: in place of class_labels, what `condition` gives or a blend of such.
+            generator: one for all, or a list with one for each: then a spectrogram does not depend on its
+                batch.
+            condition: in place of class_labels, from `condition`, or a blend of conditions.
             output_type: "np" for an array, "pt" for a tensor.
             return_dict: False for a tuple in place of a `SpectrogramOutput`.
-            callback_on_step_end: is called with this pipeline, the number of the step, the timestep and the
+            callback_on_step_end: called with this pipeline, the number of the step, the timestep and the
                 tensors named in callback_on_step_end_tensor_inputs ("latents": normalised and noisy,
-                "clean": the prediction in [0, 1]); "latents" in what it returns replace the old ones.
+                "clean": the prediction in [0, 1]); "latents" in its result replace the old ones.
 
         Raises:
-            ValueError: neither or both of class_labels and condition, generators that are not one for each,
-                or a name in callback_on_step_end_tensor_inputs that is not offered.
+            ValueError: neither or both of class_labels and condition, a wrong number of generators, or an
+                unknown name in callback_on_step_end_tensor_inputs.
         """
         if (class_labels is None) == (condition is None):
             raise ValueError("Give either class_labels or condition.")
@@ -161,12 +163,6 @@ class SpectrogramPipeline(DiffusionPipeline):  # type: ignore[misc]
             raise ValueError(f"The callback can have {self._callback_tensor_inputs}, not {sorted(unknown)}.")
         if condition is None:
             condition = self.condition(torch.as_tensor(class_labels), generator)
-
-        def watch(number: int, timestep: int, tensors: dict[str, Tensor]) -> Tensor | None:
-            if callback_on_step_end is None:
-                return None
-            chosen = {name: tensors[name] for name in callback_on_step_end_tensor_inputs}
-            return callback_on_step_end(self, number, timestep, chosen).get("latents")
 
         steps = self.denoise_steps(
             condition,
@@ -178,19 +174,27 @@ class SpectrogramPipeline(DiffusionPipeline):  # type: ignore[misc]
             known=known,
             strength=strength,
             loop=loop,
-            watch=watch,
+            watch=self._watch(callback_on_step_end, callback_on_step_end_tensor_inputs),
         )
-        with self.progress_bar(total=num_inference_steps) as bar:
-            while True:
-                try:
-                    next(steps)
-                except StopIteration as end:
-                    mels: Tensor = end.value
-                    break
+        with self.progress_bar(total=num_inference_steps) as bar, Run(steps) as run:
+            for _ in run:
                 bar.update()
+        mels = run.result
         self.maybe_free_model_hooks()
         result = mels.cpu().numpy() if output_type == "np" else mels
         return SpectrogramOutput(mels=result) if return_dict else (result,)
+
+    def _watch(
+        self, callback: Callback | None, names: Sequence[str]
+    ) -> Callable[[int, int, dict[str, Tensor]], Tensor | None] | None:
+        """A callback of diffusers, as `denoise_steps` takes it."""
+        if callback is None:
+            return None
+
+        def watch(number: int, timestep: int, tensors: dict[str, Tensor]) -> Tensor | None:
+            return callback(self, number, timestep, {name: tensors[name] for name in names}).get("latents")
+
+        return watch
 
     def condition(
         self,
@@ -198,23 +202,25 @@ class SpectrogramPipeline(DiffusionPipeline):  # type: ignore[misc]
         generator: Generators = None,
         active: Tensor | None = None,
     ) -> Tensor:
-        """What steers the network.
+        """The condition of the network.
 
         Shape:
-            labels: (batch,); active: (batch,), the share of frames that sound, without which it is drawn as
-            the class has it; result: (batch, width).
+            labels: (batch,); active: (batch,), the share of frames that are not silent, sampled for the
+            class if None; result: (batch, width).
         """
-        denoiser = self._denoiser()
+        model = self._model()
         labels = labels.to(self._execution_device)
         if active is None:
             active = torch.cat(
                 [
-                    denoiser.draw_active(label, one)
-                    for label, one in zip(torch.split(labels, 1), _each(generator, len(labels)), strict=True)
+                    model.sample_active(label, one)
+                    for label, one in zip(
+                        torch.split(labels, 1), _one_each(generator, len(labels)), strict=True
+                    )
                 ]
             )
         with inference(self._execution_device.type):
-            return denoiser.condition(labels, active.to(labels.device))
+            return model.condition(labels, active.to(labels.device))
 
     def denoise_steps(
         self,
@@ -230,67 +236,53 @@ class SpectrogramPipeline(DiffusionPipeline):  # type: ignore[misc]
         loop: bool = False,
         watch: Callable[[int, int, dict[str, Tensor]], Tensor | None] | None = None,
     ) -> Steps[Tensor]:
-        """Denoise from pure noise, or from a noised source: yields the share done, returns the spectrograms.
+        """Denoise pure noise or a noised source: yields the share done, returns the spectrograms.
 
         Shape:
             condition: (batch, width); source: (80, num_frames), in [0, 1]; known: (num_frames,) booleans;
             result: (batch, 80, num_frames), in [0, 1].
 
         Args:
-            steps: levels of noise on the way to none, at most.
-            guidance: how far beyond "any class", or beyond the guide, to go towards the condition; 1 is no
-                guidance.
+            steps: noise levels, at most.
+            guidance: guidance scale, relative to no class or to the guide; 1 is no guidance.
             generator: as for `__call__`; on the CPU, so that a seed gives the same noise on every device.
             num_frames: length of the spectrograms, any.
-            known: frames that are to be exactly those of the source.
-            strength: from 0 to 1, the share of the way, counted from its end, that is walked from the source.
+            known: frames to take from the source.
+            strength: from 0 to 1, the noise level at which the source enters; 1 ignores the source.
             loop: the end leads into the start.
-            watch: is told the step's number, its timestep, and the tensors "latents" and "clean" (in [0, 1]);
-                latents that it returns replace the old ones.
+            watch: called with the step's number, its timestep, and the tensors "latents" and "clean" (in
+                [0, 1]); returned latents replace the old ones.
         """
         device = self._execution_device
-        denoiser = self._denoiser()
-        guide = None if self.guide is None else self._denoiser(self.guide)
+        model = self._model()
+        guide = None if self.guide is None else self._model(self.guide)
         # Multistep samplers keep a history, so each run has its own.
         scheduler = type(self.scheduler).from_config(self.scheduler.config)
         timesteps = _noise_levels(scheduler, steps, strength, device)
-        generators = _each(generator, len(condition))
-        # A short spectrogram is the start of what fills one window of the network.
+        generators = _one_each(generator, len(condition))
+        # A short spectrogram is the start of a full window of the network.
         canvas = num_frames if loop else max(num_frames, FRAMES)
         latents = torch.stack([torch.randn(BANDS, canvas, generator=one) for one in generators]).to(device)
         if source is not None:
-            source = _on_canvas(source, canvas).to(latents)
+            source = _fit_canvas(source, canvas).to(latents)
             if strength < 1:
-                signal, noise = denoiser.levels(timesteps[:1])
-                latents = signal * denoiser.normalise(source) + noise * latents
+                signal, noise = model.levels(timesteps[:1])
+                latents = signal * model.normalise(source) + noise * latents
         if known is not None:
             known = torch.nn.functional.pad(known, (0, canvas - num_frames)).to(device)
         nothing = torch.full((len(condition),), NULL_CLASS, device=device)
         null = self.condition(nothing, active=torch.zeros(len(condition)))
+        windows = _windows(canvas, loop).to(device)
         for number, timestep in enumerate(timesteps):
-            turns = [int(torch.randint(canvas, (), generator=one)) if loop else 0 for one in generators]
+            shifts = [int(torch.randint(canvas, (), generator=one)) if loop else 0 for one in generators]
             with inference(device.type):
-                signal, noise = denoiser.levels(timestep[None])
-                is_guided = guidance != 1 and float(noise / signal) > GUIDED_ABOVE
-                seen = _turned(latents, turns)
-                windows = _windows(canvas, loop).to(device)
-                by_null_class = is_guided and guide is None
-                predicted = _predict(
-                    denoiser,
-                    seen,
-                    timestep,
-                    torch.stack((condition, null)) if by_null_class else condition[None],
-                    windows,
+                predicted = _guided_prediction(
+                    (model, guide), _rotate(latents, shifts), timestep, (condition, null), windows, guidance
                 )
-                if by_null_class:
-                    predicted = torch.lerp(predicted[1:], predicted[:1], guidance)
-                elif is_guided and guide is not None:
-                    weak = _predict(guide, seen, timestep, condition[None], windows)
-                    predicted = torch.lerp(weak, predicted, guidance)
-                clean = denoiser.denormalise(_turned(predicted[0], [-turn for turn in turns])).clamp(0, 1)
+                clean = model.denormalise(_rotate(predicted, [-shift for shift in shifts])).clamp(0, 1)
                 if known is not None and source is not None:
                     clean = torch.where(known, source, clean)
-                latents = scheduler.step(denoiser.normalise(clean), timestep, latents).prev_sample
+                latents = scheduler.step(model.normalise(clean), timestep, latents).prev_sample
             if watch is not None:
                 tensors = {"latents": latents, "clean": clean[..., :num_frames]}
                 changed = watch(number, int(timestep), tensors)
@@ -298,17 +290,17 @@ class SpectrogramPipeline(DiffusionPipeline):  # type: ignore[misc]
             yield (number + 1) / len(timesteps)
         return clean[..., :num_frames]
 
-    def _denoiser(self, unet: UNet2DModel | None = None) -> Denoiser:
-        """The denoiser that the components make; with another U-Net in place of the main one."""
+    def _model(self, unet: UNet2DModel | None = None) -> DiffusionModel:
+        """The model of the components, or with another U-Net."""
         unet = self.unet if unet is None else unet
         names = ("predicts", "texture", "patch_bands", "patch_frames")
         config = Config(**{name: self.config[name] for name in names})
-        denoiser = Denoiser(config, unet=unet, conditioning=self.conditioning)
-        denoiser.alphas_cumprod = self.scheduler.alphas_cumprod.to(self._execution_device)
-        return denoiser
+        model = DiffusionModel(config, unet=unet, conditioning=self.conditioning)
+        model.alphas_cumprod = self.scheduler.alphas_cumprod.to(self._execution_device)
+        return model
 
 
-def _each(generator: Generators, count: int) -> list[torch.Generator | None]:
+def _one_each(generator: Generators, count: int) -> list[torch.Generator | None]:
     if not isinstance(generator, list):
         return [generator] * count
     if len(generator) != count:
@@ -317,12 +309,12 @@ def _each(generator: Generators, count: int) -> list[torch.Generator | None]:
 
 
 def _noise_levels(scheduler: Scheduler, steps: int, strength: float, device: torch.device) -> Tensor:
-    """The timesteps of the scheduler, made ready for them: at most so many, of the last share of the way."""
+    """Set the scheduler's timesteps: at most `steps`, for the last `strength` of the noise levels."""
     levels = steps
     if strength < 1:
         levels = round(TRAIN_STEPS / math.ceil(TRAIN_STEPS * strength / steps))
     scheduler.set_timesteps(levels, device=device)
-    # By rounding, diffusers adds a last level of -1 to 61, 103, 121, 122 and some more "trailing" ones.
+    # With 61, 103, 121, 122 and some more "trailing" steps, diffusers' rounding adds a last one at -1.
     while scheduler.timesteps[-1] < 0:
         levels += 1
         scheduler.set_timesteps(levels, device=device)
@@ -333,8 +325,8 @@ def _noise_levels(scheduler: Scheduler, steps: int, strength: float, device: tor
     return timesteps
 
 
-def _on_canvas(mel: Tensor, canvas: int) -> Tensor:
-    """A source as the network has learnt clips: silent up to 5 s, and then from the start again.
+def _fit_canvas(mel: Tensor, canvas: int) -> Tensor:
+    """Extend a source as in training: silent up to 5 s, then repeated.
 
     Shape: mel: (80, frames); result: (80, canvas).
     """
@@ -342,15 +334,15 @@ def _on_canvas(mel: Tensor, canvas: int) -> Tensor:
     return padded[:, torch.arange(canvas) % padded.shape[-1]]
 
 
-def _turned(spectrograms: Tensor, turns: list[int]) -> Tensor:
-    """Each spectrogram of (batch, 80, frames) as a loop, moved by its own number of frames."""
-    if not any(turns):
+def _rotate(spectrograms: Tensor, shifts: list[int]) -> Tensor:
+    """Rotate each spectrogram of (batch, 80, frames) in time by its own number of frames."""
+    if not any(shifts):
         return spectrograms
-    return torch.stack([one.roll(turn, -1) for one, turn in zip(spectrograms, turns, strict=True)])
+    return torch.stack([one.roll(shift, -1) for one, shift in zip(spectrograms, shifts, strict=True)])
 
 
 def _windows(canvas: int, loop: bool) -> Tensor:
-    """The frames that each window of the network sees.
+    """The frames in each window of the network.
 
         a canvas   0━━━━━━━━━━━━━━━━━━━━━━━━━┓       a loop   0━━━━━━━━━━━━━━━━━┓0━━━━━━
         windows    └────────────┘                             └────────────┘
@@ -368,10 +360,37 @@ def _windows(canvas: int, loop: bool) -> Tensor:
     return (torch.tensor(starts)[:, None] + torch.arange(FRAMES)) % canvas
 
 
-def _predict(
-    denoiser: Denoiser, latents: Tensor, timestep: Tensor, conditions: Tensor, places: Tensor
+def _guided_prediction(
+    models: tuple[DiffusionModel, DiffusionModel | None],
+    latents: Tensor,
+    timestep: Tensor,
+    conditions: tuple[Tensor, Tensor],
+    windows: Tensor,
+    guidance: float,
 ) -> Tensor:
-    """The clean spectrograms under several conditions; where windows overlap, their mean.
+    """The clean spectrograms (batch, 80, canvas), guided while there is enough noise.
+
+    Args:
+        models: the model, and its guide or None.
+        conditions: the condition and that of no class, (batch, width) each.
+    """
+    model, guide = models
+    condition, null = conditions
+    signal, noise = model.levels(timestep[None])
+    if guidance == 1 or float(noise / signal) <= MIN_GUIDED_NOISE:
+        return _predict(model, latents, timestep, condition[None], windows)[0]
+    if guide is None:
+        strong, weak = _predict(model, latents, timestep, torch.stack((condition, null)), windows)
+    else:
+        (strong,) = _predict(model, latents, timestep, condition[None], windows)
+        (weak,) = _predict(guide, latents, timestep, condition[None], windows)
+    return torch.lerp(weak, strong, guidance)
+
+
+def _predict(
+    model: DiffusionModel, latents: Tensor, timestep: Tensor, conditions: Tensor, places: Tensor
+) -> Tensor:
+    """The clean spectrograms under several conditions, averaged where windows overlap.
 
     Shape:
         latents: (batch, 80, canvas); conditions: (conditions, batch, width); places: (windows, FRAMES);
@@ -381,11 +400,11 @@ def _predict(
     shape = (len(conditions), *windows.shape)
     rows = windows.expand(shape).flatten(0, 2)
     steering = conditions[:, :, None].expand(-1, -1, len(places), -1).flatten(0, 2)
-    pieces = zip(torch.split(rows, MOST_WINDOWS), torch.split(steering, MOST_WINDOWS), strict=True)
+    pieces = zip(torch.split(rows, MAX_WINDOWS), torch.split(steering, MAX_WINDOWS), strict=True)
     predicted = torch.cat(
-        [denoiser(some, timestep.expand(len(some)), steer).float() for some, steer in pieces]
+        [model(some, timestep.expand(len(some)), steer).float() for some, steer in pieces]
     ).reshape(shape)
-    # The network knows least about what is next to a window's ends; one window alone has no choice.
+    # Predictions are least reliable near the ends of a window.
     weight = torch.hann_window(FRAMES + 2, periodic=False)[1:-1] if len(places) > 1 else torch.ones(FRAMES)
     weight = weight.to(predicted)
     place = places.flatten()

@@ -51,13 +51,13 @@ from aural.generation.classifier import Classifier
 from aural.generation.classifier import load as load_classifier
 from aural.generation.data import Esc50, load
 from aural.generation.model import active_share
-from aural.generation.pipeline import GRIFFIN_LIM_ITERATIONS, SAMPLERS, VOCODERS, Options, Vocoder, generate
+from aural.generation.pipeline import SAMPLERS, Options, generate
+from aural.generation.waveforms import GRIFFIN_LIM_ITERATIONS, VOCODERS, Vocoder
 from aural.hub import manifest
 from aural.hub.download import PATIENCE_SECONDS, Unavailable, download
 from aural.loudness.meter import measure as measure_loudness
 from aural.training.esc50 import VALIDATION_FOLD
 from aural.vocoding.griffin_lim import griffin_lim
-from aural.vocoding.model import build as build_vocoder
 
 SMALL = 8  # clips a class in fold 5: FAD at this size can be compared with that of real clips
 CHUNK = 8  # clips in one call of the generator
@@ -79,7 +79,7 @@ QUALITY_HEADINGS = (
     "FAD, mean per class",
     *("top-1", "top-5", "top-10", "mAP@10"),
 )
-LIKENESS_HEADINGS = (
+NOVELTY_HEADINGS = (
     *("nearest training clip, features", "95 %"),
     *("nearest training clip, spectrogram", "95 %"),
     *("diversity in class", "loudness, LUFS", "active"),
@@ -132,7 +132,7 @@ class Quality:
 
 
 @dataclass(frozen=True)
-class Likeness:
+class Novelty:
     """Copies, variety and level of one set of clips."""
 
     nearest: float  # mean cosine of the features to those of the most similar training clip
@@ -246,7 +246,7 @@ def audible(mel: Tensor, vocoder: Vocoder, length: int) -> Tensor:
     """
     if vocoder == "griffin_lim":
         return griffin_lim(magnitude_from_mel(unscale(mel)), length, iterations=GRIFFIN_LIM_ITERATIONS)
-    model = hub.load("vocoder", build_vocoder)
+    model = hub.load("vocoder")
     waves: Tensor = model(mel.to(next(model.parameters()).device), length)
     return waves
 
@@ -331,7 +331,7 @@ def quality(scored: Scored, training: Scored, unseen: Scored) -> Quality:
     )
 
 
-def floor(training: Scored, folds: Integers) -> Quality:
+def real_vs_real(training: Scored, folds: Integers) -> Quality:
     """Real against real: folds 1 and 3 against 2 and 4, which no recording is in both of.
 
     The scorer may have learnt these clips by heart, so it finds no class here that would mean anything.
@@ -369,7 +369,7 @@ def class_accuracies(scored: Scored) -> dict[int, float]:
     }
 
 
-def likeness(sounds: Sounds, scored: Scored, training: Originals) -> Likeness:
+def novelty(sounds: Sounds, scored: Scored, training: Originals) -> Novelty:
     """How like the training clips the sounds are, how unlike each other, and how loud.
 
     A clip cut from the same recording is not counted as a likeness.
@@ -386,7 +386,7 @@ def likeness(sounds: Sounds, scored: Scored, training: Originals) -> Likeness:
         if (chosen := sounds.labels == label).sum() > 1
     ]
     levels, active = zip(*(_level(wave) for wave in sounds.waves), strict=True)
-    return Likeness(
+    return Novelty(
         nearest=float(nearest.mean()),
         nearest_95=float(np.percentile(nearest, 95)),
         shape=float(shape.mean()),
@@ -505,7 +505,7 @@ def compare(real: Real, sets: Mapping[str, Sounds], scorer: Scorer) -> dict[str,
     """The figures of real and other clips by one scorer, a row each."""
     training, unseen = score(real.training, scorer), score(real.unseen, scorer)
     rows = {
-        "real, folds 1-4, half against half": (floor(training, real.folds), training),
+        "real, folds 1-4, half against half": (real_vs_real(training, real.folds), training),
         "real, fold 5": (quality(unseen, training, unseen), unseen),
     }
     for name, sounds in sets.items():
@@ -561,11 +561,11 @@ def main(command: list[str] | None = None) -> None:
     unseen_scored, generated_scored = rows["real, fold 5"][1], rows["generated"][1]
     originals = Originals.of(real.training, training)
     alike = {
-        "real, folds 1-4, other recordings": likeness(real.training, training, originals),
-        "real, fold 5": likeness(real.unseen, unseen_scored, originals),
-        "generated": likeness(generated, generated_scored, originals),
+        "real, folds 1-4, other recordings": novelty(real.training, training, originals),
+        "real, fold 5": novelty(real.unseen, unseen_scored, originals),
+        "generated": novelty(generated, generated_scored, originals),
     }
-    print(table_of_records(alike, LIKENESS_HEADINGS) + "\n")
+    print(table_of_records(alike, NOVELTY_HEADINGS) + "\n")
     found["likeness"] = {name: asdict(row) for name, row in alike.items()}
 
     accuracies, real_accuracies = class_accuracies(generated_scored), class_accuracies(unseen_scored)

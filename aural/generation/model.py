@@ -1,20 +1,20 @@
-"""The class-conditional denoiser: a `UNet2DModel` that predicts the clean log-mel spectrogram.
+"""The class-conditional diffusion model: a `UNet2DModel` that predicts the clean log-mel spectrogram.
 
 The spectrogram is cut into patches, of 4 bands x 4 frames for example, which become the channels of a smaller
-picture (20 x 108; "space to depth", lossless), so the convolutions see the whole clip at a cost that a laptop
-can pay. The class, the share of the clip that sounds at all and the augmentation of a training clip are
-embedded and join the time embedding.
+image (20 x 108; "space to depth", lossless), so the convolutions see the whole clip at a cost that a laptop
+can afford. The class, the active share of the clip and the augmentation of a training clip are embedded and
+added to the time embedding.
 
 Sources: Ho et al. 2020 (L-simple), Nichol and Dhariwal 2021 (cosine schedule), Ho and Salimans 2022
 (classifier-free guidance), Karras et al. 2022 (augmentation values as conditions), Li and He 2025 (predicting
-the clean picture with large patches), Wiener 1949.
+the clean image with large patches), Wiener 1949.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
 import torch
@@ -25,15 +25,16 @@ from torch import Tensor, nn
 
 from aural.errors import OptionError
 from aural.generation.classes import CLASSES
+from aural.hub.config import NetworkConfig
 
 BANDS = 80
 REAL_FRAMES = 425  # 5 s at 22,050 Hz and a hop of 260
-FRAMES = 432  # what the network sees: the next multiple of `Config.frame_multiple`, for 9 frames and for 4
-NULL_CLASS = len(CLASSES)  # for guidance: "any class"
-SILENT_BELOW = 0.1  # scaled magnitude (-92 dB) under which a frame counts as silent
+FRAMES = 432  # input of the network: the next multiple of `Config.frame_multiple`, for 9 frames and for 4
+NULL_CLASS = len(CLASSES)  # for guidance: no class
+SILENT_BELOW = 0.1  # scaled magnitude (-92 dB) below which a frame is silent
 QUANTILES = 11  # of each class's active share: 0, 10, ..., 100 %
-MIN_QUANTILE = 0.2  # the least active clips of a class are not drawn: they are all but silent
-MIN_ACTIVE = 0.1  # nor any active share below half a second of 5 s
+MIN_QUANTILE = 0.2  # less active clips of a class are nearly silent and not sampled
+MIN_ACTIVE = 0.1  # nor active shares below half a second of 5 s
 AUGMENTATIONS = 4  # pitch shift, gain, speed, mixing: see `Conditioning`
 TRAIN_STEPS = 1000  # noise levels
 
@@ -43,42 +44,43 @@ Scheduler: TypeAlias = DDIMScheduler | DPMSolverMultistepScheduler | UniPCMultis
 
 
 @dataclass(frozen=True)
-class Config:
-    """What a `Denoiser` is built from."""
+class Config(NetworkConfig):
+    """The size of a `DiffusionModel`."""
 
-    channels: tuple[int, ...] = (96, 160, 224)  # of the U-Net's levels, fine to coarse; each halves the last
-    layers: int = 1  # residual blocks a level on the way down, one more on the way up
-    attention: bool = True  # at all levels but the finest and in the middle
-    normalise: bool = True  # standardise each mel band; else the network sees [0, 1]
+    channels: tuple[int, ...] = (
+        96,
+        160,
+        224,
+    )  # of the levels, each at half the resolution
+    layers: int = 1  # residual blocks per level going down; one more going up
+    attention: bool = True  # at all levels but the finest, and in the middle
+    normalise: bool = True  # standardize each mel band; else the input is in [0, 1]
     predicts: Literal["clean", "noise"] = "clean"
-    texture: float = 0.03  # variance that no network can foresee, see `Denoiser.predict`
+    texture: float = 0.03  # variance of unpredictable noise, see `DiffusionModel.predict`
     dropout: float = 0.1
-    groups: int = 16  # of group normalisation
-    patch_bands: int = 5  # of a patch, which becomes one place of the picture
+    groups: int = 16  # of group normalization
+    patch_bands: int = 5  # of a patch, which becomes one position of the image
     patch_frames: int = 9
-    embedding: int | None = None  # width of the condition; None: four times that of the finest level
+    embedding: int | None = None  # width of the condition; None: four times the channels of the finest level
     augmented: bool = False  # augmentation values are part of the condition
 
     @property
     def width(self) -> int:
-        """Values of a condition."""
+        """The number of values of a condition."""
         return self.embedding or 4 * self.channels[0]
 
     @property
     def frame_multiple(self) -> int:
-        """Every number of frames that the network takes is a multiple of this."""
+        """The number of frames of the input is a multiple of this."""
         return int(self.patch_frames * 2 ** (len(self.channels) - 1))
-
-    def as_json(self) -> dict[str, Any]:
-        return {**asdict(self), "channels": list(self.channels)}
 
 
 class Conditioning(ModelMixin, ConfigMixin):  # type: ignore[misc]  # their types are unknown
-    """Class, active share, augmentation -> what joins the time embedding; and the statistics of the data.
+    """Embeds class, active share and augmentation; also holds the statistics of the data.
 
-    A network that is told how a training clip was augmented learns what clips sound like that were not
-    (Karras et al. 2022): all values are 0 for those, and so they are at generation. The values are the pitch
-    shift in bands / 2, the gain in dB / 6, log2 of the speed / 0.2, and 1 for two mixed clips.
+    A network that knows the augmentation of each training clip learns the sound of clips without augmentation
+    (Karras et al. 2022), for which all values are 0, as in generation. The values: pitch shift in bands / 2,
+    gain in dB / 6, log2 of the speed / 0.2, and 1 for two mixed clips.
 
     Shape:
         labels: (batch,) integers, `NULL_CLASS` for none; active: (batch,) in [0, 1];
@@ -114,7 +116,7 @@ class Conditioning(ModelMixin, ConfigMixin):  # type: ignore[misc]  # their type
         return result
 
 
-class Denoiser(nn.Module):
+class DiffusionModel(nn.Module):
     """Noisy spectrogram, noise level and condition -> clean spectrogram.
 
     The spectrograms are in the network's units: see `normalise` and `denormalise`.
@@ -129,7 +131,7 @@ class Denoiser(nn.Module):
         unet: UNet2DModel | None = None,
         conditioning: Conditioning | None = None,
     ) -> None:
-        """Args: unet, conditioning: parts that exist already, of any size; None: new ones."""
+        """Args: unet, conditioning: existing parts of any size; None: new ones."""
         super().__init__()
         self.config = config
         self.unet: UNet2DModel = unet or _new_unet(config)
@@ -138,7 +140,7 @@ class Denoiser(nn.Module):
         self.register_buffer("alphas_cumprod", torch.cumprod(1 - betas, 0), persistent=False)
 
     def forward(self, noisy: Tensor, timesteps: Tensor, condition: Tensor) -> Tensor:
-        """The clean spectrogram, as far as the network can tell.
+        """The predicted clean spectrogram.
 
         Shape:
             noisy: (batch, 80, frames), frames a multiple of `Config.frame_multiple`;
@@ -153,27 +155,27 @@ class Denoiser(nn.Module):
         return ((noisy - noise * predicted) / signal).clamp(low, high)
 
     def predict(self, noisy: Tensor, timesteps: Tensor, condition: Tensor) -> Tensor:
-        """What the network was trained to predict, clean spectrogram or noise; shapes as in `forward`.
+        """The prediction target of the training, clean spectrogram or noise; shapes as in `forward`.
 
-        The network itself foresees outlines, g. The grain of a noise it cannot foresee, only read from what
-        little noise covers: so the clean spectrogram is g plus what a Wiener filter makes of the rest,
+        The network predicts the outlines, g. The texture of a noise is unpredictable and has to be read from
+        the input, so the clean spectrogram is a Wiener estimate from both,
 
             c = t / (t + (noise / signal)²)    clean = (1 - c) g + c noisy / signal
 
-        with the variance t of that grain.
+        with the variance t of that texture.
         """
         size = self.config.patch_bands, self.config.patch_frames
-        picture = to_patches(noisy, *size)
-        band = torch.linspace(-1, 1, picture.shape[2], device=noisy.device, dtype=picture.dtype)
-        band = band[None, None, :, None].expand(picture.shape[0], 1, -1, picture.shape[3])
-        picture = torch.cat((picture, band), 1)
-        foreseen = from_patches(self.unet(picture, timesteps, class_labels=condition).sample, *size)
+        image = to_patches(noisy, *size)
+        band = torch.linspace(-1, 1, image.shape[2], device=noisy.device, dtype=image.dtype)
+        band = band[None, None, :, None].expand(image.shape[0], 1, -1, image.shape[3])
+        image = torch.cat((image, band), 1)
+        network_output = from_patches(self.unet(image, timesteps, class_labels=condition).sample, *size)
         if self.config.predicts == "noise":
-            return foreseen
+            return network_output
         signal, noise = self.levels(timesteps)
         share = self.config.texture * signal**2 / (self.config.texture * signal**2 + noise**2)
-        # At full noise the share is 0 as the square of the signal, so dividing by the signal is harmless.
-        return (1 - share) * foreseen.float() + share / signal * noisy
+        # The share vanishes as the square of the signal, so dividing by the signal is safe.
+        return (1 - share) * network_output.float() + share / signal * noisy
 
     def condition(self, labels: Tensor, active: Tensor, augmentation: Tensor | None = None) -> Tensor:
         """See `Conditioning`."""
@@ -198,11 +200,11 @@ class Denoiser(nn.Module):
         mel: Tensor = normalised * self.conditioning.deviation + self.conditioning.mean
         return mel
 
-    def draw_active(self, labels: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Active shares, each (batch,), as they occur in the class's training clips, but never next to none.
+    def sample_active(self, labels: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Random active shares (batch,), distributed as in the training clips of the class.
 
-        The shares lie between the class's quantile of MIN_QUANTILE and its highest, and are MIN_ACTIVE at
-        least, since what the network makes of a smaller share is often silence.
+        They are at least the class's quantile MIN_QUANTILE and at least MIN_ACTIVE, since for smaller shares
+        the network often generates silence.
         """
         drawn = torch.rand(len(labels), generator=generator).to(labels.device)
         place = (MIN_QUANTILE + (1 - MIN_QUANTILE) * drawn) * (QUANTILES - 1)
@@ -218,7 +220,7 @@ def _new_unet(config: Config) -> UNet2DModel:
     kinds = [plain] + [attending if config.attention else plain] * (len(config.channels) - 1)
     return UNet2DModel(
         sample_size=(BANDS // config.patch_bands, FRAMES // config.patch_frames),
-        in_channels=size + 1,  # and the band, which a convolution cannot know
+        in_channels=size + 1,  # and the band, which a convolution does not know
         out_channels=size,
         layers_per_block=config.layers,
         block_out_channels=config.channels,
@@ -233,14 +235,13 @@ def _new_unet(config: Config) -> UNet2DModel:
     )
 
 
-def build(config: Mapping[str, Any]) -> Denoiser:
-    """A denoiser from a checkpoint's config, for `aural.hub.load("generator", build)`."""
-    values = dict(config)
-    return Denoiser(Config(**{**values, "channels": tuple(values["channels"])}))
+def build(config: Mapping[str, Any]) -> DiffusionModel:
+    """An untrained model from a checkpoint's config."""
+    return DiffusionModel(Config.from_dict(config))
 
 
 def schedule(sampler: Sampler) -> Scheduler:
-    """The sampler's scheduler on the noise levels that the denoiser was trained on.
+    """The sampler's scheduler for the noise levels of the training.
 
     Raises:
         OptionError: an unknown sampler.
@@ -261,7 +262,7 @@ def schedule(sampler: Sampler) -> Scheduler:
 
 
 def to_patches(mel: Tensor, patch_bands: int, patch_frames: int) -> Tensor:
-    """Patches become channels.
+    """Move patches into channels.
 
     Shape:
         mel: (batch, bands, frames);
@@ -272,15 +273,15 @@ def to_patches(mel: Tensor, patch_bands: int, patch_frames: int) -> Tensor:
     return cut.permute(0, 2, 4, 1, 3).flatten(1, 2)
 
 
-def from_patches(picture: Tensor, patch_bands: int, patch_frames: int) -> Tensor:
+def from_patches(image: Tensor, patch_bands: int, patch_frames: int) -> Tensor:
     """The inverse of `to_patches`."""
-    batch, _, rows, columns = picture.shape
-    cut = picture.reshape(batch, patch_bands, patch_frames, rows, columns)
+    batch, _, rows, columns = image.shape
+    cut = image.reshape(batch, patch_bands, patch_frames, rows, columns)
     return cut.permute(0, 3, 1, 4, 2).reshape(batch, rows * patch_bands, columns * patch_frames)
 
 
 def active_share(mel: Tensor) -> Tensor:
-    """The share of frames in which anything sounds.
+    """The share of frames that are not silent.
 
     Shape: mel: (..., 80, frames), scaled; result: (...).
     """

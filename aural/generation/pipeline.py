@@ -1,15 +1,14 @@
-"""Class -> spectrogram -> waveform; also between two classes, from a sound, in its gap, around in a loop.
+"""Generate sounds of a class: spectrogram, then waveform. Also variations, gap filling, blends and loops.
 
 Importing this module does not import torch.
 """
 
 from __future__ import annotations
 
-import math
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal, get_args
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import numpy as np
 from annotated_doc import Doc
@@ -18,9 +17,19 @@ from numpy.typing import NDArray
 from aural import hub
 from aural.audio.clip import Clip, Samples, excerpt
 from aural.audio.resample import resample
-from aural.audio.steps import Steps, finish, part
-from aural.errors import InputError, OptionError, require, require_known, require_switch, require_whole
+from aural.audio.steps import Steps, part, stepwise
+from aural.errors import InputError, OptionError
 from aural.generation.classes import CLASSES, find
+from aural.generation.waveforms import VOCODERS as VOCODERS
+from aural.generation.waveforms import (
+    Vocoder,
+    fade,
+    fill_gap,
+    limit_to_full_scale,
+    loops_steps,
+    waveforms_steps,
+)
+from aural.options import Outcome, require, require_known, require_switch, require_whole
 
 if TYPE_CHECKING:
     import torch
@@ -31,21 +40,13 @@ if TYPE_CHECKING:
 Mel = NDArray[np.float32]
 Sampler = Literal["dpm++", "unipc", "ddim"]
 SAMPLERS: tuple[Sampler, ...] = get_args(Sampler)
-Vocoder = Literal["vocoder", "griffin_lim"]
-VOCODERS: tuple[Vocoder, ...] = get_args(Vocoder)
 
-MOST_CLIPS = 8
-MOST_SECONDS = 10.0
-LEAST_GAP_SECONDS = 0.05
-LEAST_SOURCE_SECONDS = 0.1  # of a source, and of what a gap leaves of it
-GUESSES = 5  # classes named for each clip
-GRIFFIN_LIM_ITERATIONS = 100
-GRIFFIN_LIM_MOMENTUM = 0.99
-FADE_SECONDS = 0.01  # where a clip is cut out of a longer one
-JOIN_SECONDS = 0.02  # cross-fade between what is the source's and what is not, and at the end of a loop
-LEAD_IN_FRAMES = 4  # before the sound, in a clip cut out of a longer one
-# Frames that a loop is vocoded beyond its ends; a vocoder that looks no further sees no ends.
-RUN_UP_FRAMES = 40
+MAX_CLIPS = 8
+MAX_SECONDS = 10.0
+MIN_GAP_SECONDS = 0.05
+MIN_SOURCE_SECONDS = 0.1  # of a source, and of the rest around a gap
+GUESSES = 5  # classes listed for each clip
+LEAD_IN_FRAMES = 4  # before the sound, in a clip cut from a longer one
 
 
 @dataclass(frozen=True)
@@ -90,8 +91,8 @@ class Options:
         find(str(self.label or ""))
         if self.morph is not None:
             find(str(self.morph))
-        require_whole("number of clips", self.count, 1, MOST_CLIPS)
-        require("duration", self.seconds, 0.5, MOST_SECONDS, " s")
+        require_whole("number of clips", self.count, 1, MAX_CLIPS)
+        require("duration", self.seconds, 0.5, MAX_SECONDS, " s")
         require_whole("number of steps", self.steps, 1, 200)
         require("guidance", self.guidance, 1, 10)
         if self.seed is not None:
@@ -108,18 +109,18 @@ class Options:
             if start is not end:
                 raise OptionError("A gap needs both a start and an end. Set the other one too.")
             return
-        require("start of the gap", start, 0, MOST_SECONDS, " s")
-        require("end of the gap", end, 0, MOST_SECONDS, " s")
-        if end - start < LEAST_GAP_SECONDS:
+        require("start of the gap", start, 0, MAX_SECONDS, " s")
+        require("end of the gap", end, 0, MAX_SECONDS, " s")
+        if end - start < MIN_GAP_SECONDS:
             raise OptionError(
                 f"A gap from {start:g} to {end:g} s is too short. "
-                f"It must end at least {LEAST_GAP_SECONDS:g} s after its start."
+                f"It must end at least {MIN_GAP_SECONDS:g} s after its start."
             )
 
 
 @dataclass(frozen=True)
 class Guess:
-    """What the classifier takes a clip for."""
+    """A class that the classifier detects in a clip."""
 
     label: str  # one of CLASSES
     probability: float
@@ -127,102 +128,147 @@ class Guess:
 
 @dataclass(frozen=True)
 class Result:
-    """Generated clips, and what they turned out to be."""
+    """Generated clips, and the classes detected in them."""
 
-    clips: tuple[Clip, ...]  # 22,050 Hz and mono; with a gap filled, as the source
-    mels: tuple[Mel, ...]  # (80, frames), in [0, 1], of each clip, before it was a waveform
-    seed: int  # of the first clip: the same options with it give the same clips again
+    clips: tuple[Clip, ...]  # 22,050 Hz and mono; like the source with a gap filled
+    mels: tuple[Mel, ...]  # (80, frames), in [0, 1], the spectrogram of each clip before vocoding
+    seed: int  # of the first clip: reproduces the clips
     guesses: tuple[tuple[Guess, ...], ...]  # the likeliest classes of each clip, likeliest first
-    message: str  # what was done beyond the options, in words; empty where nothing was
+    message: str  # what else was done, in words; or empty
+    options: Options  # the options used
+
+    def figures(self) -> dict[str, Any]:
+        """The settings, the seed and the detected classes."""
+        morph = self.options.morph
+        return {
+            **asdict(self.options),
+            "label": CLASSES[find(self.options.label)],
+            "morph": None if morph is None else CLASSES[find(morph)],
+            "seed": self.seed,
+            "message": self.message,
+            "guesses": [[asdict(guess) for guess in guesses] for guesses in self.guesses],
+        }
 
 
-def generate(options: Options, source: Clip | None = None) -> Result:
+@stepwise
+def generate(
+    options: Options, source: Clip | None = None, *, watch: Callable[[Mel], None] | None = None
+) -> Steps[Result]:
     """Generate clips of a class.
 
-    Without a source they come from nothing but noise. With one they are variations of it; with a source and a
-    gap they are the source, and only what is in the gap is new. The same options and seed give the same clips
-    on the same machine, and a clip does not depend on how many come with it.
+    Without a source, clips start from noise. With a source, they are variations of it. With a source and a
+    gap, they are the source with new sound in the gap. The same options and seed give the same clips on the
+    same machine, and a clip does not depend on the number of clips.
 
     Args:
-        source: at most 10 s, at any rate and with any number of channels; classes are heard in its mono mix.
+        source: at most 10 s, at any rate and with any number of channels; it is mixed to mono.
+        watch: called after every step with the spectrograms so far, (count, 80, frames), in [0, 1]. Clips
+            below 5 s are cut from 5 s, and it gets those.
 
     Raises:
         InputError: a source that is empty, silent, too long or not finite.
         OptionError: a gap without a source or outside of it, or a loop from a source.
         CheckpointError: a model cannot be had.
     """
-    return finish(generate_steps(options, source))
-
-
-def generate_steps(
-    options: Options, source: Clip | None = None, *, watch: Callable[[Mel], None] | None = None
-) -> Steps[Result]:
-    """`generate` in steps: yields the share done, 0 to 1, and returns the result.
-
-    Args:
-        watch: is handed the spectrograms (count, 80, frames), in [0, 1], as they emerge, after every step. Of
-            clips below 5 s it sees the 5 s that they are cut from.
-    """
     import torch
 
     from aural.audio.spectral import DEFAULT_FRONT_END, log_mel
     from aural.generation.diffusion import SpectrogramPipeline
-    from aural.generation.model import REAL_FRAMES, active_share, build
+    from aural.generation.model import REAL_FRAMES
 
-    _require_fitting(options, source)
+    _require_compatible(options, source)
     seed = secrets.randbelow(2**32) if options.seed is None else int(options.seed)
-    rate, hop = DEFAULT_FRONT_END.rate, DEFAULT_FRONT_END.hop
-    heard = None if source is None else _heard(source, options)
-    length = round(options.seconds * rate) if heard is None else len(heard)
-    frames = round(length / hop) if options.loop else DEFAULT_FRONT_END.frames(length)
-    source_mel = known = None
-    if heard is not None:
-        source_mel = log_mel(torch.tensor(heard)).clamp_max(1)
-        known = _known_frames(options, frames)
-        if not active_share(source_mel):
-            raise InputError("The source is silent. Choose another file, or generate without one.")
-
+    task = _task(options, source)
     yield 0.0  # loading takes a moment, the first time
-    pipeline = SpectrogramPipeline.of(hub.load("generator", build), options.sampler)
+    pipeline = SpectrogramPipeline.of(hub.load("generator"), options.sampler)
     yield 0.02
-    # A clip shorter than those the network has learnt is cut out of one of them.
-    is_cut = heard is None and not options.loop and frames < REAL_FRAMES
     steps = pipeline.denoise_steps(
-        _condition(pipeline, options, seed, source_mel, known),
+        _condition(pipeline, options, seed, task),
         options.steps,
         options.guidance,
         _generators(seed, options.count),
-        num_frames=REAL_FRAMES if is_cut else frames,
-        source=source_mel,
-        known=known,
-        strength=1.0 if source_mel is None or known is not None else options.strength,
+        num_frames=REAL_FRAMES if task.is_cut else task.frames,
+        source=task.source_mel,
+        known=task.known,
+        strength=1.0 if task.source_mel is None or task.known is not None else options.strength,
         loop=options.loop,
         watch=None if watch is None else lambda _, __, tensors: watch(tensors["clean"].cpu().numpy()),
     )
     mels = (yield from part(steps, 0.02, 0.8)).cpu()
-    starts = [_liveliest(mel, frames) if is_cut else 0 for mel in mels]
-    mels = torch.stack([mel[:, start : start + frames] for mel, start in zip(mels, starts, strict=True)])
+    starts = [_loudest_start(mel, task.frames) if task.is_cut else 0 for mel in mels]
+    mels = torch.stack([mel[:, start : start + task.frames] for mel, start in zip(mels, starts, strict=True)])
     if options.loop:
-        waves = yield from part(_loops_steps(mels, options.vocoder), 0.8, 0.95)
+        vocoding = loops_steps(mels, options.vocoder)
     else:
-        waves = yield from part(_waves_steps(mels, length, options.vocoder), 0.8, 0.95)
-    waves, message = _below_full_scale(waves)
-
-    clips = []
-    for wave, start in zip(waves.numpy()[:, np.newaxis], starts, strict=True):
-        clip = Clip(wave, rate)
-        if source is not None and known is not None:
-            clip = _filled(source, clip, options)
-        elif not options.loop:
-            clip = _faded(clip, is_cut_before=start > 0)
-        clips.append(clip)
-    # Heard as a listener hears them, after the vocoder.
-    guesses = _guesses(torch.stack([log_mel(torch.tensor(_mono(clip, rate))) for clip in clips]))
-    return Result(tuple(clips), tuple(mels.numpy()), seed, guesses, message)
+        vocoding = waveforms_steps(mels, task.length, options.vocoder)
+    waves, message = limit_to_full_scale((yield from part(vocoding, 0.8, 0.95)))
+    clips = [
+        _assemble(wave, start, options, source)
+        for wave, start in zip(waves.numpy()[:, np.newaxis], starts, strict=True)
+    ]
+    # The classifier gets what a listener gets: the audio after the vocoder.
+    guesses = _classify(
+        torch.stack([log_mel(torch.tensor(_mono(clip, DEFAULT_FRONT_END.rate))) for clip in clips])
+    )
+    return Result(tuple(clips), tuple(mels.numpy()), seed, guesses, message, options)
 
 
-def _require_fitting(options: Options, source: Clip | None) -> None:
-    """What the options alone cannot tell."""
+@dataclass(frozen=True)
+class _Task:
+    """What the network has to make."""
+
+    length: int  # samples of the waveform
+    frames: int  # of the spectrogram
+    is_cut: bool  # from a spectrogram of the length that the network was trained on
+    source_mel: Tensor | None  # (80, frames)
+    known: Tensor | None  # (frames,), see `_known_frames`
+
+
+def _task(options: Options, source: Clip | None) -> _Task:
+    """The task that the options and the source describe.
+
+    Raises:
+        InputError: a silent source.
+    """
+    import torch
+
+    from aural.audio.spectral import DEFAULT_FRONT_END, log_mel
+    from aural.generation.model import REAL_FRAMES, active_share
+
+    rate, hop = DEFAULT_FRONT_END.rate, DEFAULT_FRONT_END.hop
+    samples = None if source is None else _source_samples(source, options)
+    length = round(options.seconds * rate) if samples is None else len(samples)
+    frames = round(length / hop) if options.loop else DEFAULT_FRONT_END.frames(length)
+    if samples is None:
+        return _Task(length, frames, not options.loop and frames < REAL_FRAMES, None, None)
+    source_mel = log_mel(torch.tensor(samples)).clamp_max(1)
+    if not active_share(source_mel):
+        raise InputError("The source is silent. Choose another file, or generate without one.")
+    return _Task(length, frames, False, source_mel, _known_frames(options, frames))
+
+
+def _assemble(wave: Samples, start: int, options: Options, source: Clip | None) -> Clip:
+    """A clip of a waveform (1, time): in the gap of its source, as a loop, or with its ends faded."""
+    from aural.audio.spectral import DEFAULT_FRONT_END
+
+    clip = Clip(wave, DEFAULT_FRONT_END.rate)
+    if source is not None and options.gap_start_seconds is not None and options.gap_end_seconds is not None:
+        return fill_gap(source, clip, options.gap_start_seconds, options.gap_end_seconds)
+    return clip if options.loop else fade(clip, is_cut_before=start > 0)
+
+
+def outcome_steps(clip: Clip | None, options: Options) -> Steps[Outcome]:
+    """The verb `generate`, from a sound or from nothing."""
+    result = yield from generate.steps(options, clip)
+    source_samples = ", ".join(
+        f"{guesses[0].label} ({guesses[0].probability:.0%})" for guesses in result.guesses
+    )
+    message = f"Seed {result.seed}; the classifier hears {source_samples}. {result.message}".strip()
+    return Outcome(result.clips, result.figures(), message)
+
+
+def _require_compatible(options: Options, source: Clip | None) -> None:
+    """Check the options against the source."""
     start, end = options.gap_start_seconds, options.gap_end_seconds
     if source is None:
         if start is not None:
@@ -231,14 +277,14 @@ def _require_fitting(options: Options, source: Clip | None) -> None:
     if options.loop:
         raise OptionError("A source sound can't loop. Remove the source, or turn the loop off.")
     source.require_finite()
-    if source.seconds > MOST_SECONDS:
+    if source.seconds > MAX_SECONDS:
         raise InputError(
-            f"The source lasts {source.seconds:.1f} s; the limit is {MOST_SECONDS:g} s. Cut it first."
+            f"The source lasts {source.seconds:.1f} s; the limit is {MAX_SECONDS:g} s. Cut it first."
         )
-    if source.seconds < LEAST_SOURCE_SECONDS:
+    if source.seconds < MIN_SOURCE_SECONDS:
         raise InputError(
             f"The source is too short ({source.seconds:.3f} s). "
-            f"Choose one of at least {LEAST_SOURCE_SECONDS:g} s."
+            f"Choose one of at least {MIN_SOURCE_SECONDS:g} s."
         )
     if start is None or end is None:
         return
@@ -247,14 +293,14 @@ def _require_fitting(options: Options, source: Clip | None) -> None:
             f"The gap starts at {start:g} s, after the end of the source. "
             f"It must start at {source.seconds:.2f} s or earlier."
         )
-    if source.seconds - (min(end, source.seconds) - start) < LEAST_SOURCE_SECONDS:
+    if source.seconds - (min(end, source.seconds) - start) < MIN_SOURCE_SECONDS:
         raise OptionError(
-            f"The gap covers the whole source. Shorten it by at least {LEAST_SOURCE_SECONDS:g} s."
+            f"The gap covers the whole source. Shorten it by at least {MIN_SOURCE_SECONDS:g} s."
         )
 
 
 def _generators(seed: int, count: int) -> list[torch.Generator]:
-    """One for each clip, so that it comes out alike in any company."""
+    """One for each clip, so that it does not depend on the others."""
     import torch
 
     return [torch.Generator().manual_seed(seed + number) for number in range(count)]
@@ -267,18 +313,18 @@ def _mono(clip: Clip, rate: int) -> Samples:
     return samples
 
 
-def _heard(source: Clip, options: Options) -> Samples:
-    """What the network is shown of a source, silent where it is yet to be extended; (time,)."""
+def _source_samples(source: Clip, options: Options) -> Samples:
+    """The source in mono at the network's rate, padded to the end of the gap; (time,)."""
     from aural.audio.spectral import DEFAULT_FRONT_END
 
     rate = DEFAULT_FRONT_END.rate
     seconds = max(source.seconds, options.gap_end_seconds or 0.0)
-    heard: Samples = excerpt(_mono(source, rate)[np.newaxis], 0, round(seconds * rate))[0]
-    return heard
+    samples: Samples = excerpt(_mono(source, rate)[np.newaxis], 0, round(seconds * rate))[0]
+    return samples
 
 
 def _known_frames(options: Options, frames: int) -> Tensor | None:
-    """The frames (frames,) whose windows do not touch the gap; None without a gap."""
+    """True for frames (frames,) whose windows do not touch the gap; None without a gap."""
     import torch
 
     from aural.audio.spectral import DEFAULT_FRONT_END
@@ -291,24 +337,18 @@ def _known_frames(options: Options, frames: int) -> Tensor | None:
     return (middle + half <= start) | (middle - half >= end)
 
 
-def _condition(
-    pipeline: SpectrogramPipeline,
-    options: Options,
-    seed: int,
-    source_mel: Tensor | None,
-    known: Tensor | None,
-) -> Tensor:
-    """What steers the network, one row for each clip."""
+def _condition(pipeline: SpectrogramPipeline, options: Options, seed: int, task: _Task) -> Tensor:
+    """The condition of the network, one row for each clip."""
     import torch
 
     from aural.generation.model import REAL_FRAMES, active_share
 
     active = None
-    if source_mel is not None:
-        shown = source_mel if known is None else source_mel[:, known]
-        # A short source is shown with silence after it; around a gap nothing is added.
-        share = active_share(shown) * (min(1.0, shown.shape[1] / REAL_FRAMES) if known is None else 1.0)
-        # Of a source that sounds in its gap alone nothing is left to go by.
+    if task.source_mel is not None:
+        shown = task.source_mel if task.known is None else task.source_mel[:, task.known]
+        # A short source is padded with silence; around a gap nothing is added.
+        share = active_share(shown) * (min(1.0, shown.shape[1] / REAL_FRAMES) if task.known is None else 1.0)
+        # If all of the sound lies in the gap, the active share is unknown.
         active = share.expand(options.count) if share > 0 else None
 
     def condition(name: str) -> Tensor:
@@ -317,11 +357,11 @@ def _condition(
 
     if options.morph is None:
         return condition(options.label)
-    return _between(condition(options.label), condition(options.morph), options.morph_share)
+    return _slerp(condition(options.label), condition(options.morph), options.morph_share)
 
 
-def _between(first: Tensor, second: Tensor, share: float) -> Tensor:
-    """Along the arc from one vector to another (Shoemake 1985), as a straight line would shorten them.
+def _slerp(first: Tensor, second: Tensor, share: float) -> Tensor:
+    """Spherical interpolation (Shoemake 1985); linear interpolation would shorten the vectors.
 
     Shape: first, second, result: (batch, width).
     """
@@ -335,10 +375,10 @@ def _between(first: Tensor, second: Tensor, share: float) -> Tensor:
     return between
 
 
-def _liveliest(mel: Tensor, frames: int) -> int:
-    """Where to cut so many frames out of a spectrogram: at the start, unless most of the sound comes later.
+def _loudest_start(mel: Tensor, frames: int) -> int:
+    """Where to cut this many frames: at the start, unless most of the sound comes later.
 
-    A short cut from the very start would often miss a bark that comes a second later.
+    A short cut from the start would often miss a bark one second in.
     """
     from aural.audio.spectral import unscale
 
@@ -349,153 +389,8 @@ def _liveliest(mel: Tensor, frames: int) -> int:
     return max(0, latest - LEAD_IN_FRAMES)
 
 
-def _waves_steps(mels: Tensor, length: int, vocoder: Vocoder, noise: Tensor | None = None) -> Steps[Tensor]:
-    """Waveforms (batch, length) of spectrograms (batch, 80, frames).
-
-    Args:
-        noise: (length,), from which the vocoder takes phases; None: its own.
-    """
-    from aural.audio.spectral import DEFAULT_FRONT_END, magnitude_from_mel, unscale
-    from aural.hub.device import inference
-    from aural.vocoding import reconstruct_steps
-    from aural.vocoding.model import build
-
-    if vocoder == "griffin_lim":
-        magnitude = magnitude_from_mel(unscale(mels))
-        return (
-            yield from reconstruct_steps(
-                magnitude, vocoder, length, DEFAULT_FRONT_END, iterations=GRIFFIN_LIM_ITERATIONS
-            )
-        )
-    model = hub.load("vocoder", build)
-    yield 0.1
-    device = next(model.parameters()).device
-    with inference("cuda" if device.type == "cuda" else "cpu"):
-        waves: Tensor = model(mels.to(device), length, noise).float().cpu()
-    return waves
-
-
-def _loops_steps(mels: Tensor, vocoder: Vocoder) -> Steps[Tensor]:
-    """Waveforms of circular spectrograms, exactly as long as these.
-
-    Shape: mels: (batch, 80, frames); returns (batch, frames * hop).
-    """
-    if vocoder == "griffin_lim":
-        return (yield from _circular_griffin_lim_steps(mels))
-    return (yield from _joined_loops_steps(mels))
-
-
-def _joined_loops_steps(mels: Tensor) -> Steps[Tensor]:
-    """By the vocoder, which hears what is before and after each end:
-
-    vocoded   ──────────┬─────────────────────────┬──────────
-                 run-up │ the loop            ╲╲╲ │
-                    ╱╱╱ │ - - - - - - - - - - - > here
-    """
-    import torch
-
-    from aural.audio.spectral import DEFAULT_FRONT_END
-    from aural.vocoding.model import white_noise
-
-    frames, hop = mels.shape[-1], DEFAULT_FRONT_END.hop
-    period, start = frames * hop, RUN_UP_FRAMES * hop
-    around = torch.arange(-RUN_UP_FRAMES, frames + RUN_UP_FRAMES) % frames
-    length = (len(around) - 1) * hop
-    noise = white_noise(period)[(torch.arange(length) - start) % period]
-    vocoded = yield from _waves_steps(mels[..., around], length, "vocoder", noise)
-    loops = vocoded[:, start : start + period].numpy().copy()
-    join = round(JOIN_SECONDS * DEFAULT_FRONT_END.rate)
-    loops[:, -join:] = _cross_faded(loops[:, -join:], vocoded[:, start - join : start].numpy())
-    return torch.from_numpy(loops)
-
-
-def _circular_griffin_lim_steps(mels: Tensor) -> Steps[Tensor]:
-    """By fast Griffin-Lim on a circle, as two runs of the usual one would never meet in phase."""
-    import torch
-
-    from aural.audio.spectral import DEFAULT_FRONT_END, istft, magnitude_from_mel, stft, unscale
-
-    frames, hop = mels.shape[-1], DEFAULT_FRONT_END.hop
-    # Enough for every window that reaches into the loop.
-    margin = DEFAULT_FRONT_END.window // hop
-    around = torch.arange(-margin, frames + margin) % frames
-    places = torch.arange(-margin * hop, (frames + margin - 1) * hop) % (frames * hop)
-
-    def wave_of(spectrum: Tensor) -> Tensor:
-        return istft(spectrum[..., around], len(places), DEFAULT_FRONT_END)[
-            :, margin * hop : (margin + frames) * hop
-        ]
-
-    magnitude = magnitude_from_mel(unscale(mels))
-    turns = torch.rand(magnitude.shape[1:], generator=torch.Generator().manual_seed(0))
-    spectrum = torch.polar(magnitude, (2 * math.pi * turns).expand_as(magnitude))
-    previous = torch.zeros_like(spectrum)
-    for number in range(GRIFFIN_LIM_ITERATIONS):
-        consistent = stft(wave_of(spectrum)[:, places], DEFAULT_FRONT_END)[..., margin : margin + frames]
-        ahead = consistent + GRIFFIN_LIM_MOMENTUM * (consistent - previous)
-        spectrum, previous = ahead.sgn() * magnitude, consistent
-        yield (number + 1) / GRIFFIN_LIM_ITERATIONS
-    return wave_of(spectrum)
-
-
-def _cross_faded(before: Samples, after: Samples) -> Samples:
-    """From one sound to another at an even level, whether they are alike or not.
-
-    The sum of two sounds with gains a and b and correlation r has the power a² + b² + 2rab: 1 for the same
-    sound, less for different ones, and so it is divided by that.
-
-    Shape: before, after, result: (channels, time).
-    """
-    gain = 0.5 - 0.5 * np.cos(np.pi * (np.arange(before.shape[1]) + 0.5) / max(1, before.shape[1]))
-    powers = (before**2).sum(1, keepdims=True) * (after**2).sum(1, keepdims=True)
-    correlation = np.clip((before * after).sum(1, keepdims=True) / np.sqrt(powers + 1e-20), 0, 1)
-    power = (1 - gain) ** 2 + gain**2 + 2 * correlation * gain * (1 - gain)
-    faded: Samples = (((1 - gain) * before + gain * after) / np.sqrt(power)).astype(np.float32)
-    return faded
-
-
-def _below_full_scale(waves: Tensor) -> tuple[Tensor, str]:
-    """Waveforms (batch, length) of which none exceeds 1, and what was done."""
-    peaks = waves.abs().amax(1)
-    loud = [number for number, peak in enumerate(peaks.tolist()) if peak > 1]
-    if not loud:
-        return waves, ""
-    gains_db = [20 * math.log10(float(peaks[number])) for number in loud]
-    rest = "".join(
-        f", {number + 1} by {gain:.1f} dB" for number, gain in zip(loud[1:], gains_db[1:], strict=True)
-    )
-    message = f"Sound {loud[0] + 1} lowered by {gains_db[0]:.1f} dB{rest} to avoid clipping."
-    return waves / peaks.clamp_min(1)[:, None], message
-
-
-def _filled(source: Clip, new: Clip, options: Options) -> Clip:
-    """The source with the new sound in its gap and a cross-fade on either side of it."""
-    assert options.gap_start_seconds is not None and options.gap_end_seconds is not None
-    start, end = (round(at * source.rate) for at in (options.gap_start_seconds, options.gap_end_seconds))
-    start, total = min(start, source.frames), max(source.frames, end)
-    joined = excerpt(source.samples, 0, total).copy()
-    fill = np.broadcast_to(excerpt(resample(new, source.rate).samples, 0, total), joined.shape)
-    join = round(JOIN_SECONDS * source.rate)
-    before, after = slice(max(0, start - join), start), slice(end, min(end + join, total))
-    joined[:, before] = _cross_faded(joined[:, before], fill[:, before])
-    joined[:, start:end] = fill[:, start:end]
-    joined[:, after] = _cross_faded(fill[:, after], joined[:, after])
-    filled = source.with_samples(joined)
-    return filled if end < total else _faded(filled)
-
-
-def _faded(clip: Clip, *, is_cut_before: bool = False) -> Clip:
-    """The end faded out, and the start in where it was cut: a step in the waveform would click."""
-    samples = clip.samples.copy()
-    fade = np.linspace(1, 0, round(FADE_SECONDS * clip.rate), dtype=np.float32)
-    samples[:, -len(fade) :] *= fade
-    if is_cut_before:
-        samples[:, : len(fade)] *= fade[::-1]
-    return clip.with_samples(samples)
-
-
-def _guesses(mels: Tensor) -> tuple[tuple[Guess, ...], ...]:
-    """The likeliest classes of each of (batch, 80, frames)."""
+def _classify(mels: Tensor) -> tuple[tuple[Guess, ...], ...]:
+    """The most probable classes of each of (batch, 80, frames)."""
     from aural.generation.classifier import classify
 
     likeliest = classify(mels).cpu().topk(GUESSES)

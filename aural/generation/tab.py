@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import random
 import zipfile
-from dataclasses import asdict
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 
 from aural.audio import write
 from aural.generation import pipeline
-from aural.generation.classes import CLASSES, GROUPS, find, title, with_article
+from aural.generation.classes import CLASSES, GROUPS, title, with_article
+from aural.generation.verb import GENERATE
+from aural.options import Place
 from aural.ui import plots
 from aural.ui.endpoints import Answer, endpoint, follow, load, takes
-from aural.ui.estimates import amount_of_generation
 from aural.ui.fields import NOTHING, picture, slider
 from aural.ui.handover import Handover, send_buttons
-from aural.ui.page import Page, Tab, expect, page
+from aural.ui.page import Page, Tab, View, expect, page, wire
 from aural.ui.players import audio_input
 from aural.ui.storage import result_path
 from aural.ui.theme import ACCENT_ON_DARK
@@ -48,16 +49,21 @@ DEFAULTS = pipeline.Options(label="dog")
 CSS = Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
 
 
-def build() -> Tab:
-    """Add the tab to the Blocks being built."""
+def build(places: Sequence[Place]) -> Tab:
+    """Add the tab to the Blocks being built.
+
+    Args:
+        places: the tabs that results can be sent to.
+    """
     with gr.Tab("Generate", id="generate"), gr.Row():
         with gr.Column(scale=2, min_width=320):
             label = _class_picker()
-            count = slider(DEFAULTS.count, 1, pipeline.MOST_CLIPS, 1, "Count", "Number of variations.")
+            count = slider(DEFAULTS.count, 1, pipeline.MAX_CLIPS, 1, "Count", "Number of variations.")
             source, strength, gap_start, gap_end = _source_section()
             others, seed = _advanced_section()
         with gr.Column(scale=5, min_width=320):
             at, handovers = _result_section(
+                places,
                 {
                     "label": label,
                     "count": count,
@@ -69,7 +75,7 @@ def build() -> Tab:
                 },
                 source,
             )
-    return Tab("generate", source, [at], handovers)
+    return Tab(GENERATE.place.id, source, [at], handovers)
 
 
 def _class_picker() -> gr.Dropdown:
@@ -129,7 +135,7 @@ def _advanced_section() -> tuple[dict[str, gr.components.Component], gr.Number]:
         seconds = slider(
             DEFAULTS.seconds,
             0.5,
-            pipeline.MOST_SECONDS,
+            pipeline.MAX_SECONDS,
             0.5,
             "Duration, s",
             "Works best at 5 s.",
@@ -180,51 +186,37 @@ def _advanced_section() -> tuple[dict[str, gr.components.Component], gr.Number]:
 
 
 def _result_section(
-    settings: dict[str, gr.components.Component], source: gr.Audio
+    places: Sequence[Place], settings: dict[str, gr.components.Component], source: gr.Audio
 ) -> tuple[Page, list[Handover]]:
-    at = page("generate", "Generate", settings)
-    expect(at, {name: settings[name] for name in ("count", "seconds", "steps")}, amount_of_generation)
+    at = page(GENERATE.name, "Generate", settings)
+    expect(at, GENERATE, {name: settings[name] for name in ("count", "seconds", "steps")})
     message = gr.Markdown(min_height=1)
     emerging = picture("Spectrogram")
     with gr.Row():
         archive = gr.DownloadButton("Download all", interactive=False)
         keep_seed = gr.Button("Keep seed", interactive=False)
     with gr.Row(elem_classes="aural-cards"):
-        cards = [_card() for _ in range(pipeline.MOST_CLIPS)]
+        cards = [_card(places) for _ in range(pipeline.MAX_CLIPS)]
         card_parts = [part for parts, _ in cards for part in parts]
     with gr.Accordion("Raw data (JSON)", open=False):
         figures = gr.JSON(label="Settings and classifier results")
     files = gr.File(label="Sounds", file_count="multiple", visible=False)
     pictures = gr.State()  # one for each card
-    event = at.run.click(
+    wire(
+        at,
         generate,
         [*(settings[name] for name in pipeline.Options.__dataclass_fields__), source],
         [files, figures, emerging, pictures],
-        api_name="generate",
-        concurrency_id="audio",
+        View(_show, [files, figures, pictures], [emerging, message, archive, keep_seed, *card_parts], _clear),
         show_progress_on=message,  # not over the spectrogram
     )
-    at.run.click(
-        _cleared,
-        None,
-        [emerging, message, archive, keep_seed, *card_parts],
-        api_visibility="private",
-        queue=False,
-    )
-    shown = event.success(
-        _show,
-        [files, figures, pictures],
-        [emerging, message, archive, keep_seed, *card_parts],
-        api_visibility="private",
-    )
-    at.cancel.click(None, cancels=[event, shown], api_visibility="private")
     keep_seed.click(
         lambda figures: figures["seed"], figures, settings["seed"], api_visibility="private", queue=False
     )
     return at, [handover for _, handover in cards]
 
 
-@endpoint("generate", lambda count, seconds, steps, **_: amount_of_generation(count, seconds, steps))
+@endpoint(GENERATE)
 @takes(pipeline.Options)
 def generate(
     options: pipeline.Options,
@@ -244,22 +236,14 @@ def generate(
     """
     clip = load(source) if source else None
     preview = _Preview()
-    steps = pipeline.generate_steps(options, clip, watch=preview.watch)
+    steps = pipeline.generate.steps(options, clip, watch=preview.watch)
     result = yield from follow(steps, progress, "Generating", preview.outputs)
     progress(0.95, desc="Drawing")
-    label, morph = (None if name is None else CLASSES[find(name)] for name in (options.label, options.morph))
+    figures = result.figures()
     files = []
     for seed, made in enumerate(result.clips, start=result.seed):
-        files.append(result_path(source or str(label), f"seed-{seed}.wav"))
+        files.append(result_path(source or figures["label"], f"seed-{seed}.wav"))
         write(made, files[-1])
-    figures = {
-        **asdict(options),
-        "label": label,
-        "morph": morph,
-        "seed": result.seed,
-        "message": result.message,
-        "guesses": [[asdict(guess) for guess in guesses] for guesses in result.guesses],
-    }
     pictures = [_draw([mel]) for mel in result.mels]
     yield files, figures, pictures[0] if len(pictures) == 1 else _draw(result.mels), pictures
 
@@ -312,7 +296,7 @@ def _show(files: list[str], figures: dict[str, Any], pictures: list[str]) -> lis
         player = gr.Audio(file, loop=figures["loop"])
         updates += [gr.Column(visible=True), shown, player, _guesses_list(guesses, wanted)]
     hidden = [gr.Column(visible=False), None, None, None]
-    updates += hidden * (pipeline.MOST_CLIPS - len(files))
+    updates += hidden * (pipeline.MAX_CLIPS - len(files))
     return [
         gr.Image(visible=False),
         gr.Markdown(_message(figures), min_height=1),
@@ -356,7 +340,7 @@ def _zip(files: list[str]) -> str:
     return path
 
 
-def _cleared() -> list[Any]:
+def _clear() -> list[Any]:
     """A run starts on an empty page: what is shown belongs to the settings at hand, or to none."""
     card = [gr.Column(visible=False), None, None, None]
     return [
@@ -364,11 +348,11 @@ def _cleared() -> list[Any]:
         gr.Markdown("", min_height=MESSAGE_HEIGHT),
         gr.DownloadButton(value=None, interactive=False),
         gr.Button(interactive=False),
-        *card * pipeline.MOST_CLIPS,
+        *card * pipeline.MAX_CLIPS,
     ]
 
 
-def _card() -> tuple[list[Any], Handover]:
+def _card(places: Sequence[Place]) -> tuple[list[Any], Handover]:
     """The place of one variation: column, picture, player, guesses; and where its sound may go."""
     with gr.Column(visible=False, min_width=280) as column:
         shown = picture("Spectrogram")
@@ -382,5 +366,5 @@ def _card() -> tuple[list[Any], Handover]:
             ),
         )
         guesses = gr.HTML()
-        sending = send_buttons("generate", interactive=True)
+        sending = send_buttons(places, GENERATE.place, interactive=True)
     return [column, shown, player, guesses], Handover(player, sending)

@@ -1,9 +1,9 @@
-"""Train the class-conditional denoiser on ESC-50, folds 1 to 4.
+"""Train the diffusion model on ESC-50, folds 1 to 4.
 
     python -m aural.generation.train --data DIR [--minutes 60] [--resume]
 
 The loss is the squared (or absolute) error of the predicted clean spectrogram, weighted by
-min(SNR + 1, 5): that of the velocity (Salimans and Ho 2022), capped where little noise is left (Hang et al.
+min(SNR + 1, 5): the weight of a velocity loss (Salimans and Ho 2022), capped at low noise (Hang et al.
 2023). One condition in ten is dropped, for guidance.
 """
 
@@ -17,30 +17,30 @@ from typing import Literal, cast
 import torch
 from torch import Tensor, nn
 
-from aural.generation.data import Batch, Esc50, batches, describe, load, rolled
-from aural.generation.model import NULL_CLASS, TRAIN_STEPS, Config, Denoiser, active_share
+from aural.generation.data import Batch, Esc50, batch_sampler, fit_statistics, load, roll_loops
+from aural.generation.model import NULL_CLASS, TRAIN_STEPS, Config, DiffusionModel, active_share
 from aural.training.checkpoints import save
 from aural.training.loop import Outcome, Settings, TrainedModule, arguments, settings, this_process, train
 
 LICENCE = "CC-BY-NC-3.0"
-LARGEST_WEIGHT = 5.0
-DROPPED = 0.1  # share of conditions that are replaced by the null class
+MAX_WEIGHT = 5.0
+DROP_PROBABILITY = 0.1  # probability of replacing a condition by the null class
 TINY = Config(channels=(16, 32, 32))
 
 
 @dataclass(frozen=True)
 class Objective:
-    """What is made small."""
+    """The loss and its optimizer."""
 
     loss: Literal["l1", "l2"] = "l2"
     learning_rate: float = 6e-4
 
 
 def objective_of(kind: Literal["l1", "l2"]) -> Callable[[nn.Module, Batch], tuple[Tensor, dict[str, Tensor]]]:
-    """The loss for the training loop; noise, noise level and dropping come from torch's own generator."""
+    """The loss for the training loop; all randomness comes from torch's default generator."""
 
     def loss(module: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        error, weight = _errors(module, batch, kind, dropped=DROPPED)
+        error, weight = _errors(module, batch, kind, dropped=DROP_PROBABILITY)
         mean = (weight * error).mean()
         return mean, {"loss": mean}
 
@@ -49,34 +49,34 @@ def objective_of(kind: Literal["l1", "l2"]) -> Callable[[nn.Module, Batch], tupl
 
 def train_denoiser(
     clips: Esc50, config: Config, objective: Objective, run: Settings
-) -> tuple[Denoiser, Outcome]:
-    """The averaged denoiser after a run on the training folds of `clips`; fold 5 is only looked at."""
+) -> tuple[DiffusionModel, Outcome]:
+    """The averaged model after a run on the training folds of `clips`; fold 5 is for validation."""
     torch.manual_seed(run.seed)
     device = this_process().device
-    denoiser = Denoiser(config)
-    describe(clips.training, denoiser.conditioning)
+    denoiser = DiffusionModel(config)
+    fit_statistics(clips.training, denoiser.conditioning)
     if not config.normalise:
         denoiser.conditioning.mean.zero_()
         denoiser.conditioning.deviation.fill_(1)
-    # A wrapper, since the loop and its parallel form call a module's forward.
+    # A wrapper, because the loop calls the module's forward.
     player = TrainedModule(_Predictor(denoiser), objective_of(objective.loss), objective.learning_rate)
     outcome = train(
         {"denoiser": player},
-        batches(clips.training, run.batch, device),
+        batch_sampler(clips.training, run.batch, device),
         run,
         validate=validation(clips, device),
-        card={"config": config.as_json(), "objective": asdict(objective)},
+        card={"config": config.to_dict(), "objective": asdict(objective)},
     )
     return cast(_Predictor, outcome.averages["denoiser"]).denoiser, outcome
 
 
 def validation(clips: Esc50, device: torch.device) -> Callable[[Mapping[str, nn.Module]], dict[str, float]]:
-    """The unweighted loss on up to 100 clips of fold 5, and on as many of the training folds, to compare."""
+    """The loss on up to 100 clips of fold 5, and on as many training clips for comparison."""
 
     def spread(part: Esc50) -> Batch:
         chosen = torch.linspace(0, len(part) - 1, min(100, len(part))).long()
         mel = part.mel[chosen].float()
-        looped = rolled(mel, torch.zeros(len(mel), dtype=torch.long))
+        looped = roll_loops(mel, torch.zeros(len(mel), dtype=torch.long))
         return Batch(looped.to(device), part.labels[chosen].to(device), active_share(mel).to(device))
 
     parts = {"unseen": spread(clips.validation), "seen": spread(clips.training)}
@@ -94,14 +94,14 @@ def validation(clips: Esc50, device: torch.device) -> Callable[[Mapping[str, nn.
 
 
 class _Predictor(nn.Module):
-    def __init__(self, denoiser: Denoiser) -> None:
+    def __init__(self, denoiser: DiffusionModel) -> None:
         super().__init__()
         self.denoiser = denoiser
 
     def forward(
         self, mel: Tensor, labels: Tensor, active: Tensor, timesteps: Tensor, noise: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """What was predicted, and what it should have been."""
+        """The prediction and its target."""
         clean = self.denoiser.normalise(mel)
         signal, spread = self.denoiser.levels(timesteps)
         noisy = signal * clean + spread * noise
@@ -113,19 +113,19 @@ def _errors(module: nn.Module, batch: Batch, kind: str, *, dropped: float) -> tu
     """The mean error of each clip and its weight, each (batch,)."""
     size = len(batch.labels)
     device = batch.mel.device
-    # Stratified noise levels: the loss wanders less from step to step.
+    # Stratified noise levels reduce the variance of the loss.
     place = (torch.arange(size) + torch.rand(size)) / size
     timesteps = (place[torch.randperm(size)] * TRAIN_STEPS).long().to(device)
     labels = torch.where((torch.rand(size) < dropped).to(device), NULL_CLASS, batch.labels)
     noise = torch.randn(batch.mel.shape).to(device)
-    predicted, wanted = module(batch.mel, labels, batch.active, timesteps, noise)
-    difference = predicted - wanted
+    predicted, target = module(batch.mel, labels, batch.active, timesteps, noise)
+    difference = predicted - target
     error = (difference**2 if kind == "l2" else difference.abs()).mean((1, 2))
     denoiser = cast(_Predictor, getattr(module, "module", module)).denoiser
     if denoiser.config.predicts == "noise":
         return error, torch.ones_like(error)
     power = denoiser.alphas_cumprod[timesteps]
-    return error, (1 / (1 - power)).clamp_max(LARGEST_WEIGHT)
+    return error, (1 / (1 - power)).clamp_max(MAX_WEIGHT)
 
 
 def main(command: list[str] | None = None) -> None:
@@ -140,7 +140,7 @@ def main(command: list[str] | None = None) -> None:
     denoiser, outcome = train_denoiser(load(chosen.data), config, Objective(), settings(chosen))
     print(f"{outcome.step} steps in {outcome.minutes:.1f} minutes")
     if not (chosen.smoke or chosen.no_save):
-        print("Saved", save("generator", denoiser, config.as_json(), LICENCE))
+        print("Saved", save("generator", denoiser, config.to_dict(), LICENCE))
 
 
 if __name__ == "__main__":

@@ -3,9 +3,9 @@
     python -m aural.generation.train_classifier --data DIR [--minutes 30] [--resume]
     python -m aural.generation.train_classifier --data DIR --evaluate
 
-1,600 clips are few, so none is shown twice alike: each is cut, stretched, transposed and filtered anew. Three
-in four are mixed with another, and so are their labels (Zhang et al. 2018; Tokozume et al. 2018, of sounds
-brought to the same level), and a stretch of bands and one of frames are struck out (Park et al. 2019).
+1,600 clips are few, so each is randomly cut, stretched, transposed and filtered. Three in four are mixed with
+another clip, and so are their labels (Zhang et al. 2018; Tokozume et al. 2018, at equal levels).
+One span of bands and one of frames are masked (Park et al. 2019).
 """
 
 from __future__ import annotations
@@ -31,32 +31,32 @@ from aural.training.loop import Outcome, Settings, TrainedModule, arguments, set
 
 LICENCE = "CC-BY-NC-3.0"
 TINY = Config(stem=4, channels=(4, 8), features=8)
-# What a run needs besides what the command line says. The shipped weights are from a run with these.
+# Settings besides the command line's, as used for the shipped weights.
 AVERAGE, CLIP, WARM_UP, VALIDATE_STEPS = 0.998, 2.0, 200, 250
-ACTIVE = 0.15  # scaled; a frame with a band above it sounds
-SPEED_CLIPS = 8  # classified at once where the speed is measured
+ACTIVE = 0.15  # scaled; a frame with no band above it is silent
+SPEED_CLIPS = 8  # batch size for measuring the speed
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What is made small, and on what."""
+    """The optimizer and the augmentation."""
 
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
-    smoothing: float = 0.05  # share of each label that is spread over all classes
-    frames: tuple[int, ...] = (192, 256, 320, 425)  # of the clips of a batch, one of these
-    speed_octaves: float = 0.35  # played faster or slower by up to this, the pitch being kept
-    bands: int = 3  # transposed up or down by up to so many bands
-    gain_db: float = 6.0  # raised or lowered by up to this, each part of the spectrum by its own
-    gain_knots: int = 5  # of that curve
-    mixed: float = 0.75  # share of clips that another is mixed into
-    struck_bands: int = 14  # the most that are struck out
+    smoothing: float = 0.05  # label smoothing
+    frames: tuple[int, ...] = (192, 256, 320, 425)  # possible lengths of the clips of a batch
+    speed_octaves: float = 0.35  # maximum change of speed at constant pitch
+    bands: int = 3  # maximum transposition
+    gain_db: float = 6.0  # maximum gain of a random equalizer
+    gain_knots: int = 5  # points of that equalizer's curve
+    mixed: float = 0.75  # share of clips mixed with another
+    struck_bands: int = 14  # maximum width of a masked span
     struck_frames: int = 48
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What one step of training sees."""
+    """The batch of one training step."""
 
     mel: Tensor  # (batch, 80, frames), scaled
     labels: Tensor  # (batch, classes), each row adds up to 1
@@ -64,22 +64,22 @@ class Batch:
 
 @dataclass(frozen=True)
 class Figures:
-    """How often a classifier is right."""
+    """The accuracy of a classifier."""
 
-    top_1: float  # share of clips whose class comes first
+    top_1: float  # share of clips whose class is ranked first
     top_5: float
     map_10: float  # mean reciprocal rank, 0 beyond 10
 
 
-def batches(
+def batch_sampler(
     clips: Esc50, size: int, classes: int, recipe: Recipe, device: torch.device | str = "cpu"
 ) -> Callable[[torch.Generator], Batch]:
-    """A function that draws augmented batches of `size` clips."""
-    # A little weight everywhere, since a clip may be silent.
+    """A function that samples augmented batches of `size` clips."""
+    # Positive everywhere, since a clip may be silent.
     active = (clips.mel.amax(1) > ACTIVE).float() + 1e-6
 
     def cut(chosen: Tensor, frames: int, generator: torch.Generator) -> Tensor:
-        """Magnitudes (clips, 80, frames) of a stretch around a frame that sounds; the clip is a loop."""
+        """Magnitudes (clips, 80, frames) around a frame that is not silent; the clip is a loop."""
         count, bands, total = len(chosen), *clips.mel.shape[1:]
         speed = torch.exp2(_uniform((count, 1), recipe.speed_octaves, generator))
         centre = torch.multinomial(active[chosen], 1, generator=generator)
@@ -92,7 +92,7 @@ def batches(
         gain_db = functional.interpolate(curve, bands, mode="linear", align_corners=True)
         return unscale(mel.float()) * 10 ** (gain_db.transpose(1, 2) / 20)
 
-    def draw(generator: torch.Generator) -> Batch:
+    def sample(generator: torch.Generator) -> Batch:
         def choose(count: int) -> Tensor:
             return torch.randint(len(clips), (count,), generator=generator)
 
@@ -107,15 +107,15 @@ def batches(
         others *= _level(magnitudes[:count]) / _level(others)
         magnitudes[:count] = torch.lerp(others, magnitudes[:count], share)
         labels[:count] = torch.lerp(other_labels, labels[:count], share[:, 0])
-        mel = struck_out(scale(magnitudes), 1, recipe.struck_bands, generator)
-        mel = struck_out(mel, 2, recipe.struck_frames, generator)
+        mel = mask_span(scale(magnitudes), 1, recipe.struck_bands, generator)
+        mel = mask_span(mel, 2, recipe.struck_frames, generator)
         return Batch(mel.to(device), labels.to(device))
 
-    return draw
+    return sample
 
 
-def struck_out(mel: Tensor, axis: int, longest: int, generator: torch.Generator) -> Tensor:
-    """Each clip with one stretch of bands (axis 1) or frames (axis 2), up to `longest` of them, made silent.
+def mask_span(mel: Tensor, axis: int, longest: int, generator: torch.Generator) -> Tensor:
+    """Silence one span of up to `longest` bands (axis 1) or frames (axis 2) in each clip.
 
     Shape: mel: (batch, bands, frames).
     """
@@ -123,8 +123,8 @@ def struck_out(mel: Tensor, axis: int, longest: int, generator: torch.Generator)
     length = torch.rand(len(mel), 1, generator=generator) * longest
     start = torch.rand(len(mel), 1, generator=generator) * (size - length)
     place = torch.arange(size)
-    is_struck = (place >= start) & (place < start + length)
-    return mel.masked_fill(is_struck.unsqueeze(3 - axis), 0)
+    is_masked = (place >= start) & (place < start + length)
+    return mel.masked_fill(is_masked.unsqueeze(3 - axis), 0)
 
 
 def objective_of(recipe: Recipe) -> Callable[[nn.Module, Batch], tuple[Tensor, dict[str, Tensor]]]:
@@ -141,7 +141,7 @@ def objective_of(recipe: Recipe) -> Callable[[nn.Module, Batch], tuple[Tensor, d
 def train_classifier(
     clips: Esc50, config: Config, recipe: Recipe, run: Settings
 ) -> tuple[Classifier, Outcome]:
-    """The averaged classifier after a run on the training folds of `clips`; fold 5 is only looked at."""
+    """The averaged classifier after a run on the training folds of `clips`; fold 5 is for validation."""
     torch.manual_seed(run.seed)
     device = this_process().device
     classifier = Classifier(config)
@@ -162,7 +162,7 @@ def train_classifier(
 
     outcome = train(
         {"classifier": player},
-        batches(clips.training, run.batch, config.classes, recipe, device),
+        batch_sampler(clips.training, run.batch, config.classes, recipe, device),
         run,
         validate=validate,
         card={"config": config.to_dict(), "recipe": asdict(recipe)},
@@ -172,7 +172,7 @@ def train_classifier(
 
 @torch.inference_mode()
 def places(classifier: Classifier, clips: Esc50) -> Tensor:
-    """Place of the right class among all for each clip, 1 being the best: (clips,)."""
+    """The rank of the right class of each clip, 1 is best: (clips,)."""
     logits = torch.cat([classifier(part.to(classifier.mean)).cpu() for part in torch.split(clips.mel, 50)])
     return torch.from_numpy(ranks(logits.double().numpy(), clips.labels.numpy()))
 

@@ -12,9 +12,10 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from aural.errors import CheckpointError
 from aural.hub import manifest
@@ -27,6 +28,21 @@ if TYPE_CHECKING:
     from torch import nn
 
 Model = TypeVar("Model", bound="nn.Module")
+
+# Checkpoint -> what builds its network from its config, imported when it is asked for. A checkpoint's files
+# name no code: this table alone says what they are handed to.
+BUILDERS: Mapping[str, str] = MappingProxyType(
+    {
+        "classifier": "aural.generation.classifier:build",
+        "completer": "aural.enhancement.completer:build_completer",
+        "denoiser": "aural.enhancement.denoiser:build_denoiser",
+        "extender": "aural.superres.model:build_extender",
+        "generator": "aural.generation.model:build",
+        "lisa": "aural.superres.lisa:build_lisa",
+        "vocoder": "aural.vocoding.model:build",
+        "waveform_enhancer": "aural.enhancement.waveform:build_waveform",
+    }
+)
 
 FAILURES = 2  # after which `prefetch` asks no more: one may lie in a file, two in a row lie in the Hub
 
@@ -54,14 +70,26 @@ class Loaded:
     source: str  # where its files came from, for people
 
 
-def load(name: str, build: Callable[[Mapping[str, Any]], Model], *, device: Device | None = None) -> Model:
+@overload
+def load(name: str, build: None = None, *, device: Device | None = None) -> Any: ...
+
+
+@overload
+def load(
+    name: str, build: Callable[[Mapping[str, Any]], Model], *, device: Device | None = None
+) -> Model: ...
+
+
+def load(
+    name: str, build: Callable[[Mapping[str, Any]], Any] | None = None, *, device: Device | None = None
+) -> Any:
     """The checkpoint's model, ready for inference: built at the first call, the same object ever after.
 
     Callers that come while it is being built wait for that build and share its failure; a later call tries
     again. On ZeroGPU call this outside of the function that `aural.hub.device.gpu` decorates.
 
     Args:
-        build: makes the model from the checkpoint's config, with any weights.
+        build: makes the model from the checkpoint's config, with any weights; None: what BUILDERS names.
         device: where the model is kept; None: `pick_device()`.
 
     Raises:
@@ -76,13 +104,28 @@ def load(name: str, build: Callable[[Mapping[str, Any]], Model], *, device: Devi
     if is_first:
         try:
             checkpoint = resolve(name)
-            model = _build(checkpoint, build, device)
+            model = _build(checkpoint, build or builder(name), device)
             future.set_result((model, Loaded(name, device, checkpoint.source)))
         except BaseException as error:
             with _lock:
                 del _models[name, device]
             future.set_exception(error)
-    return cast(Model, future.result()[0])
+    return future.result()[0]
+
+
+def builder(name: str) -> Callable[[Mapping[str, Any]], nn.Module]:
+    """What builds a checkpoint's network from its config.
+
+    Raises:
+        CheckpointError: the table has no such name.
+    """
+    if name not in BUILDERS:
+        raise CheckpointError(
+            f"No network is known for the checkpoint {name!r}: hand over what builds it, or choose one of "
+            f"{', '.join(BUILDERS)}."
+        )
+    module, _, function = BUILDERS[name].partition(":")
+    return cast("Callable[[Mapping[str, Any]], nn.Module]", getattr(import_module(module), function))
 
 
 def loaded() -> list[Loaded]:

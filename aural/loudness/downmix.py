@@ -16,8 +16,7 @@ from scipy.signal import lfilter
 
 from aural.audio import Clip
 from aural.audio.clip import Samples, excerpt
-from aural.audio.steps import Steps, finish
-from aural.errors import require_known
+from aural.audio.steps import Steps, stepwise
 from aural.loudness.layouts import (
     AUTO,
     HALF_POWER,
@@ -28,6 +27,7 @@ from aural.loudness.layouts import (
     layout_of,
     to_five_one,
 )
+from aural.options import require_known
 
 METHODS = MappingProxyType(
     {
@@ -65,7 +65,8 @@ FRAMES_AT_A_TIME = 512
 TINY = 1e-20
 
 
-def downmix(clip: Clip, method: str, layout: str = AUTO, normalise: bool = False) -> Clip:
+@stepwise
+def downmix(clip: Clip, method: str, layout: str = AUTO, normalise: bool = False) -> Steps[Clip]:
     """Fold a clip down by one of `METHODS`.
 
     Args:
@@ -76,17 +77,12 @@ def downmix(clip: Clip, method: str, layout: str = AUTO, normalise: bool = False
     Raises `OptionError` for an unknown method or layout. Sources: ITU-R BS.775-4; Dolby Surround and Pro
     Logic II coefficients, without their 90-degree phase shift.
     """
-    return finish(downmix_steps(clip, method, layout, normalise))
-
-
-def downmix_steps(clip: Clip, method: str, layout: str = AUTO, normalise: bool = False) -> Steps[Clip]:
-    """`downmix` in steps: yields the share done and returns the folded clip."""
     require_known("down-mix", method, METHODS)
     name = layout_of(clip, layout)
     if method == "keep" or (clip.channels == 1 and method.startswith("mono")):
         return clip if layout == AUTO else Clip(clip.samples, clip.rate, name)
     if method == "mono_phase_safe":
-        stereo = (yield from downmix_steps(clip, "stereo", name, normalise)).samples
+        stereo = (yield from downmix.steps(clip, "stereo", name, normalise)).samples
         return Clip((yield from phase_safe_mono_steps(stereo, clip.rate)), clip.rate, "mono")
     matrix = fold_matrix(name, method)
     if np.array_equal(matrix, np.eye(clip.channels)):

@@ -12,7 +12,7 @@ from scipy.interpolate import PchipInterpolator
 from scipy.signal import oaconvolve
 
 from aural.audio.clip import Samples
-from aural.audio.steps import Steps, finish
+from aural.audio.steps import Steps, stepwise
 from aural.errors import OptionError
 
 Values = NDArray[np.float64]
@@ -146,13 +146,14 @@ def compensation_filter(
     return np.fft.irfft(np.exp(np.fft.rfft(cepstrum)), circle)[:taps]
 
 
+@stepwise
 def compensate(
     samples: Samples,
     rate: int,
     reference_phon: float,
     playback_phon: float,
     maximum_boost_db: float = 12.0,
-) -> Samples:
+) -> Steps[Samples]:
     """The same samples, balanced for another listening level.
 
     Equal levels give back the very samples. The peak and the loudness change otherwise: measure them again.
@@ -163,17 +164,6 @@ def compensate(
     Raises:
         OptionError: as `compensation_db`.
     """
-    return finish(compensate_steps(samples, rate, reference_phon, playback_phon, maximum_boost_db))
-
-
-def compensate_steps(
-    samples: Samples,
-    rate: int,
-    reference_phon: float,
-    playback_phon: float,
-    maximum_boost_db: float = 12.0,
-) -> Steps[Samples]:
-    """`compensate` in steps: yields the share done and returns the samples."""
     taps = compensation_filter(rate, reference_phon, playback_phon, maximum_boost_db).astype(np.float32)
     if reference_phon == playback_phon:
         return samples

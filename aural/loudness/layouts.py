@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from aural.audio import Clip
 from aural.audio.speakers import IMPLIED_LAYOUTS
-from aural.errors import OptionError, require_known
+from aural.errors import OptionError
+from aural.options import require_known
 
 Matrix = NDArray[np.float64]
 

@@ -10,20 +10,22 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from annotated_doc import Doc
 from numpy.typing import NDArray
 from scipy.signal import lfilter
 
 from aural.audio import LIMITS, Clip
 from aural.audio.clip import Samples
-from aural.audio.steps import Steps, finish, part
+from aural.audio.steps import Steps, part, stepwise
 from aural.errors import InputError
 from aural.loudness.downmix import fold_matrix
-from aural.loudness.layouts import AUTO, layout_of, loudness_weights
-from aural.loudness.true_peak import true_peak_steps
+from aural.loudness.layouts import AUTO, layout_of, loudness_weights, require_layout
+from aural.loudness.true_peak import true_peak
 from aural.loudness.weighting import k_weighting
+from aural.options import Outcome
 
 Powers = NDArray[np.float64]
 
@@ -40,6 +42,20 @@ SILENCE_LUFS = -200.0  # stands for the logarithm of nothing inside the meter; n
 BLOCK_SECONDS = 4  # audio handled at a time; whole seconds hold whole steps at any rate
 SMALLEST_STATE = 1e-50  # a filter left to fade would end in denormal numbers, a hundred times slower
 FULL_SCALE = 1 - 2**-15  # the largest positive sample of a 16-bit file
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `measure` can be told.
+
+    Raises:
+        OptionError: a layout that does not exist.
+    """
+
+    layout: Annotated[str, Doc("the channel layout by FFmpeg's name; auto: read from the file")] = AUTO
+
+    def __post_init__(self) -> None:
+        require_layout(self.layout)
 
 
 @dataclass(frozen=True)
@@ -87,7 +103,8 @@ class Loudness:
         return {**rounded, "notes": list(self.notes)}
 
 
-def measure(clip: Clip, layout: str = AUTO) -> Loudness:
+@stepwise
+def measure(clip: Clip, layout: str = AUTO) -> Steps[Loudness]:
     """Measure a clip's loudness, peaks and stereo image.
 
     Args:
@@ -97,11 +114,6 @@ def measure(clip: Clip, layout: str = AUTO) -> Loudness:
     Raises `InputError` for an empty clip or samples that are not finite, `OptionError` for a layout that
     does not fit. Source: ITU-R BS.1770-5; EBU Tech 3341 and 3342.
     """
-    return finish(measure_steps(clip, layout))
-
-
-def measure_steps(clip: Clip, layout: str = AUTO) -> Steps[Loudness]:
-    """`measure` in steps: yields the share done, 0 to 1, and returns the figures."""
     clip.require_finite()
     if clip.rate < LIMITS.min_rate:
         raise InputError(
@@ -127,10 +139,10 @@ def measure_steps(clip: Clip, layout: str = AUTO) -> Steps[Loudness]:
         yield 0.6 * min(1.0, (start + block) / clip.frames)
     sequence = np.concatenate(powers)
 
-    true_peak = yield from part(true_peak_steps(clip.samples, clip.rate), 0.6, 1.0)
+    peak = yield from part(true_peak.steps(clip.samples, clip.rate), 0.6, 1.0)
     sample_peak = max(float(clip.samples.max()), -float(clip.samples.min()))
     integrated = integrated_lufs(sequence, clip.seconds)
-    peak_dbtp = decibels(true_peak)
+    peak_dbtp = decibels(peak)
     correlation, mono_loss = (None, None) if to_stereo is None else _image(gram)
     return Loudness(
         integrated_lufs=integrated,
@@ -150,6 +162,12 @@ def measure_steps(clip: Clip, layout: str = AUTO) -> Steps[Loudness]:
         notes=tuple(_notes(clip, name, integrated)),
         powers=sequence,
     )
+
+
+def outcome_steps(clip: Clip, options: Options) -> Steps[Outcome]:
+    """The verb `measure`."""
+    loudness = yield from measure.steps(clip, options.layout)
+    return Outcome((), loudness.figures(), " ".join(loudness.notes), after=loudness)
 
 
 def step_powers(weighted: Powers, rate: int) -> Powers:

@@ -11,11 +11,11 @@ import numpy as np
 from annotated_doc import Doc
 
 from aural.audio import Clip
-from aural.audio.steps import Steps, finish, part
-from aural.errors import InputError, OptionError, require, require_known, require_switch
-from aural.loudness.downmix import METHODS, downmix_steps
+from aural.audio.steps import Steps, part, stepwise
+from aural.errors import InputError, OptionError
+from aural.loudness.downmix import METHODS, downmix
 from aural.loudness.dynamics import apply_gains_steps, limit_steps, ride_gains
-from aural.loudness.equal_loudness import HIGHEST_PHON, LOWEST_PHON, compensate_steps
+from aural.loudness.equal_loudness import HIGHEST_PHON, LOWEST_PHON, compensate
 from aural.loudness.layouts import AUTO, layout_of, require_layout
 from aural.loudness.meter import (
     ABSOLUTE_GATE_LUFS,
@@ -23,10 +23,11 @@ from aural.loudness.meter import (
     decibels,
     gated_lufs,
     gating_blocks,
-    measure_steps,
+    measure,
 )
 from aural.loudness.targets import TARGETS, Target
-from aural.loudness.true_peak import true_peak_of_short_filters
+from aural.loudness.true_peak import true_peak
+from aural.options import Outcome, require, require_known, require_switch
 
 TOLERANCE_LU = 0.02  # where the search for the gain ends; the promise is 0.1 LU
 MOST_ROUNDS = 12
@@ -129,7 +130,8 @@ class _Track:
     peak_dbtp: float | None  # of the shaped clip, the most that any meter reads
 
 
-def master(clip: Clip, options: Options | None = None) -> Result:
+@stepwise
+def master(clip: Clip, options: Options | None = None) -> Steps[Result]:
     """Bring a clip to the loudness, true peak and range of a device or platform.
 
     The result measures within 0.1 LU of the target and not above the ceiling, or `limited_by` and `message`
@@ -137,25 +139,22 @@ def master(clip: Clip, options: Options | None = None) -> Result:
 
     Raises `InputError` for audio that cannot be used and `OptionError` for settings that cannot.
     """
-    return finish(master_steps(clip, options))
+    return (yield from master_album.steps([clip], options))[0]
 
 
-def master_steps(clip: Clip, options: Options | None = None) -> Steps[Result]:
-    """`master` in steps: yields the share done, 0 to 1, and returns the result."""
-    return (yield from master_album_steps([clip], options))[0]
+def outcome_steps(clip: Clip, options: Options) -> Steps[Outcome]:
+    """The verb `master`."""
+    result = yield from master.steps(clip, options)
+    return Outcome((result.clip,), result.figures(), result.message, result.before, result.after)
 
 
-def master_album(clips: Sequence[Clip], options: Options | None = None) -> list[Result]:
+@stepwise
+def master_album(clips: Sequence[Clip], options: Options | None = None) -> Steps[list[Result]]:
     """Master several clips with one gain, so that what was softer than the rest stays so.
 
     The gain brings the loudness of the album, gated over all its blocks together, to the target. Results
     come in the order of the clips.
     """
-    return finish(master_album_steps(clips, options))
-
-
-def master_album_steps(clips: Sequence[Clip], options: Options | None = None) -> Steps[list[Result]]:
-    """`master_album` in steps: yields the share done, 0 to 1, and returns the results."""
     if not clips:
         raise InputError("An album needs at least one track. Upload the tracks in album order.")
     options = options or Options()
@@ -206,21 +205,21 @@ def resolve_target(options: Options) -> Target:
 
 def _shape_steps(clip: Clip, options: Options, target: Target) -> Steps[_Track]:
     """All that comes before the gain: fold down, compensate for the listening level, control the range."""
-    before = measured = yield from part(measure_steps(clip, options.layout), 0.0, 0.3)
+    before = measured = yield from part(measure.steps(clip, options.layout), 0.0, 0.3)
     shaped = yield from part(
-        downmix_steps(clip, options.downmix, options.layout, options.normalise_downmix), 0.3, 0.4
+        downmix.steps(clip, options.downmix, options.layout, options.normalise_downmix), 0.3, 0.4
     )
     if options.playback_phon is not None:
-        steps = compensate_steps(shaped.samples, shaped.rate, options.reference_phon, options.playback_phon)
+        steps = compensate.steps(shaped.samples, shaped.rate, options.reference_phon, options.playback_phon)
         shaped = shaped.with_samples((yield from part(steps, 0.4, 0.5)))
     if shaped is not clip:
-        measured = yield from part(measure_steps(shaped), 0.5, 0.7)
+        measured = yield from part(measure.steps(shaped), 0.5, 0.7)
     if options.control_range and target.range_max_lu is not None:
         gains_db = ride_gains(measured.powers, measured.seconds, target.range_max_lu)
         if gains_db.any():
             ridden = yield from part(apply_gains_steps(shaped.samples, shaped.rate, gains_db), 0.7, 0.8)
             shaped = shaped.with_samples(ridden)
-            measured = yield from part(measure_steps(shaped), 0.8, 1.0)
+            measured = yield from part(measure.steps(shaped), 0.8, 1.0)
     return _Track(before, shaped, measured, _highest_peak(shaped, measured))
 
 
@@ -326,14 +325,14 @@ def _gain_steps(
     else:
         samples = shaped.samples * np.float32(10 ** (gain_db / 20))
     clip = shaped.with_samples(samples)
-    return clip, reduction, (yield from part(measure_steps(clip), 0.5, 1.0))
+    return clip, reduction, (yield from part(measure.steps(clip), 0.5, 1.0))
 
 
 def _highest_peak(clip: Clip, measured: Loudness) -> float | None:
     """The true peak by the meter or by a short filter, whichever reads more, dBTP; `None` for silence."""
     if measured.true_peak_dbtp is None:
         return None
-    short_dbtp = decibels(true_peak_of_short_filters(clip.samples, clip.rate))
+    short_dbtp = decibels(true_peak(clip.samples, clip.rate, short=True))
     return measured.true_peak_dbtp if short_dbtp is None else max(measured.true_peak_dbtp, short_dbtp)
 
 
@@ -423,12 +422,12 @@ def compare_downmixes_steps(clip: Clip, before: Loudness) -> Steps[list[Fold]]:
     for number, method in enumerate(METHODS):
         start = number / len(METHODS)
         folded = yield from part(
-            downmix_steps(clip, method, before.layout), start, start + 0.5 / len(METHODS)
+            downmix.steps(clip, method, before.layout), start, start + 0.5 / len(METHODS)
         )
         measured = before
         if folded is not clip:
             measured = yield from part(
-                measure_steps(folded), start + 0.5 / len(METHODS), start + 1 / len(METHODS)
+                measure.steps(folded), start + 0.5 / len(METHODS), start + 1 / len(METHODS)
             )
         loudness, reference = measured.integrated_lufs, before.integrated_lufs
         change = None if loudness is None or reference is None else round(loudness - reference, 2)

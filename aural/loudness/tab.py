@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import zipfile
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,18 +13,19 @@ import gradio as gr
 
 from aural.audio import LIMITS, Clip, write
 from aural.errors import InputError
-from aural.loudness import pipeline
+from aural.loudness import meter, pipeline
 from aural.loudness.downmix import METHODS, downmix
 from aural.loudness.layouts import AUTO, LAYOUTS
-from aural.loudness.meter import measure_steps
 from aural.loudness.targets import TARGETS
+from aural.loudness.verb import MASTER, MEASURE, PLACE
+from aural.options import Place
 from aural.ui import plots
-from aural.ui.downloads import cleared, download_buttons, encode
+from aural.ui.downloads import download_buttons
 from aural.ui.endpoints import Answer, endpoint, follow, load, of_sound, takes
 from aural.ui.examples import EXAMPLES
 from aural.ui.fields import examples_with_credits, picture
-from aural.ui.handover import Handover, send_buttons, switched
-from aural.ui.page import Page, Tab, expect, page
+from aural.ui.handover import Handover, send_buttons
+from aural.ui.page import Page, Tab, View, expect, page, wire
 from aural.ui.players import ABPlayer, Version, audio_input, playable
 from aural.ui.storage import result_path
 from aural.ui.tables import number, table
@@ -56,10 +57,13 @@ class _Source:
     layout: gr.Dropdown
 
 
-def build(round_trip: Callable[[gr.Audio], tuple[Page, Handover]]) -> Tab:
+def build(
+    places: Sequence[Place], round_trip: Callable[[Sequence[Place], gr.Audio], tuple[Page, Handover]]
+) -> Tab:
     """Add the tab to the Blocks being built.
 
     Args:
+        places: the tabs that results can be sent to.
         round_trip: builds the section of that name, for the field that it works on.
     """
     with gr.Tab("Down-mix & Loudness", id="loudness"), gr.Row():
@@ -77,18 +81,18 @@ def build(round_trip: Callable[[gr.Audio], tuple[Page, Handover]]) -> Tab:
             with gr.Tab("Measure", id="measure"):
                 measuring = _measure_section(source)
             with gr.Tab("Master", id="master"):
-                mastering, mastered = _master_section(source)
+                mastering, mastered = _master_section(places, source)
             with gr.Tab("Album", id="master_album"):
                 album = _album_section(mastering.controls)
             with gr.Tab("Round trip", id="resynthesize"):
-                resynthesizing, resynthesized = round_trip(audio)
-    return Tab("loudness", audio, [measuring, mastering, album, resynthesizing], [mastered, resynthesized])
+                resynthesizing, resynthesized = round_trip(places, audio)
+    return Tab(PLACE.id, audio, [measuring, mastering, album, resynthesizing], [mastered, resynthesized])
 
 
 def _measure_section(source: _Source) -> Page:
     compare = gr.Checkbox(True, label="Compare down-mixes", info="Try every down-mix and measure the result.")
-    at = page("measure", "Measure", {"layout": source.layout, "compare_downmixes": compare})
-    expect(at, {"audio": source.audio}, of_sound)
+    at = page(MEASURE.name, "Measure", {"layout": source.layout, "compare_downmixes": compare})
+    expect(at, MEASURE, {"audio": source.audio})
     figures_table = gr.HTML()
     history = picture("Loudness over time")
     with gr.Row():
@@ -100,24 +104,17 @@ def _measure_section(source: _Source) -> Page:
     folds_table = gr.HTML()
     with gr.Accordion("Raw data (JSON)", open=False):
         figures = gr.JSON(label="Measurements")
-    event = at.run.click(
+    wire(
+        at,
         measure,
         [source.audio, source.layout, compare],
         [figures, history, spectrogram, goniometer],
-        api_name="measure",
-        concurrency_id="audio",
+        View(_show_measurement, [figures], [figures_table, folds_table, folds_picture]),
     )
-    at.run.click(
-        cleared(3), None, [figures_table, folds_table, folds_picture], api_visibility="private", queue=False
-    )
-    event.success(
-        _show_measurement, figures, [figures_table, folds_table, folds_picture], api_visibility="private"
-    )
-    at.cancel.click(None, cancels=[event], api_visibility="private")
     return at
 
 
-@endpoint("measure")
+@endpoint(MEASURE)
 def measure(
     audio: str,
     layout: str = AUTO,
@@ -138,7 +135,7 @@ def measure(
         a picture of the stereo image
     """
     clip = load(audio)
-    loudness = yield from follow(measure_steps(clip, layout), progress, "Measuring")
+    loudness = yield from follow(meter.measure.steps(clip, layout), progress, "Measuring")
     figures = loudness.figures()
     if compare_downmixes and clip.channels > 1:
         folds = yield from follow(pipeline.compare_downmixes_steps(clip, loudness), progress, "Down-mixing")
@@ -186,7 +183,7 @@ def _figure_columns(figures: dict[str, Any]) -> tuple[list[str], list[str]]:
     return [*names, "Channel layout"], [*values, figures["layout"]]
 
 
-def _master_section(source: _Source) -> tuple[Page, Handover]:
+def _master_section(places: Sequence[Place], source: _Source) -> tuple[Page, Handover]:
     """Build the section; the page's controls stand in the order of `master`'s parameters after the audio."""
     with gr.Row():
         target = gr.Dropdown(
@@ -262,46 +259,33 @@ def _master_section(source: _Source) -> tuple[Page, Handover]:
         target, loudness_lufs, ceiling_dbtp, range_lu, fold, source.layout, normalise, limiter, control_range,
         playback_phon, reference_phon, max_gain_db, max_limiting_db,
     ]  # fmt: skip
-    at = page("master", "Master", dict(zip(pipeline.Options.__dataclass_fields__, settings, strict=True)))
-    expect(at, {"audio": source.audio}, of_sound)
+    at = page(MASTER.name, "Master", dict(zip(pipeline.Options.__dataclass_fields__, settings, strict=True)))
+    expect(at, MASTER, {"audio": source.audio})
     message = gr.Markdown()
     player = ABPlayer(label="Before and after, at matched loudness")
     figures_table = gr.HTML()
     history = picture("Loudness over time")
     with gr.Row():
         downloads = download_buttons()
-    sending = send_buttons("loudness")
+    sending = send_buttons(places, PLACE)
     with gr.Accordion("Raw data (JSON)", open=False):
         figures = gr.JSON(label="Measurements")
     result = gr.File(label="Mastered file", visible=False)
     original = gr.State()  # the file that the result was made from, whatever is uploaded meanwhile
-    event = at.run.click(
+    handover = Handover(result, sending)
+    wire(
+        at,
         master,
         [source.audio, *settings],
         [result, figures, history, original],
-        api_name="master",
-        concurrency_id="audio",
+        View(_show_master, [original, result, figures], [message, player, figures_table]),
+        handover=handover,
+        downloads=downloads,
     )
-    clear_page = cleared(3, len(downloads))
-    at.run.click(
-        lambda: [*clear_page(), *switched(sending, False)],
-        None,
-        [message, player, figures_table, *downloads, *sending.values()],
-        api_visibility="private",
-        queue=False,
-    )
-    shown = event.success(
-        lambda *values: [*_show_master(*values), *switched(sending, True)],
-        [original, result, figures],
-        [message, player, figures_table, *sending.values()],
-        api_visibility="private",
-    )
-    encoded = shown.success(encode, result, downloads, api_visibility="private", concurrency_id="encoding")
-    at.cancel.click(None, cancels=[event, shown, encoded], api_visibility="private")
-    return at, Handover(result, sending)
+    return at, handover
 
 
-@endpoint("master")
+@endpoint(MASTER)
 @takes(pipeline.Options)
 def master(
     audio: str,
@@ -319,7 +303,7 @@ def master(
         the measurements before and after, the gain, and the reason if the target was not reached
         a picture of its loudness over time
     """
-    result = yield from follow(pipeline.master_steps(load(audio), options), progress, "Mastering")
+    result = yield from follow(pipeline.master.steps(load(audio), options), progress, "Mastering")
     path = result_path(audio, "mastered.wav")
     write(result.clip, path)
     after = result.after
@@ -339,17 +323,14 @@ def _album_section(settings: Mapping[str, gr.components.Component]) -> Page:
     archive = gr.File(label="Mastered tracks, 24-bit WAV")
     with gr.Accordion("Raw data (JSON)", open=False):
         figures = gr.JSON(label="Measurements")
-    expect(at, {"files": files}, _of_album, "master")
-    event = at.run.click(
+    expect(at, MASTER, {"files": files}, _of_album)
+    wire(
+        at,
         master_album,
         [files, *settings.values()],
         [archive, figures],
-        api_name="master_album",
-        concurrency_id="audio",
+        View(_show_album, [figures], [message, figures_table]),
     )
-    at.run.click(cleared(2), None, [message, figures_table], api_visibility="private", queue=False)
-    event.success(_show_album, figures, [message, figures_table], api_visibility="private", queue=False)
-    at.cancel.click(None, cancels=[event], api_visibility="private")
     return at
 
 
@@ -357,7 +338,7 @@ def _of_album(files: list[str] | None, **_: Any) -> float:
     return sum(of_sound(file) for file in files or [])
 
 
-@endpoint("master", _of_album)
+@endpoint(MASTER, _of_album)
 @takes(pipeline.Options)
 def master_album(
     files: list[str],
@@ -375,7 +356,7 @@ def master_album(
         the measurements of each file, in the same order
     """
     clips = yield from _load_album(files, progress)
-    results = yield from follow(pipeline.master_album_steps(clips, options), progress, "Mastering")
+    results = yield from follow(pipeline.master_album.steps(clips, options), progress, "Mastering")
     path = result_path("album", "mastered.zip")
     figures = []
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:

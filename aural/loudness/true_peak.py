@@ -18,7 +18,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from aural.audio.clip import Samples, excerpt
-from aural.audio.steps import Steps, finish
+from aural.audio.steps import Steps, stepwise
 
 TAPS = 24  # per phase: flat to 0.42 of the sample rate
 HALF = TAPS // 2
@@ -31,22 +31,16 @@ FINE_FACTOR = 32
 FINE_BLOCKS = 16
 
 
-def true_peak(samples: Samples, rate: int) -> float:
-    """The largest absolute value of the continuous signal, linear. Shape: (channels, time)."""
-    return finish(true_peak_steps(samples, rate))
+@stepwise
+def true_peak(samples: Samples, rate: int, short: bool = False) -> Steps[float]:
+    """The largest absolute value of the continuous signal, linear.
 
-
-def true_peak_of_short_filters(samples: Samples, rate: int) -> float:
-    """What a meter with the short interpolator of most others reads, linear. Shape: (channels, time).
-
-    Above 0.4 of the rate such filters read up to a few tenths of a decibel more, or much less: a ceiling that
-    holds for every meter has to hold for theirs too.
+    Args:
+        samples: (channels, time).
+        short: by the short interpolator of most other meters. Above 0.4 of the rate such filters read up to a
+            few tenths of a decibel more, or much less: a ceiling that holds for every meter has to hold for
+            theirs too.
     """
-    return finish(true_peak_steps(samples, rate, short=True))
-
-
-def true_peak_steps(samples: Samples, rate: int, short: bool = False) -> Steps[float]:
-    """`true_peak` in steps, by the long or the short filter: yields the share done and returns the peak."""
     blocks = [_block_peaks(channel) for channel in samples]
     block_peaks = np.concatenate(blocks)
     channels = np.repeat(np.arange(len(blocks)), [b.size for b in blocks])

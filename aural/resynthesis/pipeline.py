@@ -17,9 +17,10 @@ from scipy.signal import get_window, welch
 from aural.audio.clip import Clip, excerpt
 from aural.audio.comparison import LSD_FLOOR, frame_distances
 from aural.audio.resample import resample
-from aural.audio.steps import Steps, finish, part
-from aural.errors import InputError, OptionError, require, require_known, require_whole
-from aural.vocoding import PHASE_SETTINGS, PhaseSetting, reconstruct_steps
+from aural.audio.steps import Steps, part, stepwise
+from aural.errors import InputError, OptionError
+from aural.options import Outcome, require, require_known, require_whole
+from aural.vocoding import PHASE_SETTINGS, PhaseSetting, reconstruct
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -88,8 +89,16 @@ class Result:
     spectral_convergence_db: float  # error of the magnitudes relative to the magnitudes; lower is better
     log_spectral_distance_db: float  # mean distance in dB between the two spectra; lower is better
 
+    def figures(self) -> dict[str, Any]:
+        """The figures for people and programs."""
+        return {
+            "spectral_convergence_db": round(self.spectral_convergence_db, 2),
+            "log_spectral_distance_db": round(self.log_spectral_distance_db, 2),
+        }
 
-def resynthesize(clip: Clip, options: Options | None = None) -> Result:
+
+@stepwise
+def resynthesize(clip: Clip, options: Options | None = None) -> Steps[Result]:
     """Take a clip through its spectrogram and back.
 
     With the original phase and without mel bands this is the identity, to 1e-6; each departure from that
@@ -112,11 +121,6 @@ def resynthesize(clip: Clip, options: Options | None = None) -> Result:
             is not made for.
         CheckpointError: the vocoder's files cannot be had.
     """
-    return finish(resynthesize_steps(clip, options))
-
-
-def resynthesize_steps(clip: Clip, options: Options | None = None) -> Steps[Result]:
-    """`resynthesize` as a generator that yields the share done and returns the result."""
     import torch
 
     from aural.audio.spectral import KNEE_DB, SPAN_DB, mel_filters, scale
@@ -161,6 +165,16 @@ def resynthesize_steps(clip: Clip, options: Options | None = None) -> Steps[Resu
     )
 
 
+def outcome_steps(clip: Clip, options: Options) -> Steps[Outcome]:
+    """The verb `resynthesize`."""
+    result = yield from resynthesize.steps(clip, options)
+    message = (
+        f"Spectral convergence {result.spectral_convergence_db:.1f} dB, "
+        f"log-spectral distance {result.log_spectral_distance_db:.1f} dB."
+    )
+    return Outcome((result.clip,), result.figures(), message)
+
+
 @dataclass(frozen=True)
 class _Channel:
     """One channel after its round trip."""
@@ -187,7 +201,7 @@ def _channel_steps(samples: NDArray[np.float32], front_end: FrontEnd, options: O
     kept = magnitude_from_mel(before, front_end) if options.mel_bands else magnitude
     yield 0.1
     rebuilt = yield from part(
-        reconstruct_steps(
+        reconstruct.steps(
             kept,
             options.phase,
             len(samples),

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import gradio as gr
 import numpy as np
 
 from aural.audio import read, write
 from aural.loudness.equal_loudness import sound_pressure_level_db
 from aural.loudness.meter import measure
+from aural.options import Place
 from aural.resynthesis import pipeline
+from aural.resynthesis.verb import RESYNTHESIZE
 from aural.ui import plots
-from aural.ui.downloads import cleared, download_buttons, encode
-from aural.ui.endpoints import Answer, endpoint, follow, load, of_sound, takes
+from aural.ui.downloads import download_buttons
+from aural.ui.endpoints import Answer, endpoint, follow, load, takes
 from aural.ui.fields import picture
-from aural.ui.handover import Handover, send_buttons, switched
-from aural.ui.page import Page, expect, page
+from aural.ui.handover import Handover, send_buttons
+from aural.ui.page import Page, View, expect, page, wire
 from aural.ui.players import ABPlayer, Version, playable
 from aural.ui.storage import result_path
 from aural.ui.tables import number, table
@@ -27,7 +31,7 @@ PICTURED_BINS = 16  # to each side of the tone in the picture of leakage
 FULL_SCALE_SPL_DB = 100.0  # where the picture of hearing puts a full-scale sine: a loud room
 
 
-def section(audio: gr.Audio) -> tuple[Page, Handover]:
+def section(places: Sequence[Place], audio: gr.Audio) -> tuple[Page, Handover]:
     """Add the section to the tab being built, which holds the field that it works on."""
     defaults = pipeline.Options()
     gr.Markdown(
@@ -78,14 +82,14 @@ def section(audio: gr.Audio) -> tuple[Page, Handover]:
         )
     settings = [phase, mel_bands, window, hop, iterations, momentum, seed, rate]
     names = pipeline.Options.__dataclass_fields__
-    at = page("resynthesize", "Resynthesize", dict(zip(names, settings, strict=True)))
-    expect(at, {"audio": audio, "phase": phase}, of_sound)
+    at = page(RESYNTHESIZE.name, "Resynthesize", dict(zip(names, settings, strict=True)))
+    expect(at, RESYNTHESIZE, {"audio": audio, "phase": phase})
     player = ABPlayer(label="Before and after, at matched loudness")
     figures_table = gr.HTML()
     pair = picture("Spectrogram before and after, 0 to 1")
     with gr.Row():
         downloads = download_buttons()
-    sending = send_buttons("loudness")
+    sending = send_buttons(places, RESYNTHESIZE.place)
     with gr.Accordion("How hearing and windowing shape a spectrogram", open=False):
         contours = picture("Equal-loudness contours (ISO 226:2023) and this file's spectrum")
         mel = picture("Mel scale and this file's spectrum")
@@ -94,40 +98,21 @@ def section(audio: gr.Audio) -> tuple[Page, Handover]:
         figures = gr.JSON(label="Metrics")
     result = gr.File(label="Resynthesized file", visible=False)
     original = gr.State()  # the file that the result was made from, whatever is uploaded meanwhile
-    event = at.run.click(
+    handover = Handover(result, sending)
+    wire(
+        at,
         resynthesize,
         [audio, *settings],
         [result, figures, pair, original],
-        api_name="resynthesize",
-        concurrency_id="audio",
+        View(_show, [original, result, figures], [player, figures_table]),
+        handover=handover,
+        downloads=downloads,
+        more=View(_draw_hearing, [original, mel_bands, window], [contours, mel, leakage]),
     )
-    clear_page = cleared(2, len(downloads))
-    at.run.click(
-        lambda: [*clear_page(), *switched(sending, False)],
-        None,
-        [player, figures_table, *downloads, *sending.values()],
-        api_visibility="private",
-        queue=False,
-    )
-    shown = event.success(
-        lambda *values: [*_show(*values), *switched(sending, True)],
-        [original, result, figures],
-        [player, figures_table, *sending.values()],
-        api_visibility="private",
-    )
-    drawn = shown.success(
-        _draw_hearing,
-        [original, mel_bands, window],
-        [contours, mel, leakage],
-        api_visibility="private",
-        concurrency_id="audio",
-    )
-    encoded = drawn.success(encode, result, downloads, api_visibility="private", concurrency_id="encoding")
-    at.cancel.click(None, cancels=[event, shown, drawn, encoded], api_visibility="private")
-    return at, Handover(result, sending)
+    return at, handover
 
 
-@endpoint("resynthesize")
+@endpoint(RESYNTHESIZE)
 @takes(pipeline.Options)
 def resynthesize(
     audio: str,
@@ -146,12 +131,11 @@ def resynthesize(
         a picture of the spectrograms before and after
     """
     clip = load(audio)
-    result = yield from follow(pipeline.resynthesize_steps(clip, options), progress, "Resynthesizing")
+    result = yield from follow(pipeline.resynthesize.steps(clip, options), progress, "Resynthesizing")
     path = result_path(audio, "resynthesized.wav")
     write(result.clip, path)
     figures = {
-        "spectral_convergence_db": round(result.spectral_convergence_db, 2),
-        "log_spectral_distance_db": round(result.log_spectral_distance_db, 2),
+        **result.figures(),
         "before_lufs": measure(clip).figures()["integrated_lufs"],
         "after_lufs": measure(result.clip).figures()["integrated_lufs"],
     }

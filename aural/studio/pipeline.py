@@ -13,14 +13,14 @@ from annotated_doc import Doc
 
 from aural.audio import Clip
 from aural.audio.resample import resample
-from aural.audio.steps import Steps, finish, part
+from aural.audio.steps import Steps, part, stepwise
 from aural.enhancement import pipeline as enhancement
-from aural.enhancement.finish import FINISHES
 from aural.enhancement.pipeline import PRESETS as PRESETS
-from aural.errors import require_known
+from aural.enhancement.voice_chain import VOICE_CHAINS
 from aural.loudness import pipeline as mastering
 from aural.loudness.downmix import METHODS as METHODS
 from aural.loudness.targets import TARGETS as TARGETS
+from aural.options import Outcome, require_known
 from aural.superres import pipeline as superres
 
 # Where the stages end in the progress, by what they take where there is something to do in each.
@@ -78,7 +78,8 @@ class Result:
         }
 
 
-def release(clip: Clip, options: Options | None = None) -> Result:
+@stepwise
+def release(clip: Clip, options: Options | None = None) -> Steps[Result]:
     """Enhance, super-resolve and master a clip.
 
     The preset's finish keeps its high-pass, compressor and de-esser, but goes to the loudness of the target
@@ -93,20 +94,15 @@ def release(clip: Clip, options: Options | None = None) -> Result:
         OptionError: settings that do not fit the clip.
         CheckpointError: a model cannot be had.
     """
-    return finish(release_steps(clip, options))
-
-
-def release_steps(clip: Clip, options: Options | None = None) -> Steps[Result]:
-    """`release` in steps: yields the share done, 0 to 1, and returns the result."""
     options = options or Options()
     _require_fitting(clip, options)
-    enhancing = enhancement.enhance_steps(clip, _enhancement(options, clip))
+    enhancing = enhancement.enhance.steps(clip, _enhancement(options, clip))
     enhanced = yield from part(enhancing, 0.0, ENHANCED)
     # What a lower rate cannot hold is given up here: the next stage refuses to cut into a band.
     source = resample(enhanced.clip, min(clip.rate, options.rate or clip.rate))
-    resolving = superres.super_resolve_steps(source, _super_resolution(options))
+    resolving = superres.super_resolve.steps(source, _super_resolution(options))
     resolved = yield from part(resolving, ENHANCED, SUPER_RESOLVED)
-    mastered = yield from part(mastering.master_steps(resolved.clip, _mastering(options)), SUPER_RESOLVED, 1)
+    mastered = yield from part(mastering.master.steps(resolved.clip, _mastering(options)), SUPER_RESOLVED, 1)
     return Result(
         clip=mastered.clip,
         enhanced=enhanced,
@@ -116,15 +112,21 @@ def release_steps(clip: Clip, options: Options | None = None) -> Steps[Result]:
     )
 
 
+def outcome_steps(clip: Clip, options: Options) -> Steps[Outcome]:
+    """The verb `release`."""
+    result = yield from release.steps(clip, options)
+    return Outcome((result.clip,), result.figures(), result.message, after=result.mastered.after)
+
+
 def _enhancement(options: Options, clip: Clip | None = None) -> enhancement.Options:
     """Those of the first stage; without a clip, of one channel."""
     channels = 1 if clip is None or options.downmix.startswith("mono") else clip.channels
-    has_finish = FINISHES.get(options.preset) is not None
+    has_voice_chain = VOICE_CHAINS.get(options.preset) is not None
     return enhancement.Options(
         preset=options.preset,
         strength=options.strength,
         completion=options.completion,
-        loudness_lufs=TARGETS[options.target].loudness_for(channels) if has_finish else None,
+        loudness_lufs=TARGETS[options.target].loudness_for(channels) if has_voice_chain else None,
         seed=options.seed,
     )
 
@@ -142,8 +144,8 @@ def _require_fitting(clip: Clip, options: Options) -> None:
     is_lower = options.rate is not None and options.rate < clip.rate
     # A stage makes its checks before its first step.
     stages: tuple[Generator[float, None, Any], ...] = (
-        superres.super_resolve_steps(clip, superres.Options() if is_lower else _super_resolution(options)),
-        mastering.master_steps(clip, _mastering(options)),
+        superres.super_resolve.steps(clip, superres.Options() if is_lower else _super_resolution(options)),
+        mastering.master.steps(clip, _mastering(options)),
     )
     for steps in stages:
         next(steps, None)
@@ -152,5 +154,5 @@ def _require_fitting(clip: Clip, options: Options) -> None:
 
 def _found(enhanced: enhancement.Result) -> str:
     """What the first stage says, but for the loudness of its finish, which is not the last word."""
-    finished = enhanced.finished
-    return enhanced.message if finished is None else enhanced.message.removesuffix(finished.message).strip()
+    chain = enhanced.voice_chain
+    return enhanced.message if chain is None else enhanced.message.removesuffix(chain.message).strip()

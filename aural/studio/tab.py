@@ -11,16 +11,18 @@ from aural.audio import Clip, wav_encoding, write
 from aural.audio.steps import part
 from aural.enhancement.tab import PRESET_NAMES
 from aural.loudness.downmix import METHODS
-from aural.loudness.meter import measure_steps
+from aural.loudness.meter import measure
 from aural.loudness.targets import TARGETS
+from aural.options import Place
 from aural.studio import pipeline
+from aural.studio.verb import RELEASE
 from aural.ui import plots
-from aural.ui.downloads import cleared, download_buttons, encode
-from aural.ui.endpoints import Answer, endpoint, follow, load, of_sound, takes
+from aural.ui.downloads import download_buttons
+from aural.ui.endpoints import Answer, endpoint, follow, load, takes
 from aural.ui.examples import PHONE_EXAMPLES
 from aural.ui.fields import NOTHING, examples_with_credits, picture, slider
-from aural.ui.handover import Handover, send_buttons, switched
-from aural.ui.page import Page, Tab, expect, page
+from aural.ui.handover import Handover, send_buttons
+from aural.ui.page import Page, Tab, View, expect, page, wire
 from aural.ui.players import ABPlayer, Version, audio_input, playable
 from aural.ui.storage import result_path
 from aural.ui.tables import number, table
@@ -47,10 +49,11 @@ RATES = (44_100, 48_000, 88_200, 96_000)
 DEFAULTS = pipeline.Options()
 
 
-def build(batch: Callable[[], Page]) -> Tab:
+def build(places: Sequence[Place], batch: Callable[[], Page]) -> Tab:
     """Add the tab to the Blocks being built.
 
     Args:
+        places: the tabs that results can be sent to.
         batch: builds the section of that name.
     """
     with gr.Tab("Release", id="release"), gr.Tabs():
@@ -60,10 +63,10 @@ def build(batch: Callable[[], Page]) -> Tab:
                 examples_with_credits(PHONE_EXAMPLES, audio)
                 settings = _settings_section()
             with gr.Column(scale=5, min_width=320):
-                release_page, handover = _result_section(audio, settings)
+                release_page, handover = _result_section(places, audio, settings)
         with gr.Tab("Batch", id="batch"):
             batch_page = batch()
-    return Tab("release", audio, [release_page, batch_page], [handover])
+    return Tab(RELEASE.place.id, audio, [release_page, batch_page], [handover])
 
 
 def _settings_section() -> dict[str, gr.components.Component]:
@@ -130,20 +133,22 @@ def rate_choice(rate: int | None) -> gr.Radio:
     )
 
 
-def _result_section(audio: gr.Audio, settings: dict[str, gr.components.Component]) -> tuple[Page, Handover]:
+def _result_section(
+    places: Sequence[Place], audio: gr.Audio, settings: dict[str, gr.components.Component]
+) -> tuple[Page, Handover]:
     gr.Markdown(
         "Three steps in one: **enhance** the recording, **super-resolve** it to full bandwidth, and "
         "**master** it for its target. Listen to, measure or download every stage."
     )
-    at = page("release", "Make it release-ready", settings)
-    expect(at, {"audio": audio}, of_sound)
+    at = page(RELEASE.name, "Make it release-ready", settings)
+    expect(at, RELEASE, {"audio": audio})
     message = gr.Markdown()
     player = ABPlayer(label="The stages, at matched loudness")
     stages_table = gr.HTML()
     spectrograms = picture("Spectrograms (dashed: upper limit)")
     with gr.Row():
         downloads = download_buttons()
-    sending = send_buttons("release")
+    sending = send_buttons(places, RELEASE.place)
     inspected = [
         part for place, (title, _) in enumerate(STAGES.values(), 1) for part in _inspector(place, title)
     ]
@@ -151,30 +156,21 @@ def _result_section(audio: gr.Audio, settings: dict[str, gr.components.Component
     stages = gr.File(label="Stage files", file_count="multiple", visible=False)
     figures = gr.JSON(label="Figures", visible=False)
     original = gr.State()  # the file that the result was made from, whatever is uploaded meanwhile
-    event = at.run.click(
+    handover = Handover(result, sending)
+    wire(
+        at,
         release,
         [audio, *(settings[name] for name in pipeline.Options.__dataclass_fields__)],
         [result, stages, figures, spectrograms, original],
-        api_name="release",
-        concurrency_id="audio",
+        View(
+            lambda *values: [*_show(*values), *_inspected(*values[1:])],
+            [original, result, stages, figures],
+            [message, player, stages_table, *inspected],
+        ),
+        handover=handover,
+        downloads=downloads,
     )
-    clear_page = cleared(3, len(downloads))
-    at.run.click(
-        lambda: [*clear_page(), *switched(sending, False), *_inspected()],
-        None,
-        [message, player, stages_table, *downloads, *sending.values(), *inspected],
-        api_visibility="private",
-        queue=False,
-    )
-    shown = event.success(
-        lambda *values: [*_show(*values), *switched(sending, True), *_inspected(*values[1:])],
-        [original, result, stages, figures],
-        [message, player, stages_table, *sending.values(), *inspected],
-        api_visibility="private",
-    )
-    encoded = shown.success(encode, result, downloads, api_visibility="private", concurrency_id="encoding")
-    at.cancel.click(None, cancels=[event, shown, encoded], api_visibility="private")
-    return at, Handover(result, sending)
+    return at, handover
 
 
 def _inspector(place: int, title: str) -> tuple[gr.Markdown, gr.DownloadButton, gr.JSON]:
@@ -185,7 +181,7 @@ def _inspector(place: int, title: str) -> tuple[gr.Markdown, gr.DownloadButton, 
         return message, download, gr.JSON(label=f"{title}: raw data")
 
 
-@endpoint("release", of_sound)
+@endpoint(RELEASE)
 @takes(pipeline.Options)
 def release(
     audio: str,
@@ -205,11 +201,11 @@ def release(
         a picture of the spectrograms of the recording and of each stage
     """
     clip = load(audio)
-    steps = part(pipeline.release_steps(clip, options), 0.0, 0.85)
+    steps = part(pipeline.release.steps(clip, options), 0.0, 0.85)
     result = yield from follow(steps, progress, "Enhancing, super-resolving, mastering")
-    measuring = part(measure_steps(clip), 0.85, 0.9)
+    measuring = part(measure.steps(clip), 0.85, 0.9)
     before = yield from follow(measuring, progress, "Measuring")
-    measuring = part(measure_steps(result.enhanced.clip), 0.9, 0.95)
+    measuring = part(measure.steps(result.enhanced.clip), 0.9, 0.95)
     enhanced = yield from follow(measuring, progress, "Measuring")
     versions = {
         "before": before,

@@ -128,7 +128,7 @@ class BatchSampler:
         self.corpus, self.batch, self.device = corpus, batch, device
         self.responses = responses(seed)
         generator = np.random.default_rng(seed)
-        self.transcode = [self._transcode(generator) for _ in range(transcoded_count)]
+        self.transcoded = [self._transcode(generator) for _ in range(transcoded_count)]
 
     def __call__(self, generator: torch.Generator) -> Pairs:
         seed = int(torch.randint(2**62, (), generator=generator))
@@ -136,8 +136,8 @@ class BatchSampler:
         return stack([self._pair(drawn) for _ in range(self.batch)]).to(self.device)
 
     def _pair(self, generator: np.random.Generator) -> tuple[Any, Any, float]:
-        if self.transcode and generator.random() < TRANSCODED_SHARE:
-            return self.transcode[generator.integers(len(self.transcode))]
+        if self.transcoded and generator.random() < TRANSCODED_SHARE:
+            return self.transcoded[generator.integers(len(self.transcoded))]
         piece = self._piece(generator)
         response = self.responses[generator.integers(len(self.responses))]
         source = piece

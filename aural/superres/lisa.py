@@ -28,12 +28,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from aural.hub.config import NetworkConfig
 
 KERNELS = (7, 3, 3, 1)  # samples, of the encoder's layers
 NEIGHBOURS = 1  # latents on each side of the one that a query belongs to
@@ -46,7 +48,7 @@ BLOCK = 1024
 
 
 @dataclass(frozen=True)
-class LisaConfig:
+class LisaConfig(NetworkConfig):
     """The size of a LISA; the defaults are the published ones."""
 
     widths: tuple[int, int, int] = (16, 32, 64)  # channels of the encoder's layers but the last
@@ -60,14 +62,10 @@ class LisaConfig:
         """Samples on each side of a time that the value there depends on."""
         return 1 + FIELD + self.level
 
-    def as_json(self) -> dict[str, Any]:
-        """What `build_lisa` takes."""
-        return {**asdict(self), "widths": list(self.widths)}
-
 
 def build_lisa(config: Mapping[str, Any]) -> Lisa:
     """The LISA that a checkpoint's config describes, with random weights; for `aural.hub.load`."""
-    return Lisa(LisaConfig(**{**config, "widths": tuple(config["widths"])}))
+    return Lisa(LisaConfig.from_dict(config))
 
 
 class Lisa(nn.Module):

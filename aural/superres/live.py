@@ -17,7 +17,8 @@ import numpy as np
 
 from aural.audio import LIMITS
 from aural.audio.clip import Samples
-from aural.errors import InputError, OptionError, require
+from aural.errors import InputError, OptionError
+from aural.options import require
 from aural.superres.pipeline import METHODS, Method
 
 NARROW_RATES = (4_000, 8_000, 11_025, 16_000, 24_000)  # Hz, to which the microphone can be downsampled

@@ -25,12 +25,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from aural.hub.config import NetworkConfig
 
 RATE = 48_000  # Hz
 WINDOW = 1024  # samples of the Hann window, 21 ms
@@ -57,7 +59,7 @@ INVERTED = -0.5  # correlation below which a channel counts as the inverse of th
 
 
 @dataclass(frozen=True)
-class ExtenderConfig:
+class ExtenderConfig(NetworkConfig):
     """The size of the network."""
 
     width: int = 256  # channels
@@ -65,10 +67,6 @@ class ExtenderConfig:
     dilations: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 1, 2)  # one block each, in frames
     look_ahead: int = 4  # frames after the current one
     floor: bool = False  # continue the recording's noise floor above its band
-
-    def as_json(self) -> dict[str, Any]:
-        """What `build_extender` takes."""
-        return {**asdict(self), "dilations": list(self.dilations)}
 
 
 @dataclass
@@ -358,8 +356,8 @@ class Extender(nn.Module):
 
 
 def build_extender(config: Mapping[str, Any]) -> Extender:
-    """The network of a checkpoint's config, with random weights."""
-    return Extender(ExtenderConfig(**{**config, "dilations": tuple(config["dilations"])}))
+    """The network of a checkpoint's config, with any weights."""
+    return Extender(ExtenderConfig.from_dict(config))
 
 
 def _power(spectrum: Tensor) -> Tensor:

@@ -13,11 +13,12 @@ import numpy as np
 from annotated_doc import Doc
 
 from aural.audio import LIMITS, Clip
-from aural.audio.bandwidth import Bandwidth, bandwidth_steps
+from aural.audio.bandwidth import Bandwidth, bandwidth
 from aural.audio.comparison import LSD_WINDOW, log_spectral_distances, snr_db
-from aural.audio.steps import Steps, finish, part
-from aural.errors import InputError, OptionError, require, require_known, require_whole
+from aural.audio.steps import Steps, part, stepwise
+from aural.errors import InputError, OptionError
 from aural.files import GIBIBYTE
+from aural.options import Outcome, require, require_known, require_whole
 from aural.superres.sinc import resampled_length
 from aural.superres.streaming import FULL_BAND_HZ, SHARE_OF_THE_RATE, Streamer, missing_band
 from aural.superres.streaming import METHODS as METHODS
@@ -140,7 +141,8 @@ class Result:
         }
 
 
-def super_resolve(clip: Clip, options: Options | None = None, *, compare: bool = False) -> Result:
+@stepwise
+def super_resolve(clip: Clip, options: Options | None = None, *, compare: bool = False) -> Steps[Result]:
     """Bring a clip to a higher rate, and fill the band that it lacks.
 
     What counts is where the band ends, not the rate: an MP3 or a phone call in a file of 48 kHz is filled
@@ -160,13 +162,6 @@ def super_resolve(clip: Clip, options: Options | None = None, *, compare: bool =
         OptionError: a rate too low for the clip's band, or that does not fit it otherwise.
         CheckpointError: a model cannot be had.
     """
-    return finish(super_resolve_steps(clip, options, compare=compare))
-
-
-def super_resolve_steps(
-    clip: Clip, options: Options | None = None, *, compare: bool = False
-) -> Steps[Result]:
-    """`super_resolve` in steps: yields the share done, 0 to 1, and returns the result."""
     options = options or Options()
     _require_usable(clip)
     rate = options.result_rate(clip)
@@ -208,6 +203,12 @@ def super_resolve_steps(
         reference=reference,
         comparison=comparison,
     )
+
+
+def outcome_steps(clip: Clip, options: Options) -> Steps[Outcome]:
+    """The verb `super_resolve`."""
+    result = yield from super_resolve.steps(clip, options)
+    return Outcome((result.clip,), result.figures(), result.message)
 
 
 def _methods(options: Options, compare: bool) -> list[Method]:
@@ -261,7 +262,7 @@ def _downsample_steps(clip: Clip, rate: int) -> Steps[Clip]:
 def _band_steps(source: Clip, options: Options) -> Steps[Bandwidth]:
     """Where the band ends, as given or found."""
     if options.bandwidth_hz is None:
-        return (yield from bandwidth_steps(source))
+        return (yield from bandwidth.steps(source))
     if options.bandwidth_hz > source.rate / 2:
         raise OptionError(
             f"A clip of {source.rate} Hz can't have a bandwidth of {options.bandwidth_hz:g} Hz. "

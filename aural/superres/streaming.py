@@ -16,12 +16,15 @@ from numpy.typing import NDArray
 
 from aural import hub
 from aural.audio.clip import Samples, excerpt
-from aural.errors import require_known
 from aural.hub.device import inference, pick_device
+from aural.options import require_known
 from aural.superres.sinc import CUTOFF, SincStream, resampled_length
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from aural.superres.lisa import Lisa
+    from aural.superres.model import Extender
 
 Method = Literal["default", "lisa", "sinc"]
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -176,10 +179,8 @@ class _ResidualStream:
     def __init__(self, channels: int, bandwidth_hz: float, gain: np.float32) -> None:
         import torch
 
-        from aural.superres.model import build_extender
-
         self._device = pick_device()
-        self._model = hub.load("extender", build_extender, device=self._device)
+        self._model: Extender = hub.load("extender", device=self._device)
         assert self._model.rate == MODEL_RATE
         self._gain = gain
         lowest, highest = MODEL_BANDS_HZ
@@ -234,10 +235,9 @@ class _LisaStream:
     def __init__(
         self, channels: int, rate_in: int, rate_out: int, bandwidth_hz: float, gain: np.float32
     ) -> None:
-        from aural.superres.lisa import build_lisa
 
         self._device = pick_device()
-        self._model = hub.load("lisa", build_lisa, device=self._device)
+        self._model: Lisa = hub.load("lisa", device=self._device)
         self._gain = gain
         # LISA expects the band to end with the rate.
         is_limited = bandwidth_hz < SHARE_OF_THE_RATE * rate_in / 2

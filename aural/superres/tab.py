@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,19 +13,21 @@ import numpy as np
 import soundfile
 
 from aural.audio import Clip, wav_encoding, write
-from aural.audio.bandwidth import bandwidth_steps
+from aural.audio.bandwidth import bandwidth
 from aural.errors import AuralError, InputError
-from aural.loudness.meter import measure_steps
+from aural.loudness.meter import measure
+from aural.options import Place
 from aural.superres import pipeline
 from aural.superres.live import MAX_SECONDS, NARROW_RATES, Sessions
 from aural.superres.streaming import FULL_BAND_HZ, missing_band
+from aural.superres.verb import SUPER_RESOLVE
 from aural.ui import plots
-from aural.ui.downloads import cleared, download_buttons, encode
-from aural.ui.endpoints import Answer, answers, endpoint, follow, load, of_sound, takes
+from aural.ui.downloads import download_buttons
+from aural.ui.endpoints import Answer, answers, endpoint, follow, load, takes
 from aural.ui.examples import NARROW_EXAMPLES
 from aural.ui.fields import NOTHING, examples_with_credits, picture, slider
-from aural.ui.handover import Handover, send_buttons, switched
-from aural.ui.page import Page, Tab, expect, page
+from aural.ui.handover import Handover, send_buttons
+from aural.ui.page import Page, Tab, View, expect, page, wire
 from aural.ui.players import ABPlayer, Version, audio_input, playable
 from aural.ui.storage import result_path
 from aural.ui.tables import number, table
@@ -60,8 +62,12 @@ DEFAULTS = pipeline.Options()
 SESSIONS = Sessions()
 
 
-def build() -> Tab:
-    """Add the tab to the Blocks being built."""
+def build(places: Sequence[Place]) -> Tab:
+    """Add the tab to the Blocks being built.
+
+    Args:
+        places: the tabs that results can be sent to.
+    """
     with gr.Tab("Super-resolution", id="super_resolve"), gr.Row():
         with gr.Column(scale=2, min_width=320):
             audio = audio_input("Sound: upload or record it")
@@ -91,8 +97,8 @@ def build() -> Tab:
                 trigger_mode="always_last",
             )
         with gr.Column(scale=5, min_width=320):
-            at, handover = _result_section(audio, settings, compare)
-    return Tab("super_resolve", audio, [at], [handover])
+            at, handover = _result_section(places, audio, settings, compare)
+    return Tab(SUPER_RESOLVE.place.id, audio, [at], [handover])
 
 
 def _target_section() -> dict[str, gr.components.Component]:
@@ -170,10 +176,13 @@ def _beside(name: str) -> str:
 
 
 def _result_section(
-    audio: gr.Audio, settings: dict[str, gr.components.Component], compare: gr.Checkbox
+    places: Sequence[Place],
+    audio: gr.Audio,
+    settings: dict[str, gr.components.Component],
+    compare: gr.Checkbox,
 ) -> tuple[Page, Handover]:
-    at = page("super_resolve", "Super-resolve", {**settings, "compare": compare})
-    expect(at, {"audio": audio, "method": settings["method"], "compare": compare}, of_sound)
+    at = page(SUPER_RESOLVE.name, "Super-resolve", {**settings, "compare": compare})
+    expect(at, SUPER_RESOLVE, {"audio": audio, "method": settings["method"], "compare": compare})
     message = gr.Markdown()
     player = ABPlayer(label="Before and after, at matched loudness")
     nearness = gr.HTML()
@@ -184,33 +193,21 @@ def _result_section(
         width = slider(5, NARROWEST_MS, WIDEST_MS, 0.1, "View width, ms", "Width of the view.")
     with gr.Row():
         downloads = download_buttons()
-    sending = send_buttons("super_resolve")
+    sending = send_buttons(places, SUPER_RESOLVE.place)
     with gr.Accordion("Raw data (JSON)", open=False):
         figures = gr.JSON(label="Metrics")
     result = gr.File(label="Super-resolved file", visible=False)
     made = gr.State()  # what is shown of this run, whatever comes next
-    event = at.run.click(
+    handover = Handover(result, sending)
+    wire(
+        at,
         super_resolve,
         [audio, *(settings[name] for name in pipeline.Options.__dataclass_fields__), compare],
         [result, figures, spectrograms, between, made],
-        api_name="super_resolve",
-        concurrency_id="audio",
+        View(_show, [made, figures], [message, player, nearness, position, width]),
+        handover=handover,
+        downloads=downloads,
     )
-    clear_page = cleared(3, len(downloads))
-    at.run.click(
-        lambda: [*clear_page(), *switched(sending, False)],
-        None,
-        [message, player, nearness, *downloads, *sending.values()],
-        api_visibility="private",
-        queue=False,
-    )
-    shown = event.success(
-        lambda *values: [*_show(*values), *switched(sending, True)],
-        [made, figures],
-        [message, player, nearness, position, width, *sending.values()],
-        api_visibility="private",
-    )
-    encoded = shown.success(encode, result, downloads, api_visibility="private", concurrency_id="encoding")
     gr.on(
         [position.input, width.input],
         zoom,
@@ -221,8 +218,7 @@ def _result_section(
         trigger_mode="always_last",
         show_progress="hidden",
     )
-    at.cancel.click(None, cancels=[event, shown, encoded], api_visibility="private")
-    return at, Handover(result, sending)
+    return at, handover
 
 
 @answers
@@ -232,7 +228,7 @@ def look(audio: str | None, progress: gr.Progress = gr.Progress()) -> Answer:
     if not audio:
         return
     clip = load(audio)
-    found = yield from follow(bandwidth_steps(clip), progress, "Analyzing")
+    found = yield from follow(bandwidth.steps(clip), progress, "Analyzing")
     channels = {1: "mono", 2: "stereo"}.get(clip.channels, f"{clip.channels} channels")
     facts = f"**{clip.rate:,} Hz**, {channels}, {clip.seconds:,.1f} s. Bandwidth: **{found.hz:,.0f} Hz**"
     if found.is_limited and found.hz < FULL_BAND_HZ:
@@ -252,7 +248,7 @@ class _Source:
     methods: tuple[pipeline.Method, ...]  # whose curves are drawn
 
 
-@endpoint("super_resolve")
+@endpoint(SUPER_RESOLVE)
 @takes(pipeline.Options)
 def super_resolve(
     audio: str,
@@ -275,7 +271,7 @@ def super_resolve(
     """
     clip = load(audio)
     is_short = clip.seconds <= COMPARED_SECONDS
-    steps = pipeline.super_resolve_steps(clip, options, compare=compare and is_short)
+    steps = pipeline.super_resolve.steps(clip, options, compare=compare and is_short)
     result = yield from follow(steps, progress, "Super-resolving")
     figures = result.figures()
     if compare and not is_short:
@@ -291,7 +287,7 @@ def super_resolve(
     versions = []
     for one, path in zip(heard, [playable(audio), *paths.values()], strict=True):
         loudness = yield from follow(
-            measure_steps(Clip(one.samples, one.rate, clip.layout)), progress, "Measuring"
+            measure.steps(Clip(one.samples, one.rate, clip.layout)), progress, "Measuring"
         )
         versions.append(Version(one.label, path, loudness.integrated_lufs))
     progress(0.95, desc="Drawing")

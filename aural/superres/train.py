@@ -201,7 +201,7 @@ def train_extender(
         run,
         validate=_validation(corpus),
         card={
-            "config": config.as_json(),
+            "config": config.to_dict(),
             "objective": asdict(objective),
             "adversarial": adversarial and asdict(adversarial),
         },
@@ -293,7 +293,7 @@ def main(command: list[str] | None = None) -> None:
     )
     print(f"{outcome.step} steps in {outcome.minutes:.1f} minutes")
     if not (chosen.smoke or chosen.no_save):
-        print("Saved", save("extender", extender, config.as_json(), LICENCE))
+        print("Saved", save("extender", extender, config.to_dict(), LICENCE))
 
 
 if __name__ == "__main__":

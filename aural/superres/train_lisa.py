@@ -164,7 +164,7 @@ def train_lisa(
         draw,
         run,
         validate=validation(corpus),
-        card={"config": config.as_json(), "objective": asdict(objective), "shares": SHARES},
+        card={"config": config.to_dict(), "objective": asdict(objective), "shares": SHARES},
     )
     return cast(Lisa, outcome.averages["lisa"]), outcome
 
@@ -213,7 +213,7 @@ def main(command: list[str] | None = None) -> None:
     print(f"{outcome.step} steps in {outcome.minutes:.1f} minutes")
     if not (chosen.smoke or chosen.no_save):
         # So small that half precision would spare nothing.
-        print("Saved", save("lisa", lisa, config.as_json(), LICENCE, half=False))
+        print("Saved", save("lisa", lisa, config.to_dict(), LICENCE, half=False))
 
 
 def _example(wave: NDArray[np.float32], generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ FORMATS = {".wav": "24-bit WAV", ".flac": "FLAC", ".mp3": "MP3"}
 
 
 def download_buttons() -> list[gr.DownloadButton]:
-    """One button for each of `FORMATS`, for a row; hand them to `encode` and `cleared`."""
+    """One button for each of `FORMATS`, for a row; hand them to `wire`."""
     return [gr.DownloadButton(text, interactive=False, min_width=100) for text in FORMATS.values()]
 
 
@@ -32,8 +32,3 @@ def encode(path: str) -> Generator[list[gr.DownloadButton | dict[str, Any]], Non
         except OptionError:  # MP3 holds two channels at most
             ready.append(gr.DownloadButton(interactive=False))
         yield [*ready, *(gr.skip() for _ in range(len(FORMATS) - len(ready)))]
-
-
-def cleared(components: int, downloads: int = 0) -> Callable[[], list[Any]]:
-    """A run starts on an empty page: what is shown belongs to the file at hand, or to none."""
-    return lambda: [None] * components + [gr.DownloadButton(value=None, interactive=False)] * downloads

@@ -14,10 +14,10 @@ from typing import Any, ParamSpec, TypeVar
 import gradio as gr
 
 from aural.audio import Clip, probe, read
-from aural.audio.steps import Steps
+from aural.audio.steps import Run, Steps
 from aural.errors import AuralError, InputError
 from aural.hub.device import gpu
-from aural.options import REQUIRED, Field, describe
+from aural.options import REQUIRED, Field, Verb, describe
 from aural.ui import estimates
 
 T = TypeVar("T")
@@ -45,18 +45,13 @@ def follow(
     preview: what the event's outputs show after a share done; as it is, they stay as they are.
     """
     shown = 0.0
-    try:
-        while True:
-            share = next(steps)
+    with Run(steps) as run:
+        for share in run:
             if time.monotonic() - shown > SECONDS_BETWEEN_UPDATES:
                 progress(share, desc=text)
                 yield preview(share)
                 shown = time.monotonic()
-    except StopIteration as stop:
-        result: T = stop.value
-        return result
-    finally:
-        steps.close()
+    return run.result
 
 
 def answers(function: Callable[P, Iterator[Any]]) -> Answering[P]:
@@ -76,38 +71,43 @@ def answers(function: Callable[P, Iterator[Any]]) -> Answering[P]:
 
 
 def of_sound(audio: str | None, **_: Any) -> float:
-    """The amount of work in a file: channels times seconds."""
+    """The workload of a file: channels times seconds."""
     facts = probe(audio) if audio else None
     return facts.channels * facts.seconds if facts else 0.0
 
 
+def workload_of(verb: Verb) -> Callable[..., float]:
+    """The workload of a run of the verb, from its arguments by name."""
+    return verb.workload or of_sound
+
+
 def endpoint(
-    verb: str, amount: Callable[..., float] = of_sound
+    verb: Verb, workload: Callable[..., float] | None = None
 ) -> Callable[[Callable[P, Iterator[Any]]], Answering[P]]:
     """Make a function one that page and programs call: `answers`, and more.
 
-    A call ends where it takes longer than one may, and how long it took is noted for the next visitor. On
+    A call ends where it takes longer than one may, and how long it took is recorded for the next visitor. On
     ZeroGPU it asks for the card, for a time that follows from its input.
 
     Args:
-        verb: by which `aural.ui.estimates` knows the work.
-        amount: of work, as `aural.ui.estimates` counts it, from the function's arguments by name.
+        verb: what the function does; its kind of run and its workload follow from the arguments by name.
+        workload: in the place of the verb's own, from the function's arguments by name.
     """
 
     def decorate(function: Callable[P, Iterator[Any]]) -> Answering[P]:
         signature = inspect.signature(function)
 
-        def work(*args: Any, **kwargs: Any) -> tuple[str, float]:
+        def work(*args: Any, **kwargs: Any) -> tuple[float, str] | None:
             bound = signature.bind(*args, **kwargs)
             bound.apply_defaults()
             try:
-                done = amount(**bound.arguments)
+                return (workload or workload_of(verb))(**bound.arguments), verb.kind(**bound.arguments)
             except (AuralError, TypeError):  # the function itself will say what is wrong with its input
-                return "", 0.0
-            return estimates.key(verb, **bound.arguments), done
+                return None
 
         def seconds_of_gpu(*args: Any, **kwargs: Any) -> int:
-            return estimates.gpu_seconds(*work(*args, **kwargs))
+            known = work(*args, **kwargs)
+            return estimates.gpu_seconds(verb, *known) if known else 0
 
         on_card = gpu(duration_seconds=seconds_of_gpu)(function)
 
@@ -122,7 +122,10 @@ def endpoint(
                         raise InputError(TOOK_TOO_LONG.format(minutes=CALL_SECONDS / 60))
             finally:
                 _give_back_memory()
-            estimates.note(*work(*args, **kwargs), time.monotonic() - start)
+            took_seconds = time.monotonic() - start
+            if known := work(*args, **kwargs):
+                done, kind = known
+                estimates.record(verb, done, took_seconds, kind)
 
         return running
 

@@ -1,91 +1,35 @@
 """How long runs take: by the runs of this process, and before the first by the figures of a two-core machine.
 
-A run of an amount of work takes
+A run takes
 
-    seconds = start_seconds (the first time) + run_seconds + seconds_per_amount * amount
+    seconds = start_seconds (the first time) + run_seconds + seconds_per_workload * workload
 
-on the machine that the figures are of. How many times longer this machine takes, or less, is a moving average
-over the runs that are noted. The amount of work is channels times seconds of sound; see
-`amount_of_generation` for what has no input.
+on the machine that the figures are of: whole calls of the app's endpoints, one of two at once on two cores
+without a card, by `python -m tests.bench.bench_estimates`. How many times longer this machine takes, or less,
+is a moving average over the runs that are recorded. The workload is channels times seconds of sound, or what
+the verb says.
 
-What a verb takes may hang on its settings: a kind of run has a key of its own, as "super_resolve:lisa" (the
-method), "enhance:waveform" (the setting) or "resynthesize:vocoder" (the phase); see `key`. A key that is not
-known counts as its verb, "super_resolve:default" as "super_resolve".
+What a verb takes may hang on its settings: `Verb.kind` names the kind of a run. A kind without an estimate of
+its own counts as the usual one, "".
 """
 
 from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Any
 
-
-@dataclass(frozen=True)
-class Figures:
-    """What a kind of run takes on the machine that was measured."""
-
-    start_seconds: float  # more, the first time: libraries and models are loaded
-    run_seconds: float  # whatever the length: pictures, files
-    seconds_per_amount: float  # for a second of one channel
-
-
-# Whole calls of the app's endpoints, one of two at once on two cores without a card:
-# `python -m tests.bench.bench_estimates`.
-FIGURES: Mapping[str, Figures] = MappingProxyType(
-    {
-        "measure": Figures(0.5, 0.91, 0.0089),
-        "master": Figures(0.3, 0.13, 0.0066),
-        "resynthesize": Figures(2.2, 0.48, 0.0379),
-        "resynthesize:original": Figures(2.3, 0.48, 0.0110),
-        "resynthesize:vocoder": Figures(1.9, 0.44, 0.0463),
-        "enhance": Figures(1.8, 0.71, 0.0408),
-        "enhance:griffin_lim": Figures(1.8, 0.74, 0.0879),
-        "enhance:vocoder": Figures(1.9, 1.01, 0.0652),
-        "enhance:waveform": Figures(2.1, 0.71, 0.0375),
-        "degrade": Figures(1.8, 0.02, 0.0134),
-        "super_resolve": Figures(2.1, 0.73, 0.0253),
-        "super_resolve:lisa": Figures(2.0, 0.64, 0.2539),
-        "super_resolve:sinc": Figures(1.9, 0.55, 0.0044),
-        "generate": Figures(4.4, 1.52, 0.3323),
-        "generate:griffin_lim": Figures(5.9, 1.86, 0.4121),
-    }
-)
-# Done one after the other.
-STAGES: Mapping[str, tuple[str, ...]] = MappingProxyType({"release": ("enhance", "super_resolve", "master")})
-# The setting that a verb's kinds are named after.
-KINDS: Mapping[str, str] = MappingProxyType(
-    {"resynthesize": "phase", "enhance": "setting", "super_resolve": "method", "generate": "vocoder"}
-)
-
-USUAL_STEPS = 25  # of denoising, by which amounts of generation are counted
+from aural.options import Estimate, Verb
 
 # The figures count like a run of so long: a first short one, in which models load, does not rule alone.
 FIGURES_WEIGHT_SECONDS = 2.0
-MOST_WEIGHT_SECONDS = 60.0  # a longer run counts for no more than one of these
+MAX_WEIGHT_SECONDS = 60.0  # a longer run counts for no more than one of these
 KEPT = 0.8  # of the weight of all that was before, when a run is noted
 
-# What runs a network, and with it on a card where there is one.
-ON_CARD = frozenset(
-    {
-        "resynthesize:vocoder",
-        "enhance",
-        "enhance:griffin_lim",
-        "enhance:vocoder",
-        "enhance:waveform",
-        "super_resolve",
-        "super_resolve:lisa",
-        "generate",
-        "generate:griffin_lim",
-    }
-)
 # What a ZeroGPU Space asks for. A visitor without an account has two minutes of a card a day, and a call that
 # asks for more than is left is refused; no call may ask for more than 300 s.
-LEAST_GPU_SECONDS, MOST_GPU_SECONDS = 10, 300
+MIN_GPU_SECONDS, MAX_GPU_SECONDS = 10, 300
 GPU_START_SECONDS = 8.0  # a process is forked, the models go onto the card, and kernels load
-GPU_SPEED = {"generate": 10.0, "super_resolve:lisa": 10.0}  # how many times faster than two cores, at least
 GPU_MARGIN = 1.5  # a run that takes longer than was asked for is ended
 
 
@@ -105,98 +49,86 @@ class _Average:
         self.weight = KEPT * self.weight + weight
 
 
-_lock = threading.Lock()
-_averages: dict[str, _Average] = {}
+_lock = threading.Lock()  # guards the two below
+_averages: dict[tuple[str, str], _Average] = {}  # by verb and kind
 _started: set[str] = set()  # the verbs whose models are loaded
 
 
-def key(verb: str, **settings: Any) -> str:
-    """The kind of run that a verb is with these settings; others than those that matter are passed over.
-
-    >>> key("super_resolve", method="lisa", rate=48_000), key("enhance", setting="original_phase")
-    ('super_resolve:lisa', 'enhance')
-    """
-    if verb == "super_resolve" and settings.get("compare"):
-        return "super_resolve:lisa"  # all methods run, of which this one takes nearly all of the time
-    return _known(f"{verb}:{settings.get(KINDS.get(verb, ''))}") or verb
-
-
-def amount_of_generation(count: int, seconds: float, steps: int) -> float:
-    """The amount of work in clips that are generated from nothing: a second of a clip in 25 steps is 1.
-
-    >>> amount_of_generation(count=4, seconds=5, steps=50)
-    40.0
-    """
-    return count * seconds * steps / USUAL_STEPS
-
-
-def expected_seconds(verb: str, amount: float) -> float:
-    """How long a run is going to take on this machine.
+def expected_seconds(verb: Verb, workload: float, kind: str = "") -> float:
+    """How long a run is going to take on this machine; 0 s for a verb without estimates.
 
     Args:
-        verb: or a kind of it, see `key`; one that is not known takes 0 s.
-        amount: channels times seconds of sound.
+        workload: channels times seconds of sound, or what `verb.workload` says.
+        kind: see `verb.kind`.
     """
     with _lock:
-        return _expected(_known(verb), amount)
+        return _expected(verb, workload, kind)
 
 
-def is_measured(verb: str) -> bool:
+def is_measured(verb: Verb, kind: str = "") -> bool:
     """Whether runs of this process stand behind what is expected, or the figures of a two-core machine."""
-    known = _known(verb)
     with _lock:
-        return known in _averages or all(stage in _averages for stage in STAGES.get(known, ("",)))
+        if _key(verb, kind) in _averages:
+            return True
+        return bool(verb.stages) and all(_key(stage) in _averages for stage in verb.stages)
 
 
-def note(verb: str, amount: float, took_seconds: float) -> None:
-    """Remember how long a run took; nothing is remembered of a verb that is not known."""
-    known = _known(verb)
-    if not known or not (amount >= 0 and took_seconds > 0 and math.isfinite(amount + took_seconds)):
+def record(verb: Verb, workload: float, took_seconds: float, kind: str = "") -> None:
+    """Remember how long a run took; nothing is remembered of a verb without estimates."""
+    parts = _parts(verb, kind)
+    if not parts or not (workload >= 0 and took_seconds > 0 and math.isfinite(workload + took_seconds)):
         return
     with _lock:
-        run_seconds = sum(_run_seconds(part, amount) for part in _parts(known))
-        expected = run_seconds + sum(_start_seconds(part) for part in _parts(known))
-        average = _averages.setdefault(known, _Average())
-        average.add(took_seconds / expected, min(run_seconds, MOST_WEIGHT_SECONDS))
-        _started.update(part.split(":")[0] for part in _parts(known))
+        run_seconds = sum(_run_seconds(estimate, workload) for _, estimate in parts)
+        expected = run_seconds + sum(_start_seconds(part, estimate) for part, estimate in parts)
+        average = _averages.setdefault(_key(verb, kind), _Average())
+        average.add(took_seconds / expected, min(run_seconds, MAX_WEIGHT_SECONDS))
+        _started.update(part.name for part, _ in parts)
 
 
-def gpu_seconds(verb: str, amount: float) -> int:
+def gpu_seconds(verb: Verb, workload: float, kind: str = "") -> int:
     """The seconds of a card that a ZeroGPU Space is asked for, from 10 to 300; 0 for what runs no network.
 
     No such card was at hand to be measured. A call decodes, measures, draws and writes on the processor while
     it holds the card, so it is taken to last as long as on two cores alone; only where nearly all of the time
-    is the networks' it is taken to be `GPU_SPEED` times shorter. Half as much again is asked for. What is
-    asked for decides whether a visitor's quota suffices, and how long he waits.
+    is the networks' it is taken to be `Estimate.card_speed` times shorter. Half as much again is asked for.
+    What is asked for decides whether a visitor's quota suffices, and how long he waits.
     """
-    known = _known(verb)
-    if not ON_CARD.intersection(_parts(known)):
+    parts = _parts(verb, kind)
+    if not any(estimate.on_card for _, estimate in parts):
         return 0
-    seconds = sum(_run_seconds(part, amount) / GPU_SPEED.get(part, 1.0) for part in _parts(known))
+    seconds = sum(_run_seconds(estimate, workload) / estimate.card_speed for _, estimate in parts)
     asked = GPU_MARGIN * (GPU_START_SECONDS + seconds)
-    return math.ceil(min(max(asked, LEAST_GPU_SECONDS), MOST_GPU_SECONDS))
+    return math.ceil(min(max(asked, MIN_GPU_SECONDS), MAX_GPU_SECONDS))
 
 
-def _known(verb: str) -> str:
-    """The key, or its verb where it is not known, or nothing where that is not either."""
-    return next((known for known in (verb, verb.split(":")[0]) if known in FIGURES or known in STAGES), "")
+def _key(verb: Verb, kind: str = "") -> tuple[str, str]:
+    """By which a kind of run is remembered."""
+    return verb.name, kind if kind in verb.estimates else ""
 
 
-def _parts(known: str) -> tuple[str, ...]:
-    """The keys of FIGURES that a run is made of."""
-    return STAGES.get(known, (known,) if known else ())
+def _parts(verb: Verb, kind: str = "") -> list[tuple[Verb, Estimate]]:
+    """The verbs that a run is made of, each with its estimate."""
+    if verb.stages:
+        return [part for stage in verb.stages for part in _parts(stage)]
+    estimate = verb.estimates.get(kind, verb.estimates.get(""))
+    return [] if estimate is None else [(verb, estimate)]
 
 
-def _expected(known: str, amount: float) -> float:
-    if known in _averages or known not in STAGES:
-        seconds = sum(_start_seconds(part) + _run_seconds(part, amount) for part in _parts(known))
-        return _averages.get(known, _Average()).factor * seconds
-    return sum(_expected(stage, amount) for stage in STAGES[known])
+def _expected(verb: Verb, workload: float, kind: str = "") -> float:
+    average = _averages.get(_key(verb, kind))
+    if average is None and verb.stages:
+        return sum(_expected(stage, workload) for stage in verb.stages)
+    seconds = sum(
+        _start_seconds(part, estimate) + _run_seconds(estimate, workload)
+        for part, estimate in _parts(verb, kind)
+    )
+    return (average or _Average()).factor * seconds
 
 
-def _start_seconds(part: str) -> float:
-    return 0.0 if part.split(":")[0] in _started else FIGURES[part].start_seconds
+def _start_seconds(verb: Verb, estimate: Estimate) -> float:
+    return 0.0 if verb.name in _started else estimate.start_seconds
 
 
-def _run_seconds(part: str, amount: float) -> float:
-    return FIGURES[part].run_seconds + FIGURES[part].seconds_per_amount * amount
+def _run_seconds(estimate: Estimate, workload: float) -> float:
+    return estimate.run_seconds + estimate.seconds_per_workload * workload

@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import gradio as gr
 
-TabId = Literal["loudness", "enhance", "super_resolve", "generate", "release"]
-
-TAB_NAMES: dict[TabId, str] = {
-    "loudness": "Loudness",
-    "enhance": "Enhance",
-    "super_resolve": "Super-resolution",
-    "generate": "Generate",
-    "release": "Release",
-}
+from aural.options import Place
 
 
 @dataclass(frozen=True)
@@ -24,19 +15,19 @@ class Handover:
     """What `app.py` sends on to other tabs."""
 
     file: gr.File | gr.Audio  # the result
-    buttons: Mapping[TabId, gr.Button]  # by the tab that each leads to
+    buttons: Mapping[str, gr.Button]  # by the id of the tab that each leads to
 
 
-def send_buttons(*own: TabId, interactive: bool = False) -> dict[TabId, gr.Button]:
+def send_buttons(places: Sequence[Place], own: Place, interactive: bool = False) -> dict[str, gr.Button]:
     """A button for each tab but one's own, which the tab at hand switches on once there is a result."""
     with gr.Row(elem_classes="aural-sending"):
         return {
-            tab: gr.Button(f"Send to {name}", size="sm", min_width=0, interactive=interactive)
-            for tab, name in TAB_NAMES.items()
-            if tab not in own
+            place.id: gr.Button(f"Send to {place.name}", size="sm", min_width=0, interactive=interactive)
+            for place in places
+            if place != own
         }
 
 
-def switched(buttons: Mapping[TabId, gr.Button], on: bool) -> list[gr.Button]:
-    """The buttons' update: on once there is a result, off while there is none."""
-    return [gr.Button(interactive=on) for _ in buttons]
+def switch_on(buttons: Mapping[str, gr.Button]) -> list[gr.Button]:
+    """The buttons' update once there is a result."""
+    return [gr.Button(interactive=True) for _ in buttons]

@@ -12,6 +12,7 @@ from aural.errors import CheckpointError
 from aural.files import GIBIBYTE
 from aural.hub import manifest
 from aural.hub.device import describe, on_zero_gpu, pick_device
+from aural.options import Verb
 from aural.ui import estimates
 from aural.ui.storage import KEPT_SECONDS
 
@@ -76,14 +77,14 @@ def state(
     return f'<div class="aural-machine"><dl>{rows}</dl><h2>Models</h2>{_models()}</div>'
 
 
-def expectation(verb: str, amount: float) -> str:
+def expectation(verb: Verb, workload: float, kind: str = "") -> str:
     """A sentence on how long a run is going to take, see `aural.ui.estimates`.
 
     >>> duration(0.4), duration(12.3), duration(47), duration(200), duration(8000)
     ('less than a second', 'about 12 s', 'about 45 s', 'about 3 min', 'about 2.2 h')
     """
-    seconds = duration(estimates.expected_seconds(verb, amount)).capitalize()
-    is_upper_bound = _has_card() and not estimates.is_measured(verb)  # the figures are of a CPU
+    seconds = duration(estimates.expected_seconds(verb, workload, kind)).capitalize()
+    is_upper_bound = _has_card() and not estimates.is_measured(verb, kind)  # the figures are of a CPU
     return f"{seconds} or less." if is_upper_bound else f"{seconds}."
 
 

@@ -13,9 +13,12 @@ import gradio as gr
 from gradio.blocks import Block
 
 from aural.errors import AuralError
-from aural.ui import estimates, machine
+from aural.options import Verb
+from aural.ui import machine
+from aural.ui.downloads import encode
+from aural.ui.endpoints import workload_of
 from aural.ui.fields import unchecked
-from aural.ui.handover import Handover, TabId
+from aural.ui.handover import Handover, switch_on
 
 Ways = Sequence[tuple[Block, Mapping[str, Any]]]
 
@@ -38,7 +41,7 @@ class Page:
 class Tab:
     """What a tab hands to `app.py`."""
 
-    id: TabId
+    id: str
     audio: gr.Audio  # takes what other tabs send
     pages: Sequence[Page]
     handovers: Sequence[Handover]
@@ -67,23 +70,25 @@ def page(name: str, text: str, controls: Mapping[str, gr.components.Component]) 
 
 
 def expect(
-    at: Page, inputs: Mapping[str, gr.components.Component], amount: Callable[..., float], verb: str = ""
+    at: Page,
+    verb: Verb,
+    inputs: Mapping[str, gr.components.Component],
+    workload: Callable[..., float] | None = None,
 ) -> None:
     """Say what a run will take, as soon as the inputs change.
 
     Args:
         inputs: on which that depends, by the names of the verb's arguments.
-        amount: of work, as `aural.ui.estimates` counts it, from the inputs' values by name.
-        verb: whose pace counts; "": that of the page's name.
+        workload: in the place of the verb's own, from the inputs' values by name.
     """
 
     def tell(*values: Any) -> str:
         settings = dict(zip(inputs, values, strict=True))
         try:
-            done = amount(**settings)
+            done = (workload or workload_of(verb))(**settings)
         except (AuralError, TypeError):  # nothing that can be used: the run will say so
             return ""
-        sentence = machine.expectation(estimates.key(verb or at.name, **settings), done)
+        sentence = machine.expectation(verb, done, verb.kind(**settings))
         return f"<p>{sentence}</p>" if done else ""
 
     gr.on(
@@ -95,6 +100,91 @@ def expect(
         queue=False,
         show_progress="hidden",
     )
+
+
+@dataclass(frozen=True)
+class View:
+    """What a page shows of a result once it is there."""
+
+    show: Callable[..., Any]  # the values of `inputs` -> those of `outputs`
+    inputs: Sequence[Block]  # of the run's outputs
+    outputs: Sequence[Block]
+    clear: Callable[[], Sequence[Any]] | None = None  # those of `outputs` when a run starts; None: `empty`
+
+
+def wire(
+    at: Page,
+    function: Callable[..., Any],
+    inputs: Sequence[Block],
+    outputs: Sequence[Block],
+    view: View,
+    *,
+    handover: Handover | None = None,
+    downloads: Sequence[gr.DownloadButton] = (),
+    more: View | None = None,
+    show_progress_on: gr.components.Component | None = None,
+) -> None:
+    """Let the page's buttons run a verb: clear the page, run, show, encode the downloads; or cancel.
+
+    Args:
+        function: the endpoint, named after the page.
+        inputs: of the function, by its parameters in order.
+        outputs: of the function, and after them what its last step yields for the page alone.
+        handover: whose buttons work once there is a result.
+        downloads: of the handover's file in each format, see `download_buttons`; made after all is shown.
+        more: what is shown after the view, since it takes longer.
+        show_progress_on: None: on all outputs that can be seen.
+    """
+    sending = {} if handover is None else handover.buttons
+    event = at.run.click(
+        function,
+        list(inputs),
+        list(outputs),
+        api_name=at.name,
+        concurrency_id="audio",
+        show_progress_on=show_progress_on,
+    )
+    _clear_on_run(at, view, [*downloads, *sending.values()])
+
+    def show(*values: Any) -> Any:
+        updates = view.show(*values)
+        return _answer([*(updates if len(view.outputs) > 1 else [updates]), *switch_on(sending)])
+
+    private: dict[str, Any] = {"api_visibility": "private"}
+    events = [event, event.success(show, list(view.inputs), [*view.outputs, *sending.values()], **private)]
+    if more is not None:
+        settings = {**private, "concurrency_id": "audio"}
+        events.append(events[-1].success(more.show, list(more.inputs), list(more.outputs), **settings))
+    if handover is not None and downloads:
+        settings = {**private, "concurrency_id": "encoding"}
+        events.append(events[-1].success(encode, handover.file, list(downloads), **settings))
+    at.cancel.click(None, cancels=events, **private)
+
+
+def _clear_on_run(at: Page, view: View, buttons: Sequence[gr.Button | gr.DownloadButton]) -> None:
+    """A run starts on an empty page: what is shown belongs to the file at hand, or to none."""
+    outputs = list(view.outputs)
+    if view.clear is None:
+        outputs = [one for one in outputs if not isinstance(one, gr.Slider)]
+    at.run.click(
+        lambda: _answer([*(view.clear() if view.clear else map(empty, outputs)), *map(empty, buttons)]),
+        None,
+        [*outputs, *buttons],
+        api_visibility="private",
+        queue=False,
+    )
+
+
+def empty(component: Block) -> Any:
+    """The update that takes from a component what it shows, and from a button what it does."""
+    if isinstance(component, gr.DownloadButton):
+        return gr.DownloadButton(value=None, interactive=False)
+    return gr.Button(interactive=False) if isinstance(component, gr.Button) else None
+
+
+def _answer(updates: list[Any]) -> Any:
+    """As Gradio takes it: of one output alone, not in a list."""
+    return updates if len(updates) != 1 else updates[0]
 
 
 def reveal(component: Block) -> Ways:

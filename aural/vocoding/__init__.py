@@ -1,14 +1,14 @@
 """From a spectrogram to a waveform; one setting chooses the source of the phase.
 
-`PHASE_SETTINGS` lists the choices. To add one, extend `PhaseSetting` and add a branch to
-`reconstruct_steps`. Importing this package does not import torch.
+`PHASE_SETTINGS` holds what is offered. A further one is a name there, a name in `PhaseSetting`, and a branch
+in `reconstruct.steps`. Importing this package does not import torch.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, get_args
 
-from aural.audio.steps import Steps, finish
+from aural.audio.steps import Steps, stepwise
 from aural.errors import OptionError
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ PhaseSetting = Literal["original", "griffin_lim", "vocoder"]
 PHASE_SETTINGS: tuple[PhaseSetting, ...] = get_args(PhaseSetting)
 
 
+@stepwise
 def reconstruct(
     magnitude: Tensor,
     phase: PhaseSetting,
@@ -30,7 +31,7 @@ def reconstruct(
     iterations: int = 32,
     momentum: float = 0.99,
     generator: Generator | None = None,
-) -> Tensor:
+) -> Steps[Tensor]:
     """Samples for a magnitude spectrogram.
 
     Shape:
@@ -49,36 +50,10 @@ def reconstruct(
             end that the vocoder does not support.
         CheckpointError: the vocoder's files are not available.
     """
-    return finish(
-        reconstruct_steps(
-            magnitude,
-            phase,
-            length,
-            front_end,
-            original=original,
-            iterations=iterations,
-            momentum=momentum,
-            generator=generator,
-        )
-    )
-
-
-def reconstruct_steps(
-    magnitude: Tensor,
-    phase: PhaseSetting,
-    length: int,
-    front_end: FrontEnd,
-    *,
-    original: Tensor | None = None,
-    iterations: int = 32,
-    momentum: float = 0.99,
-    generator: Generator | None = None,
-) -> Steps[Tensor]:
-    """`reconstruct` as a generator that yields the share done."""
     import torch
 
     from aural.audio.spectral import istft
-    from aural.vocoding.griffin_lim import griffin_lim_steps
+    from aural.vocoding.griffin_lim import griffin_lim
 
     if phase == "original":
         if original is None:
@@ -89,7 +64,7 @@ def reconstruct_steps(
         return istft(torch.polar(magnitude, original.angle()), length, front_end)
     if phase == "griffin_lim":
         return (
-            yield from griffin_lim_steps(
+            yield from griffin_lim.steps(
                 magnitude, length, front_end, iterations=iterations, momentum=momentum, generator=generator
             )
         )
@@ -101,9 +76,9 @@ def reconstruct_steps(
 def _vocode(magnitude: Tensor, length: int, front_end: FrontEnd, generator: Generator | None) -> Tensor:
     from aural import hub
     from aural.audio.spectral import mel_from_magnitude, scale
-    from aural.vocoding.model import build, white_noise
+    from aural.vocoding.model import white_noise
 
-    vocoder = hub.load("vocoder", build)
+    vocoder = hub.load("vocoder")
     own = vocoder.front_end
     if front_end != own:
         raise OptionError(

@@ -43,7 +43,7 @@ from aural.evaluation.harness import evenly_spaced
 from aural.hub import manifest
 from aural.training.corpus import KINDS, Corpus, Recording, load
 from aural.vocoding.griffin_lim import griffin_lim
-from aural.vocoding.model import Vocoder, build
+from aural.vocoding.model import Vocoder
 
 MAX_SECONDS = 5
 COLUMNS = ("LSD dB", "mel error", "convergence", "movement", "seconds")
@@ -155,7 +155,7 @@ def main(command: list[str] | None = None) -> None:
     parser.add_argument("--limit", type=int, help="recordings of each kind; all of them if left out")
     chosen = parser.parse_args(command)
     corpus = load(chosen.data)
-    compared = methods(hub.load("vocoder", build) if "vocoder" in manifest.entries() else None)
+    compared = methods(hub.load("vocoder") if "vocoder" in manifest.entries() else None)
     for kind, recordings in validation_recordings(corpus, chosen.limit).items():
         if not recordings:
             continue

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from aural.audio.spectral import DEFAULT_FRONT_END, FrontEnd, istft, stft
-from aural.audio.steps import Steps, finish
+from aural.audio.steps import Steps, stepwise
 from aural.errors import OptionError
 
 
+@stepwise
 def griffin_lim(
     magnitude: Tensor,
     length: int,
@@ -23,8 +24,8 @@ def griffin_lim(
     iterations: int = 32,
     momentum: float = 0.99,
     generator: torch.Generator | None = None,
-) -> Tensor:
-    """Samples whose magnitudes approximate the given ones.
+) -> Steps[Tensor]:
+    """Samples whose magnitudes come near to those given.
 
     The initial phase is random. It is sampled on the CPU, so that a seed gives the same audio on every
     device, and once for all items of a batch, so that each gives the same result as by itself.
@@ -42,23 +43,6 @@ def griffin_lim(
     Raises:
         OptionError: iterations below 1, or a momentum outside 0 to 1.
     """
-    return finish(
-        griffin_lim_steps(
-            magnitude, length, front_end, iterations=iterations, momentum=momentum, generator=generator
-        )
-    )
-
-
-def griffin_lim_steps(
-    magnitude: Tensor,
-    length: int,
-    front_end: FrontEnd = DEFAULT_FRONT_END,
-    *,
-    iterations: int = 32,
-    momentum: float = 0.99,
-    generator: torch.Generator | None = None,
-) -> Steps[Tensor]:
-    """`griffin_lim` as a generator that yields the share done after each iteration."""
     if iterations < 1 or not 0 <= momentum < 1:
         raise OptionError(
             f"Griffin-Lim takes 1 iteration or more and a momentum from 0 to below 1 (0.99 is a good one), "

@@ -35,7 +35,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -44,6 +44,7 @@ from torch.nn import functional
 
 from aural.audio.spectral import FrontEnd, istft, magnitude_from_mel, mel_filters, stft, unscale
 from aural.errors import OptionError
+from aural.hub.config import NetworkConfig
 
 # Normalisation of the mel bands, from [0, 1] to about -1 to 1.
 MEL_MEAN, MEL_DEVIATION = 0.5, 0.25
@@ -64,8 +65,8 @@ MIN_POWER = 1e-14
 
 
 @dataclass(frozen=True)
-class Config:
-    """Sizes of a vocoder, and the spectrograms that it reads."""
+class Config(NetworkConfig):
+    """Sizes of a vocoder, and the spectrograms it is made for."""
 
     rate: int = 22_050  # Hz
     window: int = 1024  # samples under the Hann window; the FFT is as long
@@ -77,10 +78,6 @@ class Config:
     rounds: int = 12  # towards a consistent spectrum
     mel_iterations: int = 8  # of Richardson and Lucy, from mel bands to the smooth magnitude
     head: Literal["rounds", "phase"] = "rounds"  # the source of the phase, see the module
-
-    def as_json(self) -> dict[str, Any]:
-        """What config.json of the checkpoint holds."""
-        return asdict(self)
 
     @property
     def front_end(self) -> FrontEnd:
@@ -99,7 +96,7 @@ class Spectrum:
 
 def build(config: Mapping[str, Any]) -> Vocoder:
     """The vocoder of a checkpoint's config, with random weights; for `aural.hub.load`."""
-    return Vocoder(Config(**config))
+    return Vocoder(Config.from_dict(config))
 
 
 class Vocoder(nn.Module):

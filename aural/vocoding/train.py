@@ -88,7 +88,7 @@ def train_vocoder(
         sample,
         run,
         validate=validation(corpus, config),
-        card={"config": config.as_json(), "objective": asdict(objective)},
+        card={"config": config.to_dict(), "objective": asdict(objective)},
     )
     return cast(Vocoder, outcome.averages["vocoder"]), outcome
 
@@ -136,7 +136,7 @@ def main(command: list[str] | None = None) -> None:
     )
     print(f"{outcome.step} steps in {outcome.minutes:.1f} minutes")
     if not (chosen.smoke or chosen.no_save):
-        print("Saved", save("vocoder", vocoder, config.as_json(), LICENCE))
+        print("Saved", save("vocoder", vocoder, config.to_dict(), LICENCE))
 
 
 if __name__ == "__main__":

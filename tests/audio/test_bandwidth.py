@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import signal
 
 from aural.audio import Clip, read
-from aural.audio.bandwidth import Bandwidth, bandwidth, bandwidth_steps
+from aural.audio.bandwidth import Bandwidth, bandwidth
 from aural.audio.codecs import Codec, transcode
 from aural.audio.low_pass import LowPass, low_pass
 from aural.audio.resample import resample_samples
@@ -238,7 +238,7 @@ def test_silence_around_it_does_not_hide_the_band() -> None:
 
 def test_steps_rise_to_1_and_end_in_the_same() -> None:
     sound = clip(filtered(syllables(), 4_000, "linear"))
-    steps, shares = bandwidth_steps(sound), list[float]()
+    steps, shares = bandwidth.steps(sound), list[float]()
     while True:
         try:
             shares.append(next(steps))

@@ -22,7 +22,7 @@ import aural
 from aural.audio import Clip, read, write
 from aural.batch import cluster as batch
 from aural.batch.cluster import Job, Task, Worker
-from aural.batch.verbs import MeasureOptions
+from aural.loudness.meter import Options as MeasureOptions
 from aural.loudness.pipeline import Options
 
 ROOT = Path(__file__).parents[2]

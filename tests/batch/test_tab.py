@@ -62,9 +62,10 @@ def outputs(*args: Any) -> list[Any]:
 
 
 def test_every_control_of_a_verb_sets_one_of_its_settings() -> None:
-    assert set(tab.SETTINGS) == set(tab.VERB_NAMES) < set(VERBS)
-    for verb, names in tab.SETTINGS.items():
-        assert set(names) <= {field.name for field in fields(VERBS[verb].options)}, verb
+    assert set(tab.CHOICES.items()) < set(VERBS.items())
+    assert set(tab.CHOICES) == {name for name, verb in VERBS.items() if verb.batch_name}
+    for verb in tab.CHOICES.values():
+        assert set(verb.batch_settings) <= {field.name for field in fields(verb.options)}, verb
     for verb in ("release", "enhance"):
         for preset in pipeline.PRESETS:
             tab._options(verb, {"preset": preset, "strength": 0.5})

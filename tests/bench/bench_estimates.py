@@ -1,4 +1,4 @@
-"""How long whole calls of the app's endpoints take: the figures of `aural.ui.estimates`, measured here.
+"""How long whole calls of the app's endpoints take: the estimates of the verbs, measured here.
 
 Processor time of a single thread is measured, which hardly depends on what else the machine does. Each of two
 calls at once takes as much on two cores; a call that has both to itself takes less.
@@ -23,7 +23,8 @@ import numpy as np
 
 from aural.audio import Clip, read, write
 from aural.audio.resample import resample
-from aural.ui import estimates
+from aural.generation.verb import workload
+from aural.options import Estimate
 
 SPEECH = Path(__file__).parents[2] / "aural" / "ui" / "examples" / "speech.ogg"
 SHORT, LONG = (1, 5), (2, 60)  # channels and seconds
@@ -51,7 +52,7 @@ CALLS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 
 
 def main() -> None:
-    """Print the figures as `aural.ui.estimates` holds them."""
+    """Print the estimates as the verbs hold them."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     print("Seconds of a run: the first time more, whatever the length, and per second of one channel")
     for kind in CALLS:
@@ -61,7 +62,7 @@ def main() -> None:
     print()
 
 
-def measure(kind: str) -> estimates.Figures:
+def measure(kind: str) -> Estimate:
     """The figures of one kind of run; nothing of it may have run in this process."""
     slice_name, settings = CALLS[kind]
     function = getattr(import_module(f"aural.{slice_name}.tab"), kind.split(":")[0])
@@ -69,7 +70,7 @@ def measure(kind: str) -> estimates.Figures:
         if kind.startswith("generate"):
             calls = [new(function, settings, *shape) for shape in (NEW_SHORT, NEW_LONG)]
             amounts = [
-                estimates.amount_of_generation(count, 5, steps) for count, steps in (NEW_SHORT, NEW_LONG)
+                workload(count=count, seconds=5, steps=steps) for count, steps in (NEW_SHORT, NEW_LONG)
             ]
         else:
             # Of a rate that leaves super-resolution something to do.
@@ -80,7 +81,7 @@ def measure(kind: str) -> estimates.Figures:
         first = timed(calls[0])
         short, long = (min(timed(call) for _ in range(ROUNDS)) for call in calls)
     slope = (long - short) / (amounts[1] - amounts[0])
-    return estimates.Figures(max(0.0, first - short), max(0.0, short - slope * amounts[0]), slope)
+    return Estimate(max(0.0, first - short), max(0.0, short - slope * amounts[0]), slope)
 
 
 def speech(folder: Path, channels: int, seconds: int, rate: int) -> Path:
@@ -114,7 +115,7 @@ def timed(call: Callable[[], object]) -> float:
 if __name__ == "__main__":
     if len(sys.argv) > 1:
         found = measure(sys.argv[1])
-        digits = f"{found.start_seconds:.1f}, {found.run_seconds:.2f}, {found.seconds_per_amount:.4f}"
-        print(f'        "{sys.argv[1]}": Figures({digits}),')
+        digits = f"{found.start_seconds:.1f}, {found.run_seconds:.2f}, {found.seconds_per_workload:.4f}"
+        print(f'        "{sys.argv[1]}": Estimate({digits}),')
     else:
         main()

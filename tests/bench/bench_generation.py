@@ -21,17 +21,17 @@ from aural.errors import CheckpointError
 from aural.generation import classifier
 from aural.generation import model as generator
 from aural.generation.diffusion import SpectrogramPipeline
-from aural.generation.pipeline import GRIFFIN_LIM_ITERATIONS, MOST_CLIPS, Options
+from aural.generation.pipeline import GRIFFIN_LIM_ITERATIONS, MAX_CLIPS, Options
 from aural.hub.device import describe, pick_device
 from aural.vocoding import model as vocoder
 from aural.vocoding.griffin_lim import griffin_lim
 
-COUNTS = (1, MOST_CLIPS)
+COUNTS = (1, MAX_CLIPS)
 OPTIONS = Options("dog", seed=0)
 LENGTH = round(OPTIONS.seconds * DEFAULT_FRONT_END.rate)
 CONFIGS: dict[str, tuple[Callable[[Mapping[str, Any]], nn.Module], dict[str, Any]]] = {
-    "generator": (generator.build, generator.Config().as_json()),
-    "vocoder": (vocoder.build, vocoder.Config().as_json()),
+    "generator": (generator.build, generator.Config().to_dict()),
+    "vocoder": (vocoder.build, vocoder.Config().to_dict()),
     "classifier": (classifier.build, classifier.Config().to_dict()),
 }
 
@@ -64,7 +64,7 @@ def load(name: str) -> tuple[Any, str]:
     """A model and where it comes from."""
     build, config = CONFIGS[name]
     try:
-        return hub.load(name, build), ""
+        return hub.load(name), ""
     except CheckpointError:
         return build(config).eval().requires_grad_(False).to(pick_device()), " (random)"
 

@@ -19,7 +19,6 @@ from aural.audio import read
 from aural.audio.resample import resample_samples
 from aural.audio.spectral import DEFAULT_FRONT_END, log_mel, magnitude_from_mel, unscale
 from aural.vocoding.evaluate import Method, log_spectral_distance_db, methods
-from aural.vocoding.model import build
 from tests.loudness.examples import MUSIC
 
 SECONDS = 5
@@ -46,7 +45,7 @@ def music() -> Tensor:
 
 def every_method() -> dict[str, Method]:
     """Ours, and two peers that find as many phases."""
-    ours = methods(hub.load("vocoder", build))
+    ours = methods(hub.load("vocoder"))
     del ours["real sound"]
     return {**ours, f"torchaudio {ITERATIONS}": _torchaudio, f"librosa {ITERATIONS}": _librosa}
 

@@ -109,7 +109,7 @@ def run(folder: Path, numbers: Sequence[int], seed: int, keep: Path | None = Non
     environment = {"AURAL_CHECKPOINTS": str(folder / "checkpoints"), "AURAL_FUZZ_SECRET": SECRET.decode()}
     with _canary() as (canary, asked), Server(folder, environment) as server, _watched(server) as memory:
         around = _surroundings(server, canary, secrets)
-        judge, local = Judge(server), threading.local()
+        judge, local = Evaluator(server), threading.local()
 
         def answered(number: int) -> Outcome | None:
             if not server.is_alive:
@@ -396,7 +396,7 @@ def _paths_in(data: Any) -> Iterator[str]:
 # --- Judging the answer -----------------------------------------------------------------------------------
 
 
-class Judge:
+class Evaluator:
     """Says of each answer whether it may be."""
 
     def __init__(self, server: Server) -> None:

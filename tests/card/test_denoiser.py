@@ -15,8 +15,8 @@ import torch
 from safetensors.torch import load_file
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from aural.enhancement.masking import MaskingConfig, build_masking
-from aural.enhancement.mixing import LENGTH
+from aural.enhancement.denoiser_convolutional import ConvolutionalConfig, build_convolutional
+from aural.enhancement.denoiser_mixtures import LENGTH
 from tools.card import denoiser
 
 WAITS = ("aten._local_scalar_dense", "aten.nonzero", "aten.masked_select", "aten.multinomial", "aten.equal")
@@ -76,7 +76,7 @@ def make(folder: Path) -> denoiser.Training:
     torch.manual_seed(0)
     data = denoiser.Data(folder, where, (12.0, 6.0))
     assert data.refresh()
-    return denoiser.Training(data, MaskingConfig((4, 6, 8, 8), 1), 3, where)
+    return denoiser.Training(data, ConvolutionalConfig((4, 6, 8, 8), 1), 3, where)
 
 
 def test_a_step_never_waits_for_the_device(part: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,12 +106,12 @@ def test_the_program_writes_weights_that_load(
     part: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out"
-    monkeypatch.setattr(denoiser, "TINY", MaskingConfig((4, 6, 8, 8), 1))
+    monkeypatch.setattr(denoiser, "TINY", ConvolutionalConfig((4, 6, 8, 8), 1))
     arguments = ["--data", part, "--out", out, "--seconds", "6", "--batch", "2", "--tiny", "--cpu"]
     monkeypatch.setattr(sys, "argv", ["denoiser", *map(str, arguments)])
     denoiser.main()
     summary = json.loads((out / "denoiser.json").read_text())
     assert summary["steps"] > 0
-    model = build_masking(summary["config"])
+    model = build_convolutional(summary["config"])
     weights = load_file(out / "denoiser.safetensors")
     model.load_state_dict({key: value.float() for key, value in weights.items()})

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from aural.generation.data import pitched, rolled
-from aural.generation.model import AUGMENTATIONS, FRAMES, REAL_FRAMES, TRAIN_STEPS, Denoiser
+from aural.generation.data import roll_loops, shift_bands
+from aural.generation.model import AUGMENTATIONS, FRAMES, REAL_FRAMES, TRAIN_STEPS, DiffusionModel
 from tools.card import generator, loop
 
 CPU = torch.device("cpu")
@@ -86,8 +86,8 @@ def test_a_rehearsal_writes_weights_that_load(data: Path, tmp_path: Path) -> Non
 
 def test_the_step_never_waits_for_the_host(clips: generator.Clips) -> None:
     torch.manual_seed(0)
-    denoiser = Denoiser(generator.TINY)
-    clips.describe(denoiser)
+    denoiser = DiffusionModel(generator.TINY)
+    clips.fit_statistics(denoiser)
     schedule = loop.Schedule(CPU)
     schedule.rate.fill_(1.0)
     optimizer = generator.Optimizer([denoiser.unet, denoiser.conditioning], 1e-3, schedule)
@@ -119,8 +119,8 @@ def test_the_average_follows_the_weights_over_a_share_of_the_run() -> None:
 
 def test_a_few_steps_bring_the_loss_down(clips: generator.Clips) -> None:
     torch.manual_seed(0)
-    denoiser = Denoiser(generator.TINY)
-    clips.describe(denoiser)
+    denoiser = DiffusionModel(generator.TINY)
+    clips.fit_statistics(denoiser)
     schedule = loop.Schedule(CPU)
     schedule.rate.fill_(1.0)
     optimizer = generator.Optimizer([denoiser.unet, denoiser.conditioning], 3e-3, schedule)
@@ -132,9 +132,9 @@ def test_a_few_steps_bring_the_loss_down(clips: generator.Clips) -> None:
 def test_without_speed_and_pitch_a_clip_is_only_shifted() -> None:
     mel = torch.rand(3, 80, REAL_FRAMES)
     shift, zero = torch.tensor([0.0, 17.0, 424.0]), torch.zeros(3)
-    assert torch.equal(generator.moved(mel, shift, zero + 1, zero), rolled(mel, shift.long()))
+    assert torch.equal(generator.moved(mel, shift, zero + 1, zero), roll_loops(mel, shift.long()))
     shifted = generator.moved(mel, zero, zero + 1, torch.tensor([-1.0, 0.0, 1.0]))
-    assert torch.equal(shifted, pitched(rolled(mel, zero.long()), torch.tensor([-1, 0, 1])))
+    assert torch.equal(shifted, shift_bands(roll_loops(mel, zero.long()), torch.tensor([-1, 0, 1])))
 
 
 def test_faster_means_shorter_and_half_a_band_is_between_two() -> None:

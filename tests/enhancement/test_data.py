@@ -16,20 +16,20 @@ from aural.enhancement import data
 from aural.enhancement.data import (
     EXAMPLE_LENGTH,
     HELD_BACK_MUSIC,
-    LEAST_MUSIC_SNR_DB,
     LEVEL_DB,
+    MIN_MUSIC_SNR_DB,
     MUSIC_SHARE,
     RATE,
     SHIFTS,
     UNSEEN,
     VOICE_SHARES,
     Wave,
-    batch,
     example,
-    pool,
+    precomputed_examples,
+    sample_batch,
     validation_items,
 )
-from aural.enhancement.degrade import Chain, Degraded
+from aural.enhancement.degrade.phone import Chain, Degraded
 from aural.enhancement.features import FRONT_END
 from aural.enhancement.level import ACTIVE_RMS, active_rms, block_powers
 from aural.errors import InputError
@@ -146,10 +146,10 @@ def test_music_is_spared_the_room_and_loud_noise(many: Made) -> None:
     music = [call for recordings, call in pairs if not speech_of(recordings)]
     speech = [call for recordings, call in pairs if speech_of(recordings)]
     assert all(chain.room is None for chain, _ in music)
-    assert all(noise is None or chain.snr_db >= LEAST_MUSIC_SNR_DB for chain, noise in music)
+    assert all(noise is None or chain.snr_db >= MIN_MUSIC_SNR_DB for chain, noise in music)
     assert any(noise is not None for _, noise in music)
     assert any(
-        chain.snr_db < LEAST_MUSIC_SNR_DB and noise is not None for chain, noise in speech if chain.snr_db
+        chain.snr_db < MIN_MUSIC_SNR_DB and noise is not None for chain, noise in speech if chain.snr_db
     )
 
     def untouched(calls: list[tuple[Chain, Wave | None]]) -> float:
@@ -176,7 +176,7 @@ def test_a_voice_is_played_faster_and_slower(corpus: Corpus, made: Made) -> None
 def test_added_noise_has_the_slope_and_the_level_of_some_room() -> None:
     slopes = []
     for number in range(12):
-        noise = data._coloured(np.random.default_rng(number))
+        noise = data._colored_noise(np.random.default_rng(number))
         assert noise.shape == (EXAMPLE_LENGTH,) and noise.dtype == np.float32
         assert np.sqrt(np.mean(noise**2)) == pytest.approx(0.1, rel=0.6)
         power = np.abs(np.fft.rfft(noise)) ** 2
@@ -186,24 +186,24 @@ def test_added_noise_has_the_slope_and_the_level_of_some_room() -> None:
     assert -3 < max(slopes) < 0.5
 
 
-# The pool
+# The precomputed_examples
 
 
 def test_a_pool_holds_its_examples_and_is_made_once(
     corpus: Corpus, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    examples = pool(corpus, 3, seed=1, workers=1)
+    examples = precomputed_examples(corpus, 3, seed=1, workers=1)
     assert examples.shape == (3, 3, EXAMPLE_LENGTH)
     for number in range(3):
         assert np.array_equal(examples[number], example(corpus, 1, number))
     monkeypatch.setattr(data, "ProcessPoolExecutor", None)
-    again = pool(corpus, 3, seed=1)
+    again = precomputed_examples(corpus, 3, seed=1)
     assert isinstance(again, np.memmap)
     assert np.array_equal(again, examples)
-    # Another seed or corpus would be another pool.
+    # Another seed or corpus would be another precomputed_examples.
     for other in ((corpus, 3, 2), (corpus, 2, 1), (replace(corpus, recordings=corpus.recordings[1:]), 3, 1)):
         with pytest.raises(TypeError):
-            pool(*other)
+            precomputed_examples(*other)
     # Nor does one that could not be made leave anything behind.
     assert len(list((cache / "aural").iterdir())) == 1
 
@@ -224,7 +224,9 @@ def examples() -> NDArray[np.int16]:
 
 
 def test_a_batch_is_of_its_generator_and_has_the_frames_asked_for(examples: NDArray[np.int16]) -> None:
-    first, again, other = (batch(examples, 4, 20, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
+    first, again, other = (
+        sample_batch(examples, 4, 20, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)
+    )
     for name in ("recording", "speech", "noise"):
         waves = getattr(first, name)
         assert waves.shape == (4, 20 * FRONT_END.hop)
@@ -234,7 +236,7 @@ def test_a_batch_is_of_its_generator_and_has_the_frames_asked_for(examples: NDAr
 
 
 def test_pieces_of_a_pair_stay_aligned_and_have_one_gain(examples: NDArray[np.int16]) -> None:
-    drawn = batch(examples[:3], 8, 20, torch.Generator().manual_seed(0))
+    drawn = sample_batch(examples[:3], 8, 20, torch.Generator().manual_seed(0))
     difference = drawn.recording - drawn.speech - drawn.noise
     assert difference.abs().max() < 2e-3 * drawn.recording.abs().max()
     assert (drawn.speech.std(-1) / drawn.noise.std(-1)).tolist() == pytest.approx(
@@ -245,7 +247,7 @@ def test_pieces_of_a_pair_stay_aligned_and_have_one_gain(examples: NDArray[np.in
 def test_recordings_come_at_the_level_that_networks_expect_give_or_take_5_db(
     examples: NDArray[np.int16],
 ) -> None:
-    drawn = batch(examples[:3], 64, 20, torch.Generator().manual_seed(0))
+    drawn = sample_batch(examples[:3], 64, 20, torch.Generator().manual_seed(0))
     levels = [active_rms(block_powers(wave[None])) for wave in drawn.recording.numpy()]
     offsets_db = 20 * np.log10(np.array(levels) / ACTIVE_RMS)
     low_db, high_db = LEVEL_DB
@@ -254,7 +256,7 @@ def test_recordings_come_at_the_level_that_networks_expect_give_or_take_5_db(
 
 
 def test_a_whole_example_can_be_drawn_and_silence_stays_silence(examples: NDArray[np.int16]) -> None:
-    drawn = batch(examples[3:], 2, data.EXAMPLE_FRAMES, torch.Generator().manual_seed(0))
+    drawn = sample_batch(examples[3:], 2, data.EXAMPLE_FRAMES, torch.Generator().manual_seed(0))
     assert drawn.recording.shape == (2, EXAMPLE_LENGTH)
     assert not drawn.recording.any() and not drawn.speech.any()
 
@@ -272,12 +274,12 @@ def test_the_same_items_come_again_whatever_their_count(corpus: Corpus) -> None:
     assert items[0].recording.dtype == np.float32
 
 
-@pytest.mark.parametrize("faults", [None, ("room", "noise")])
+@pytest.mark.parametrize("degradations", [None, ("room", "noise")])
 def test_items_are_of_validation_and_half_of_them_of_unseen_speakers(
-    corpus: Corpus, made: Made, faults: Collection[str] | None
+    corpus: Corpus, made: Made, degradations: Collection[str] | None
 ) -> None:
     made.heard.append([])
-    items = validation_items(corpus, faults, count=24)
+    items = validation_items(corpus, degradations, count=24)
     heard = made.heard[0]
     assert all(item.is_validation for item in heard)
     assert {item.kind for item in heard} == {"speech", "esc50"}
@@ -294,7 +296,7 @@ def test_items_are_of_validation_and_half_of_them_of_unseen_speakers(
         "teller": 6,
     }
     assert max(len(item.clean) for item in items) == round(data.ITEM_SECONDS * RATE)
-    if faults is not None:
+    if degradations is not None:
         for chain, noise in made.calls:
             assert chain.room is not None and chain.snr_db is not None and noise is not None
             assert chain.codec is None and chain.clipping is None
@@ -307,7 +309,7 @@ def test_a_corpus_without_speech_or_noise_says_what_is_missing(
     cache: Path,  # noqa: ARG001
 ) -> None:
     with pytest.raises(InputError, match=f"{part}/"):
-        pool(without(corpus, part), 1)
+        precomputed_examples(without(corpus, part), 1)
     with pytest.raises(InputError, match=f"{part}/"):
         validation_items(without(corpus, part), count=1)
 

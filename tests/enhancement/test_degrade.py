@@ -1,4 +1,4 @@
-"""The phone chain: each fault does what it says and nothing else, and nothing comes late."""
+"""The phone chain: each degradation does what it says and nothing else, and nothing comes late."""
 
 from __future__ import annotations
 
@@ -13,32 +13,29 @@ from aural.audio.clip import Samples
 from aural.audio.codecs import CODECS, Codec
 from aural.audio.low_pass import LOW_PASSES, LowPass
 from aural.enhancement import degrade as module
-from aural.enhancement.degrade import (
-    FAULTS,
-    PRESETS,
-    RATE,
+from aural.enhancement.degrade import PRESETS, Options, degrade_clip
+from aural.enhancement.degrade.phone import (
+    DEGRADATIONS,
+    PROBABILITIES,
+    AutomaticGain,
     Chain,
     Clipping,
+    Degradation,
     Degraded,
-    Fault,
-    Level,
-    Options,
     Resonance,
-    Room,
     degrade,
-    degrade_clip,
-    draw,
-    impulse_response,
+    sample_chain,
 )
+from aural.enhancement.degrade.room import RATE, Room, impulse_response
 from aural.errors import InputError, OptionError
 
 HALF = RATE // 2
 LOUD, TAIL, SOFT = slice(0, HALF), slice(HALF + RATE // 20, HALF + RATE // 5), slice(RATE, RATE + HALF)
-ALONE: dict[Fault, Chain] = {
+ALONE: dict[Degradation, Chain] = {
     "room": Chain(room=Room(0.5, 0.5, seed=3)),
     "noise": Chain(snr_db=10.0),
     "band": Chain(high_pass_hz=150.0, resonances=(Resonance(2000, 4, 2),), low_pass_hz=6000.0),
-    "level": Chain(level=Level(-15, 4, 0.005, 0.1)),
+    "automatic_gain": Chain(automatic_gain=AutomaticGain(-15, 4, 0.005, 0.1)),
     "clipping": Chain(clipping=Clipping(0.3, hard=True)),
     "codec": Chain(codec=Codec("amr", 12.2)),
 }
@@ -81,7 +78,7 @@ def lag(late: Samples, early: Samples) -> int:
 
 
 def struck(degraded: Degraded) -> set[str]:
-    """The faults that can be seen in a degraded `phrase`."""
+    """The degradations that can be seen in a degraded `phrase`."""
     found = set()
     clean, voice = degraded.speech, degraded.samples - degraded.noise
     if degraded.noise.any():
@@ -92,35 +89,43 @@ def struck(degraded: Degraded) -> set[str]:
         found.add("band")
     ranges = [power_db(sound[LOUD]) - power_db(sound[SOFT]) for sound in (voice, clean)]
     if abs(ranges[0] - ranges[1]) > 3:
-        found.add("level")
+        found.add("automatic_gain")
     if np.mean(np.abs(degraded.samples) > 0.999 * np.abs(degraded.samples).max()) > 0.001:
         found.add("clipping")
     return found
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-def test_each_fault_alone_leaves_the_others_facts_untouched(fault: Fault) -> None:
-    degraded = degrade(phrase(), ALONE[fault], white(2 * RATE, 2))
+@pytest.mark.parametrize("degradation", DEGRADATIONS)
+def test_each_fault_alone_leaves_the_others_facts_untouched(degradation: Degradation) -> None:
+    degraded = degrade(phrase(), ALONE[degradation], white(2 * RATE, 2))
     # A narrow-band codec is seen by the band that it takes.
-    assert struck(degraded) == {"band" if fault == "codec" else fault}
+    assert struck(degraded) == {"band" if degradation == "codec" else degradation}
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-def test_a_drawn_fault_has_the_same_settings_with_others_and_without(fault: Fault) -> None:
-    every, alone, nothing = (draw(np.random.default_rng(4), faults) for faults in (FAULTS, {fault}, ()))
+@pytest.mark.parametrize("degradation", DEGRADATIONS)
+def test_a_drawn_fault_has_the_same_settings_with_others_and_without(degradation: Degradation) -> None:
+    every, alone, nothing = (
+        sample_chain(np.random.default_rng(4), degradations)
+        for degradations in (DEGRADATIONS, {degradation}, ())
+    )
     differing = {
         field.name for field in fields(Chain) if getattr(alone, field.name) != getattr(nothing, field.name)
     }
     owned = {"noise": {"snr_db"}, "band": {"high_pass_hz", "resonances", "low_pass_hz"}}
-    assert differing == owned.get(fault, {fault})
+    assert differing == owned.get(degradation, {degradation})
     assert all(getattr(alone, name) == getattr(every, name) for name in differing)
 
 
 def test_draws_keep_their_ranges_and_chances() -> None:
-    chains = [draw(np.random.default_rng(seed)) for seed in range(600)]
-    for fault, name in (("room", "room"), ("noise", "snr_db"), ("band", "low_pass_hz"), ("codec", "codec")):
+    chains = [sample_chain(np.random.default_rng(seed)) for seed in range(600)]
+    for degradation, name in (
+        ("room", "room"),
+        ("noise", "snr_db"),
+        ("band", "low_pass_hz"),
+        ("codec", "codec"),
+    ):
         share = np.mean([getattr(chain, name) is not None for chain in chains])
-        assert share == pytest.approx(module.PROBABILITIES[fault], abs=0.07)  # type: ignore[index]
+        assert share == pytest.approx(PROBABILITIES[degradation], abs=0.07)  # type: ignore[index]
     ratios = [chain.snr_db for chain in chains if chain.snr_db is not None]
     assert -5 <= min(ratios) < -4 and 24 < max(ratios) <= 25
     assert np.mean(ratios) == pytest.approx(10, abs=1.5)
@@ -131,7 +136,8 @@ def test_draws_keep_their_ranges_and_chances() -> None:
 def test_the_same_seed_gives_the_same_recording() -> None:
     speech, noise = voice_like(1.0), white(RATE)
     first, again, other = (
-        degrade(speech, draw(np.random.default_rng(seed), FAULTS), noise).samples for seed in (7, 7, 8)
+        degrade(speech, sample_chain(np.random.default_rng(seed), DEGRADATIONS), noise).samples
+        for seed in (7, 7, 8)
     )
     assert first.tobytes() == again.tobytes()
     assert first.tobytes() != other.tobytes()
@@ -140,7 +146,7 @@ def test_the_same_seed_gives_the_same_recording() -> None:
 @pytest.mark.parametrize("seed", range(12))
 def test_all_results_are_as_long_as_the_speech_and_within_full_scale(seed: int) -> None:
     speech = 3 * voice_like(0.8)[: 30_000 + seed]
-    degraded = degrade(speech, draw(np.random.default_rng(seed), FAULTS), 5 * white(9000))
+    degraded = degrade(speech, sample_chain(np.random.default_rng(seed), DEGRADATIONS), 5 * white(9000))
     for sound in (degraded.samples, degraded.speech, degraded.noise):
         assert sound.shape == speech.shape and sound.dtype == np.float32
         assert 0 < np.abs(sound).max() <= 1
@@ -148,7 +154,7 @@ def test_all_results_are_as_long_as_the_speech_and_within_full_scale(seed: int) 
 
 def test_the_target_is_the_clean_speech_but_for_one_gain() -> None:
     speech = voice_like()
-    degraded = degrade(speech, draw(np.random.default_rng(3), FAULTS), white(RATE))
+    degraded = degrade(speech, sample_chain(np.random.default_rng(3), DEGRADATIONS), white(RATE))
     loudest = np.argmax(np.abs(speech))
     gain = degraded.speech[loudest] / speech[loudest]
     np.testing.assert_allclose(degraded.speech, gain * speech, rtol=1e-6, atol=1e-9)
@@ -180,7 +186,7 @@ def test_speech_and_noise_have_the_ratio_asked_for_where_they_are_active(
 
 
 def test_the_recording_is_the_voice_in_it_plus_the_noise_in_it() -> None:
-    chain = replace(draw(np.random.default_rng(1), ("room", "noise", "band")), bits=None)
+    chain = replace(sample_chain(np.random.default_rng(1), ("room", "noise", "band")), bits=None)
     speech = 0.1 * voice_like()
     noisy, quiet = degrade(speech, chain, white(RATE)), degrade(speech, chain)
     assert noisy.noise.any()
@@ -243,7 +249,7 @@ def test_clipping_starts_at_the_share_of_the_peak(hard: bool) -> None:
 
 def test_automatic_gain_brings_soft_and_loud_nearer() -> None:
     speech = phrase()
-    levelled = degrade(speech, Chain(level=Level(-20, 4, 0.003, 0.05))).samples
+    levelled = degrade(speech, Chain(automatic_gain=AutomaticGain(-20, 4, 0.003, 0.05))).samples
     # Late in each part, when the gain has settled: 15 dB apart become a quarter of it.
     late = [slice(part.stop - RATE // 10, part.stop) for part in (LOUD, SOFT)]
     assert power_db(levelled[late[0]]) - power_db(levelled[late[1]]) == pytest.approx(15 / 4, abs=1)
@@ -268,7 +274,7 @@ def test_sixteen_bits() -> None:
 
 
 def test_silence_and_the_shortest_sounds() -> None:
-    chain = draw(np.random.default_rng(0), FAULTS)
+    chain = sample_chain(np.random.default_rng(0), DEGRADATIONS)
     degraded = degrade(np.zeros(RATE, np.float32), chain, white(RATE))
     assert not any(sound.any() for sound in (degraded.samples, degraded.speech, degraded.noise))
     for samples in (1, 7, 1000):
@@ -280,7 +286,7 @@ def test_silence_and_the_shortest_sounds() -> None:
 
 def test_settings_that_cannot_be_used_are_refused() -> None:
     with pytest.raises(OptionError, match="choose one of room, noise"):
-        draw(np.random.default_rng(0), {"hum"})
+        sample_chain(np.random.default_rng(0), {"hum"})
     for wrong in (
         {"low_pass_hz": 30_000.0},
         {"low_pass_kind": "brick"},

@@ -18,21 +18,18 @@ from aural import hub
 from aural.audio.comparison import si_sdr_db
 from aural.audio.spectral import stft
 from aural.enhancement import train
+from aural.enhancement.completer import CompleterConfig, build_completer
 from aural.enhancement.data import RATE, Examples
-from aural.enhancement.discriminators import BAND_SHARES, Discriminators
-from aural.enhancement.features import FRONT_END, pitch
-from aural.enhancement.model import (
+from aural.enhancement.denoiser import (
     BANDS,
     PITCH_BINS,
-    CompleterConfig,
     DenoiserConfig,
-    WaveformConfig,
     bin_of_pitch,
-    build_completer,
     build_denoiser,
-    build_waveform,
     log_bands,
 )
+from aural.enhancement.discriminators import BAND_SHARES, Discriminators
+from aural.enhancement.features import FRONT_END, pitch
 from aural.enhancement.train import (
     UNCONDITIONED_SHARE,
     Bands,
@@ -47,6 +44,7 @@ from aural.enhancement.train import (
     train_denoiser,
     train_waveform,
 )
+from aural.enhancement.waveform import WaveformConfig, build_waveform
 from aural.errors import InputError, OptionError
 from aural.training import loop
 from aural.training.adversarial import feature_matching_loss, hinge
@@ -133,13 +131,13 @@ def test_a_folder_without_recordings_says_what_to_give(tmp_path: Path) -> None:
 def run(stage: str, settings: Settings, **options: Any) -> tuple[nn.Module, Outcome]:
     corpus = small_corpus()
     if stage == "denoiser":
-        return train_denoiser(corpus, DENOISER, DenoiserObjective(), settings, pool_size=4, **options)
+        return train_denoiser(corpus, DENOISER, DenoiserObjective(), settings, example_count=4, **options)
     if stage == "waveform_enhancer":
-        return train_waveform(corpus, WAVEFORM, DenoiserObjective(), settings, pool_size=4)
+        return train_waveform(corpus, WAVEFORM, DenoiserObjective(), settings, example_count=4)
     torch.manual_seed(5)
-    denoiser = build_denoiser(DENOISER.as_json())
+    denoiser = build_denoiser(DENOISER.to_dict())
     objective = CompleterObjective(start=1)
-    return train_completer(corpus, COMPLETER, objective, settings, denoiser, pool_size=4)
+    return train_completer(corpus, COMPLETER, objective, settings, denoiser, example_count=4)
 
 
 @pytest.mark.parametrize("stage", ["denoiser", "completer", "waveform_enhancer"])
@@ -163,7 +161,7 @@ def test_a_resumed_run_ends_where_a_whole_one_does(stage: str, tmp_path: Path) -
 def test_training_lowers_the_loss_of_what_it_hears_again_and_again(
     stage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(train, "batch", lambda *_: examples())
+    monkeypatch.setattr(train, "sample_batch", lambda *_: examples())
     _, outcome = run(stage, Settings(tmp_path, 15, 2, warm_up=1, log_steps=1, validate_steps=100))
     entries = [entry for entry in outcome.history if "loss" in entry]
     # The completer's task is as hard as the share of the mask that is drawn for it.
@@ -255,8 +253,8 @@ def test_silent_pieces_have_finite_gradients() -> None:
     given = examples()
     silent = Examples(0 * given.recording, 0 * given.speech, 0 * given.noise)
     for network, loss in (
-        (build_denoiser(DENOISER.as_json()), denoising(DenoiserObjective())),
-        (build_waveform(WAVEFORM.as_json()), enhancing(DenoiserObjective())),
+        (build_denoiser(DENOISER.to_dict()), denoising(DenoiserObjective())),
+        (build_waveform(WAVEFORM.to_dict()), enhancing(DenoiserObjective())),
     ):
         value, _ = loss(network, silent)
         value.backward()
@@ -266,7 +264,7 @@ def test_silent_pieces_have_finite_gradients() -> None:
 
 
 def test_every_width_of_hearing_counts_alike() -> None:
-    weights = train._weights_of_bins()
+    weights = train._bin_weights()
     assert float(weights.mean()) == pytest.approx(1)
     # One ERB is 24.7 (0.00437 f + 1) Hz wide (Glasberg and Moore 1990).
     erb = 0.00437 * torch.arange(FRONT_END.bins) * RATE / FRONT_END.fft + 1
@@ -284,7 +282,7 @@ def test_conditions_are_left_out_of_some_pieces() -> None:
 
 def test_half_of_the_pieces_hide_rectangles_and_half_all_from_some_frame_on() -> None:
     frames = 129
-    hidden = train._hidden(torch.zeros(200, BANDS, frames))
+    hidden = train._mask_rectangles(torch.zeros(200, BANDS, frames))
     tails = 0
     for item in hidden:
         columns = item.all(0)
@@ -409,7 +407,7 @@ def test_the_judges_are_heeded_from_their_start_on_and_in_full_at_twice_of_it() 
 def test_the_judges_learn_from_what_was_made_and_do_not_teach_in_their_own_turn() -> None:
     given = bands()
     game = Game(Discriminators(4), CompleterObjective(start=1))
-    completer = build_completer(COMPLETER.as_json())
+    completer = build_completer(COMPLETER.to_dict())
     game.completing(completer, given)
     error, _ = game.discriminating(game.discriminators, given)
     error.backward()
@@ -443,7 +441,7 @@ def test_the_completer_of_a_full_run_asks_for_the_denoiser_that_was_trained(
 
     def load(name: str, *_: Any) -> nn.Module:
         asked.append(name)
-        return build_denoiser(DENOISER.as_json())
+        return build_denoiser(DENOISER.to_dict())
 
     monkeypatch.setattr(hub, "load", load)
     monkeypatch.setattr(train, "CompleterConfig", lambda: COMPLETER)

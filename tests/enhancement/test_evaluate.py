@@ -84,7 +84,7 @@ def test_what_needs_no_enhancement_is_perfect_at_any_level(clean: Wave, gain: fl
     assert scored.figures["pesq"] == pytest.approx(4.644, abs=0.001)
     assert scored.figures["stoi"] == pytest.approx(1)
     assert scored.figures["lsd"] == pytest.approx(0, abs=1e-3)
-    assert scored.figures["si_sdr_db"] == evaluate.MOST_SI_SDR_DB
+    assert scored.figures["si_sdr_db"] == evaluate.MAX_SI_SDR_DB
     assert scored.lag_samples == 0
 
 
@@ -207,18 +207,18 @@ def test_the_command_prints_tables_and_keeps_every_figure(
 ) -> None:
     asked = []
 
-    def validation_items(_corpus: object, faults: list[str] | None, count: int) -> list[Item]:
-        asked.append((faults, count))
+    def validation_items(_corpus: object, degradations: list[str] | None, count: int) -> list[Item]:
+        asked.append((degradations, count))
         waves = noisy[: 2 * RATE], clean[: 2 * RATE]
         return [Item("a", *waves, unseen=True), Item("b", *waves, unseen=False)]
 
-    monkeypatch.setattr(evaluate, "FAULTS", ("noise", "clipping"))
+    monkeypatch.setattr(evaluate, "DEGRADATIONS", ("noise", "clipping"))
     monkeypatch.setattr(evaluate, "load", lambda *_: None)
     monkeypatch.setattr(evaluate, "validation_items", validation_items)
     file = tmp_path / "new" / "figures.json"
-    command = ["--data", str(tmp_path), "--rows", "both", "unprocessed", "--faults", "--workers", "1"]
+    command = ["--data", str(tmp_path), "--rows", "both", "unprocessed", "--degradations", "--workers", "1"]
     evaluate.main([*command, "--json", str(file)])
-    few = evaluate.ITEMS_OF_A_FAULT
+    few = evaluate.ITEMS_PER_DEGRADATION
     assert asked == [(None, evaluate.ITEMS), (["noise"], few), (["clipping"], few)]
     printed = capsys.readouterr().out
     assert "\nClipping alone: Unseen speakers, 1 recordings\n" in printed
@@ -228,5 +228,5 @@ def test_the_command_prints_tables_and_keeps_every_figure(
     assert list(found) == ["all_faults", "noise", "clipping", "music_si_sdr_db"]
     assert len(found["noise"]["items"]) == 4
     assert found["clipping"]["means"]["All speakers"]["both"]["pesq"] == 2.0
-    assert all(15 < value <= evaluate.MOST_SI_SDR_DB for value in found["music_si_sdr_db"].values())
+    assert all(15 < value <= evaluate.MAX_SI_SDR_DB for value in found["music_si_sdr_db"].values())
     assert all(math.isfinite(value) for item in found["noise"]["items"] for value in item["figures"].values())

@@ -14,34 +14,33 @@ from torch import Tensor, nn
 
 from aural import hub
 from aural.audio.spectral import istft, mel_from_magnitude, scale, stft, unscale
-from aural.enhancement.features import FRONT_END, RATE, conditioning
-from aural.enhancement.model import (
-    BANDS,
+from aural.enhancement.completer import (
     COMPLETED_HZ,
-    CONDITIONS,
     COPIED_BINS,
     FLOOR_DB,
-    HIGHEST_HZ,
-    LARGEST_GAIN,
+    Completer,
+    build_completer,
+    carrier,
+    missing_magnitude,
+)
+from aural.enhancement.denoiser import (
+    BANDS,
     LOW_BINS,
-    LOWEST_HZ,
+    MAX_GAIN,
     PITCH_BINS,
     TAPS,
-    Completer,
     Denoiser,
     Masks,
-    WaveformEnhancer,
     _analysis,
     _synthesis,
     bin_of_pitch,
-    build_completer,
     build_denoiser,
-    build_waveform,
-    carrier,
     log_bands,
-    missing_magnitude,
     pitch_of_bin,
 )
+from aural.enhancement.features import FRONT_END, MAX_PITCH_HZ, MIN_PITCH_HZ, RATE, conditioning
+from aural.enhancement.unet import CONDITIONS
+from aural.enhancement.waveform import WaveformEnhancer, build_waveform
 from aural.training.checkpoints import save
 from tests.checkpoints import instead
 from tests.enhancement.tiny import COMPLETER, DENOISER, WAVEFORM
@@ -174,18 +173,18 @@ def test_each_item_of_a_batch_has_its_own_mask() -> None:
 
 def test_pitch_bins_are_even_steps_between_the_lowest_and_the_highest() -> None:
     hz = pitch_of_bin(torch.arange(PITCH_BINS))
-    assert float(hz[0]) == pytest.approx(LOWEST_HZ) and float(hz[-1]) == pytest.approx(HIGHEST_HZ)
+    assert float(hz[0]) == pytest.approx(MIN_PITCH_HZ) and float(hz[-1]) == pytest.approx(MAX_PITCH_HZ)
     torch.testing.assert_close(hz[1:] / hz[:-1], torch.full((PITCH_BINS - 1,), float(hz[1] / hz[0])))
     assert torch.equal(bin_of_pitch(hz), torch.arange(PITCH_BINS))
     # Within half a bin, 1.7 %, every pitch is its own; what lies outside has the bin at the end.
-    some = torch.linspace(LOWEST_HZ, HIGHEST_HZ, 1000)
+    some = torch.linspace(MIN_PITCH_HZ, MAX_PITCH_HZ, 1000)
     assert (pitch_of_bin(bin_of_pitch(some)) / some - 1).abs().max() < 0.0171
     assert bin_of_pitch(torch.tensor([1.0, 9_000.0])).tolist() == [0, PITCH_BINS - 1]
 
 
 @pytest.mark.parametrize("f0_hz", [60.0, 97.3, 221.0, 333.0, 500.0])
 def test_a_pitch_between_two_bins_is_read_from_both(f0_hz: float) -> None:
-    place = (PITCH_BINS - 1) * math.log(f0_hz / LOWEST_HZ) / math.log(HIGHEST_HZ / LOWEST_HZ)
+    place = (PITCH_BINS - 1) * math.log(f0_hz / MIN_PITCH_HZ) / math.log(MAX_PITCH_HZ / MIN_PITCH_HZ)
     logits = -((torch.arange(PITCH_BINS + 1) - place) ** 2)
     logits[-1] = -20
     masks = replace(passing(1), pitch=logits[None, :, None])
@@ -219,7 +218,7 @@ def test_gains_stay_between_0_and_the_largest() -> None:
     for bias in (-100.0, 100.0):
         nn.init.constant_(denoiser.gains.bias, bias)
         masks = denoiser(spectrum)
-        torch.testing.assert_close(masks.gain, torch.full_like(masks.gain, LARGEST_GAIN * (bias > 0)))
+        torch.testing.assert_close(masks.gain, torch.full_like(masks.gain, MAX_GAIN * (bias > 0)))
         torch.testing.assert_close(masks.noise_gain, torch.full_like(masks.gain, float(bias > 0)))
 
 
@@ -430,9 +429,9 @@ def run_waveform(module: nn.Module, samples: Tensor) -> Tensor:
 
 
 NETWORKS: list[Any] = [
-    pytest.param(build_denoiser, DENOISER.as_json(), run_denoiser, id="denoiser"),
-    pytest.param(build_completer, COMPLETER.as_json(), run_completer, id="completer"),
-    pytest.param(build_waveform, WAVEFORM.as_json(), run_waveform, id="waveform_enhancer"),
+    pytest.param(build_denoiser, DENOISER.to_dict(), run_denoiser, id="denoiser"),
+    pytest.param(build_completer, COMPLETER.to_dict(), run_completer, id="completer"),
+    pytest.param(build_waveform, WAVEFORM.to_dict(), run_waveform, id="waveform_enhancer"),
 ]
 Build = Callable[[Mapping[str, Any]], nn.Module]
 Run = Callable[[nn.Module, Tensor], Tensor]

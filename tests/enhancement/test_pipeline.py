@@ -16,9 +16,9 @@ import aural
 from aural import hub
 from aural.audio import Clip
 from aural.audio.resample import resample
-from aural.enhancement import pipeline
+from aural.enhancement import analysis, pipeline, voice_chain
 from aural.enhancement.features import FRONT_END
-from aural.enhancement.pipeline import PRESETS, SETTINGS, Options, Setting, enhance, enhance_steps
+from aural.enhancement.pipeline import PRESETS, SETTINGS, Options, Setting, enhance
 from aural.errors import InputError, OptionError
 from aural.loudness.meter import measure
 from aural.training.checkpoints import save
@@ -107,7 +107,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_checkpoints(folder)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        config = TINY_VOCODER.as_json()
+        config = TINY_VOCODER.to_dict()
         save("vocoder", vocoder.build(config), config, "MIT", folder=folder)
     return folder
 
@@ -126,8 +126,8 @@ def put(monkeypatch: pytest.MonkeyPatch) -> Any:
     def put(**models: nn.Module) -> None:
         load = hub.load
 
-        def loaded(name: str, build: Any, **keywords: Any) -> nn.Module:
-            return models[name] if name in models else load(name, build, **keywords)
+        def loaded(name: str, **keywords: Any) -> nn.Module:
+            return models[name] if name in models else load(name, **keywords)
 
         monkeypatch.setattr(hub, "load", loaded)
 
@@ -424,17 +424,38 @@ def test_expansion_gives_the_rate_asked_for_and_fills_its_band(put: Any, expand_
 def test_a_preset_lands_on_its_loudness_and_restore_keeps_the_level(preset: str, put: Any) -> None:
     put(denoiser=PlainDenoiser(1.0))
     clip, options = voice(4.0), Options(preset=preset, completion=False)
-    assert options.finish is not None
+    assert options.voice_chain is not None
     result = enhance(clip, options)
-    assert result.finished is not None
-    assert measure(result.clip).integrated_lufs == pytest.approx(options.finish.loudness_lufs, abs=0.1)
-    assert result.after.integrated_lufs == pytest.approx(options.finish.loudness_lufs, abs=0.1)
+    assert result.voice_chain is not None
+    assert measure(result.clip).integrated_lufs == pytest.approx(options.voice_chain.loudness_lufs, abs=0.1)
+    assert result.after.integrated_lufs == pytest.approx(options.voice_chain.loudness_lufs, abs=0.1)
     quieter = enhance(clip, replace(options, loudness_lufs=-23.0))
     assert quieter.after.integrated_lufs == pytest.approx(-23, abs=0.1)
     for kept in (Options(completion=False), replace(options, mastering=False)):
         unfinished = enhance(clip, kept)
-        assert unfinished.finished is None
+        assert unfinished.voice_chain is None
         assert unfinished.after.integrated_lufs == pytest.approx(result.before.integrated_lufs, abs=0.01)
+
+
+def test_nothing_is_measured_twice(put: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The input before, the denoised voice for the compressor; the mastering's figures are the result's."""
+    put(denoiser=PlainDenoiser(0.5))
+    measured: list[Clip] = []
+
+    class Counting:
+        @staticmethod
+        def steps(clip: Clip, *arguments: Any) -> Any:
+            measured.append(clip)
+            return measure.steps(clip, *arguments)
+
+    for module in (analysis, voice_chain):
+        monkeypatch.setattr(module, "measure", Counting)
+    clip = voice(2.0)
+    assert enhance(clip, Options(preset="podcast", completion=False)).after.integrated_lufs is not None
+    assert len(measured) == 2 and measured[0] is clip
+    # Nothing changes before the voice chain: the first figure serves it too.
+    enhance(clip, Options(preset="podcast", noise_reduction=False, completion=False))
+    assert len(measured) == 3 and measured[2] is clip
 
 
 def test_a_loudness_without_a_finish_is_one_gain(put: Any) -> None:
@@ -447,10 +468,10 @@ def test_a_loudness_without_a_finish_is_one_gain(put: Any) -> None:
 
 @pytest.mark.usefixtures("short_chunks")
 def test_progress_rises_from_0_to_1_and_work_can_be_given_up() -> None:
-    shares = list(enhance_steps(voice(4.0), Options(preset="podcast")))
+    shares = list(enhance.steps(voice(4.0), Options(preset="podcast")))
     assert shares == sorted(shares) and shares[0] >= 0 and shares[-1] <= 1
     assert sum(0.15 < share < 0.65 for share in shares) >= 3
-    steps = enhance_steps(voice(4.0))
+    steps = enhance.steps(voice(4.0))
     for share in steps:
         if share > 0.3:
             break
@@ -463,7 +484,7 @@ def test_progress_rises_from_0_to_1_and_work_can_be_given_up() -> None:
 @pytest.mark.usefixtures("short_chunks")
 def test_no_step_is_taken_inside_of_inference_mode() -> None:
     for setting in ("original_phase", "griffin_lim"):
-        for _ in enhance_steps(voice(1.4), Options(setting=setting, preset="podcast")):
+        for _ in enhance.steps(voice(1.4), Options(setting=setting, preset="podcast")):
             assert not torch.is_inference_mode_enabled()
 
 

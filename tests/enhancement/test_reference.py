@@ -1,4 +1,4 @@
-"""A reference beside a recording: found to the sample, or refused in a sentence."""
+"""A reference aligned a recording: found to the sample, or refused in a sentence."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ def test_a_sound_is_as_near_to_itself_as_can_be() -> None:
 
 def test_level_and_polarity_make_no_difference_to_the_delay_nor_level_to_the_measures() -> None:
     noisy = degrade_clip(SPEECH, Options("phone_call"))
-    beside = align(noisy, SPEECH)
+    aligned = align(noisy, SPEECH)
     soft = noisy.with_samples(noisy.samples * np.float32(0.05))
-    loud, quiet = (finish(compare_steps(clip, beside))[0] for clip in (noisy, soft))
+    loud, quiet = (finish(compare_steps(clip, aligned))[0] for clip in (noisy, soft))
     for one, other in zip(loud.figures().values(), quiet.figures().values(), strict=True):
         assert one == pytest.approx(other, abs=0.01)
-    assert align(noisy.with_samples(-noisy.samples), SPEECH).delay_seconds == beside.delay_seconds
+    assert align(noisy.with_samples(-noisy.samples), SPEECH).delay_seconds == aligned.delay_seconds
 
 
 @pytest.mark.parametrize("delay", [-40_000, -1234, 0, 777, 90_000])
 def test_a_delay_is_found_to_the_sample(delay: int) -> None:
     found = align(later(SPEECH, delay), SPEECH)
     assert found.delay_seconds * SPEECH.rate == pytest.approx(delay, abs=1e-6)
-    ours, clean = found.beside(later(SPEECH, delay))
+    ours, clean = found.aligned(later(SPEECH, delay))
     assert np.array_equal(ours, clean)
 
 
@@ -66,7 +66,7 @@ def test_a_piece_from_further_on_is_not_taken_for_one_with_a_short_delay(
 
 def test_where_the_two_never_sound_at_once_nothing_is_beside_the_other() -> None:
     for delay_seconds in (-10.0, 10.0):
-        ours, clean = Reference(SPEECH, delay_seconds).beside(SPEECH)
+        ours, clean = Reference(SPEECH, delay_seconds).aligned(SPEECH)
         assert ours.shape == clean.shape == (1, 0)
 
 
@@ -77,14 +77,14 @@ def test_what_a_phone_made_of_the_reference_starts_with_it(example) -> None:
 
 def test_a_reference_of_another_rate_is_resampled() -> None:
     found = align(SPEECH, resample(SPEECH, 44_100))
-    ours, clean = found.beside(SPEECH)
+    ours, clean = found.aligned(SPEECH)
     assert ours.shape == clean.shape
     assert finish(compare_steps(SPEECH, found))[0].si_sdr_db > 40
 
 
 def test_a_mono_reference_serves_a_stereo_recording() -> None:
     stereo = Clip(np.concatenate([SPEECH.samples, 0.5 * SPEECH.samples]), SPEECH.rate)
-    ours, clean = align(stereo, SPEECH).beside(stereo)
+    ours, clean = align(stereo, SPEECH).aligned(stereo)
     assert ours.shape == clean.shape == SPEECH.samples.shape
 
 

@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from aural.enhancement import degrade, tab
-from aural.enhancement.findings import Findings
+from aural.enhancement.analysis import Analysis
 from aural.enhancement.pipeline import PRESETS, SETTINGS, Options
-from aural.enhancement.reference import Nearness
+from aural.enhancement.reference import ReferenceMetrics
 from aural.ui import plots
 from aural.ui.examples import PHONE_EXAMPLES
 
@@ -41,8 +41,8 @@ def test_the_phones_are_those_of_the_chain() -> None:
 
 
 def test_every_figure_that_is_shown_is_found_or_measured() -> None:
-    assert {name for name, *_ in tab.FIGURES} <= set(Findings.__dataclass_fields__)
-    assert [name for name, *_ in tab.MEASURES] == list(Nearness.__dataclass_fields__)
+    assert {name for name, *_ in tab.FIGURES} <= set(Analysis.__dataclass_fields__)
+    assert [name for name, *_ in tab.MEASURES] == list(ReferenceMetrics.__dataclass_fields__)
 
 
 def test_a_preset_tells_what_its_finish_does() -> None:
@@ -76,7 +76,7 @@ def test_the_table_counts_clipped_samples_in_percent() -> None:
 
 
 def test_a_delay_and_what_could_not_be_measured_are_told() -> None:
-    nearness = dict.fromkeys(Nearness.__dataclass_fields__)
+    nearness = dict.fromkeys(ReferenceMetrics.__dataclass_fields__)
     against = {"delay_seconds": -0.0123, "before": nearness, "after": nearness, "notes": ["Too <short>."]}
     shown = tab._reference_tables(against)
     assert "12.3 ms earlier" in shown

@@ -6,27 +6,27 @@ from pathlib import Path
 
 import torch
 
-from aural.enhancement import model
+from aural.enhancement import completer, denoiser, waveform
 from aural.training.checkpoints import save
 
-DENOISER = model.DenoiserConfig(widths=(4, 4, 8), hidden=4, blocks=1)
-COMPLETER = model.CompleterConfig(widths=(4, 4, 8), hidden=4)
-WAVEFORM = model.WaveformConfig(widths=(4, 4), hidden=4)
+DENOISER = denoiser.DenoiserConfig(widths=(4, 4, 8), hidden=4, blocks=1)
+COMPLETER = completer.CompleterConfig(widths=(4, 4, 8), hidden=4)
+WAVEFORM = waveform.WaveformConfig(widths=(4, 4), hidden=4)
 
 
 def write_checkpoints(folder: Path) -> None:
     """Write the three networks with their manifest; always the same weights."""
     models = {
-        "denoiser": (model.build_denoiser, DENOISER),
-        "completer": (model.build_completer, COMPLETER),
-        "waveform_enhancer": (model.build_waveform, WAVEFORM),
+        "denoiser": (denoiser.build_denoiser, DENOISER),
+        "completer": (completer.build_completer, COMPLETER),
+        "waveform_enhancer": (waveform.build_waveform, WAVEFORM),
     }
     with torch.random.fork_rng():
         torch.manual_seed(0)
         for name, (build, config) in models.items():
-            module = build(config.as_json())
-            if isinstance(module, model.WaveformEnhancer):
+            module = build(config.to_dict())
+            if isinstance(module, waveform.WaveformEnhancer):
                 # It begins with adding nothing, and what takes nothing away has no background to test.
                 last = list(module.modules())[-1]
                 torch.nn.init.normal_(last.weight, std=0.1)
-            save(name, module, config.as_json(), "MIT", folder=folder)
+            save(name, module, config.to_dict(), "MIT", folder=folder)

@@ -1,4 +1,4 @@
-"""The classifier, its training on tones that a tiny one can tell apart, and what its batches hold."""
+"""The classifier, its training on tones that a tiny one can tell apart, and what its batch_sampler hold."""
 
 import json
 from dataclasses import replace
@@ -18,13 +18,13 @@ from aural.generation.train_classifier import (
     TINY,
     Batch,
     Recipe,
-    batches,
+    batch_sampler,
     figures,
     main,
+    mask_span,
     objective_of,
     places,
     report,
-    struck_out,
 )
 from aural.training.checkpoints import save
 from aural.training.loop import Settings
@@ -105,8 +105,8 @@ def test_a_saved_classifier_answers_as_before(
 
 
 def test_batches_depend_on_the_generator_alone() -> None:
-    draw = batches(tones(), 8, CLASSES, Recipe())
-    first, again, other = (draw(torch.Generator().manual_seed(seed)) for seed in (0, 0, 1))
+    sample = batch_sampler(tones(), 8, CLASSES, Recipe())
+    first, again, other = (sample(torch.Generator().manual_seed(seed)) for seed in (0, 0, 1))
     assert torch.equal(first.mel, again.mel) and torch.equal(first.labels, again.labels)
     assert first.mel.shape != other.mel.shape or not torch.equal(first.mel, other.mel)
 
@@ -114,9 +114,9 @@ def test_batches_depend_on_the_generator_alone() -> None:
 def test_batches_are_finite_and_their_labels_add_up_to_one() -> None:
     clips = tones()
     clips.mel[0] = 0  # silence has neither a level to match nor a frame that sounds
-    draw = batches(clips, 16, CLASSES, Recipe())
+    sample = batch_sampler(clips, 16, CLASSES, Recipe())
     for seed in range(5):
-        batch = draw(torch.Generator().manual_seed(seed))
+        batch = sample(torch.Generator().manual_seed(seed))
         assert batch.mel.isfinite().all() and batch.mel.min() >= 0
         assert batch.mel.shape[:2] == (16, 80) and batch.mel.shape[2] in Recipe().frames
         torch.testing.assert_close(batch.labels.sum(1), torch.ones(16))
@@ -126,7 +126,7 @@ def test_batches_are_finite_and_their_labels_add_up_to_one() -> None:
 
 def test_without_augmentation_a_clip_is_only_shifted_as_a_loop() -> None:
     clips = tones()
-    batch = batches(clips, 8, CLASSES, PLAIN)(torch.Generator().manual_seed(0))
+    batch = batch_sampler(clips, 8, CLASSES, PLAIN)(torch.Generator().manual_seed(0))
     for mel, label in zip(batch.mel, batch.labels.argmax(1), strict=True):
         same_class = clips.mel[clips.labels == label].float().sort(2).values
         error = (same_class - mel.sort(1).values[None]).abs().amax((1, 2))
@@ -135,7 +135,7 @@ def test_without_augmentation_a_clip_is_only_shifted_as_a_loop() -> None:
 
 def test_a_short_cut_holds_what_sounds() -> None:
     clips = tones()
-    batch = batches(clips, 64, CLASSES, Recipe(frames=(64,), mixed=0, struck_bands=0, struck_frames=0))(
+    batch = batch_sampler(clips, 64, CLASSES, Recipe(frames=(64,), mixed=0, struck_bands=0, struck_frames=0))(
         torch.Generator().manual_seed(0)
     )
     assert (batch.mel.amax((1, 2)) > 0.3).all()
@@ -147,7 +147,7 @@ def test_the_label_of_a_mixture_says_what_is_in_it() -> None:
     recipe = Recipe(
         frames=(425,), speed_octaves=0, bands=0, gain_db=0, mixed=1, struck_bands=0, struck_frames=0
     )
-    batch = batches(clips, 32, CLASSES, recipe)(torch.Generator().manual_seed(0))
+    batch = batch_sampler(clips, 32, CLASSES, recipe)(torch.Generator().manual_seed(0))
     bands = torch.stack(
         [unscale(batch.mel)[:, 12 * n + 10 : 12 * n + 14].mean((1, 2)) for n in range(CLASSES)], 1
     )
@@ -158,7 +158,7 @@ def test_the_label_of_a_mixture_says_what_is_in_it() -> None:
 
 @pytest.mark.parametrize("axis", [1, 2])
 def test_one_stretch_is_struck_out(axis: int) -> None:
-    mel = struck_out(torch.ones(64, 80, 425), axis, 14, torch.Generator().manual_seed(0))
+    mel = mask_span(torch.ones(64, 80, 425), axis, 14, torch.Generator().manual_seed(0))
     # Struck bands are silent in all frames, and struck frames in all bands.
     silent = mel.amax(3 - axis) == 0
     assert torch.equal(mel.eq(0).sum((1, 2)), silent.sum(1) * mel.shape[3 - axis])

@@ -1,4 +1,4 @@
-"""ESC-50 as spectrograms and as batches."""
+"""ESC-50 as spectrograms and as batch_sampler."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import torch
 
 from aural.audio.spectral import log_mel, unscale
 from aural.errors import InputError
-from aural.generation.data import Esc50, batches, describe, load, pitched, rolled
+from aural.generation.data import Esc50, batch_sampler, fit_statistics, load, roll_loops, shift_bands
 from aural.generation.model import FRAMES, REAL_FRAMES, Conditioning
 from tests.generation.esc50 import write_esc50
 
@@ -38,8 +38,8 @@ def test_the_spectrogram_is_that_of_the_wave(clips: Esc50) -> None:
 
 
 def test_batches_depend_on_the_generator_alone(clips: Esc50) -> None:
-    draw = batches(clips.training, 8)
-    first, again, other = (draw(torch.Generator().manual_seed(seed)) for seed in (0, 0, 1))
+    sample = batch_sampler(clips.training, 8)
+    first, again, other = (sample(torch.Generator().manual_seed(seed)) for seed in (0, 0, 1))
     assert torch.equal(first.mel, again.mel) and torch.equal(first.labels, again.labels)
     assert not torch.equal(first.mel, other.mel)
     assert first.mel.shape == (8, 80, FRAMES)
@@ -47,8 +47,8 @@ def test_batches_depend_on_the_generator_alone(clips: Esc50) -> None:
 
 
 def test_augmentation_keeps_the_class_and_tells_the_active_share(clips: Esc50) -> None:
-    draw = batches(clips.training, 64)
-    batch = draw(torch.Generator().manual_seed(0))
+    sample = batch_sampler(clips.training, 64)
+    batch = sample(torch.Generator().manual_seed(0))
     brightest = unscale(batch.mel).mean(2).argmax(1)
     for label in range(4):
         # Each class is a tone: its band, up to one band of augmentation and one of the folds' pitches.
@@ -61,7 +61,7 @@ def test_augmentation_keeps_the_class_and_tells_the_active_share(clips: Esc50) -
 
 def test_a_roll_is_circular() -> None:
     mel = torch.rand(2, 80, REAL_FRAMES)
-    still, moved = rolled(mel, torch.tensor([0, 0])), rolled(mel, torch.tensor([10, 400]))
+    still, moved = roll_loops(mel, torch.tensor([0, 0])), roll_loops(mel, torch.tensor([10, 400]))
     assert torch.equal(still[..., :REAL_FRAMES], mel)
     assert torch.equal(still[..., REAL_FRAMES:], mel[..., : FRAMES - REAL_FRAMES])
     assert torch.equal(moved[0, :, 10:REAL_FRAMES], mel[0, :, : REAL_FRAMES - 10])
@@ -70,14 +70,14 @@ def test_a_roll_is_circular() -> None:
 
 def test_pitch_moves_bands() -> None:
     mel = torch.rand(2, 80, 6)
-    up, down = pitched(mel, torch.tensor([1, -1]))
+    up, down = shift_bands(mel, torch.tensor([1, -1]))
     assert torch.equal(up[1:], mel[0, :-1]) and torch.equal(up[0], mel[0, 0])
     assert torch.equal(down[:-1], mel[1, 1:]) and torch.equal(down[-1], mel[1, -1])
 
 
 def test_the_model_learns_the_scale_of_the_data(clips: Esc50) -> None:
     conditioning = Conditioning(width=16)
-    describe(clips.training, conditioning)
+    fit_statistics(clips.training, conditioning)
     normalised = (clips.training.mel.float() - conditioning.mean) / conditioning.deviation
     assert normalised.mean((0, 2)).abs().max() < 1e-2
     torch.testing.assert_close(normalised.std((0, 2)), torch.ones(80), atol=1e-2, rtol=0)

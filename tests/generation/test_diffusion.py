@@ -20,7 +20,7 @@ from aural.generation.model import (
     SAMPLERS,
     TRAIN_STEPS,
     Config,
-    Denoiser,
+    DiffusionModel,
     Sampler,
     schedule,
 )
@@ -31,9 +31,9 @@ Predict = Callable[[Tensor], Tensor]  # noisy to clean spectrograms, normalised
 
 
 @pytest.fixture(scope="module")
-def denoiser() -> Denoiser:
+def denoiser() -> DiffusionModel:
     torch.manual_seed(0)
-    denoiser = Denoiser(GENERATOR).eval().requires_grad_(False)
+    denoiser = DiffusionModel(GENERATOR).eval().requires_grad_(False)
     denoiser.conditioning.mean.fill_(0.4)
     denoiser.conditioning.deviation.fill_(0.1)
     return denoiser
@@ -42,10 +42,10 @@ def denoiser() -> Denoiser:
 @pytest.fixture
 def pretend(monkeypatch: pytest.MonkeyPatch) -> Callable[[Predict], None]:
     """Puts a function in the place of the network."""
-    return lambda predict: monkeypatch.setattr(Denoiser, "predict", lambda *values: predict(values[1]))
+    return lambda predict: monkeypatch.setattr(DiffusionModel, "predict", lambda *values: predict(values[1]))
 
 
-def pipeline_of(denoiser: Denoiser, sampler: Sampler = "dpm++") -> SpectrogramPipeline:
+def pipeline_of(denoiser: DiffusionModel, sampler: Sampler = "dpm++") -> SpectrogramPipeline:
     pipeline = SpectrogramPipeline.of(denoiser, sampler)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
@@ -62,7 +62,7 @@ def pointwise(noisy: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_what_is_saved_and_loaded_generates_the_same_bits(
-    denoiser: Denoiser, sampler: Sampler, tmp_path: Path
+    denoiser: DiffusionModel, sampler: Sampler, tmp_path: Path
 ) -> None:
     pipeline = pipeline_of(denoiser, sampler)
     pipeline.save_pretrained(tmp_path)
@@ -76,21 +76,21 @@ def test_what_is_saved_and_loaded_generates_the_same_bits(
 
 
 def test_what_the_network_predicts_is_saved_too(tmp_path: Path) -> None:
-    denoiser = Denoiser(type(GENERATOR)(GENERATOR.channels, groups=8, predicts="noise")).eval()
+    denoiser = DiffusionModel(type(GENERATOR)(GENERATOR.channels, groups=8, predicts="noise")).eval()
     pipeline_of(denoiser).save_pretrained(tmp_path)
     assert SpectrogramPipeline.from_pretrained(tmp_path).config["predicts"] == "noise"
 
 
-def guide_of(denoiser: Denoiser, **changes: Any) -> Denoiser:
+def guide_of(denoiser: DiffusionModel, **changes: Any) -> DiffusionModel:
     """A smaller denoiser on the same conditions."""
     width = denoiser.config.width
     values = {"channels": (16, 32, 32), "groups": 8, "dropout": 0.0, "embedding": width, **changes}
     torch.manual_seed(1)
-    guide = Denoiser(Config(**values), conditioning=denoiser.conditioning)
+    guide = DiffusionModel(Config(**values), conditioning=denoiser.conditioning)
     return guide.eval().requires_grad_(False)
 
 
-def test_a_guide_is_what_guidance_leads_away_from(denoiser: Denoiser) -> None:
+def test_a_guide_is_what_guidance_leads_away_from(denoiser: DiffusionModel) -> None:
     pipeline = SpectrogramPipeline.of(denoiser, "dpm++", guide_of(denoiser))
     pipeline.set_progress_bar_config(disable=True)
     plain = pipeline([3], STEPS, 1.0, generators(1)).mels
@@ -101,7 +101,7 @@ def test_a_guide_is_what_guidance_leads_away_from(denoiser: Denoiser) -> None:
     assert np.abs(by_guide - by_null_class).max() > 1e-3
 
 
-def test_a_guide_that_is_the_network_itself_changes_nothing(denoiser: Denoiser) -> None:
+def test_a_guide_that_is_the_network_itself_changes_nothing(denoiser: DiffusionModel) -> None:
     pipeline = SpectrogramPipeline.of(denoiser, "dpm++", denoiser)
     pipeline.set_progress_bar_config(disable=True)
     found = pipeline([3], STEPS, 3.0, generators(1)).mels
@@ -109,7 +109,7 @@ def test_a_guide_that_is_the_network_itself_changes_nothing(denoiser: Denoiser) 
     np.testing.assert_allclose(found, plain, atol=1e-4)
 
 
-def test_a_guide_is_saved_and_loaded_too(denoiser: Denoiser, tmp_path: Path) -> None:
+def test_a_guide_is_saved_and_loaded_too(denoiser: DiffusionModel, tmp_path: Path) -> None:
     pipeline = SpectrogramPipeline.of(denoiser, "dpm++", guide_of(denoiser))
     pipeline.save_pretrained(tmp_path)
     loaded = SpectrogramPipeline.from_pretrained(tmp_path)
@@ -120,14 +120,14 @@ def test_a_guide_is_saved_and_loaded_too(denoiser: Denoiser, tmp_path: Path) -> 
     np.testing.assert_allclose(before, after, atol=1e-5)
 
 
-def test_a_guide_that_does_not_fit(denoiser: Denoiser) -> None:
+def test_a_guide_that_does_not_fit(denoiser: DiffusionModel) -> None:
     with pytest.raises(ValueError, match="patch_frames"):
         SpectrogramPipeline.of(denoiser, "dpm++", guide_of(denoiser, patch_frames=3))
 
 
 def test_patches_are_saved_too(tmp_path: Path) -> None:
     fine = Config(channels=(16, 32, 32), groups=8, patch_bands=4, patch_frames=4, augmented=True)
-    pipeline = pipeline_of(Denoiser(fine).eval().requires_grad_(False))
+    pipeline = pipeline_of(DiffusionModel(fine).eval().requires_grad_(False))
     pipeline.save_pretrained(tmp_path)
     loaded = pipeline_of_saved(tmp_path)
     before, after = (one([3], STEPS, 2.0, generators(1)).mels for one in (pipeline, loaded))
@@ -143,7 +143,7 @@ def pipeline_of_saved(folder: Path) -> SpectrogramPipeline:
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_a_spectrogram_does_not_depend_on_its_company(denoiser: Denoiser, sampler: Sampler) -> None:
+def test_a_spectrogram_does_not_depend_on_its_company(denoiser: DiffusionModel, sampler: Sampler) -> None:
     pipeline = pipeline_of(denoiser, sampler)
     together = pipeline([3, 9, 3], STEPS, 2.0, generators(1, 2, 3)).mels
     alone = pipeline([9], STEPS, 2.0, generators(2)).mels
@@ -151,7 +151,7 @@ def test_a_spectrogram_does_not_depend_on_its_company(denoiser: Denoiser, sample
     assert np.abs(together[0] - together[2]).max() > 0.01
 
 
-def test_the_class_steers_and_guidance_steers_more(denoiser: Denoiser) -> None:
+def test_the_class_steers_and_guidance_steers_more(denoiser: DiffusionModel) -> None:
     pipeline = pipeline_of(denoiser)
     plain, other = (pipeline([label], STEPS, 1.0, generators(1)).mels for label in (3, 9))
     guided = pipeline([3], STEPS, 4.0, generators(1)).mels
@@ -160,7 +160,7 @@ def test_the_class_steers_and_guidance_steers_more(denoiser: Denoiser) -> None:
 
 
 def test_guidance_costs_a_second_pass_until_the_picture_is_settled(
-    denoiser: Denoiser, pretend: Callable[[Predict], None]
+    denoiser: DiffusionModel, pretend: Callable[[Predict], None]
 ) -> None:
     rows: list[int] = []
 
@@ -179,7 +179,7 @@ def test_guidance_costs_a_second_pass_until_the_picture_is_settled(
 @pytest.mark.parametrize("loop", [False, True])
 @pytest.mark.parametrize("frames", [50, REAL_FRAMES, 849])
 def test_windows_leave_no_trace(
-    denoiser: Denoiser, pretend: Callable[[Predict], None], sampler: Sampler, loop: bool, frames: int
+    denoiser: DiffusionModel, pretend: Callable[[Predict], None], sampler: Sampler, loop: bool, frames: int
 ) -> None:
     """Where the network looks at single values, windows and turns must make no difference."""
     pretend(pointwise)
@@ -197,7 +197,7 @@ def test_windows_leave_no_trace(
     torch.testing.assert_close(found, denoiser.denormalise(clean)[..., :frames], atol=1e-5, rtol=0)
 
 
-def test_a_loop_is_read_around_its_end(denoiser: Denoiser, pretend: Callable[[Predict], None]) -> None:
+def test_a_loop_is_read_around_its_end(denoiser: DiffusionModel, pretend: Callable[[Predict], None]) -> None:
     """A network that marks the ends of its window must not mark the same frames of a loop at every step."""
     starts: list[Tensor] = []
 
@@ -226,7 +226,7 @@ def test_a_loop_is_read_around_its_end(denoiser: Denoiser, pretend: Callable[[Pr
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 @pytest.mark.parametrize("frames", [300, 600])
-def test_known_frames_are_exactly_the_source(denoiser: Denoiser, sampler: Sampler, frames: int) -> None:
+def test_known_frames_are_exactly_the_source(denoiser: DiffusionModel, sampler: Sampler, frames: int) -> None:
     source, known = torch.rand(80, frames), torch.ones(frames, dtype=torch.bool)
     known[100:150] = False
     pipeline = pipeline_of(denoiser, sampler)
@@ -238,7 +238,9 @@ def test_known_frames_are_exactly_the_source(denoiser: Denoiser, sampler: Sample
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_known_frames_are_shown_with_the_noise_of_their_level(denoiser: Denoiser, sampler: Sampler) -> None:
+def test_known_frames_are_shown_with_the_noise_of_their_level(
+    denoiser: DiffusionModel, sampler: Sampler
+) -> None:
     """As if noise had been added to the source at every level: the same noise."""
     source = torch.rand(80, REAL_FRAMES)
     noises: list[Tensor] = []
@@ -265,7 +267,7 @@ def test_known_frames_are_shown_with_the_noise_of_their_level(denoiser: Denoiser
 @pytest.mark.parametrize("sampler", SAMPLERS)
 @pytest.mark.parametrize("strength", [0.01, 0.6, 0.99])
 def test_the_strength_is_the_level_of_noise_to_start_from(
-    denoiser: Denoiser, pretend: Callable[[Predict], None], sampler: Sampler, strength: float
+    denoiser: DiffusionModel, pretend: Callable[[Predict], None], sampler: Sampler, strength: float
 ) -> None:
     pretend(pointwise)
     timesteps: list[int] = []
@@ -290,7 +292,7 @@ def test_the_strength_is_the_level_of_noise_to_start_from(
 @pytest.mark.parametrize("sampler", SAMPLERS)
 @pytest.mark.parametrize("steps", [1, 3, 25, 61, 200])
 def test_any_number_of_steps_goes_down_from_pure_noise(
-    denoiser: Denoiser, pretend: Callable[[Predict], None], sampler: Sampler, steps: int
+    denoiser: DiffusionModel, pretend: Callable[[Predict], None], sampler: Sampler, steps: int
 ) -> None:
     pretend(pointwise)
     timesteps: list[int] = []
@@ -306,7 +308,7 @@ def test_any_number_of_steps_goes_down_from_pure_noise(
     assert np.isfinite(mels).all()
 
 
-def test_the_callback_sees_every_step_and_can_change_the_latents(denoiser: Denoiser) -> None:
+def test_the_callback_sees_every_step_and_can_change_the_latents(denoiser: DiffusionModel) -> None:
     pipeline = pipeline_of(denoiser)
     seen: list[int] = []
 
@@ -334,7 +336,7 @@ def test_the_callback_sees_every_step_and_can_change_the_latents(denoiser: Denoi
     assert np.abs(one - other).max() < 0.05
 
 
-def test_a_tuple_a_tensor_and_a_ready_condition(denoiser: Denoiser) -> None:
+def test_a_tuple_a_tensor_and_a_ready_condition(denoiser: DiffusionModel) -> None:
     pipeline = pipeline_of(denoiser)
     (mels,) = pipeline([3], STEPS, generator=generators(1), return_dict=False)
     assert isinstance(mels, np.ndarray)
@@ -346,7 +348,7 @@ def test_a_tuple_a_tensor_and_a_ready_condition(denoiser: Denoiser) -> None:
     assert torch.equal(same, torch.from_numpy(mels))
 
 
-def test_what_a_program_may_get_wrong(denoiser: Denoiser) -> None:
+def test_what_a_program_may_get_wrong(denoiser: DiffusionModel) -> None:
     pipeline = pipeline_of(denoiser)
     with pytest.raises(ValueError, match="either"):
         pipeline()

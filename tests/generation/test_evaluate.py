@@ -106,18 +106,20 @@ def test_few_clips_are_farther_than_many_from_the_same_distribution() -> None:
 def test_a_spectrogram_is_like_itself_at_any_shift_but_its_own_recording_does_not_count() -> None:
     others = torch.rand(5, 20, 108, generator=torch.Generator().manual_seed(0))
     apart, recordings = np.full(5, -1), np.arange(5)
-    rolled = torch.roll(others, 17, dims=2)
-    assert evaluate.nearest_shape(rolled, others, apart, recordings) == pytest.approx(np.ones(5), abs=1e-5)
-    assert (evaluate.nearest_shape(rolled, others, recordings, recordings) < 0.5).all()
+    roll_loops = torch.roll(others, 17, dims=2)
+    assert evaluate.nearest_shape(roll_loops, others, apart, recordings) == pytest.approx(
+        np.ones(5), abs=1e-5
+    )
+    assert (evaluate.nearest_shape(roll_loops, others, recordings, recordings) < 0.5).all()
 
 
-def test_likeness_tells_copies_from_new_clips(esc50: Esc50) -> None:
+def test_novelty_tells_copies_from_new_clips(esc50: Esc50) -> None:
     real = evaluate.Real.of(esc50, LABELS)
     training = evaluate.score(real.training, pitch_scorer)
     copies = replace(real.training, sources=np.full(24, -1))
     originals = evaluate.Originals.of(real.training, training)
-    of_copies = evaluate.likeness(copies, training, originals)
-    of_real = evaluate.likeness(real.training, training, originals)
+    of_copies = evaluate.novelty(copies, training, originals)
+    of_real = evaluate.novelty(real.training, training, originals)
     assert of_copies.nearest == pytest.approx(1) and of_copies.shape == pytest.approx(1, abs=1e-4)
     assert of_real.nearest < 1 and of_real.shape < of_copies.shape
     assert of_copies.diversity == of_real.diversity
@@ -133,7 +135,7 @@ def test_silent_clips_can_be_measured(esc50: Esc50) -> None:
     silent.waves[0] = real.unseen.waves[0]
     scored = evaluate.score(silent, evaluate.our_scorer())
     originals = evaluate.Originals.of(real.training, training)
-    assert evaluate.likeness(silent, scored, originals).active == pytest.approx(1 / 6)
+    assert evaluate.novelty(silent, scored, originals).active == pytest.approx(1 / 6)
     assert evaluate.quality(scored, training, scored).clips == 6
 
 
@@ -254,15 +256,15 @@ def test_ablation_runs_each_arm_once_and_compares_it_with_the_studys(
     tmp_path: Path, esc50: Esc50, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ablation, "SAMPLING_STEPS", 1)
-    judge = ablation.Judge.of(esc50, pitch_scorer, [0, 10])
+    evaluator = ablation.Evaluator.of(esc50, pitch_scorer, [0, 10])
     arms = ablation.arms(TINY)
     found = {
-        name: (arms[name], ablation.run_arm(arms[name], esc50, small_run(tmp_path / name), judge, 2))
+        name: (arms[name], ablation.run_arm(arms[name], esc50, small_run(tmp_path / name), evaluator, 2))
         for name in ("no-normalisation", "noise")
     }
     for _, row in found.values():
         assert row.plain.clips == row.guided.clips == 4
-    text = ablation.report(found, judge.real(2))
+    text = ablation.report(found, evaluator.real(2))
     (noise,) = [line for line in text.splitlines() if line.startswith(f"| {arms['noise'].name} | 0.")]
     cells = [cell.strip() for cell in noise.strip("|").split("|")]
     assert cells[8] == "1.00", "its distance, in terms of itself"
@@ -270,9 +272,9 @@ def test_ablation_runs_each_arm_once_and_compares_it_with_the_studys(
 
     monkeypatch.delattr(ablation, "train_denoiser")
     name = "noise"
-    assert ablation.run_arm(arms[name], esc50, small_run(tmp_path / name), judge, 2) == found[name][1]
+    assert ablation.run_arm(arms[name], esc50, small_run(tmp_path / name), evaluator, 2) == found[name][1]
     with pytest.raises(OptionError, match="--folder"):
-        ablation.run_arm(arms["l1"], esc50, small_run(tmp_path / name), judge, 2)
+        ablation.run_arm(arms["l1"], esc50, small_run(tmp_path / name), evaluator, 2)
 
 
 def test_arms_differ_from_the_recipe_in_one_thing() -> None:

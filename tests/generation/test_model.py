@@ -15,7 +15,7 @@ from aural.generation.model import (
     SAMPLERS,
     TRAIN_STEPS,
     Config,
-    Denoiser,
+    DiffusionModel,
     Sampler,
     active_share,
     build,
@@ -29,9 +29,9 @@ FINE = Config(channels=(16, 32), patch_bands=4, patch_frames=4, embedding=48, au
 
 
 @pytest.fixture(scope="module")
-def denoiser() -> Denoiser:
+def denoiser() -> DiffusionModel:
     torch.manual_seed(0)
-    return Denoiser(TINY).eval()
+    return DiffusionModel(TINY).eval()
 
 
 @pytest.mark.parametrize(("bands", "frames", "shape"), [(5, 9, (45, 16, 48)), (4, 4, (16, 20, 108))])
@@ -49,7 +49,7 @@ def test_patches_lose_nothing_and_keep_neighbours_together(
 @pytest.mark.parametrize("config", [TINY, FINE])
 def test_any_multiple_of_frames_goes_in_and_comes_out(config: Config) -> None:
     torch.manual_seed(0)
-    denoiser = Denoiser(config).eval()
+    denoiser = DiffusionModel(config).eval()
     multiple = config.frame_multiple
     assert FRAMES % multiple == 0
     for frames in (multiple, FRAMES, FRAMES + multiple):
@@ -59,7 +59,7 @@ def test_any_multiple_of_frames_goes_in_and_comes_out(config: Config) -> None:
         assert clean.shape == (1, 80, frames)
 
 
-def test_a_clip_does_not_depend_on_the_rest_of_its_batch(denoiser: Denoiser) -> None:
+def test_a_clip_does_not_depend_on_the_rest_of_its_batch(denoiser: DiffusionModel) -> None:
     noisy = torch.randn(3, 80, FRAMES)
     timesteps, labels, active = torch.tensor([10, 500, 999]), torch.tensor([0, 7, NULL_CLASS]), torch.rand(3)
     with torch.no_grad():
@@ -69,7 +69,7 @@ def test_a_clip_does_not_depend_on_the_rest_of_its_batch(denoiser: Denoiser) -> 
 
 
 def test_the_condition_tells_classes_and_shares_apart_and_the_null_class_knows_neither(
-    denoiser: Denoiser,
+    denoiser: DiffusionModel,
 ) -> None:
     def condition(label: int, active: float) -> torch.Tensor:
         return denoiser.condition(torch.tensor([label]), torch.tensor([active]))
@@ -79,7 +79,7 @@ def test_the_condition_tells_classes_and_shares_apart_and_the_null_class_knows_n
     assert torch.equal(condition(NULL_CLASS, 1.0), condition(NULL_CLASS, 0.3))
 
 
-def test_noise_levels_go_from_almost_none_to_almost_all(denoiser: Denoiser) -> None:
+def test_noise_levels_go_from_almost_none_to_almost_all(denoiser: DiffusionModel) -> None:
     signal, noise = denoiser.levels(torch.arange(TRAIN_STEPS))
     torch.testing.assert_close(signal**2 + noise**2, torch.ones(TRAIN_STEPS, 1, 1))
     assert (signal.diff(dim=0) < 0).all()
@@ -105,7 +105,7 @@ def test_an_unknown_sampler() -> None:
 
 
 def test_a_denoiser_that_predicts_noise_returns_the_clean_spectrogram() -> None:
-    denoiser = Denoiser(Config(channels=(16, 32, 32), predicts="noise"))
+    denoiser = DiffusionModel(Config(channels=(16, 32, 32), predicts="noise"))
     clean, noise = torch.rand(1, 80, FRAMES), torch.randn(1, 80, FRAMES)
     timesteps = torch.tensor([600])
     signal, level = denoiser.levels(timesteps)
@@ -116,7 +116,7 @@ def test_a_denoiser_that_predicts_noise_returns_the_clean_spectrogram() -> None:
 
 @pytest.mark.parametrize("config", [TINY, FINE])
 def test_the_config_survives_json(config: Config) -> None:
-    rebuilt = build(json.loads(json.dumps(config.as_json())))
+    rebuilt = build(json.loads(json.dumps(config.to_dict())))
     assert rebuilt.config == config
 
 
@@ -129,7 +129,7 @@ def test_a_config_of_before_patches_could_be_chosen_gives_the_model_of_then() ->
 
 
 def test_augmentation_is_part_of_the_condition_and_none_means_zero() -> None:
-    denoiser = Denoiser(FINE).eval()
+    denoiser = DiffusionModel(FINE).eval()
     labels, active = torch.tensor([3, NULL_CLASS]), torch.ones(2)
     with torch.no_grad():
         plain = denoiser.condition(labels, active)
@@ -149,14 +149,14 @@ def test_active_shares() -> None:
 
 
 def test_active_shares_are_drawn_from_the_class() -> None:
-    denoiser = Denoiser(TINY)
+    denoiser = DiffusionModel(TINY)
     denoiser.conditioning.active_quantiles[4] = torch.linspace(0.2, 0.4, QUANTILES)
-    drawn = denoiser.draw_active(torch.full((500,), 4), torch.Generator().manual_seed(0))
+    drawn = denoiser.sample_active(torch.full((500,), 4), torch.Generator().manual_seed(0))
     # From the 20 % quantile on.
     assert 0.24 <= drawn.min() < 0.26 and 0.38 < drawn.max() <= 0.4
 
 
 def test_no_active_share_is_drawn_that_would_be_silence() -> None:
-    denoiser = Denoiser(TINY)
+    denoiser = DiffusionModel(TINY)
     denoiser.conditioning.active_quantiles[4] = torch.linspace(0.0, 0.02, QUANTILES)
-    assert denoiser.draw_active(torch.full((50,), 4)).min() == pytest.approx(MIN_ACTIVE)
+    assert denoiser.sample_active(torch.full((50,), 4)).min() == pytest.approx(MIN_ACTIVE)

@@ -16,19 +16,11 @@ import aural
 from aural.audio import Clip
 from aural.audio.spectral import log_mel
 from aural.errors import InputError, OptionError
-from aural.generation import model, pipeline
+from aural.generation import model, waveforms
 from aural.generation.classes import CLASSES
-from aural.generation.model import Denoiser
-from aural.generation.pipeline import (
-    JOIN_SECONDS,
-    SAMPLERS,
-    VOCODERS,
-    Options,
-    Result,
-    Vocoder,
-    generate,
-    generate_steps,
-)
+from aural.generation.model import DiffusionModel
+from aural.generation.pipeline import SAMPLERS, Options, Result, generate
+from aural.generation.waveforms import JOIN_SECONDS, VOCODERS, Vocoder
 from tests.generation.tiny import checkpoints
 
 RATE, HOP = 22_050, 260
@@ -39,7 +31,7 @@ DOG = Options("dog", steps=3, seed=7)
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Small models, and few rounds of Griffin-Lim: these tests are about all but how well they sound."""
     with checkpoints(tmp_path_factory.mktemp("checkpoints")), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "GRIFFIN_LIM_ITERATIONS", 12)
+        patch.setattr(waveforms, "GRIFFIN_LIM_ITERATIONS", 12)
         yield
 
 
@@ -49,7 +41,7 @@ def pretend(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Tensor, Tens
 
     def put(function: Callable[[Tensor, Tensor], Tensor]) -> None:
         monkeypatch.setattr(
-            Denoiser, "predict", lambda self, *values: self.normalise(function(values[0], values[1]))
+            DiffusionModel, "predict", lambda self, *values: self.normalise(function(values[0], values[1]))
         )
 
     return put
@@ -141,7 +133,7 @@ def test_a_short_clip_is_cut_where_something_happens(pretend: Callable[..., None
 
 def test_the_steps_show_the_spectrogram_as_it_emerges() -> None:
     pictures: list[NDArray[np.float32]] = []
-    steps = generate_steps(replace(DOG, count=2), watch=pictures.append)
+    steps = generate.steps(replace(DOG, count=2), watch=pictures.append)
     shares = []
     while True:
         try:
@@ -168,7 +160,7 @@ def test_a_morph_leads_from_one_class_to_the_other() -> None:
 
 def test_a_variation_departs_from_the_sound_as_far_as_asked(pretend: Callable[..., None]) -> None:
     """With a network that takes all it sees for sound, the noise added at the start stays."""
-    denoiser = Denoiser()
+    denoiser = DiffusionModel()
 
     def trusting(noisy: Tensor, timesteps: Tensor) -> Tensor:
         return 0.3 + 0.15 * noisy / denoiser.levels(timesteps)[0]
@@ -208,9 +200,11 @@ def test_a_filled_gap_leaves_the_rest_as_it_is(rate: int, channels: int, start: 
 
 def test_silence_around_a_gap_does_not_ask_for_silence_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
     shares: list[Tensor] = []
-    condition = Denoiser.condition
+    condition = DiffusionModel.condition
     monkeypatch.setattr(
-        Denoiser, "condition", lambda self, *values: shares.append(values[1]) or condition(self, *values)
+        DiffusionModel,
+        "condition",
+        lambda self, *values: shares.append(values[1]) or condition(self, *values),
     )
     samples = np.zeros((1, 2 * RATE), np.float32)
     samples[:, : RATE // 4] = tone(0.25, RATE, 1).samples

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from aural.generation.data import Batch
-from aural.generation.model import FRAMES, NULL_CLASS, Config, Denoiser
+from aural.generation.model import FRAMES, NULL_CLASS, Config, DiffusionModel
 from aural.generation.train import _Predictor, main, objective_of
 from tests.generation.esc50 import write_esc50
 
@@ -33,7 +33,7 @@ def test_smoke_run_and_its_resumption(
 @pytest.mark.parametrize("predicts", ["clean", "noise"])
 @pytest.mark.parametrize("kind", ["l1", "l2"])
 def test_the_loss_of_the_right_answer_is_zero(predicts: str, kind: str) -> None:
-    module = _Predictor(Denoiser(Config(channels=(16, 32, 32), predicts=predicts)))  # type: ignore[arg-type]
+    module = _Predictor(DiffusionModel(Config(channels=(16, 32, 32), predicts=predicts)))  # type: ignore[arg-type]
     seen = {}
 
     def right(mel, labels, active, timesteps, noise):  # type: ignore[no-untyped-def]  # noqa: ARG001

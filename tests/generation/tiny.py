@@ -23,12 +23,12 @@ def write_checkpoints(folder: Path) -> None:
     """Write generator, vocoder and classifier with their manifest; always the same weights."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        denoiser = generator.build(GENERATOR.as_json())
+        denoiser = generator.build(GENERATOR.to_dict())
         # Of clips that are neither silent nor at full scale.
         denoiser.conditioning.mean.fill_(0.3)
         denoiser.conditioning.deviation.fill_(0.15)
-        save("generator", denoiser, GENERATOR.as_json(), "MIT", folder=folder)
-        save("vocoder", vocoder.build(VOCODER.as_json()), VOCODER.as_json(), "MIT", folder=folder)
+        save("generator", denoiser, GENERATOR.to_dict(), "MIT", folder=folder)
+        save("vocoder", vocoder.build(VOCODER.to_dict()), VOCODER.to_dict(), "MIT", folder=folder)
         config = CLASSIFIER.to_dict()
         save("classifier", classifier.build(config), config, "MIT", folder=folder)
 

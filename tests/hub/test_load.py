@@ -150,6 +150,28 @@ def test_the_manifest_in_the_repository_is_well_formed(monkeypatch: pytest.Monke
     assert all(len(entry.sha256) == 2 for entry in manifest.entries().values())
 
 
+def test_every_checkpoint_of_the_manifest_is_built_by_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AURAL_CHECKPOINTS", raising=False)
+    entries = manifest.entries()
+    assert set(hub.BUILDERS) == set(entries)
+    for name in entries:
+        assert hub.BUILDERS[name].startswith("aural.")
+        config = json.loads((manifest.folder() / name / "config.json").read_text(encoding="utf-8"))
+        network = hub.builder(name)(config)
+        # As its checkpoint says; what is new since then has its default.
+        assert network.config.to_dict() | config == network.config.to_dict()
+
+
+def test_a_checkpoint_needs_no_builder_from_its_caller(
+    folder: Path, weights: dict[str, torch.Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(CheckpointError, match=r"No network is known for the checkpoint 'tiny'.*extender"):
+        hub.load("tiny", device="cpu")
+    monkeypatch.setattr(hub, "BUILDERS", {"tiny": f"{__name__}:build"})
+    assert torch.equal(hub.load("tiny", device="cpu").weight, weights["weight"])
+    assert hub.loaded() == [hub.Loaded("tiny", "cpu", str(folder))]
+
+
 def test_one_flipped_bit_is_refused(folder: Path) -> None:
     content = bytearray((folder / "model.safetensors").read_bytes())
     content[-1] ^= 1

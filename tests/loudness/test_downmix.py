@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from aural.audio import Clip, read
 from aural.errors import OptionError
 from aural.loudness import downmix as downmix_module
-from aural.loudness.downmix import METHODS, downmix, downmix_steps
+from aural.loudness.downmix import METHODS, downmix
 from aural.loudness.layouts import LAYOUTS
 from tests.loudness.examples import MUSIC
 from tests.loudness.signals import programme
@@ -275,12 +275,12 @@ def test_phase_safe_surround_is_folded_to_stereo_first() -> None:
 def test_phase_safe_progress_only_grows_and_folding_can_be_broken_off() -> None:
     clip = programme(RATE, 20)
 
-    shares = list(downmix_steps(clip, "mono_phase_safe"))
+    shares = list(downmix.steps(clip, "mono_phase_safe"))
     assert len(shares) > 2
     assert shares == sorted(shares)
     assert shares[-1] == 1
 
-    steps = downmix_steps(clip, "mono_phase_safe")
+    steps = downmix.steps(clip, "mono_phase_safe")
     next(steps)
     steps.close()
     assert next(steps, None) is None

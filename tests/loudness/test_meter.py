@@ -12,7 +12,7 @@ from aural.audio import Clip
 from aural.errors import InputError, OptionError
 from aural.loudness import meter
 from aural.loudness.layouts import LAYOUTS
-from aural.loudness.meter import Loudness, gated_lufs, gating_blocks, measure, measure_steps
+from aural.loudness.meter import Loudness, gated_lufs, gating_blocks, measure
 from aural.loudness.true_peak import BLOCK, true_peak
 from tests.loudness.signals import SILENCE, programme, tone
 
@@ -303,14 +303,14 @@ def test_an_empty_clip_is_refused() -> None:
 def test_progress_only_grows_and_measuring_can_be_broken_off() -> None:
     clip = programme(RATE, 20)
 
-    shares = list(measure_steps(clip))
+    shares = list(measure.steps(clip))
     assert len(shares) > 5
     assert shares == sorted(shares)
     assert shares[0] > 0
     assert shares[-1] <= 1
 
     for after in range(len(shares)):
-        steps = measure_steps(clip)
+        steps = measure.steps(clip)
         for _ in range(after):
             next(steps)
         steps.close()

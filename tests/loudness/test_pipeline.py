@@ -13,7 +13,7 @@ from aural.audio import Clip
 from aural.audio.steps import finish
 from aural.errors import InputError, OptionError
 from aural.loudness.meter import gated_lufs, gating_blocks
-from aural.loudness.pipeline import FREE, Options, compare_downmixes_steps, master, master_album, master_steps
+from aural.loudness.pipeline import FREE, Options, compare_downmixes_steps, master, master_album
 from aural.loudness.targets import TARGETS
 from tests.loudness import peers
 
@@ -219,9 +219,9 @@ def test_dc_comes_back_finite() -> None:
 
 
 def test_progress_rises_from_0_to_1_and_work_can_be_given_up() -> None:
-    shares = list(master_steps(programme(), Options(target="spotify_loud", downmix="mono_phase_safe")))
+    shares = list(master.steps(programme(), Options(target="spotify_loud", downmix="mono_phase_safe")))
     assert shares == sorted(shares) and shares[0] >= 0 and shares[-1] <= 1
-    steps = master_steps(programme())
+    steps = master.steps(programme())
     next(steps)
     steps.close()
 

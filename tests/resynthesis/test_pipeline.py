@@ -15,7 +15,6 @@ from aural.resynthesis.pipeline import (
     average_spectrum,
     leakage,
     resynthesize,
-    resynthesize_steps,
 )
 
 EXACT = Options(rate=None, phase="original", mel_bands=0)
@@ -128,12 +127,12 @@ def test_a_seed_repeats_the_result() -> None:
 
 
 def test_progress_rises_to_1_and_the_work_can_be_stopped() -> None:
-    shares = list(resynthesize_steps(chord(seconds=0.3), Options(iterations=5)))
+    shares = list(resynthesize.steps(chord(seconds=0.3), Options(iterations=5)))
     assert shares == sorted(shares)
     assert 0 <= shares[0] < 0.1
     assert 0.9 < shares[-1] <= 1
     assert len(shares) >= 2 * 5
-    steps = resynthesize_steps(chord(), Options(iterations=1000))
+    steps = resynthesize.steps(chord(), Options(iterations=1000))
     for _ in range(3):
         next(steps)
     steps.close()

@@ -11,7 +11,7 @@ import aural
 from aural.audio import Clip
 from aural.enhancement import pipeline as enhancement
 from aural.errors import InputError, OptionError
-from aural.studio.pipeline import Options, release, release_steps
+from aural.studio.pipeline import Options, release
 
 pytestmark = pytest.mark.usefixtures("tiny_checkpoints")
 
@@ -131,7 +131,7 @@ def test_a_clip_that_a_later_stage_refuses_is_refused_before_the_first(
     def work(*_: Any) -> None:
         pytest.fail("the first stage has begun")
 
-    monkeypatch.setattr(enhancement, "enhance_steps", work)
+    monkeypatch.setattr(enhancement.enhance, "steps", work)
     with pytest.raises(error, match=r"(?i:choose|export)"):
         release(clip, options)
 
@@ -152,11 +152,11 @@ def test_without_a_rate_it_never_falls() -> None:
 
 
 def test_the_steps_rise_from_0_to_1_and_can_be_closed() -> None:
-    shares = list(release_steps(recording()))
+    shares = list(release.steps(recording()))
     assert shares == sorted(shares)
     assert shares[0] >= 0 and 0.95 < shares[-1] <= 1
     assert len(shares) > 10
-    steps = release_steps(recording())
+    steps = release.steps(recording())
     next(steps)
     steps.close()
     with pytest.raises(StopIteration):

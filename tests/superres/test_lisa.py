@@ -14,7 +14,7 @@ from aural import hub
 from aural.errors import InputError
 from aural.superres import lisa as lisa_module
 from aural.superres import train_lisa
-from aural.superres.lisa import Lisa, LisaConfig, build_lisa
+from aural.superres.lisa import Lisa, LisaConfig
 from aural.superres.train_lisa import (
     MAX_RATE,
     MIN_RATE,
@@ -300,7 +300,7 @@ def test_the_smoke_run_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_saved_one_is_the_same_when_it_is_loaded(tmp_path: Path) -> None:
     lisa = tiny()
-    save("lisa", lisa, TINY.as_json(), "MIT", half=False, folder=tmp_path)
+    save("lisa", lisa, TINY.to_dict(), "MIT", half=False, folder=tmp_path)
     with instead(tmp_path):
-        loaded = hub.load("lisa", build_lisa, device="cpu")
+        loaded = hub.load("lisa", device="cpu")
         assert torch.equal(loaded(noise(), times()), lisa(noise(), times()))

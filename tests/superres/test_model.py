@@ -172,7 +172,7 @@ def test_channels_are_made_as_wide_as_they_are() -> None:
 
 
 def test_the_config_makes_the_same_network_again() -> None:
-    built = build_extender(TINY.as_json())
+    built = build_extender(TINY.to_dict())
     assert built.config == TINY
     assert {k: v.shape for k, v in built.state_dict().items()} == {
         k: v.shape for k, v in Extender(TINY).state_dict().items()

@@ -18,7 +18,7 @@ from aural.audio.comparison import log_spectral_distance, snr_db
 from aural.audio.decode import Limits
 from aural.errors import InputError, OptionError
 from aural.superres import pipeline
-from aural.superres.pipeline import METHODS, Method, Options, super_resolve, super_resolve_steps
+from aural.superres.pipeline import METHODS, Method, Options, super_resolve
 from aural.superres.sinc import resample
 from aural.superres.streaming import Streamer
 from tests.superres.tiny import write_checkpoints
@@ -247,7 +247,7 @@ def test_what_if_to_another_rate_is_held_against_the_input_at_that_rate() -> Non
 
 def test_progress_grows_to_the_end() -> None:
     shares = list(
-        super_resolve_steps(sound(0.3, 48_000, channels=2), Options(what_if_rate=8_000), compare=True)
+        super_resolve.steps(sound(0.3, 48_000, channels=2), Options(what_if_rate=8_000), compare=True)
     )
     assert shares == sorted(shares)
     assert shares[0] < 0.1 and 0.9 < shares[-1] <= 1

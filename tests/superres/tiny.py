@@ -18,7 +18,7 @@ def write_checkpoints(folder: Path) -> None:
     """Write the two networks with their manifest; always the same weights."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        config = EXTENDER.as_json()
+        config = EXTENDER.to_dict()
         save("extender", build_extender(config), config, "MIT", folder=folder)
-        config = LISA.as_json()
+        config = LISA.to_dict()
         save("lisa", build_lisa(config), config, "MIT", folder=folder)

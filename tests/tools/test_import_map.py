@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tools import import_map
-from tools.import_map import arrows, circles, modules, reached, upward
+from tools.import_map import arrows, circles, modules, named, reached, upward
 
 
 @pytest.fixture
@@ -42,6 +42,11 @@ def test_a_circle_of_files_is_found(house: Path) -> None:
 def test_what_a_file_reaches_includes_imports_inside_of_functions(house: Path) -> None:
     ours = reached("app", arrows(modules(house)))
     assert ours == {"app", "aural.superres.tab", "aural.superres.model", "aural.errors"}
+
+
+def test_a_file_that_a_text_names_is_found(house: Path) -> None:
+    (house / "aural/superres/verb.py").write_text('HOME = "aural.superres.model:build"\nNAME = "aural"')
+    assert named(modules(house)) == [("aural.superres.verb", "aural.superres.model")]
 
 
 def test_the_longest_function_counts_its_lines(house: Path) -> None:

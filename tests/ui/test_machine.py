@@ -12,6 +12,7 @@ import pytest
 
 from aural import hub
 from aural.audio import Limits
+from aural.batch.verbs import VERBS
 from aural.hub import device
 from aural.ui import estimates, machine
 from tests.checkpoints import instead
@@ -77,18 +78,14 @@ def test_a_model_is_told_as_loaded_once_it_is() -> None:
     assert page.of("b") == ["Extender", "LISA"]
     assert page.of("span") == ["not loaded yet"] * 2
     assert page.of("small") == ["licence MIT"] * 2
-    from aural.superres.lisa import build_lisa
-
-    hub.load("lisa", build_lisa, device="cpu")
+    hub.load("lisa", device="cpu")
     page = state()
     assert page.of("span") == ["not loaded yet", "on the CPU"]
     assert page.of("small")[1] == "from the files of the app; licence MIT"
 
 
 def test_no_folder_of_the_machine_is_told(checkpoints: Path) -> None:
-    from aural.superres.lisa import build_lisa
-
-    hub.load("lisa", build_lisa, device="cpu")
+    hub.load("lisa", device="cpu")
     assert str(checkpoints) not in machine.state(24, 2, 1200)
 
 
@@ -119,19 +116,19 @@ def test_a_broken_manifest_is_told_in_a_sentence(checkpoints: Path) -> None:
 
 @pytest.mark.parametrize("verb", ["enhance", "release", "generate"])
 def test_the_expectation_follows_the_runs_so_far(verb: str) -> None:
-    assert re.fullmatch(r"About \d+ (s|min)( or less)?\.", machine.expectation(verb, 60))
+    assert re.fullmatch(r"About \d+ (s|min)( or less)?\.", machine.expectation(VERBS[verb], 60))
     for _ in range(20):
-        estimates.note(verb, 60, 40)
-    assert machine.expectation(verb, 60) == "About 40 s."
+        estimates.record(VERBS[verb], 60, 40)
+    assert machine.expectation(VERBS[verb], 60) == "About 40 s."
 
 
 def test_a_card_is_told_to_be_faster_than_the_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "pick_device", lambda: "cuda")
-    sentence = machine.expectation("enhance", 60)
+    sentence = machine.expectation(VERBS["enhance"], 60)
     assert sentence.endswith(" or less.")
-    estimates.note("enhance", 60, 3)
-    assert sentence != machine.expectation("enhance", 60)
-    assert "or less" not in machine.expectation("enhance", 60)
+    estimates.record(VERBS["enhance"], 60, 3)
+    assert sentence != machine.expectation(VERBS["enhance"], 60)
+    assert "or less" not in machine.expectation(VERBS["enhance"], 60)
 
 
 @pytest.mark.parametrize(

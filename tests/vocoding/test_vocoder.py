@@ -13,7 +13,7 @@ from aural.audio.spectral import DEFAULT_FRONT_END, FrontEnd, log_mel, stft
 from aural.errors import OptionError
 from aural.training.checkpoints import save
 from aural.vocoding import reconstruct
-from aural.vocoding.model import Config, Vocoder, build, white_noise
+from aural.vocoding.model import Config, Vocoder, white_noise
 
 TINY = Config(width=16, layers=1)
 LENGTH = 60 * DEFAULT_FRONT_END.hop
@@ -99,14 +99,14 @@ def test_a_spectrogram_that_does_not_fit_is_refused(shape: tuple[int, ...]) -> N
 def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Vocoder:
     """A tiny vocoder in place of the shipped one."""
     vocoder = tiny()
-    save("vocoder", vocoder, TINY.as_json(), "CC0-1.0", folder=tmp_path, half=False)
+    save("vocoder", vocoder, TINY.to_dict(), "CC0-1.0", folder=tmp_path, half=False)
     monkeypatch.setenv("AURAL_CHECKPOINTS", str(tmp_path))
     monkeypatch.setattr(hub, "_models", {})
     return vocoder
 
 
 def test_a_checkpoint_comes_back_as_the_same_model(checkpoint: Vocoder) -> None:
-    loaded = hub.load("vocoder", build, device="cpu")
+    loaded = hub.load("vocoder", device="cpu")
     mel = log_mel(hiss())[None]
     assert torch.equal(loaded(mel, LENGTH), checkpoint(mel, LENGTH))
     assert loaded.front_end == DEFAULT_FRONT_END

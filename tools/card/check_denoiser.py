@@ -36,8 +36,12 @@ from scipy.signal import butter, fftconvolve, sosfilt
 from aural.audio.clip import Clip
 from aural.audio.resample import resample_samples
 from aural.audio.spectral import istft, stft
+from aural.enhancement.denoiser_convolutional import (
+    MASK_FRONT_END,
+    ConvolutionalDenoiser,
+    build_convolutional,
+)
 from aural.enhancement.level import ACTIVE_RMS, active_level
-from aural.enhancement.masking import MASK_FRONT_END, MaskingDenoiser, build_masking
 from aural.evaluation.metrics import dnsmos
 from aural.training.esc50 import esc50_clips
 
@@ -101,7 +105,7 @@ def items(data: Path, count: int, seed: int = 2027) -> list[Item]:
     return made
 
 
-def denoiser(weights: Path) -> MaskingDenoiser:
+def denoiser(weights: Path) -> ConvolutionalDenoiser:
     """The network as a card's training left it, its config in the file beside it."""
     plain = weights.with_name(weights.name.split(".")[0] + ".json")
     config = json.loads(plain.read_text(encoding="utf-8"))["config"] if plain.exists() else None
@@ -116,13 +120,13 @@ def denoiser(weights: Path) -> MaskingDenoiser:
         ]
         blocks = 1 + max(int(key.split(".")[1]) for key in tensors if key.startswith("blocks."))
         config = {"widths": shapes, "blocks": blocks}
-    model = build_masking(config)
+    model = build_convolutional(config)
     model.load_state_dict(tensors)
     return model.eval().to(memory_format=torch.channels_last)
 
 
 @torch.inference_mode()
-def denoise(model: MaskingDenoiser, samples: Wave) -> Wave:
+def denoise(model: ConvolutionalDenoiser, samples: Wave) -> Wave:
     """By the network alone, at the level that it expects."""
     gain = ACTIVE_RMS / max(active_level(samples[None]), 1e-5)
     spectrum = stft(torch.from_numpy(samples * np.float32(gain))[None], MASK_FRONT_END)

@@ -37,7 +37,7 @@ from aural.generation.evaluate import (
     score,
     sixteen_bits,
 )
-from aural.generation.model import Denoiser, build
+from aural.generation.model import DiffusionModel, build
 from tools.card.generator import loaded
 
 BATCH = 10  # clips in one pass of the network
@@ -48,7 +48,7 @@ HEADINGS = (
 )
 
 
-def network(folder: Path, name: str) -> Denoiser:
+def network(folder: Path, name: str) -> DiffusionModel:
     """What the card has written under a name, its snapshot where the run was cut short."""
     file = folder / f"{name}.safetensors"
     if file.is_file():

@@ -21,17 +21,29 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from aural.audio.spectral import stft
-from aural.enhancement.denoising import Denoising
+from aural.enhancement.denoiser_convolutional import (
+    MASK_FRONT_END,
+    ConvolutionalConfig,
+    ConvolutionalDenoiser,
+)
+from aural.enhancement.denoiser_loss import DenoiserLoss
+from aural.enhancement.denoiser_mixtures import (
+    CURVE,
+    ROOM_LENGTH,
+    SOURCE_LENGTH,
+    Mixture,
+    Sources,
+    active_rms,
+    mix,
+)
 from aural.enhancement.features import RATE
 from aural.enhancement.level import ACTIVE_RMS, BLOCK
-from aural.enhancement.masking import MASK_FRONT_END, MaskingConfig, MaskingDenoiser
-from aural.enhancement.mixing import CURVE, ROOM_LENGTH, SOURCE_LENGTH, Mixture, Sources, active_rms, mix
 from tools.card.bank import INDEX, MAX_ITEMS, Bank, decode
 from tools.card.loop import Optimizer, Schedule, prepare, run
 
 NAME = "denoiser"
 BATCH = 32
-TINY = MaskingConfig((12, 24, 32, 48), 3)  # for rehearsals
+TINY = ConvolutionalConfig((12, 24, 32, 48), 3)  # for rehearsals
 LEARNING_RATE = 2e-3
 VOICE_SECONDS, NOISE_SECONDS = 4 * 3_600, 3 * 3_600
 SNAPSHOT_SECONDS = 60.0
@@ -163,10 +175,10 @@ class Data:
 class Training:
     """The step, and what it leaves behind."""
 
-    def __init__(self, data: Data, config: MaskingConfig, batch: int, where: torch.device) -> None:
+    def __init__(self, data: Data, config: ConvolutionalConfig, batch: int, where: torch.device) -> None:
         self.data, self.config, self.batch, self.where = data, config, batch, where
-        self.model = MaskingDenoiser(config).to(where, memory_format=torch.channels_last)
-        self.objective = Denoising(where)
+        self.model = ConvolutionalDenoiser(config).to(where, memory_format=torch.channels_last)
+        self.objective = DenoiserLoss(where)
         self.schedule = Schedule(where)
         self.optimizer = Optimizer([self.model], LEARNING_RATE, self.schedule, betas=(0.9, 0.98))
 
@@ -231,7 +243,7 @@ def main() -> None:
         if time.monotonic() - begun > arguments.seconds:
             raise SystemExit(f"No part with voices, noises, rooms and microphones came to {arguments.data}.")
         time.sleep(0.5)
-    config = TINY if tiny else MaskingConfig()
+    config = TINY if tiny else ConvolutionalConfig()
     batch = arguments.batch or (6 if tiny else BATCH)
     training = Training(data, config, batch, where)
     count = sum(weight.numel() for weight in training.model.parameters())

@@ -44,7 +44,7 @@ from aural.generation.model import (
     SILENT_BELOW,
     TRAIN_STEPS,
     Config,
-    Denoiser,
+    DiffusionModel,
     active_share,
 )
 from tools.card import loop
@@ -57,7 +57,7 @@ BATCH = 128
 LEARNING_RATE = 5e-4
 MAIN_SHARE = 0.88  # of the time; the rest is the guide's
 SNAPSHOT_SECONDS = 60.0
-DROPPED = 0.1  # share of conditions that are replaced by the null class
+DROP_PROBABILITY = 0.1  # share of conditions that are replaced by the null class
 MAX_WEIGHT = 5.0  # of a squared error, see `errors`
 NOISE_SHIFT = 1.75  # of the timesteps: 1 is even, more prefers noise
 WARM_UP = 300  # steps
@@ -134,14 +134,14 @@ class Clips:
         self.count.fill_(self.held)
 
     @torch.no_grad()
-    def describe(self, denoiser: Denoiser) -> None:
+    def fit_statistics(self, denoiser: DiffusionModel) -> None:
         """Mean and deviation per band into the model: once, before training."""
         mel = self.mel[: self.held].float()
         denoiser.conditioning.mean.copy_(mel.mean((0, 2))[:, None])
         denoiser.conditioning.deviation.copy_(mel.std((0, 2))[:, None].clamp_min(1e-3))
 
     @torch.no_grad()
-    def describe_active(self, denoiser: Denoiser) -> None:
+    def fit_active_shares(self, denoiser: DiffusionModel) -> None:
         """The active shares of each class into the model; only inference reads them."""
         active = active_share(self.mel[: self.held].float()).cpu()
         labels = self.labels[: self.held].cpu()
@@ -225,7 +225,7 @@ def shifted_timesteps(size: int, shift: float, where: torch.device) -> Tensor:
 
 
 def errors(
-    denoiser: Denoiser, mel: Tensor, timesteps: Tensor, condition: Tensor, noise: Tensor
+    denoiser: DiffusionModel, mel: Tensor, timesteps: Tensor, condition: Tensor, noise: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Mean squared error of each clip's prediction, and its weight min(SNR + 1, 5): each (batch,)."""
     clean = denoiser.normalise(mel)
@@ -307,7 +307,7 @@ def _gamma(width: float) -> float:
 
 
 def step_of(
-    denoiser: Denoiser,
+    denoiser: DiffusionModel,
     clips: Clips,
     optimizer: loop.Optimizer,
     batch: int,
@@ -329,7 +329,7 @@ def step_of(
         with torch.no_grad():
             mel, label, active, values = clips.sample(batch, augmentation)
             timesteps = shifted_timesteps(batch, NOISE_SHIFT, where)
-            dropped = torch.rand(batch, device=where) < DROPPED
+            dropped = torch.rand(batch, device=where) < DROP_PROBABILITY
             label = torch.where(dropped, torch.full_like(label, NULL_CLASS), label)
             noise = torch.randn(batch, BANDS, FRAMES, device=where)
         with fast:
@@ -355,7 +355,7 @@ def _mean_where(error: Tensor, timesteps: Tensor, low: float, high: float) -> Te
 
 
 def train(
-    denoiser: Denoiser,
+    denoiser: DiffusionModel,
     clips: Clips,
     deadline: float,
     *,
@@ -407,7 +407,7 @@ def _prime(step: Callable[[], Mapping[str, Tensor]], where: torch.device) -> Non
     torch.cuda.synchronize()
 
 
-def write(path: Path, denoiser: Denoiser, averaged: list[Tensor] | None = None) -> None:
+def write(path: Path, denoiser: DiffusionModel, averaged: list[Tensor] | None = None) -> None:
     """Weights as float16, as `aural.training.checkpoints.save` keeps them.
 
     Args:
@@ -471,9 +471,9 @@ def main(command: list[str] | None = None) -> None:
 
     clips = Clips(where)
     wait(clips, chosen.data, chosen.clips)
-    denoiser = Denoiser(config).to(where)
-    clips.describe(denoiser)
-    clips.describe_active(denoiser)
+    denoiser = DiffusionModel(config).to(where)
+    clips.fit_statistics(denoiser)
+    clips.fit_active_shares(denoiser)
     card: dict[str, Any] = {"clips": clips.held, "batch": batch, "noise_shift": NOISE_SHIFT}
 
     def note(name: str, network: Config, steps: int, begun: float) -> None:
@@ -499,7 +499,7 @@ def main(command: list[str] | None = None) -> None:
 
     # The guide is given the conditions that the main network has learnt.
     begun = time.monotonic()
-    guide = Denoiser(guide_config, conditioning=denoiser.conditioning).to(where)
+    guide = DiffusionModel(guide_config, conditioning=denoiser.conditioning).to(where)
     steps = train(
         guide,
         clips,
@@ -519,7 +519,7 @@ def _lines(path: Path) -> list[str]:
     return path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
 
 
-def loaded(path: Path, config: Mapping[str, Any]) -> Denoiser:
+def loaded(path: Path, config: Mapping[str, Any]) -> DiffusionModel:
     """A denoiser from weights as `write` leaves them and the `config` of the JSON beside."""
     from safetensors.torch import load_file
 
@@ -527,7 +527,7 @@ def loaded(path: Path, config: Mapping[str, Any]) -> Denoiser:
 
     denoiser = build(config)
     denoiser.load_state_dict({name: value.float() for name, value in load_file(path).items()}, strict=True)
-    return cast(Denoiser, denoiser.eval().requires_grad_(False))
+    return cast(DiffusionModel, denoiser.eval().requires_grad_(False))
 
 
 if __name__ == "__main__":

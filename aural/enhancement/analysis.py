@@ -1,6 +1,6 @@
-"""What can be heard of a recording's faults, from the recording alone: noise, band, clipping, room, level.
+"""Analysis without a reference: noise, bandwidth, clipping, reverberation, loudness and pitch.
 
-Each figure is an estimate that was held against recordings whose noise, band, clipping and room were known.
+The figures are estimates, validated on recordings with known noise, bandwidth, clipping and reverberation.
 
 Sources: Martin 2001 (noise as the minimum over time), Wen, Habets and Naylor 2008 (reverberation time from
 the distribution of decay rates), ITU-R BS.1770-5 (loudness), Boersma 1993 (pitch).
@@ -19,89 +19,87 @@ from scipy.signal import get_window
 from scipy.special import gammaincinv
 
 from aural.audio import Clip
-from aural.audio.bandwidth import bandwidth_steps
+from aural.audio.bandwidth import bandwidth
 from aural.audio.clip import Samples
 from aural.audio.resample import resample_samples
-from aural.audio.steps import Steps, finish, part
-from aural.loudness.meter import measure_steps
+from aural.audio.steps import Steps, part, stepwise
+from aural.loudness.meter import Loudness, measure
 
 Powers = NDArray[np.float64]
 
 WINDOW_SECONDS = 0.032
 BLOCK_SECONDS = 10  # audio handled at a time
 PITCH_BLOCK_SECONDS = 30
-SILENT_POWER = 1e-10  # -100 dB below a full-scale sine; frames below it say nothing about a noise
+SILENT_POWER = 1e-10  # -100 dB re a full-scale sine; quieter frames are silence
 
 # Noise
-LOWEST_HZ = 60.0  # rumble below is inaudible
+MIN_HZ = 60.0  # rumble below is ignored
 BANDS_PER_OCTAVE = 3
-NOISE_QUANTILE = 0.05  # even fluent speech leaves each band this often
-NOISE_FRAMES = 3  # averaged, so that the minima are those of the noise and not of its fluctuation
-SHORTEST_FRAMES = 8  # with fewer there is no distribution
+NOISE_QUANTILE = 0.05  # even fluent speech pauses this often in each band
+NOISE_FRAMES = 3  # averaged, so that minima follow the noise and not its fluctuation
+MIN_FRAMES = 8  # fewer give no distribution
 SNR_RANGE_DB = (-20.0, 60.0)
 
 # Clipping
-HISTOGRAM_BINS = 2_000  # from half of the extreme to the extreme
-FLAT_WIDTHS = (0.0025, 0.01, 0.03)  # of the extreme: hard clipping, resampled, through a codec
+HISTOGRAM_BINS = 2_000  # from half the extreme to the extreme
+FLAT_WIDTHS = (0.0025, 0.01, 0.03)  # relative to the extreme: hard clipping, resampled, after a codec
 FLAT_RATIO = 8.0  # a sine's top is at most 6 times as dense as the range below, a flat top far more
 FLAT_RUN = 3  # samples in a row
-FAINT_EXTREME = 2**-8  # beneath it the steps of 16 bits look like flat tops
+MIN_EXTREME = 2**-8  # below it, 16-bit steps look like flat tops
 PIECE = 2**18  # samples handled at a time
 
 # Room
 DECAY_FRAMES = 15  # a quarter of a second
-DECAY_MARGIN_DB = 12.0  # above the noise, where a fall must start
+DECAY_MARGIN_DB = 12.0  # a decay must start this far above the noise
 DECAY_QUANTILE = 0.05
-DECAY_COUNT = 30  # fewer falls would not show the steepest ones
-LONGEST_DECAY_SECONDS = 4.0  # slower falls are a performance, not a room
-# Reverberation time from the time T that the steepest falls need for 60 dB, 1.52 T^2.23: fitted to 120 pieces
-# of CC0 speech by one voice in rooms of 0.15 to 1.2 s, the direct sound 3 dB beneath to 8 dB above the
-# reverberation, three in four with noise. Dry speech reads 0.1 to 0.2 s.
+DECAY_COUNT = 30  # fewer decays would miss the steepest ones
+MAX_DECAY_SECONDS = 4.0  # slower decays are musical, not reverberation
+# Reverberation time = 1.52 T^2.23, where T is the time that the steepest decays need for 60 dB. Fitted to 120
+# excerpts of CC0 speech by one voice in rooms of 0.15 to 1.2 s, with direct-to-reverberant ratios from -3 to
+# 8 dB, three in four with noise. Dry speech reads 0.1 to 0.2 s.
 DECAY_FACTOR, DECAY_EXPONENT = 1.52, 2.23
 REVERBERATION_RANGE_SECONDS = (0.05, 2.5)
 
 
 @dataclass(frozen=True)
-class Findings:
-    """Estimates for a recording; `None` is what could not be found, as silence has no noise ratio."""
+class Analysis:
+    """Estimates for a recording; `None` where there is no estimate, such as the SNR of silence."""
 
-    snr_db: float | None  # sound to steady noise; what never pauses, as in music, counts as noise
-    bandwidth_hz: float | None  # where the band ends, at most half the rate; None for silence
+    snr_db: float | None  # signal to steady noise; sound without pauses, as in music, counts as noise
+    bandwidth_hz: float | None  # upper end of the band, at most half the rate; None for silence
     clipping_share: float  # samples in flat tops, 0 to 1
-    reverberation_seconds: float | None  # time to decay by 60 dB; None where too little decays freely
+    reverberation_seconds: float | None  # time to decay by 60 dB; None with too few free decays
     integrated_lufs: float | None  # loudness
-    true_peak_dbtp: float | None  # largest value between samples
+    true_peak_dbtp: float | None  # peak between samples
     # Both None where torch is not installed, as in the package's core.
     pitch_hz: float | None  # median of the voiced frames; None where there are none
     voiced_share: float | None  # frames with a pitch, 0 to 1
 
     def figures(self) -> dict[str, Any]:
-        """The figures rounded for people: tenths of dB, whole Hz, hundredths of seconds."""
+        """Rounded for display: tenths of dB, whole Hz, hundredths of seconds."""
         digits = {"bandwidth_hz": 0, "reverberation_seconds": 2, "clipping_share": 5, "voiced_share": 2}
         values = ((item.name, getattr(self, item.name)) for item in fields(self))
         return {n: None if v is None else round(float(v), digits.get(n, 1)) for n, v in values}
 
 
-def find(clip: Clip) -> Findings:
-    """Estimate what is wrong with a recording, and its loudness and pitch.
+@stepwise
+def analyze(clip: Clip, loudness: Loudness | None = None) -> Steps[Analysis]:
+    """Estimate noise, bandwidth, clipping and reverberation, and measure loudness and pitch.
 
     Args:
         clip: (channels, time), any rate from 4 kHz, up to eight channels.
+        loudness: of the clip, if it was measured before.
 
     Raises `InputError` for an empty clip, samples that are not finite, or a rate below 4 kHz.
     """
-    return finish(find_steps(clip))
-
-
-def find_steps(clip: Clip) -> Steps[Findings]:
-    """`find` in steps: yields the share done, 0 to 1, and returns the findings."""
-    loudness = yield from part(measure_steps(clip), 0.0, 0.5)
-    bands, octaves = yield from part(_survey_steps(clip), 0.5, 0.6)
-    band = yield from part(bandwidth_steps(clip), 0.6, 0.7)
+    if loudness is None:
+        loudness = yield from part(measure.steps(clip), 0.0, 0.5)
+    bands, octaves = yield from part(_band_powers_steps(clip), 0.5, 0.6)
+    band = yield from part(bandwidth.steps(clip), 0.6, 0.7)
     f0_hz, voiced_share = yield from part(_pitch_steps(clip), 0.7, 0.9)
     clipped = clipping_share(clip.samples)
     yield 1.0
-    return Findings(
+    return Analysis(
         snr_db=_snr_db(bands, clip.rate),
         bandwidth_hz=band.hz if bands.sum(1).max() > SILENT_POWER else None,
         clipping_share=clipped,
@@ -116,9 +114,9 @@ def find_steps(clip: Clip) -> Steps[Findings]:
 def clipping_share(samples: Samples) -> float:
     """Share of the samples that lie in flat tops. Shape: (channels, time).
 
-    Clipping gathers many samples at one level near the extreme of a channel and leaves few just below it.
-    Amplitudes of other sounds thin out towards the extreme. A sine's do gather there, as 1 / sqrt(1 - x²),
-    but then a range of any width holds no more than 6 times as many samples as one beneath it.
+    Clipping collects many samples at one level near the extreme of a channel and leaves few just below.
+    Other sounds have ever fewer samples towards the extreme. A sine has more there, by 1 / sqrt(1 - x²), but
+    then any range holds at most 6 times as many samples as an equally wide one below it.
     """
     count = sum(_flat_samples(channel, sign) for channel in samples for sign in (1, -1))
     return count / samples.size
@@ -126,7 +124,7 @@ def clipping_share(samples: Samples) -> float:
 
 def _flat_samples(channel: NDArray[np.float32], sign: int) -> int:
     extreme = float(channel.max() if sign > 0 else -channel.min())
-    if extreme < FAINT_EXTREME:
+    if extreme < MIN_EXTREME:
         return 0
     histogram = np.zeros(HISTOGRAM_BINS, np.int64)
     for piece in _pieces(channel):
@@ -148,10 +146,10 @@ def _flat_samples(channel: NDArray[np.float32], sign: int) -> int:
 
 
 def _flat_range(histogram: NDArray[np.int64]) -> tuple[int, int] | None:
-    """The bins of a flat top, if there is one: the narrowest width that shows it.
+    """The histogram bins of a flat top, if any: the narrowest width that shows it.
 
     few below       flat top   overshoot
-    [......3 w......]-w-[==w==]...|        the range below lies one width apart
+    [......3 w......]-w-[==w==]...|        the range below is one width away
     """
     sums = np.concatenate(([0], np.cumsum(histogram)))
     for width in (round(2 * HISTOGRAM_BINS * share) for share in FLAT_WIDTHS):
@@ -170,10 +168,10 @@ def _pieces(channel: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
     return (channel[start : start + PIECE] for start in range(0, channel.size, PIECE))
 
 
-def _survey_steps(clip: Clip) -> Steps[tuple[Powers, Powers]]:
-    """The powers of bands and octaves (frames, bands).
+def _band_powers_steps(clip: Clip) -> Steps[tuple[Powers, Powers]]:
+    """The powers of bands and octaves, (frames, bands) each.
 
-    A sine of amplitude 1 has power 1; channels are averaged as powers, so that none cancels another.
+    A sine of amplitude 1 has power 1. Powers of channels are averaged, so that none cancels another.
     """
     half = max(1, round(WINDOW_SECONDS / 2 * clip.rate))
     window = get_window("hann", 2 * half)
@@ -196,16 +194,16 @@ def _survey_steps(clip: Clip) -> Steps[tuple[Powers, Powers]]:
         bands.append(np.add.reduceat(power, band_bins, axis=1))
         octaves.append(np.add.reduceat(power, octave_bins, axis=1)[:, :-1])
         yield min(1.0, (first + frames) / count)
-    return _joined(bands), _joined(octaves)
+    return _concatenate(bands), _concatenate(octaves)
 
 
-def _joined(parts: list[Powers]) -> Powers:
+def _concatenate(parts: list[Powers]) -> Powers:
     return np.concatenate(parts).astype(np.float64)
 
 
 def _band_bins(rate: int, half: int) -> NDArray[np.intp]:
-    """First bin of each band, from `LOWEST_HZ` up to half the rate."""
-    edges = LOWEST_HZ * 2 ** (np.arange(0, 12 * BANDS_PER_OCTAVE) / BANDS_PER_OCTAVE)
+    """First bin of each band, from `MIN_HZ` up to half the rate."""
+    edges = MIN_HZ * 2 ** (np.arange(0, 12 * BANDS_PER_OCTAVE) / BANDS_PER_OCTAVE)
     bins = np.ceil(edges * 2 * half / rate).astype(np.intp)
     return np.unique(bins[bins < half])
 
@@ -217,34 +215,34 @@ def _octave_bins(rate: int, half: int) -> NDArray[np.intp]:
 
 
 def _snr_db(bands: Powers, rate: int) -> float | None:
-    """Mean power above that of the noise, which each band's quietest frames show.
+    """Mean power above the noise, estimated from the quietest frames of each band.
 
-    Digital silence is left out: muted pauses say nothing about the noise.
-    The quantile of a fluctuating noise lies below its mean. Powers of noise are gamma-distributed, with a
-    shape that grows with the bins and frames averaged, so the ratio of the two is known.
+    Digital silence does not count: muted pauses have no noise. The low quantile of a noise lies below its
+    mean. Noise powers are gamma-distributed, with a shape that grows with the number of bins and frames
+    averaged, so the ratio of quantile to mean is known.
     """
-    heard = bands[bands.sum(1) > SILENT_POWER]
-    if len(heard) < SHORTEST_FRAMES:
+    audible = bands[bands.sum(1) > SILENT_POWER]
+    if len(audible) < MIN_FRAMES:
         return None
     half = round(WINDOW_SECONDS / 2 * rate)
     bins = np.diff(np.append(_band_bins(rate, half), half + 1))
-    sums = np.cumsum(np.vstack((np.zeros(heard.shape[1]), heard)), axis=0)
+    sums = np.cumsum(np.vstack((np.zeros(audible.shape[1]), audible)), axis=0)
     average = (sums[NOISE_FRAMES:] - sums[:-NOISE_FRAMES]) / NOISE_FRAMES
-    # Hann windows let 1.5 neighbouring bins count as one, and their overlap 3 frames as 2.6.
+    # Under overlapping Hann windows 1.5 bins count as one, and 3 frames as 2.6.
     shape = np.maximum(1.0, bins / 1.5) * (1 + 0.8 * (NOISE_FRAMES - 1))
     share_of_mean = gammaincinv(shape, NOISE_QUANTILE) / shape
     noise = float((np.quantile(average, NOISE_QUANTILE, axis=0) / share_of_mean).sum())
-    signal = float(heard.sum(1).mean()) - noise
+    signal = float(audible.sum(1).mean()) - noise
     low, high = (10 ** (level / 10) for level in SNR_RANGE_DB)
     return float(10 * np.log10(np.clip(signal / max(noise, SILENT_POWER / high), low, high)))
 
 
 def _reverberation_seconds(octaves: Powers) -> float | None:
-    """The time to decay by 60 dB, from the steepest falls of level in four octaves.
+    """The reverberation time, from the steepest decays of level in four octaves.
 
-    Where a word ends, the level falls as fast as the voice and the room let it. Over a quarter of a second
-    the room decides, so that one fall in twenty is as steep as it allows. Frames near the noise are left
-    out: there the noise, not the room, ends the fall.
+    At the end of a word the level falls as fast as the voice and the room allow. Over a quarter of a second
+    the room is the limit, and one decay in twenty reaches it. Frames near the noise do not count, because
+    there the noise ends the decay.
     """
     level = 10 * np.log10(np.maximum(octaves, 1e-14))
     if len(level) <= DECAY_FRAMES:
@@ -259,7 +257,7 @@ def _reverberation_seconds(octaves: Powers) -> float | None:
         for slope, usable in zip(slopes.T, clear.T, strict=True)
         if np.count_nonzero(usable) >= DECAY_COUNT
     ]
-    if not steepest or np.mean(steepest) >= -60 / LONGEST_DECAY_SECONDS:
+    if not steepest or np.mean(steepest) >= -60 / MAX_DECAY_SECONDS:
         return None
     decay_seconds = -60 / float(np.mean(steepest))
     return float(np.clip(DECAY_FACTOR * decay_seconds**DECAY_EXPONENT, *REVERBERATION_RANGE_SECONDS))
@@ -267,7 +265,7 @@ def _reverberation_seconds(octaves: Powers) -> float | None:
 
 def _pitch_steps(clip: Clip) -> Steps[tuple[float | None, float | None]]:
     """Median f0 of the voiced frames of the loudest channel, and their share of all frames."""
-    # torch takes a second to import, and findings are imported when the app starts.
+    # Imported here because torch takes a second to import, and the app imports this module when it starts.
     try:
         import torch
     except ModuleNotFoundError:

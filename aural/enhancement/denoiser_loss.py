@@ -1,7 +1,7 @@
-"""What stage 1 is to make small, against targets that match the recording's microphone and gain.
+"""The loss of the convolutional denoiser, for targets with the recording's microphone and gain.
 
-Nothing here waits for the device, so that a training step can be captured as a CUDA graph. Above `solid_hz`,
-where a codec tore holes into a target, nothing is asked.
+Nothing here synchronizes with the device, so a training step can be captured as a CUDA graph. Frequencies
+above `solid_hz` do not count: there a codec left holes in the target.
 
 Sources: Braun and Tashev 2020 (compressed magnitudes and spectra), ITU-T P.862 (`losses.perceptual_loss`).
 """
@@ -15,43 +15,43 @@ import torch
 from torch import Tensor
 
 from aural.audio.spectral import FrontEnd, stft
+from aural.enhancement.denoiser_convolutional import MASK_FRONT_END, BandMasks, overlap_add
+from aural.enhancement.denoiser_mixtures import Mixture, active_rms
 from aural.enhancement.features import RATE
 from aural.enhancement.level import ACTIVE_RMS
-from aural.enhancement.masking import MASK_FRONT_END, BandMasks, overlapped
-from aural.enhancement.mixing import Mixture, active_rms
 from aural.training.losses import perceptual_loss
 
 # Powers under the STFT. A voice at ACTIVE_RMS has 3e-5 to 1e-3 where it is loud; the floor is 60 dB below.
 FLOOR = 2e-10
 TINY = 1e-12
-ERB_HZ = (100.0, 16_000.0)  # where the level of bands is compared
+ERB_HZ = (100.0, 16_000.0)  # where the levels of bands are compared
 ERB_BANDS = 33
 ACTIVE_DB = 30.0  # below the loudest frame
 
 
 @dataclass(frozen=True)
 class Weights:
-    """Of the parts of the loss."""
+    """Weights of the terms of the loss."""
 
-    magnitude: float = 120.0  # compressed magnitudes' squared error
-    spectrum: float = 20.0  # compressed spectra's squared error, with their phases
-    logarithm: float = 0.05  # a dB of the mean error of bins
-    disturbance: float = 0.4  # a point of what an ear would mind
-    level: float = 0.12  # a dB of the mean error of the long-term level per ERB
-    resolutions: float = 1.0  # distance at other resolutions
-    noise: float = 20.0  # compressed background's squared error
+    magnitude: float = 120.0  # squared error of compressed magnitudes
+    spectrum: float = 20.0  # squared error of compressed complex spectra
+    logarithm: float = 0.05  # per dB of mean absolute error of bins
+    disturbance: float = 0.4  # per point of perceptual loss
+    level: float = 0.12  # per dB of mean error of the long-term level per ERB
+    resolutions: float = 1.0  # spectral distance at other resolutions
+    noise: float = 20.0  # squared error of the compressed background
     compression: float = 0.3
-    colouration_db: float = 3.0  # that the disturbance forgives
+    colouration_db: float = 3.0  # of linear filtering that the perceptual loss ignores
 
 
-class Denoising:
-    """The loss, its constants kept on the device."""
+class DenoiserLoss:
+    """The loss, with its constants on the device."""
 
     def __init__(self, where: torch.device, weights: Weights = Weights()) -> None:
         self.weights = weights
         self.others = [FrontEnd(RATE, size, size // 4, size) for size in (512, 2048)]
         self.hz = _frequencies(MASK_FRONT_END, where)
-        # Each ERB counts alike, so each of the many bins of the highs counts less.
+        # Each ERB counts the same, so a bin counts less the higher it is.
         self.importance = 1 / (0.00437 * self.hz + 1)
         self.other_hz = [_frequencies(front_end, where) for front_end in self.others]
         self.bands = _erb_bands(self.hz)
@@ -60,12 +60,12 @@ class Denoising:
     def __call__(
         self, masks: BandMasks, spectrum: Tensor, mixture: Mixture
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss of a batch and its parts, all in their own units."""
+        """The loss of a batch, and its unweighted terms by name."""
         weights = self.weights
         with torch.no_grad():
             clean, noise = (stft(wave, MASK_FRONT_END) for wave in (mixture.speech, mixture.noise))
         estimate = masks.apply(spectrum)
-        wave = overlapped(estimate, mixture.speech.shape[-1])
+        wave = overlap_add(estimate, mixture.speech.shape[-1])
         made, wanted = _power(estimate), _power(clean)
         solid = self.hz <= mixture.solid_hz[:, None]  # (batch, bins)
         weight = self.importance * solid
@@ -78,10 +78,10 @@ class Denoising:
         logarithm = (weight * (((made + FLOOR) / (wanted + FLOOR)).log10() * 10).abs()).mean()
         speaks = (active_rms(mixture.speech) > 0.1 * ACTIVE_RMS).to(made)
         spoken = speaks.sum().clamp_min(1)
-        minded = perceptual_loss(
+        perceptual = perceptual_loss(
             made[..., ::2], wanted[..., ::2], RATE, colouration_db=weights.colouration_db
         )
-        minded = (minded.clamp_max(10) * speaks).sum() / spoken
+        perceptual = (perceptual.clamp_max(10) * speaks).sum() / spoken
         level_db = self._level_errors_db(made, wanted, mixture.solid_hz)
         level = (level_db.abs().mean(-1) * speaks).sum() / spoken
         bias_db = (level_db.mean(-1) * speaks).sum() / spoken
@@ -94,7 +94,7 @@ class Denoising:
             weights.magnitude * magnitude
             + weights.spectrum * complex_error
             + weights.logarithm * logarithm
-            + weights.disturbance * minded
+            + weights.disturbance * perceptual
             + weights.level * level
             + weights.resolutions * distance
             + weights.noise * noise_error
@@ -104,7 +104,7 @@ class Denoising:
             "magnitude": magnitude,
             "complex": complex_error,
             "logarithm_db": logarithm,
-            "disturbance": minded,
+            "disturbance": perceptual,
             "level_db": level,
             "level_bias_db": bias_db,
             "distance": distance,
@@ -112,17 +112,17 @@ class Denoising:
         }
 
     def _level_errors_db(self, made: Tensor, wanted: Tensor, solid_hz: Tensor) -> Tensor:
-        """By how much each ERB is too loud over the active frames, (batch, ERB_BANDS); 0 where not solid."""
+        """Level error of each ERB over the active frames, (batch, ERB_BANDS); 0 above `solid_hz`."""
         frames = wanted.sum(1)
         active = (frames > frames.amax(-1, keepdim=True) * 10 ** (-ACTIVE_DB / 10)).to(made)
         shares = (active / active.sum(-1, keepdim=True).clamp_min(1))[:, :, None]
         given, right = ((self.bands @ (power @ shares)).squeeze(-1) for power in (made, wanted))
-        # Of a band without voice nobody hears how soft it is.
+        # The exact level of a band without voice is inaudible.
         floor = right.amax(-1, keepdim=True).clamp_min(FLOOR) * 1e-5
         return 10 * ((given + floor) / (right + floor)).log10() * (self.band_tops <= solid_hz[:, None])
 
     def _distance(self, wave: Tensor, mixture: Mixture) -> Tensor:
-        """Of floored logarithms and compressed magnitudes, at other resolutions."""
+        """Distance of floored log magnitudes and compressed magnitudes at other resolutions."""
         terms = []
         for front_end, hz in zip(self.others, self.other_hz, strict=True):
             made, wanted = (_power(stft(x, front_end)) for x in (wave, mixture.speech))

@@ -1,13 +1,13 @@
-"""Phone recordings made of voices, rooms, microphones and noises: a batch at a time, anew for each draw.
+"""Simulated phone recordings for training: a new batch of mixtures for every step.
 
     voice ─> pitch, whisper ─> room ─> microphone ─> gain control ──────────────> speech (early room only)
                                  └─ late room ─┐           │
     noise, hum, babble ─────────────────> + ───┴───────────┴──> clipping ─> codec ─> recording
 
-The targets match the recordings: speech has passed the same microphone (magnitude and phase), the same gain
-control and the room's first 30 ms, so that all a network is to take out is noise, late room, clipping and
-what a codec adds. All is torch on the device of the sources, without synchronisation, so that it can be
-captured in a CUDA graph; without a generator the device's own is used, as a captured graph needs it.
+The targets match the recordings: the speech has passed the same microphone (magnitude and phase), the same
+gain control and the first 30 ms of the room. So a network only has to remove noise, late reverberation,
+clipping and codec artifacts. Everything runs in torch on the device of the sources, without synchronization,
+so a CUDA graph can capture it; a captured graph needs the device's own generator, the default.
 
 Sources: Oppenheim and Schafer 1989 (minimum phase by the cepstrum), Polack 1988 (late room as decaying
 noise), Bradley 1999 (the first reflections help speech), Smith 1984 (resampling by a windowed sinc).
@@ -25,40 +25,40 @@ from torch.nn import functional
 from aural.enhancement.features import RATE
 from aural.enhancement.level import ACTIVE_RANGE_DB, ACTIVE_RMS, BLOCK, LOUD_PERCENTILE
 
-LENGTH = 2 * RATE  # of what comes out
-# Sources are longer: by what a voice that is played faster needs, and for the room to fill.
+LENGTH = 2 * RATE  # of a mixture
+# Sources are longer: a voice played faster needs more, and the room needs time to fill.
 SHIFTS = (0.85, 1.2)
 LEAD = 19_200
 SOURCE_LENGTH = LENGTH + LEAD
-ROOM_LENGTH = RATE  # of an impulse response
+ROOM_LENGTH = RATE  # samples of an impulse response
 CONVOLUTION = 163_840  # 2^15 * 5, at least SOURCE_LENGTH + ROOM_LENGTH
 CURVE = 4_096  # samples of a microphone's response
-EARLY_SECONDS = (0.030, 0.040)  # the early part fades out between
+EARLY_SECONDS = (0.030, 0.040)  # the early part fades out between these
 DIRECT_DELAY = 48  # samples before the direct sound in a measured response
 WHISPER_FFT, WHISPER_HOP = 1024, 256
 CODEC_FFT, CODEC_HOP = 1024, 512
 SINC_TAPS = 16
-GAIN_SECONDS = 0.25  # between two turning points of a gain
-LEAST_POWER = 1e-12
+GAIN_SECONDS = 0.25  # between two points of a gain curve
+MIN_POWER = 1e-12
 
 assert CONVOLUTION >= SOURCE_LENGTH + ROOM_LENGTH
 
 
 @dataclass(frozen=True)
 class Sources:
-    """What a batch is made of. Shapes: (batch, ...)."""
+    """The parts of a batch of mixtures. Shapes: (batch, ...)."""
 
-    voice: Tensor  # (batch, SOURCE_LENGTH), a voice whose recording is at ACTIVE_RMS as a whole
-    solid_hz: Tensor  # (batch,), up to where it is good as a target
+    voice: Tensor  # (batch, SOURCE_LENGTH), a voice; its whole recording is at ACTIVE_RMS
+    solid_hz: Tensor  # (batch,), the frequency up to which it is a valid target
     noise: Tensor  # (batch, SOURCE_LENGTH), of any level
     room: Tensor  # (batch, ROOM_LENGTH), measured impulse responses
     microphone: Tensor  # (batch, up to CURVE), impulse responses
-    untouched: Tensor  # (batch,), 1 where nothing is to be wrong (music), else 0
+    untouched: Tensor  # (batch,), 1 where nothing is degraded (music), else 0
 
 
 @dataclass(frozen=True)
 class Odds:
-    """How often what is wrong, and how much of it."""
+    """How often each degradation occurs, and how strong it is."""
 
     shifted: float = 0.15  # share of voices at another speed
     whispered: float = 0.05
@@ -82,15 +82,15 @@ class Odds:
 
 @dataclass(frozen=True)
 class Mixture:
-    """A batch to learn from, at the level that the networks expect."""
+    """A batch of training pairs, at the level that the networks expect."""
 
-    recording: Tensor  # (batch, LENGTH), what the phone gave
-    speech: Tensor  # (batch, LENGTH), what is wanted of it
+    recording: Tensor  # (batch, LENGTH), from the phone
+    speech: Tensor  # (batch, LENGTH), the target
     noise: Tensor  # (batch, LENGTH), the background as it is in the recording
-    solid_hz: Tensor  # (batch,), up to where speech is good as a target
+    solid_hz: Tensor  # (batch,), the frequency up to which the speech is a valid target
 
 
-class _Chance:
+class _Random:
     """Random tensors of one device and, if given, one generator."""
 
     def __init__(self, where: torch.device, generator: torch.Generator | None) -> None:
@@ -112,59 +112,59 @@ class _Chance:
 
 @torch.no_grad()
 def mix(sources: Sources, odds: Odds = Odds(), generator: torch.Generator | None = None) -> Mixture:
-    """A batch of recordings and what is wanted of them; the same for the same sources and generator.
+    """A batch of recordings and targets; the same for the same sources and generator.
 
-    On another kind of device the same seed draws other numbers.
+    Random numbers differ between kinds of devices.
 
     Args:
-        generator: of the sources' device; None: the device's own.
+        generator: on the device of the sources; None: the device's default.
     """
     batch = len(sources.voice)
-    chance = _Chance(sources.voice.device, generator)
+    random = _Random(sources.voice.device, generator)
     solid_hz, voice = sources.solid_hz, sources.voice
-    # Pieces come in no order, so the first ones are as good as any for what is dear.
+    # The order is random, so the expensive effects can go to the first pieces.
     shifted = round(odds.shifted * batch)
     whispered = round(odds.whispered * batch)
     if shifted:
-        speed = chance.log_uniform(shifted, low=SHIFTS[0], high=SHIFTS[1])
-        faster = functional.pad(resampled(voice[:shifted], speed, LENGTH), (LEAD, 0))
+        speed = random.log_uniform(shifted, low=SHIFTS[0], high=SHIFTS[1])
+        faster = functional.pad(change_speed(voice[:shifted], speed, LENGTH), (LEAD, 0))
         voice = torch.cat((faster, voice[shifted:]))
         solid_hz = torch.cat(((solid_hz[:shifted] * speed).clamp_max(0.49 * RATE), solid_hz[shifted:]))
     if whispered:
-        made = whisper(voice[shifted : shifted + whispered], chance.normal(whispered, SOURCE_LENGTH))
+        made = whisper(voice[shifted : shifted + whispered], random.normal(whispered, SOURCE_LENGTH))
         voice = torch.cat((voice[:shifted], made, voice[shifted + whispered :]))
 
-    untouched = torch.maximum(sources.untouched, chance.happens(odds.untouched, batch))[:, None]
+    untouched = torch.maximum(sources.untouched, random.happens(odds.untouched, batch))[:, None]
     touched = 1 - untouched
-    has_codec = chance.happens(odds.codec, batch)[:, None] * touched
-    early, late = _rooms(sources.room, odds, chance)
-    microphone = _microphones(sources.microphone, has_codec[:, 0], odds, chance)
+    has_codec = random.happens(odds.codec, batch)[:, None] * touched
+    early, late = _sample_rooms(sources.room, odds, random)
+    microphone = _sample_microphones(sources.microphone, has_codec[:, 0], odds, random)
     spectrum = torch.fft.rfft(voice, CONVOLUTION)
-    speech = _convolved(spectrum * torch.fft.rfft(early, CONVOLUTION) * microphone)
-    tail = _convolved(spectrum * torch.fft.rfft(late, CONVOLUTION) * microphone)
-    # Room and microphone change the colour of a voice, not its level.
-    kept = (_power(voice[:, LEAD:]) / (_power(speech) + LEAST_POWER)).sqrt().clamp(0.05, 20.0)
+    speech = _convolve(spectrum * torch.fft.rfft(early, CONVOLUTION) * microphone)
+    tail = _convolve(spectrum * torch.fft.rfft(late, CONVOLUTION) * microphone)
+    # Room and microphone change the tone of a voice, not its level.
+    kept = (_power(voice[:, LEAD:]) / (_power(speech) + MIN_POWER)).sqrt().clamp(0.05, 20.0)
     speech, tail = speech * kept, tail * kept * touched
 
-    noise = _noises(sources.noise, voice, odds, chance)
-    noise = _convolved(torch.fft.rfft(noise, CONVOLUTION) * microphone)
-    snr_db = chance.uniform(batch, 1, low=odds.snr_db[0], high=odds.snr_db[1])
+    noise = _sample_noises(sources.noise, voice, odds, random)
+    noise = _convolve(torch.fft.rfft(noise, CONVOLUTION) * microphone)
+    snr_db = random.uniform(batch, 1, low=odds.snr_db[0], high=odds.snr_db[1])
     own = active_rms(noise)[:, None]
-    # What is nearly silent stays so: digital silence is no noise.
+    # Digital silence stays silent.
     scale = ACTIVE_RMS * 10 ** (-snr_db / 20) / own.clamp_min(1e-4)
-    noise = noise * scale * touched * (1 - chance.happens(odds.noiseless, batch)[:, None])
+    noise = noise * scale * touched * (1 - random.happens(odds.noiseless, batch)[:, None])
 
-    gain = _gains(odds, chance, batch)
+    gain = _sample_gains(odds, random, batch)
     speech, tail, noise = speech * gain, tail * gain, noise * gain
     recording = speech + tail + noise
     recording = torch.lerp(
-        recording, _clipped(recording, chance), chance.happens(odds.clipping, batch)[:, None] * touched
+        recording, _clip(recording, random), random.happens(odds.clipping, batch)[:, None] * touched
     )
-    recording = torch.lerp(recording, coded(recording, chance.uniform(batch, 3), chance), has_codec)
+    recording = torch.lerp(recording, simulate_codec(recording, random.uniform(batch, 3), random), has_codec)
 
-    # A pause would be brought up to the level of speech, which no whole recording's is.
+    # A pause is not brought up to the level of speech.
     level = active_rms(recording).clamp_min(0.6 * ACTIVE_RMS)[:, None]
-    scale = ACTIVE_RMS / level * 10 ** (odds.level_db / 20 * chance.normal(batch, 1))
+    scale = ACTIVE_RMS / level * 10 ** (odds.level_db / 20 * random.normal(batch, 1))
     return Mixture(recording * scale, speech * scale, noise * scale, solid_hz)
 
 
@@ -183,8 +183,8 @@ def active_rms(samples: Tensor) -> Tensor:
     return result
 
 
-def resampled(samples: Tensor, speed: Tensor, length: int) -> Tensor:
-    """Played at another speed: pitch, formants and pace move together.
+def change_speed(samples: Tensor, speed: Tensor, length: int) -> Tensor:
+    """Play at another speed: pitch, formants and tempo change together.
 
     Shape:
         samples: (batch, time); speed: (batch,), 1 for none; result: (batch, length).
@@ -204,26 +204,26 @@ def resampled(samples: Tensor, speed: Tensor, length: int) -> Tensor:
 
 
 def whisper(samples: Tensor, noise: Tensor) -> Tensor:
-    """The voice with noise in place of its harmonics, and softer below 500 Hz, as whispers are.
+    """Replace the harmonics of a voice by noise, quieter below 500 Hz: a whisper.
 
     Shape: (batch, time), all.
     """
-    spectrum, excitation = (_framed(x, WHISPER_FFT, WHISPER_HOP) for x in (samples, noise))
+    spectrum, excitation = (_spectra_of_frames(x, WHISPER_FFT, WHISPER_HOP) for x in (samples, noise))
     logarithm = (spectrum.abs() + 1e-5).log()
-    # The envelope is what changes slowly along frequency: formants, not harmonics of more than 500 Hz.
+    # The envelope varies slowly along frequency: formants, not harmonics above 500 Hz.
     cepstrum = torch.fft.irfft(logarithm, dim=-1)
     kept = torch.zeros(WHISPER_FFT, device=samples.device)
     kept[:80], kept[-79:] = 1.0, 1.0
     envelope = torch.fft.rfft(cepstrum * kept, dim=-1).real.exp()
     hz = torch.arange(WHISPER_FFT // 2 + 1, device=samples.device) * (RATE / WHISPER_FFT)
     softer = 1 / (1 + (500 / (hz + 50)).square()).sqrt()
-    made = _overlapped(envelope * softer * excitation / WHISPER_FFT**0.5, WHISPER_HOP, samples.shape[-1])
-    scale = (_power(samples) / (_power(made) + LEAST_POWER)).sqrt().clamp_max(20)
+    made = _overlap_add(envelope * softer * excitation / WHISPER_FFT**0.5, WHISPER_HOP, samples.shape[-1])
+    scale = (_power(samples) / (_power(made) + MIN_POWER)).sqrt().clamp_max(20)
     return made * scale
 
 
 def minimum_phase(level_db: Tensor) -> Tensor:
-    """The impulse response of a magnitude whose phase turns least.
+    """The minimum-phase impulse response of a magnitude.
 
     Shape: (batch, CURVE / 2 + 1) in dB from 0 Hz to half the rate -> (batch, CURVE).
     """
@@ -235,178 +235,178 @@ def minimum_phase(level_db: Tensor) -> Tensor:
     return result
 
 
-def coded(samples: Tensor, drawn: Tensor, chance: _Chance) -> Tensor:
-    """Through a codec of few bits: noise below each band's own level, and bands that are left out.
+def simulate_codec(samples: Tensor, severity: Tensor, random: _Random) -> Tensor:
+    """Simulate a low-bit-rate codec: noise relative to each band's level, and missing bands.
 
     Args:
-        drawn: (batch, 3), 0 to 1: how little noise, how few bands are left out, how long.
+        severity: (batch, 3), 0 to 1: how little noise, how few missing bands, how short the gaps.
 
     Shape:
         samples, result: (batch, time).
     """
-    spectrum = _framed(samples, CODEC_FFT, CODEC_HOP)  # (batch, frames, bins)
-    bands = _bark_members(spectrum.device)
+    spectrum = _spectra_of_frames(samples, CODEC_FFT, CODEC_HOP)  # (batch, frames, bins)
+    bands = _bark_bands(spectrum.device)
     power = spectrum.real.square() + spectrum.imag.square()
     levels = power @ bands.T / bands.sum(1)
     # Lower bands get more bits.
     slope = torch.linspace(1, 0, len(bands), device=samples.device)
-    snr_db = 3 + 12 * drawn[:, :1] + 10 * slope
+    snr_db = 3 + 12 * severity[:, :1] + 10 * slope
     noise_level = (levels * 10 ** (-snr_db / 10)[:, None]) @ bands
-    noise = torch.complex(*chance.normal(2, *spectrum.shape).unbind(0)) * (noise_level / 2).sqrt()
-    # Whatever lies far below the loudest of the frame is masked, or bits have run out.
-    least_db = -55 + 25 * (1 - drawn[:, 1:2])
+    noise = torch.complex(*random.normal(2, *spectrum.shape).unbind(0)) * (noise_level / 2).sqrt()
+    # Bands far below the loudest one of the frame are masked or get no bits.
+    least_db = -55 + 25 * (1 - severity[:, 1:2])
     loudest = levels.amax(-1, keepdim=True)
     masked = (levels < loudest * 10 ** (least_db / 10)[:, None]).float()
-    luck = functional.avg_pool1d(chance.normal(len(samples), len(bands), spectrum.shape[1]), 3, 1, 1)
-    out = (luck.transpose(1, 2) > 0.9 + drawn[:, 2:3, None]).float() * (slope < 0.5)
+    luck = functional.avg_pool1d(random.normal(len(samples), len(bands), spectrum.shape[1]), 3, 1, 1)
+    out = (luck.transpose(1, 2) > 0.9 + severity[:, 2:3, None]).float() * (slope < 0.5)
     kept = (1 - torch.maximum(masked, out)) @ bands
-    return _overlapped((spectrum + noise) * kept, CODEC_HOP, samples.shape[-1])
+    return _overlap_add((spectrum + noise) * kept, CODEC_HOP, samples.shape[-1])
 
 
-def _rooms(measured: Tensor, odds: Odds, chance: _Chance) -> tuple[Tensor, Tensor]:
-    """Early and late impulse responses, (batch, ROOM_LENGTH) each; without a room the late one is 0."""
+def _sample_rooms(measured: Tensor, odds: Odds, random: _Random) -> tuple[Tensor, Tensor]:
+    """Early and late impulse responses, (batch, ROOM_LENGTH) each; the late one is 0 without a room."""
     batch, length = len(measured), ROOM_LENGTH
-    seconds = torch.arange(length, device=chance.where) / RATE
-    # Simulated: sparse reflections, then noise whose highs decay faster.
-    rt60 = chance.log_uniform(batch, 1, low=odds.rt60_seconds[0], high=odds.rt60_seconds[1])
-    white = torch.fft.rfft(chance.normal(batch, length))
-    hz = torch.arange(length // 2 + 1, device=chance.where) * (RATE / length)
+    seconds = torch.arange(length, device=random.where) / RATE
+    # Simulated: sparse reflections, then noise whose high frequencies decay faster.
+    rt60 = random.log_uniform(batch, 1, low=odds.rt60_seconds[0], high=odds.rt60_seconds[1])
+    white = torch.fft.rfft(random.normal(batch, length))
+    hz = torch.arange(length // 2 + 1, device=random.where) * (RATE / length)
     lows = torch.fft.irfft(white / (1 + (hz / 1_500).square()), length)
     highs = torch.fft.irfft(white * (1 - 1 / (1 + (hz / 1_500).square())), length)
-    faster = chance.uniform(batch, 1, low=0.35, high=0.9)
+    faster = random.uniform(batch, 1, low=0.35, high=0.9)
     fall = -math.log(1000) * seconds
     diffuse = lows * (fall / rt60).exp() + highs * (fall / (rt60 * faster)).exp()
-    diffuse = diffuse * (seconds > chance.uniform(batch, 1, low=0.002, high=0.03))
-    diffuse = diffuse / (diffuse.square().sum(-1, keepdim=True) + LEAST_POWER).sqrt()
-    reflections = (chance.uniform(batch, length) < 12 / (0.03 * RATE)) & (seconds < 0.04) & (seconds > 0.0008)
-    first = reflections * chance.normal(batch, length) * (fall / (0.5 * rt60)).exp()
-    direct_db = chance.uniform(batch, 1, low=-8.0, high=14.0)
-    simulated = diffuse * 10 ** (-direct_db / 20) + 0.3 * chance.uniform(batch, 1) * first
+    diffuse = diffuse * (seconds > random.uniform(batch, 1, low=0.002, high=0.03))
+    diffuse = diffuse / (diffuse.square().sum(-1, keepdim=True) + MIN_POWER).sqrt()
+    reflections = (random.uniform(batch, length) < 12 / (0.03 * RATE)) & (seconds < 0.04) & (seconds > 0.0008)
+    first = reflections * random.normal(batch, length) * (fall / (0.5 * rt60)).exp()
+    direct_db = random.uniform(batch, 1, low=-8.0, high=14.0)
+    simulated = diffuse * 10 ** (-direct_db / 20) + 0.3 * random.uniform(batch, 1) * first
     simulated[:, 0] = 1.0
     simulated = functional.pad(simulated, (DIRECT_DELAY, 0))[:, :length]
-    # Measured: with more or less of the late part, fading faster or as it is.
-    shorter = chance.happens(0.5, batch, 1) / chance.log_uniform(batch, 1, low=0.2, high=2.0)
+    # Measured: as it is, or shortened by a faster decay.
+    shorter = random.happens(0.5, batch, 1) / random.log_uniform(batch, 1, low=0.2, high=2.0)
     real = measured * (fall * shorter).exp()
-    response = torch.where(chance.happens(odds.measured_room, batch, 1) > 0, real, simulated)
+    response = torch.where(random.happens(odds.measured_room, batch, 1) > 0, real, simulated)
     begin, end = (DIRECT_DELAY + second * RATE for second in EARLY_SECONDS)
-    share = ((torch.arange(length, device=chance.where) - begin) / (end - begin)).clamp(0, 1)
+    share = ((torch.arange(length, device=random.where) - begin) / (end - begin)).clamp(0, 1)
     fade = torch.cos(math.pi / 2 * share).square()
-    there = chance.happens(odds.room, batch, 1)
+    there = random.happens(odds.room, batch, 1)
     early = response * fade
-    norm = (early.square().sum(-1, keepdim=True) + LEAST_POWER).sqrt()
-    late = response * (1 - fade) / norm * 10 ** (chance.uniform(batch, 1, low=-8.0, high=2.0) / 20) * there
+    norm = (early.square().sum(-1, keepdim=True) + MIN_POWER).sqrt()
+    late = response * (1 - fade) / norm * 10 ** (random.uniform(batch, 1, low=-8.0, high=2.0) / 20) * there
     flat = torch.zeros_like(early)
     flat[:, DIRECT_DELAY] = 1.0
     return torch.lerp(flat, early / norm, there), late
 
 
-def _microphones(measured: Tensor, coded: Tensor, odds: Odds, chance: _Chance) -> Tensor:
-    """Minimum-phase responses, (batch, CONVOLUTION / 2 + 1) complex; of some batches none at all."""
+def _sample_microphones(measured: Tensor, simulate_codec: Tensor, odds: Odds, random: _Random) -> Tensor:
+    """Minimum-phase responses, (batch, CONVOLUTION / 2 + 1) complex; some are flat."""
     batch = len(measured)
-    hz = torch.arange(CURVE // 2 + 1, device=chance.where) * (RATE / CURVE)
+    hz = torch.arange(CURVE // 2 + 1, device=random.where) * (RATE / CURVE)
     octaves = ((hz + 5) / 1_000).log2()
-    # What was measured, more or less of it; -60 dB and less is nothing that was measured.
+    # The measured response at a random strength, with a floor at -80 dB.
     power = torch.fft.rfft(measured, CURVE).abs().square() + 1e-8
     smooth = functional.avg_pool1d(functional.pad(power[:, None], (4, 4), mode="replicate"), 9, 1)[:, 0]
     level_db = 10 * smooth.log10()
     level_db = level_db - level_db[:, 43:256].mean(-1, keepdim=True)  # 0.5 to 3 kHz
-    curve = level_db * chance.uniform(batch, 1) * chance.happens(0.6, batch, 1)
-    tilt = chance.uniform(batch, 1, low=-3.0, high=3.0) * chance.happens(0.6, batch, 1)
+    curve = level_db * random.uniform(batch, 1) * random.happens(0.6, batch, 1)
+    tilt = random.uniform(batch, 1, low=-3.0, high=3.0) * random.happens(0.6, batch, 1)
     curve = curve + (tilt * octaves).clamp(-12, 12)
     for _ in range(4):
-        centre = chance.uniform(batch, 1, low=-3.3, high=3.6)
-        width = chance.log_uniform(batch, 1, low=0.15, high=1.5)
-        peak_db = 5.0 * chance.normal(batch, 1) * chance.happens(0.6, batch, 1)
+        centre = random.uniform(batch, 1, low=-3.3, high=3.6)
+        width = random.log_uniform(batch, 1, low=0.15, high=1.5)
+        peak_db = 5.0 * random.normal(batch, 1) * random.happens(0.6, batch, 1)
         curve = curve + peak_db * (-((octaves - centre) / width).square()).exp()
-    low = chance.log_uniform(batch, 1, low=40, high=320)
-    order = chance.uniform(batch, 1, low=1, high=3)
+    low = random.log_uniform(batch, 1, low=40, high=320)
+    order = random.uniform(batch, 1, low=1, high=3)
     high_pass_db = -10 * (1 + (low / (hz + 1)).pow(2 * order)).log10()
-    curve = curve + high_pass_db * chance.happens(0.7, batch, 1)
-    curve = curve * chance.happens(odds.microphone, batch, 1)
-    high = chance.log_uniform(batch, 1, low=3_400, high=16_000)
-    steep = chance.log_uniform(batch, 1, low=2, high=24)
+    curve = curve + high_pass_db * random.happens(0.7, batch, 1)
+    curve = curve * random.happens(odds.microphone, batch, 1)
+    high = random.log_uniform(batch, 1, low=3_400, high=16_000)
+    steep = random.log_uniform(batch, 1, low=2, high=24)
     low_pass_db = -10 * (1 + (hz / high).pow(2 * steep).clamp_max(1e8)).log10()
-    passes = torch.maximum(chance.happens(odds.low_pass * odds.microphone, batch), coded)[:, None]
+    passes = torch.maximum(random.happens(odds.low_pass * odds.microphone, batch), simulate_codec)[:, None]
     curve = (curve + low_pass_db * passes).clamp(-65, 20)
     result: Tensor = torch.fft.rfft(minimum_phase(curve), CONVOLUTION)
     return result
 
 
-def _noises(recorded: Tensor, voices: Tensor, odds: Odds, chance: _Chance) -> Tensor:
-    """(batch, SOURCE_LENGTH) at a level near 1: recorded, coloured, or babble of the others' voices."""
+def _sample_noises(recorded: Tensor, voices: Tensor, odds: Odds, random: _Random) -> Tensor:
+    """(batch, SOURCE_LENGTH) at a level near 1: recorded, synthetic, or babble of other voices."""
     batch, length = recorded.shape
     recorded = recorded / active_rms(recorded)[:, None].clamp_min(1e-3)
-    synthetic = _coloured(batch, length, chance)
+    synthetic = _colored_noise(batch, length, random)
     babble = torch.zeros_like(recorded)
-    loudness = chance.uniform(8, batch, 1, low=0.2, high=1.0)
-    talks = chance.happens(0.7, 8, batch, 1)
+    loudness = random.uniform(8, batch, 1, low=0.2, high=1.0)
+    talks = random.happens(0.7, 8, batch, 1)
     for number in range(min(8, batch - 1)):
         babble = babble + loudness[number] * talks[number] * voices.roll(number + 1, 0)
     babble = babble / active_rms(babble)[:, None].clamp_min(1e-3)
-    which = chance.uniform(batch, 1)
+    which = random.uniform(batch, 1)
     main = torch.where(which < odds.synthetic_noise, synthetic, recorded)
     main = torch.where(which > 1 - odds.babble, babble, main)
-    second_db = chance.uniform(batch, 1, low=-20.0, high=0.0)
+    second_db = random.uniform(batch, 1, low=-20.0, high=0.0)
     other = torch.where(which < odds.synthetic_noise, recorded, synthetic)
-    main = main + other * 10 ** (second_db / 20) * chance.happens(odds.second_noise, batch, 1)
-    return main + _hum(batch, length, chance) * chance.happens(odds.hum, batch, 1)
+    main = main + other * 10 ** (second_db / 20) * random.happens(odds.second_noise, batch, 1)
+    return main + _hum(batch, length, random) * random.happens(odds.hum, batch, 1)
 
 
-def _coloured(batch: int, length: int, chance: _Chance) -> Tensor:
-    """Noise of many spectra, steady, swelling, or in bursts; (batch, length), of about unit level."""
-    white = torch.fft.rfft(chance.normal(batch, length))
-    hz = torch.arange(length // 2 + 1, device=chance.where) * (RATE / length)
+def _colored_noise(batch: int, length: int, random: _Random) -> Tensor:
+    """Synthetic noise with random spectra and fluctuations, (batch, length), of about unit level."""
+    white = torch.fft.rfft(random.normal(batch, length))
+    hz = torch.arange(length // 2 + 1, device=random.where) * (RATE / length)
     octaves = ((hz + 5) / 1_000).log2()
-    slope = chance.uniform(batch, 1, low=-8.0, high=2.0)
-    curve = slope * (octaves - chance.uniform(batch, 1, low=-4.0, high=2.0)).clamp_min(0)
+    slope = random.uniform(batch, 1, low=-8.0, high=2.0)
+    curve = slope * (octaves - random.uniform(batch, 1, low=-4.0, high=2.0)).clamp_min(0)
     for _ in range(3):
-        centre = chance.uniform(batch, 1, low=-4.0, high=4.0)
-        width = chance.log_uniform(batch, 1, low=0.05, high=2.0)
-        curve = curve + 8.0 * chance.normal(batch, 1) * (-((octaves - centre) / width).square()).exp()
+        centre = random.uniform(batch, 1, low=-4.0, high=4.0)
+        width = random.log_uniform(batch, 1, low=0.05, high=2.0)
+        curve = curve + 8.0 * random.normal(batch, 1) * (-((octaves - centre) / width).square()).exp()
     curve = curve - 20 * (1 + (20 / (hz + 1)).square()).log10()
     noise = torch.fft.irfft(white * 10 ** (curve / 20), length)
-    noise = noise / (_power(noise) + LEAST_POWER).sqrt()
+    noise = noise / (_power(noise) + MIN_POWER).sqrt()
     points = length // 2_400 + 1  # 50 ms apart
-    walk = functional.avg_pool1d(chance.normal(batch, 1, points + 8), 9, 1) * 3
-    depth = chance.uniform(batch, 1, 1, low=0.0, high=10.0) * chance.happens(0.6, batch, 1, 1)
+    walk = functional.avg_pool1d(random.normal(batch, 1, points + 8), 9, 1) * 3
+    depth = random.uniform(batch, 1, 1, low=0.0, high=10.0) * random.happens(0.6, batch, 1, 1)
     swell = functional.interpolate(walk * depth, size=length, mode="linear", align_corners=True)[:, 0]
     noise = noise * 10 ** (swell / 20)
-    level: Tensor = noise / (_power(noise) + LEAST_POWER).sqrt()
+    level: Tensor = noise / (_power(noise) + MIN_POWER).sqrt()
     return level
 
 
-def _hum(batch: int, length: int, chance: _Chance) -> Tensor:
-    """Of the mains at 50 or 60 Hz, with harmonics; (batch, length), of about unit level."""
-    seconds = torch.arange(length, device=chance.where) / RATE
-    mains_hz = 50 + 10 * chance.happens(0.5, batch, 1) + chance.uniform(batch, 1, low=-0.2, high=0.2)
-    fall = chance.uniform(batch, 1, low=0.3, high=2.0)
-    hum = torch.zeros(batch, length, device=chance.where)
+def _hum(batch: int, length: int, random: _Random) -> Tensor:
+    """Mains hum at 50 or 60 Hz with harmonics, (batch, length), of about unit level."""
+    seconds = torch.arange(length, device=random.where) / RATE
+    mains_hz = 50 + 10 * random.happens(0.5, batch, 1) + random.uniform(batch, 1, low=-0.2, high=0.2)
+    fall = random.uniform(batch, 1, low=0.3, high=2.0)
+    hum = torch.zeros(batch, length, device=random.where)
     for harmonic in (1, 2, 3, 4, 5, 6, 8, 10, 12, 14, 18, 22):
-        phase = 2 * math.pi * (harmonic * mains_hz * seconds + chance.uniform(batch, 1))
-        hum = hum + chance.uniform(batch, 1) * harmonic**-fall * phase.sin()
-    return hum / (_power(hum) + LEAST_POWER).sqrt()
+        phase = 2 * math.pi * (harmonic * mains_hz * seconds + random.uniform(batch, 1))
+        hum = hum + random.uniform(batch, 1) * harmonic**-fall * phase.sin()
+    return hum / (_power(hum) + MIN_POWER).sqrt()
 
 
-def _gains(odds: Odds, chance: _Chance, batch: int) -> Tensor:
-    """A smooth gain of an automatic control, (batch, LENGTH)."""
+def _sample_gains(odds: Odds, random: _Random, batch: int) -> Tensor:
+    """The smooth gain curve of an automatic gain control, (batch, LENGTH)."""
     points = round(LENGTH / RATE / GAIN_SECONDS) + 1
-    walk = functional.avg_pool1d(chance.normal(batch, 1, points + 2), 3, 1) * 1.7
-    depth_db = chance.uniform(batch, 1, 1, low=0.0, high=5.0) * chance.happens(odds.gain, batch, 1, 1)
+    walk = functional.avg_pool1d(random.normal(batch, 1, points + 2), 3, 1) * 1.7
+    depth_db = random.uniform(batch, 1, 1, low=0.0, high=5.0) * random.happens(odds.gain, batch, 1, 1)
     gain_db = functional.interpolate(walk * depth_db, size=LENGTH, mode="linear", align_corners=True)[:, 0]
     return 10 ** (gain_db / 20)
 
 
-def _clipped(samples: Tensor, chance: _Chance) -> Tensor:
-    """At a share of the peak, hard or soft."""
-    share = chance.log_uniform(len(samples), 1, low=0.08, high=0.6)
+def _clip(samples: Tensor, random: _Random) -> Tensor:
+    """Clip at a share of the peak, hard or soft."""
+    share = random.log_uniform(len(samples), 1, low=0.08, high=0.6)
     limit = share * samples.abs().amax(-1, keepdim=True).clamp_min(1e-5)
     hard = torch.maximum(torch.minimum(samples, limit), -limit)
     soft = limit * torch.tanh(samples / limit)
-    return torch.where(chance.happens(0.7, len(samples), 1) > 0, hard, soft)
+    return torch.where(random.happens(0.7, len(samples), 1) > 0, hard, soft)
 
 
-def _convolved(spectrum: Tensor) -> Tensor:
-    """Back to samples, without the lead."""
+def _convolve(spectrum: Tensor) -> Tensor:
+    """The samples of a product of spectra, without the lead."""
     result: Tensor = torch.fft.irfft(spectrum, CONVOLUTION)[:, LEAD:SOURCE_LENGTH]
     return result
 
@@ -415,16 +415,16 @@ def _power(samples: Tensor) -> Tensor:
     return samples.square().mean(-1, keepdim=True)
 
 
-def _framed(samples: Tensor, size: int, hop: int) -> Tensor:
-    """Spectra of frames under the root of a Hann window, (batch, frames, bins)."""
+def _spectra_of_frames(samples: Tensor, size: int, hop: int) -> Tensor:
+    """STFT with a root-Hann window, (batch, frames, bins)."""
     padded = functional.pad(samples, (size - hop, size))
     frames = padded.unfold(-1, size, hop) * _root_hann(size, samples.device)
     result: Tensor = torch.fft.rfft(frames)
     return result
 
 
-def _overlapped(spectra: Tensor, hop: int, length: int) -> Tensor:
-    """The samples of spectra as from `_framed`, windowed again and added."""
+def _overlap_add(spectra: Tensor, hop: int, length: int) -> Tensor:
+    """The samples of spectra as from `_spectra_of_frames`, windowed again and overlap-added."""
     size = 2 * (spectra.shape[-1] - 1)
     frames = torch.fft.irfft(spectra, size) * _root_hann(size, spectra.device) * (2 * hop / size)
     batch, count, _ = frames.shape
@@ -440,8 +440,8 @@ def _root_hann(size: int, where: torch.device) -> Tensor:
     return torch.hann_window(size, device=where).sqrt()
 
 
-def _bark_members(where: torch.device) -> Tensor:
-    """(bands, bins): 1 where a bin of the codec's is in a band of one Bark."""
+def _bark_bands(where: torch.device) -> Tensor:
+    """(bands, bins): 1 where a bin of the codec lies in a band of one Bark."""
     hz = torch.arange(CODEC_FFT // 2 + 1, device=where) * (RATE / CODEC_FFT)
     bark = (6 * torch.asinh(hz / 600)).floor()  # Wang, Sekey and Gersho 1992
     bark = bark - (bark >= 26) * (bark - 25)

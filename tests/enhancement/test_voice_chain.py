@@ -11,24 +11,24 @@ from scipy.signal import butter, sosfilt
 
 from aural.audio import Clip
 from aural.audio.steps import finish
-from aural.enhancement.finish import (
-    FINISHES,
+from aural.enhancement.voice_chain import (
+    VOICE_CHAINS,
     Compressor,
     DeEsser,
-    Finish,
-    Finished,
-    finish_steps,
+    VoiceChain,
+    VoiceChainResult,
+    process_steps,
     reduction_db,
-    shape_steps,
+    voice_chain_steps,
 )
 from aural.errors import InputError, OptionError
 from aural.loudness.meter import measure
 
 RATE = 48_000
 # Each stage by itself.
-BARE = Finish(-16.0, high_pass_hz=None, compressor=None, de_esser=None)
+BARE = VoiceChain(-16.0, high_pass_hz=None, compressor=None, de_esser=None)
 COMPRESSOR = Compressor(threshold_lu=0.0, ratio=4.0, knee_db=6.0)
-PRESETS = [name for name, settings in FINISHES.items() if settings is not None]
+PRESETS = [name for name, settings in VOICE_CHAINS.items() if settings is not None]
 
 
 def sine(frequency_hz: float, level_db: float, seconds: float = 1.0, rate: int = RATE) -> NDArray[np.float32]:
@@ -42,8 +42,8 @@ def level_db(samples: NDArray[np.float32]) -> float:
     return float(10 * np.log10(np.mean(np.square(samples, dtype=np.float64))))
 
 
-def shape(samples: NDArray[np.float32], settings: Finish, loudness_lufs: float = -20.0, rate: int = RATE):
-    return finish(shape_steps(samples, rate, settings, loudness_lufs))
+def shape(samples: NDArray[np.float32], settings: VoiceChain, loudness_lufs: float = -20.0, rate: int = RATE):
+    return finish(process_steps(samples, rate, settings, loudness_lufs))
 
 
 def speech(seconds: float = 6.0, channels: int = 2, rate: int = RATE, seed: int = 0) -> Clip:
@@ -62,8 +62,8 @@ def speech(seconds: float = 6.0, channels: int = 2, rate: int = RATE, seed: int 
     return Clip((gains * wave).astype(np.float32), rate)
 
 
-def run(clip: Clip, settings: Finish, mix: float = 1.0) -> Finished:
-    return finish(finish_steps(clip, settings, mix))
+def run(clip: Clip, settings: VoiceChain, mix: float = 1.0) -> VoiceChainResult:
+    return finish(voice_chain_steps(clip, settings, mix))
 
 
 @pytest.mark.parametrize("cutoff_hz", [30.0, 80.0])
@@ -91,17 +91,17 @@ def test_the_high_pass_adds_no_delay() -> None:
 
 def test_a_sine_below_the_threshold_passes_the_compressor_untouched() -> None:
     tone = sine(1000, -23.5)  # the knee ends at -23
-    compressed, largest_db, _ = shape(tone, replace(BARE, compressor=COMPRESSOR))
+    compressed, max_db, _ = shape(tone, replace(BARE, compressor=COMPRESSOR))
     assert np.array_equal(compressed, tone)
-    assert largest_db == 0
+    assert max_db == 0
 
 
 @pytest.mark.parametrize("over_db", [6.0, 12.0, 18.0])
 def test_above_the_threshold_the_level_rises_by_one_over_the_ratio(over_db: float) -> None:
     tone = sine(1000, -20 + over_db, 2)
-    compressed, largest_db, _ = shape(tone, replace(BARE, compressor=COMPRESSOR))
+    compressed, max_db, _ = shape(tone, replace(BARE, compressor=COMPRESSOR))
     assert level_db(compressed[:, RATE:]) == pytest.approx(-20 + over_db / 4, abs=0.05)
-    assert largest_db == pytest.approx(over_db * 3 / 4, abs=0.05)
+    assert max_db == pytest.approx(over_db * 3 / 4, abs=0.05)
 
 
 def test_the_knee_joins_both_slopes_without_a_corner() -> None:
@@ -130,17 +130,17 @@ def test_attack_and_release_last_as_long_as_set() -> None:
 
 def test_the_de_esser_leaves_a_low_tone_untouched() -> None:
     tone = sine(300, -12)
-    shaped, _, largest_db = shape(tone, replace(BARE, de_esser=DeEsser()))
+    shaped, _, max_db = shape(tone, replace(BARE, de_esser=DeEsser()))
     assert np.array_equal(shaped, tone)
-    assert largest_db == 0
+    assert max_db == 0
 
 
 def test_the_de_esser_turns_down_a_hiss_as_its_ratio_says_and_nothing_beneath_it() -> None:
     settings = DeEsser(threshold_db=-12.0, ratio=3.0, knee_db=0.0)
     hiss, hum = sine(6300, -30, 2), sine(200, -36, 2)
-    shaped, _, largest_db = shape(hiss + hum, replace(BARE, de_esser=settings))
+    shaped, _, max_db = shape(hiss + hum, replace(BARE, de_esser=settings))
     # The hiss is the band and 0.97 dB less than the whole: 11 dB above the threshold, less two thirds.
-    assert largest_db == pytest.approx(11.03 * 2 / 3, abs=0.1)
+    assert max_db == pytest.approx(11.03 * 2 / 3, abs=0.1)
     before, after = (np.abs(np.fft.rfft(samples[0, RATE:])) for samples in (hiss + hum, shaped))
     assert 20 * np.log10(after[6300] / before[6300]) == pytest.approx(-11.03 * 2 / 3, abs=0.2)
     assert after[200] == pytest.approx(before[200], rel=1e-3)
@@ -159,8 +159,8 @@ def test_the_de_esser_does_not_depend_on_the_level() -> None:
 def test_where_the_rate_has_no_hissing_there_is_no_de_essing(rate: int, has_band: bool) -> None:
     noise = np.random.default_rng(0).standard_normal((1, rate)).astype(np.float32)
     noise = sosfilt(butter(2, 0.7, "high", output="sos"), noise).astype(np.float32)
-    shaped, _, largest_db = shape(noise, replace(BARE, de_esser=DeEsser()), rate=rate)
-    assert (largest_db > 1) == has_band
+    shaped, _, max_db = shape(noise, replace(BARE, de_esser=DeEsser()), rate=rate)
+    assert (max_db > 1) == has_band
     assert np.array_equal(shaped, noise) != has_band
 
 
@@ -168,14 +168,14 @@ def test_where_the_rate_has_no_hissing_there_is_no_de_essing(rate: int, has_band
 def test_the_stereo_image_stays(preset: str) -> None:
     clip = speech(channels=2)
     quiet_right = np.stack([clip.samples[0], clip.samples[0] / 4])
-    result = run(clip.with_samples(quiet_right), FINISHES[preset]).clip.samples
+    result = run(clip.with_samples(quiet_right), VOICE_CHAINS[preset]).clip.samples
     np.testing.assert_allclose(result[1] * 4, result[0], atol=1e-6)
 
 
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize(("rate", "channels"), [(48_000, 1), (22_050, 2), (8_000, 1)])
 def test_a_finish_lands_on_its_target_and_keeps_what_it_should(preset: str, rate: int, channels: int) -> None:
-    settings, clip = FINISHES[preset], speech(8, channels, rate)
+    settings, clip = VOICE_CHAINS[preset], speech(8, channels, rate)
     result = run(clip, settings)
     measured = measure(result.clip)
     assert measured.integrated_lufs == pytest.approx(settings.loudness_lufs, abs=0.1)
@@ -188,8 +188,8 @@ def test_a_finish_lands_on_its_target_and_keeps_what_it_should(preset: str, rate
 
 def test_how_much_is_compressed_does_not_depend_on_the_level_of_the_recording() -> None:
     clip = speech()
-    loud = run(clip, FINISHES["podcast"])
-    soft = run(clip.with_samples(clip.samples * np.float32(0.2)), FINISHES["podcast"])
+    loud = run(clip, VOICE_CHAINS["podcast"])
+    soft = run(clip.with_samples(clip.samples * np.float32(0.2)), VOICE_CHAINS["podcast"])
     assert loud.compression_db > 1
     assert soft.compression_db == pytest.approx(loud.compression_db, abs=0.02)
     assert soft.gain_db == pytest.approx(loud.gain_db + 14, abs=0.05)
@@ -199,7 +199,7 @@ def test_an_interview_of_a_loud_and_a_soft_voice_is_drawn_together() -> None:
     clip = speech(16, 1)
     samples = clip.samples.copy()
     samples[:, 8 * RATE :] *= 0.1
-    result = run(clip.with_samples(samples), FINISHES["interview"])
+    result = run(clip.with_samples(samples), VOICE_CHAINS["interview"])
     before, after = measure(clip.with_samples(samples)), measure(result.clip)
     assert before.range_lu > 15
     assert after.range_lu < 8.5
@@ -208,7 +208,7 @@ def test_an_interview_of_a_loud_and_a_soft_voice_is_drawn_together() -> None:
 @pytest.mark.parametrize("preset", PRESETS)
 def test_silence_stays_silence(preset: str) -> None:
     clip = Clip(np.zeros((2, RATE), np.float32), RATE)
-    result = run(clip, FINISHES[preset])
+    result = run(clip, VOICE_CHAINS[preset])
     assert not result.clip.samples.any()
     assert "silent" in result.message
 
@@ -216,11 +216,11 @@ def test_silence_stays_silence(preset: str) -> None:
 def test_the_result_does_not_depend_on_the_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     for rate in (22_050, 48_000):
         clip = speech(5, rate=rate)
-        whole = shape(clip.samples, FINISHES["podcast"], -25.0, rate)
+        whole = shape(clip.samples, VOICE_CHAINS["podcast"], -25.0, rate)
         for seconds in (0.001, 0.37, 1, 60):
             with monkeypatch.context() as patch:
-                patch.setattr("aural.enhancement.finish.BLOCK_SECONDS", seconds)
-                blocks = shape(clip.samples, FINISHES["podcast"], -25.0, rate)
+                patch.setattr("aural.enhancement.voice_chain.BLOCK_SECONDS", seconds)
+                blocks = shape(clip.samples, VOICE_CHAINS["podcast"], -25.0, rate)
             assert np.array_equal(blocks[0], whole[0])
             assert blocks[1:] == whole[1:]
 
@@ -228,13 +228,14 @@ def test_the_result_does_not_depend_on_the_blocks(monkeypatch: pytest.MonkeyPatc
 def test_the_mix_goes_from_the_dry_sound_bit_for_bit_to_the_wet() -> None:
     clip = speech(2)
     dry, half, wet = (
-        finish(shape_steps(clip.samples, RATE, FINISHES["podcast"], -25.0, mix))[0] for mix in (0.0, 0.5, 1.0)
+        finish(process_steps(clip.samples, RATE, VOICE_CHAINS["podcast"], -25.0, mix))[0]
+        for mix in (0.0, 0.5, 1.0)
     )
     assert np.array_equal(dry, clip.samples)
     assert np.abs(wet - dry).max() > 0.01
     np.testing.assert_allclose(half, (dry + wet) / 2, atol=1e-6)
     # The loudness is set after it.
-    finished = run(clip, FINISHES["podcast"], mix=0.0)
+    finished = run(clip, VOICE_CHAINS["podcast"], mix=0.0)
     assert finished.compression_db == finished.de_essing_db == 0
     assert measure(finished.clip).integrated_lufs == pytest.approx(-16, abs=0.1)
 
@@ -242,15 +243,15 @@ def test_the_mix_goes_from_the_dry_sound_bit_for_bit_to_the_wet() -> None:
 @pytest.mark.parametrize("frames", [1, 47, 1000])
 def test_very_short_clips_are_finished_without_nan(frames: int) -> None:
     clip = Clip(speech(1).samples[:, 5000 : 5000 + frames], RATE)
-    result = run(clip, FINISHES["podcast"])
+    result = run(clip, VOICE_CHAINS["podcast"])
     assert result.clip.samples.shape == clip.samples.shape
     assert np.isfinite(result.clip.samples).all()
 
 
 def test_progress_rises_from_0_to_1_and_work_can_be_given_up() -> None:
-    shares = list(finish_steps(speech(), FINISHES["podcast"]))
+    shares = list(voice_chain_steps(speech(), VOICE_CHAINS["podcast"]))
     assert shares == sorted(shares) and shares[0] >= 0 and shares[-1] <= 1
-    steps = finish_steps(speech(), FINISHES["podcast"])
+    steps = voice_chain_steps(speech(), VOICE_CHAINS["podcast"])
     next(steps)
     steps.close()
 
@@ -258,6 +259,6 @@ def test_progress_rises_from_0_to_1_and_work_can_be_given_up() -> None:
 def test_what_cannot_be_finished_is_refused() -> None:
     for mix in (-0.1, 1.1, float("nan")):
         with pytest.raises(OptionError, match=r"from 0 \(dry\) to 1"):
-            run(speech(1), FINISHES["podcast"], mix=mix)
+            run(speech(1), VOICE_CHAINS["podcast"], mix=mix)
     with pytest.raises(InputError, match="export"):
-        run(Clip(np.full((1, RATE), np.nan, np.float32), RATE), FINISHES["podcast"])
+        run(Clip(np.full((1, RATE), np.nan, np.float32), RATE), VOICE_CHAINS["podcast"])

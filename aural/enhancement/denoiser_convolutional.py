@@ -1,26 +1,25 @@
-"""Stage 1 of enhancement without recurrence: a convolutional U-Net that masks a spectrum with 75 % overlap.
+"""Stage 1 of enhancement, convolutional: a U-Net that masks a spectrum with 75 % overlap.
 
-    spectrum ──> 192 bands ──> U-Net over frequency, half as many ──> gain a band ────────────> × spectrum
-                               frames in its depths, dilated in time └> filter of a low bin ──> + filtered
+    spectrum ──> 192 bands ──> U-Net over frequency, half as many ──> gain per band ──────────> × spectrum
+                               frames at the bottom, dilated in time └> filter per low bin ───> + filtered
 
-Windows of 32 ms are 8 ms apart, so that errors of the mask that are random average out, and every second
-frame is one of `features.FRONT_END`: what is made for those frames fits. Each of the 160 bins below 5 kHz has
-a gain of its own and 5 complex taps over neighbouring frames, which take out late room and noise between
-harmonics; 32 bands after Moore and Glasberg above have a gain alone. No output is stronger than the recording
-by more than 3.5 dB in a bin but for what the taps add.
+Windows of 32 ms are 8 ms apart, so random errors of the mask average out. Every second frame is one of
+`features.FRONT_END`, so spectra convert exactly. Each of the 160 bins below 5 kHz has its own
+gain and 5 complex taps over neighbouring frames, which remove late reverberation and the noise between
+harmonics. Above, each of 32 ERB bands has a gain. No gain exceeds 3.5 dB.
 
-Sources: Valin 2018 (gains a band), Schröter et al. 2022 (filtering of the low bins), Ronneberger et al. 2015
-(U-Net), Shi et al. 2016 (sub-pixel upsampling), Lea et al. 2017 (dilated convolutions in time), Glasberg and
-Moore 1990 (ERB scale).
+Sources: Valin 2018 (gains per band), Schröter et al. 2022 (filtering of the low bins), Ronneberger et al.
+2015 (U-Net), Shi et al. 2016 (sub-pixel upsampling), Lea et al. 2017 (dilated convolutions in time), Glasberg
+and Moore 1990 (ERB scale).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -28,37 +27,34 @@ from torch.nn import functional
 
 from aural.audio.spectral import FrontEnd, istft, stft
 from aural.enhancement.features import FRONT_END, RATE, pitch
-from aural.enhancement.model import Denoiser, build_denoiser
+from aural.hub.config import NetworkConfig
 
 MASK_FRONT_END = FrontEnd(rate=RATE, window=1536, hop=384, fft=1536)
 LOW_BINS = 160  # below 5 kHz each bin is its own band
 HIGH_BANDS = 32
 BANDS = LOW_BINS + HIGH_BANDS
-TAPS = (-4, -2, -1, 0, 1)  # frames of 8 ms, relative to the one that is filtered
-LARGEST_GAIN = 1.5
-DILATIONS = (1, 2, 4, 8, 16)  # of the blocks in the depths, in frames of 16 ms; then from the first again
-LEAST_POWER = 1e-10  # -100 dB
+TAPS = (-4, -2, -1, 0, 1)  # frames of 8 ms, relative to the filtered one
+MAX_GAIN = 1.5
+DILATIONS = (1, 2, 4, 8, 16)  # of the blocks at the bottom, in frames of 16 ms; repeated as needed
+MIN_POWER = 1e-10  # -100 dB
 
 
 @dataclass(frozen=True)
-class MaskingConfig:
-    """The size of the network."""
+class ConvolutionalConfig(NetworkConfig):
+    """The size of the convolutional denoiser."""
 
-    widths: tuple[int, int, int, int] = (32, 64, 96, 192)  # channels at 96, 48, 24 and 12 steps of frequency
-    blocks: int = 6  # residual blocks in the depths
-
-    def as_json(self) -> dict[str, Any]:
-        """What `build_masking` takes; `design` tells it from the recurrent denoiser."""
-        return {**asdict(self), "widths": list(self.widths), "design": "convolutional"}
+    widths: tuple[int, int, int, int] = (32, 64, 96, 192)  # channels at 96, 48, 24 and 12 frequencies
+    blocks: int = 6  # residual blocks at the bottom
+    design: Literal["convolutional"] = "convolutional"  # tells a checkpoint from a recurrent one
 
 
 @dataclass(frozen=True)
 class BandMasks:
-    """What the network makes of a mixture, to be applied to each of its channels alike."""
+    """The masks of a mixture under MASK_FRONT_END, applied to all of its channels alike."""
 
-    taps: Tensor  # (batch, TAPS, LOW_BINS, frames), complex: filters whose output is added
-    gain: Tensor  # (batch, bins, frames), 0 to LARGEST_GAIN
-    noise_gain: Tensor  # (batch, bins, frames), what of the mixture is background, 0 to 1
+    taps: Tensor  # (batch, TAPS, LOW_BINS, frames), complex: the output of these filters is added
+    gain: Tensor  # (batch, bins, frames), 0 to MAX_GAIN
+    noise_gain: Tensor  # (batch, bins, frames), share of the mixture that is background, 0 to 1
 
     def apply(self, spectrum: Tensor) -> Tensor:
         """The speech in a spectrum (channels or batch, bins, frames), complex; one mask for all channels."""
@@ -73,14 +69,15 @@ class BandMasks:
         return torch.cat((filtered, self.gain[:, LOW_BINS:] * spectrum[:, LOW_BINS:]), dim=1)
 
     def background(self, spectrum: Tensor) -> Tensor:
-        """The background in a spectrum, likewise: what is neither voice nor its room."""
+        """The background in a spectrum: neither the voice nor its reverberation."""
         return self.noise_gain * spectrum
 
 
-class MaskingDenoiser(nn.Module):
-    """Noise, late room, clipping and a codec's noise out; microphone, gain and first reflections stay."""
+class ConvolutionalDenoiser(nn.Module):
+    """Removes noise, late reverberation, clipping and codec artifacts; keeps the microphone's tone, the gain
+    and the early reflections."""
 
-    def __init__(self, config: MaskingConfig = MaskingConfig()) -> None:
+    def __init__(self, config: ConvolutionalConfig = ConvolutionalConfig()) -> None:
         super().__init__()
         first, second, third, fourth = config.widths
         self.config = config
@@ -102,12 +99,12 @@ class MaskingDenoiser(nn.Module):
         )
         self.up = nn.ModuleList(
             [
-                _Upwards(fourth, third, third, 1),
-                _Upwards(third, second, second, 2),
-                _Upwards(second, first, first, 1),
+                _Upsampling(fourth, third, third, 1),
+                _Upsampling(third, second, second, 2),
+                _Upsampling(second, first, first, 1),
             ]
         )
-        self.exit = _Upwards(first, 0, first, 1)
+        self.exit = _Upsampling(first, 0, first, 1)
         self.gains = nn.Conv2d(first, 2, (3, 1), padding=(1, 0))
         self.filters = nn.Conv2d(first, 2 * len(TAPS), (3, 3), padding=1)
         for head in (self.gains, self.filters):
@@ -124,7 +121,7 @@ class MaskingDenoiser(nn.Module):
         frames = spectrum.shape[-1]
         with torch.autocast(spectrum.device.type, enabled=False):
             power = spectrum.real.square() + spectrum.imag.square()
-            bands = torch.log10(self.get_buffer("analysis") @ power + LEAST_POWER) / 2 + 3
+            bands = torch.log10(self.get_buffer("analysis") @ power + MIN_POWER) / 2 + 3
             low = spectrum[:, :LOW_BINS]
             squeeze = (power[:, :LOW_BINS] + 1e-8).pow(-0.35)
             real, imaginary = (
@@ -132,7 +129,7 @@ class MaskingDenoiser(nn.Module):
             )
             place = self.get_buffer("place").expand_as(bands)
             x = torch.stack((bands, 3 * real, 3 * imaginary, place), 1)
-            # The depths have half as many frames.
+            # At the bottom there are half as many frames.
             x = functional.pad(x, (0, frames % 2)).contiguous(memory_format=torch.channels_last)
         x = self.entry(x)
         skips = []
@@ -146,8 +143,8 @@ class MaskingDenoiser(nn.Module):
         gains, filters = self.gains(x), self.filters(x[:, :, :LOW_BINS])
         with torch.autocast(spectrum.device.type, enabled=False):
             gains, filters = gains.float(), filters.float()
-            # Where the heads say 0 the gain is 1 and the filter adds nothing.
-            gain = LARGEST_GAIN * torch.sigmoid(10 * gains[:, 0] - math.log(LARGEST_GAIN - 1))
+            # Where the heads are 0, the gain is 1 and the filter adds nothing.
+            gain = MAX_GAIN * torch.sigmoid(10 * gains[:, 0] - math.log(MAX_GAIN - 1))
             noise_gain = torch.sigmoid(10 * gains[:, 1] - 2)
             synthesis = self.get_buffer("synthesis")
             real, imaginary = (
@@ -161,28 +158,27 @@ class MaskingDenoiser(nn.Module):
 
 
 @dataclass(frozen=True)
-class Masks:
-    """What the network makes of a mixture, to be applied to spectra under `features.FRONT_END`.
+class FrontEndMasks:
+    """The masks of a mixture, for spectra under `features.FRONT_END`.
 
-    Frames of MASK_FRONT_END have the same window and lie between those too, so a spectrum is taken back to
-    samples and to the finer frames, masked there, and returned the same way: exactly, since spectra of sounds
-    survive that.
+    A spectrum is converted to MASK_FRONT_END by way of its samples, masked there and converted back. The
+    conversion is exact, because the window is the same and the frames only lie closer together.
     """
 
     fine: BandMasks
-    mono: Tensor  # (1 or batch, bins, frames), complex, what the masks were made of; FRONT_END
+    mono: Tensor  # (1 or batch, bins, frames), complex, the mixture under FRONT_END
 
     def apply(self, spectrum: Tensor) -> Tensor:
         """The speech in a spectrum (channels or batch, bins, frames), complex; one mask for all channels."""
-        return _coarser(self.fine.apply(_finer(spectrum)), spectrum.shape[-1])
+        return _to_front_end(self.fine.apply(_to_mask_front_end(spectrum)), spectrum.shape[-1])
 
     def background(self, spectrum: Tensor) -> Tensor:
-        """The background in a spectrum, likewise: what is neither voice nor its room."""
-        return _coarser(self.fine.background(_finer(spectrum)), spectrum.shape[-1])
+        """The background in a spectrum: neither the voice nor its reverberation."""
+        return _to_front_end(self.fine.background(_to_mask_front_end(spectrum)), spectrum.shape[-1])
 
     @property
     def f0_hz(self) -> Tensor:
-        """(1 or batch, frames): the pitch of the denoised voice, also where there is hardly one."""
+        """(1 or batch, frames): the pitch of the denoised voice, also of unvoiced frames."""
         return self._pitch[0]
 
     @property
@@ -192,51 +188,42 @@ class Masks:
 
     @cached_property
     def _pitch(self) -> tuple[Tensor, Tensor]:
-        spectrum = self.fine.apply(_finer(self.mono))
+        spectrum = self.fine.apply(_to_mask_front_end(self.mono))
         return pitch(istft(spectrum, _length(self.mono.shape[-1]), MASK_FRONT_END))
 
 
-class FrontEndDenoiser(MaskingDenoiser):
-    """The network in the place of `model.Denoiser`: spectra in and masks out are those of FRONT_END."""
+class FrontEndDenoiser(ConvolutionalDenoiser):
+    """The network with the interface of `denoiser.Denoiser`: spectra and masks under FRONT_END."""
 
-    def forward(self, spectrum: Tensor, conditioning: Tensor | None = None) -> Masks:  # type: ignore[override]
-        """The masks of a mixture; it makes do without conditions.
+    def forward(self, spectrum: Tensor, conditioning: Tensor | None = None) -> FrontEndMasks:  # type: ignore[override]
+        """The masks of a mixture.
 
         Shape:
             spectrum: (batch, bins, frames) under FRONT_END, complex; conditioning: not used.
         """
         del conditioning
-        return Masks(super().forward(_finer(spectrum)), spectrum)
-
-
-def build_stage_one(config: Mapping[str, Any]) -> FrontEndDenoiser | Denoiser:
-    """The network that a checkpoint's config describes, whichever of the two designs it is."""
-    if config.get("design") != "convolutional":
-        return build_denoiser(config)
-    denoiser = FrontEndDenoiser(MaskingConfig(tuple(config["widths"]), config["blocks"]))
-    denoiser.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in its types
-    return denoiser
+        return FrontEndMasks(super().forward(_to_mask_front_end(spectrum)), spectrum)
 
 
 def _length(frames: int) -> int:
-    """The most samples that have so many frames of FRONT_END."""
+    """The largest number of samples with so many frames under FRONT_END."""
     return (frames - 1) * FRONT_END.hop + FRONT_END.hop // 2 - 1
 
 
-def _finer(spectrum: Tensor) -> Tensor:
+def _to_mask_front_end(spectrum: Tensor) -> Tensor:
     """A spectrum under FRONT_END as one under MASK_FRONT_END."""
     return stft(istft(spectrum, _length(spectrum.shape[-1]), FRONT_END), MASK_FRONT_END)
 
 
-def _coarser(spectrum: Tensor, frames: int) -> Tensor:
-    """The way back."""
+def _to_front_end(spectrum: Tensor, frames: int) -> Tensor:
+    """A spectrum under MASK_FRONT_END as one under FRONT_END."""
     return stft(istft(spectrum, _length(frames), MASK_FRONT_END), FRONT_END)
 
 
-def overlapped(spectrum: Tensor, length: int, front_end: FrontEnd = MASK_FRONT_END) -> Tensor:
-    """`spectral.istft` for a window that is a multiple of the hop, without its look at Σw² on the host.
+def overlap_add(spectrum: Tensor, length: int, front_end: FrontEnd = MASK_FRONT_END) -> Tensor:
+    """`spectral.istft` for a window that is a multiple of the hop, without the check of Σw².
 
-    That look would end the capture of a training step.
+    That check reads from the device, which a CUDA graph of a training step can't capture.
 
     Shape:
         spectrum: (batch, bins, frames), complex; result: (batch, length).
@@ -247,13 +234,13 @@ def overlapped(spectrum: Tensor, length: int, front_end: FrontEnd = MASK_FRONT_E
     frames = torch.fft.irfft(spectrum.transpose(1, 2), size) * window
     count = frames.shape[1]
     squares = window.square().expand(1, count, size)
-    samples, weights = (_added(x, hop) for x in (frames, squares))
+    samples, weights = (_add_frames(x, hop) for x in (frames, squares))
     begin = size // 2
     return (samples / weights.clamp_min(1e-11))[:, begin : begin + length]
 
 
-def _added(frames: Tensor, hop: int) -> Tensor:
-    """Frames (batch, count, size) one hop after the other, added up: (batch, time)."""
+def _add_frames(frames: Tensor, hop: int) -> Tensor:
+    """Overlap-add of frames: (batch, count, size) -> (batch, time)."""
     batch, count, size = frames.shape
     parts = size // hop
     blocks = frames.reshape(batch, count, parts, hop)
@@ -261,14 +248,13 @@ def _added(frames: Tensor, hop: int) -> Tensor:
     return torch.stack(padded).sum(0).reshape(batch, -1)
 
 
-def build_masking(config: Mapping[str, Any]) -> MaskingDenoiser:
+def build_convolutional(config: Mapping[str, Any]) -> ConvolutionalDenoiser:
     """The network that a checkpoint's config describes."""
-    widths = tuple(config["widths"])
-    return MaskingDenoiser(MaskingConfig(widths=widths, blocks=config["blocks"]))
+    return ConvolutionalDenoiser(ConvolutionalConfig.from_dict(config))
 
 
 class _Convolution(nn.Module):
-    """Convolution over (frequency, time), normalised, SiLU."""
+    """Convolution over (frequency, time), batch normalization, SiLU."""
 
     def __init__(
         self,
@@ -284,12 +270,12 @@ class _Convolution(nn.Module):
         self.normalise = nn.BatchNorm2d(after)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = _normalised(self.convolution, self.normalise, x)
+        y = _convolve_normalized(self.convolution, self.normalise, x)
         return functional.silu(y, inplace=not torch.is_grad_enabled())
 
 
 class _Block(nn.Module):
-    """Along frequency, then along time; added to what came in."""
+    """Convolutions along frequency, then along time, with a residual connection."""
 
     def __init__(self, width: int, dilation: int = 1) -> None:
         super().__init__()
@@ -298,17 +284,17 @@ class _Block(nn.Module):
             width, width, (1, 3), padding=(0, dilation), dilation=(1, dilation), bias=False
         )
         self.normalise = nn.BatchNorm2d(width)
-        nn.init.constant_(self.normalise.weight, 0.3)  # at first little is added
+        nn.init.constant_(self.normalise.weight, 0.3)  # small at first
 
     def forward(self, x: Tensor) -> Tensor:
-        y = _normalised(self.along, self.normalise, self.across(x))
+        y = _convolve_normalized(self.along, self.normalise, self.across(x))
         if torch.is_grad_enabled():
             return functional.silu(x + y)
         return functional.silu(y.add_(x), inplace=True)
 
 
-class _Upwards(nn.Module):
-    """Twice as fine in frequency, and in time if so said; joined with what the way down had there."""
+class _Upsampling(nn.Module):
+    """Sub-pixel upsampling in frequency, and in time by `times`; adds the skip connection."""
 
     def __init__(self, before: int, skipped: int, after: int, times: int) -> None:
         super().__init__()
@@ -329,8 +315,8 @@ class _Upwards(nn.Module):
         return result if self.block is None else self.block(result)
 
 
-def _normalised(convolution: nn.Conv2d, normalise: nn.BatchNorm2d, x: Tensor) -> Tensor:
-    """Both in one where the statistics are fixed: a pass over the map less."""
+def _convolve_normalized(convolution: nn.Conv2d, normalise: nn.BatchNorm2d, x: Tensor) -> Tensor:
+    """Convolution and batch normalization; fused for inference, which saves a pass over the features."""
     if normalise.training or torch.is_grad_enabled():
         result: Tensor = normalise(convolution(x))
         return result
@@ -360,6 +346,6 @@ def _triangles() -> Tensor:
     weights[LOW_BINS:] = torch.minimum(rising, falling).clamp(0, 1)
     weights[:, :LOW_BINS] = 0
     weights[:LOW_BINS, :LOW_BINS] = torch.eye(LOW_BINS)
-    # The first triangle starts at full weight, where the bins of their own end.
+    # The first triangle starts at full weight, where the single bins end.
     weights[LOW_BINS:] /= weights[LOW_BINS:].sum(0).clamp_min(1e-9)
     return weights.float()

@@ -7,24 +7,23 @@ import torch
 from torch import Tensor, nn
 
 from aural.audio.spectral import istft, stft
-from aural.enhancement.features import FRONT_END
-from aural.enhancement.masking import (
+from aural.enhancement.denoiser import Denoiser, DenoiserConfig, build_denoiser
+from aural.enhancement.denoiser_convolutional import (
     BANDS,
-    LARGEST_GAIN,
     LOW_BINS,
     MASK_FRONT_END,
+    MAX_GAIN,
     TAPS,
     BandMasks,
+    ConvolutionalConfig,
+    ConvolutionalDenoiser,
     FrontEndDenoiser,
-    MaskingConfig,
-    MaskingDenoiser,
-    build_masking,
-    build_stage_one,
-    overlapped,
+    build_convolutional,
+    overlap_add,
 )
-from aural.enhancement.model import Denoiser, DenoiserConfig
+from aural.enhancement.features import FRONT_END
 
-SMALL = MaskingConfig((4, 6, 8, 8), 2)
+SMALL = ConvolutionalConfig((4, 6, 8, 8), 2)
 LENGTH = 19_300
 
 
@@ -40,9 +39,9 @@ def masks_of(gain: float, frames: int) -> BandMasks:
     )
 
 
-def calibrated(config: MaskingConfig = SMALL) -> FrontEndDenoiser:
+def calibrated(config: ConvolutionalConfig = SMALL) -> FrontEndDenoiser:
     torch.manual_seed(0)
-    denoiser = build_stage_one(config.as_json())
+    denoiser = build_denoiser(config.to_dict())
     assert isinstance(denoiser, FrontEndDenoiser)
     denoiser.train()
     denoiser(stft(noise(2, LENGTH), FRONT_END))
@@ -52,7 +51,7 @@ def calibrated(config: MaskingConfig = SMALL) -> FrontEndDenoiser:
 @pytest.mark.parametrize("length", [1, 700, 767, 768, 1_151, LENGTH])
 def test_overlapping_frames_give_back_the_sound(length: int) -> None:
     spectrum = stft(noise(2, length), MASK_FRONT_END)
-    torch.testing.assert_close(overlapped(spectrum, length), istft(spectrum, length, MASK_FRONT_END))
+    torch.testing.assert_close(overlap_add(spectrum, length), istft(spectrum, length, MASK_FRONT_END))
 
 
 def test_every_second_frame_is_one_of_the_front_end() -> None:
@@ -70,10 +69,10 @@ def test_at_first_everything_passes() -> None:
 @pytest.mark.parametrize("frames", [1, 2, 25, 26])
 def test_there_is_a_mask_for_every_frame(frames: int) -> None:
     spectrum = torch.randn(3, MASK_FRONT_END.bins, frames, dtype=torch.complex64)
-    masks = MaskingDenoiser(SMALL).eval()(spectrum)
+    masks = ConvolutionalDenoiser(SMALL).eval()(spectrum)
     assert masks.gain.shape == masks.noise_gain.shape == spectrum.shape
     assert masks.apply(spectrum).shape == masks.background(spectrum).shape == spectrum.shape
-    assert masks.gain.min() >= 0 and masks.gain.max() <= LARGEST_GAIN
+    assert masks.gain.min() >= 0 and masks.gain.max() <= MAX_GAIN
 
 
 def test_a_gain_of_one_returns_the_front_ends_spectrum() -> None:
@@ -101,7 +100,7 @@ def test_normalisation_is_folded_into_the_convolutions_for_inference() -> None:
 
 def test_a_chunk_hears_its_neighbourhood_and_no_more() -> None:
     """Half a second and a little: less than chunks overlap."""
-    denoiser = calibrated(MaskingConfig((4, 6, 8, 8), 5))
+    denoiser = calibrated(ConvolutionalConfig((4, 6, 8, 8), 5))
     nn.init.normal_(denoiser.gains.weight)  # so that the faintest change is seen
     samples = noise(1, 5 * 48_000)
     other = samples.clone()
@@ -121,12 +120,12 @@ def test_silence_stays_silent() -> None:
 
 
 def test_the_config_tells_the_designs_apart() -> None:
-    recurrent = build_stage_one(DenoiserConfig((4, 4, 8), 4, 1).as_json())
+    recurrent = build_denoiser(DenoiserConfig((4, 4, 8), 4, 1).to_dict())
     assert isinstance(recurrent, Denoiser)
-    config = SMALL.as_json()
-    weights = build_masking(config).state_dict()
-    convolutional = build_stage_one(config)
+    config = SMALL.to_dict()
+    weights = build_convolutional(config).state_dict()
+    convolutional = build_denoiser(config)
     convolutional.load_state_dict(weights)
     assert sum(weight.numel() for weight in convolutional.parameters()) > 0
     assert not any(isinstance(module, nn.RNNBase) for module in convolutional.modules())
-    assert build_masking(config).get_buffer("analysis").shape == (BANDS, MASK_FRONT_END.bins)
+    assert build_convolutional(config).get_buffer("analysis").shape == (BANDS, MASK_FRONT_END.bins)

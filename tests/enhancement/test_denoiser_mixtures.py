@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from aural.enhancement import level
-from aural.enhancement.mixing import (
+from aural.enhancement.denoiser_mixtures import (
     CURVE,
     DIRECT_DELAY,
     LENGTH,
@@ -20,9 +20,9 @@ from aural.enhancement.mixing import (
     Odds,
     Sources,
     active_rms,
+    change_speed,
     minimum_phase,
     mix,
-    resampled,
     whisper,
 )
 
@@ -131,10 +131,10 @@ def test_clipping_and_codecs_harm_the_recording_alone() -> None:
 def test_what_is_played_faster_sounds_higher() -> None:
     seconds = torch.arange(SOURCE_LENGTH) / 48_000
     tone = torch.sin(2 * math.pi * 5_000 * seconds)[None]
-    faster = resampled(tone, torch.tensor([1.2]), LENGTH)[:, 100:-100]
+    faster = change_speed(tone, torch.tensor([1.2]), LENGTH)[:, 100:-100]
     wanted = torch.sin(2 * math.pi * 6_000 * seconds[:LENGTH])[None, 100:-100]
     assert (faster - wanted).square().mean() < 1e-3
-    unchanged = resampled(tone, torch.tensor([1.0]), LENGTH)
+    unchanged = change_speed(tone, torch.tensor([1.0]), LENGTH)
     torch.testing.assert_close(unchanged[:, 50:], tone[:, 50:LENGTH], atol=1e-5, rtol=0)
 
 

@@ -15,7 +15,7 @@ from scipy import signal
 from aural.audio import Clip, read
 from aural.audio.resample import resample_samples
 from aural.audio.steps import finish
-from aural.enhancement.findings import clipping_share, find, find_steps
+from aural.enhancement.analysis import analyze, clipping_share
 from aural.errors import InputError
 from aural.loudness.meter import measure
 from aural.ui.examples import EXAMPLES
@@ -68,18 +68,18 @@ def test_the_noise_in_speech_is_found_within_4_db(voice: Callable[[], Sound], ti
     sound = voice()
     for snr_db in (0, 10, 20, 30):
         noisy = sound + noise(sound.size, 3, tilt) * sound.std() * 10 ** (-snr_db / 20)
-        assert find(clip(noisy)).snr_db == pytest.approx(snr_db, abs=4), snr_db
+        assert analyze(clip(noisy)).snr_db == pytest.approx(snr_db, abs=4), snr_db
 
 
 def test_muted_pauses_do_not_hide_the_noise() -> None:
     noisy = syllables() + 0.1 * syllables().std() * noise(syllables().size)
     gaps = np.concatenate((noisy, np.zeros(8 * RATE)))
 
-    assert find(clip(gaps)).snr_db == pytest.approx(find(clip(noisy)).snr_db, abs=1)
+    assert analyze(clip(gaps)).snr_db == pytest.approx(analyze(clip(noisy)).snr_db, abs=1)
 
 
 def test_steady_noise_is_nothing_but_noise() -> None:
-    snr_db = find(clip(0.1 * noise(4 * RATE))).snr_db
+    snr_db = analyze(clip(0.1 * noise(4 * RATE))).snr_db
 
     assert snr_db is not None
     assert snr_db < 0
@@ -126,24 +126,24 @@ def test_the_band_is_found_within_8_percent_after_any_steep_low_pass(kind: str) 
     for cutoff_hz in (3_400, 4_000, 8_000, 12_000, 16_000):
         limited = LOW_PASSES[kind](sound, cutoff_hz) + 1e-5 * noise(sound.size)
         tolerance = TOLERANCES.get(kind, 0.08)
-        assert find(clip(limited)).bandwidth_hz == pytest.approx(cutoff_hz, rel=tolerance), cutoff_hz
+        assert analyze(clip(limited)).bandwidth_hz == pytest.approx(cutoff_hz, rel=tolerance), cutoff_hz
 
 
 def test_a_phone_band_is_found_in_speech() -> None:
     for cutoff_hz in (4_000, 8_000):
-        assert find(clip(_cut(speech(), cutoff_hz))).bandwidth_hz == pytest.approx(cutoff_hz, rel=0.08)
+        assert analyze(clip(_cut(speech(), cutoff_hz))).bandwidth_hz == pytest.approx(cutoff_hz, rel=0.08)
 
 
 @pytest.mark.parametrize("tilt", [0.0, 1.0, 2.0])
 def test_full_band_noise_reaches_half_the_rate_whatever_its_colour(tilt: float) -> None:
-    assert find(clip(0.1 * noise(3 * RATE, tilt=tilt))).bandwidth_hz == RATE / 2
+    assert analyze(clip(0.1 * noise(3 * RATE, tilt=tilt))).bandwidth_hz == RATE / 2
 
 
 def test_one_click_does_not_widen_the_band() -> None:
     sound = _resampled(0.1 * noise(8 * RATE), 8_000)
     sound[3 * RATE] += 0.9
 
-    assert find(clip(sound)).bandwidth_hz == pytest.approx(8_000, rel=0.08)
+    assert analyze(clip(sound)).bandwidth_hz == pytest.approx(8_000, rel=0.08)
 
 
 @pytest.mark.parametrize("scale", [1.0, 0.2])
@@ -200,20 +200,20 @@ def test_the_reverberation_time_is_found_within_a_sixth_of_a_second() -> None:
         room *= 0.7 / np.sqrt(np.square(room).sum())
         room[0] = 1
         wet = signal.fftconvolve(speech(), room)
-        found.append(find(clip(wet)).reverberation_seconds or 0.0)
+        found.append(analyze(clip(wet)).reverberation_seconds or 0.0)
 
     assert found == pytest.approx([0.2, 0.4, 0.6, 0.9], abs=0.17)
     assert found == sorted(found)
 
 
 def test_without_decays_there_is_no_reverberation_time() -> None:
-    assert find(clip(0.1 * noise(4 * RATE))).reverberation_seconds is None
-    assert find(clip(np.sin(np.arange(4 * RATE)))).reverberation_seconds is None
+    assert analyze(clip(0.1 * noise(4 * RATE))).reverberation_seconds is None
+    assert analyze(clip(np.sin(np.arange(4 * RATE)))).reverberation_seconds is None
 
 
 def test_loudness_is_that_of_the_meter() -> None:
     song = example("song")
-    found, loudness = find(song), measure(song)
+    found, loudness = analyze(song), measure(song)
 
     assert found.integrated_lufs == loudness.integrated_lufs
     assert found.true_peak_dbtp == loudness.true_peak_dbtp
@@ -221,9 +221,9 @@ def test_loudness_is_that_of_the_meter() -> None:
 
 def test_level_rate_and_channels_hardly_matter() -> None:
     noisy = speech() + 0.03 * speech().std() * noise(speech().size)
-    plain, soft = find(clip(noisy)), find(clip(0.1 * noisy))
-    stereo = find(Clip(np.stack((noisy, -noisy)).astype(np.float32), RATE))
-    slower = find(Clip(resample_samples(clip(noisy).samples, RATE, 44_100), 44_100))
+    plain, soft = analyze(clip(noisy)), analyze(clip(0.1 * noisy))
+    stereo = analyze(Clip(np.stack((noisy, -noisy)).astype(np.float32), RATE))
+    slower = analyze(Clip(resample_samples(clip(noisy).samples, RATE, 44_100), 44_100))
 
     for other in (soft, stereo, slower):
         assert other.snr_db == pytest.approx(plain.snr_db, abs=0.5)
@@ -236,7 +236,7 @@ def test_level_rate_and_channels_hardly_matter() -> None:
 def test_the_pitch_is_that_of_the_voiced_part() -> None:
     time = np.arange(2 * RATE) / RATE
     hum = sum(0.1 / k * np.sin(2 * np.pi * 220 * k * time) for k in range(1, 20))
-    found = find(clip(np.concatenate((hum, 0.05 * noise(2 * RATE)))))
+    found = analyze(clip(np.concatenate((hum, 0.05 * noise(2 * RATE)))))
 
     assert found.pitch_hz == pytest.approx(220, rel=0.005)
     assert found.voiced_share == pytest.approx(0.5, abs=0.03)
@@ -244,7 +244,7 @@ def test_the_pitch_is_that_of_the_voiced_part() -> None:
 
 @pytest.mark.parametrize("frames", [1, 100, 5 * RATE])
 def test_silence_of_any_length_has_no_figures_but_zeros(frames: int) -> None:
-    figures = find(clip(np.zeros(frames))).figures()
+    figures = analyze(clip(np.zeros(frames))).figures()
 
     assert {value for value in figures.values() if value is not None} == {0.0}
     json.dumps(figures, allow_nan=False)
@@ -252,7 +252,7 @@ def test_silence_of_any_length_has_no_figures_but_zeros(frames: int) -> None:
 
 @pytest.mark.parametrize("frames", [1, 700, 1_536, 3_000, RATE // 2])
 def test_the_shortest_sounds_have_figures_too(frames: int) -> None:
-    found = find(clip(speech()[RATE : RATE + frames]))
+    found = analyze(clip(speech()[RATE : RATE + frames]))
 
     assert found.true_peak_dbtp is not None
     assert all(value is None or np.isfinite(value) for value in found.figures().values())
@@ -260,12 +260,12 @@ def test_the_shortest_sounds_have_figures_too(frames: int) -> None:
 
 def test_samples_that_are_no_sound_are_refused() -> None:
     with pytest.raises(InputError, match="export"):
-        find(clip(np.array([0.0, np.nan])))
+        analyze(clip(np.array([0.0, np.nan])))
 
 
 def test_steps_rise_to_1() -> None:
     shares = []
-    steps = find_steps(clip(0.1 * noise(25 * RATE)))
+    steps = analyze.steps(clip(0.1 * noise(25 * RATE)))
     while True:
         try:
             shares.append(next(steps))
@@ -280,15 +280,15 @@ def test_steps_rise_to_1() -> None:
 def test_two_minutes_of_stereo_take_seconds_and_not_minutes() -> None:
     sound = np.tile(speech(), 20)[: 120 * RATE]
     stereo = Clip(np.stack((sound, sound)).astype(np.float32), RATE)
-    find(clip(speech()))  # imports torch
+    analyze(clip(speech()))  # imports torch
     start = process_time()
-    finish(find_steps(stereo))
+    finish(analyze.steps(stereo))
 
     # A second on an idle machine, of all cores together; more where they are shared.
     assert process_time() - start < 5
 
 
 def test_importing_findings_does_not_import_torch() -> None:
-    check = "import sys, aural.enhancement.findings; sys.exit('torch' in sys.modules)"
+    check = "import sys, aural.enhancement.analysis; sys.exit('torch' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", check]).returncode == 0

@@ -1,0 +1,32 @@
+"""The verbs of this slice: `enhance` and `degrade`."""
+
+from aural.options import Estimate, Place, Verb, by_setting
+
+PLACE = Place("enhance", "Enhance")
+
+ENHANCE = Verb(
+    "enhance",
+    "Make a phone recording sound as if it came from a studio.",
+    "aural.enhancement.pipeline",
+    PLACE,
+    "enhanced.wav",
+    estimates={
+        "": Estimate(1.8, 0.71, 0.0408, on_card=True),
+        "griffin_lim": Estimate(1.8, 0.74, 0.0879, on_card=True),
+        "vocoder": Estimate(1.9, 1.01, 0.0652, on_card=True),
+        "waveform": Estimate(2.1, 0.71, 0.0375, on_card=True),
+    },
+    kind=by_setting("setting"),
+    batch_name="Enhance",
+    batch_settings={"preset": "preset", "strength": "strength"},
+)
+DEGRADE = Verb(
+    "degrade",
+    "Make a recording sound as a phone would have made it.",
+    "aural.enhancement.degrade",
+    PLACE,
+    "degraded.wav",
+    estimates={"": Estimate(1.8, 0.02, 0.0134)},
+    batch_name="Simulate a phone",
+    batch_settings={"preset": "phone"},
+)

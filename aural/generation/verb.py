@@ -1,0 +1,32 @@
+"""The verb of this slice: `generate`."""
+
+from typing import Any
+
+from aural.options import Estimate, Place, Verb, by_setting
+
+USUAL_STEPS = 25  # of denoising, by which the workload is counted
+
+
+def workload(*, count: int, seconds: float, steps: int, **_: Any) -> float:
+    """The work in clips that are generated from nothing: a second of a clip in 25 steps is 1.
+
+    >>> workload(count=4, seconds=5, steps=50)
+    40.0
+    """
+    return count * seconds * steps / USUAL_STEPS
+
+
+GENERATE = Verb(
+    "generate",
+    "Make sounds of a class, or vary, fill or extend a sound.",
+    "aural.generation.pipeline",
+    Place("generate", "Generate"),
+    "generated.wav",
+    needs_sound=False,
+    estimates={
+        "": Estimate(4.4, 1.52, 0.3323, on_card=True, card_speed=10.0),
+        "griffin_lim": Estimate(5.9, 1.86, 0.4121, on_card=True),
+    },
+    kind=by_setting("vocoder"),
+    workload=workload,
+)

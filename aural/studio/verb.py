@@ -1,0 +1,17 @@
+"""The verbs of other slices in a row: `release`."""
+
+from aural.enhancement.verb import ENHANCE
+from aural.loudness.verb import MASTER
+from aural.options import Place, Verb
+from aural.superres.verb import SUPER_RESOLVE
+
+RELEASE = Verb(
+    "release",
+    "Enhance, super-resolve and master a phone recording in one go.",
+    "aural.studio.pipeline",
+    Place("release", "Release"),
+    "released.wav",
+    stages=(ENHANCE, SUPER_RESOLVE, MASTER),
+    batch_name="Phone to release",
+    batch_settings={"preset": "preset", "strength": "strength", "target": "target"},
+)

@@ -1,0 +1,83 @@
+"""A page's buttons clear it, run the verb, show what came of it, encode the downloads; and cancel it all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+import pytest
+
+from aural.options import Place
+from aural.ui.downloads import FORMATS, download_buttons
+from aural.ui.handover import Handover, send_buttons
+from aural.ui.page import View, page, wire
+
+PLACES = (Place("here", "Here"), Place("there", "There"), Place("elsewhere", "Elsewhere"))
+
+
+def work(sound: str) -> tuple[str, str]:
+    """Make something of a sound."""
+    return f"{sound}.wav", sound
+
+
+@pytest.fixture
+def demo() -> gr.Blocks:
+    """One page of everything."""
+    with gr.Blocks() as demo:
+        sound = gr.Textbox()
+        at = page("work", "Work", {})
+        message, zoom = gr.Markdown(), gr.Slider()
+        downloads, sending = download_buttons(), send_buttons(PLACES, PLACES[0])
+        result, original, picture = gr.File(visible=False), gr.State(), gr.Image()
+        wire(
+            at,
+            work,
+            [sound],
+            [result, original],
+            View(lambda file, sound: (f"{file} of {sound}", 0.5), [result, original], [message, zoom]),
+            handover=Handover(result, sending),
+            downloads=downloads,
+            more=View(lambda sound: f"{sound}.png", [original], [picture]),
+        )
+    assert set(sending) == {"there", "elsewhere"}
+    return demo
+
+
+def kinds(components: Any) -> list[str]:
+    return [type(one).__name__ for one in components]
+
+
+def test_the_endpoint_is_named_after_the_page_and_the_rest_is_private(demo: gr.Blocks) -> None:
+    public = {one.api_name for one in demo.fns.values() if one.api_visibility != "private"}
+    assert public == {"work"}
+
+
+def test_a_run_starts_on_an_empty_page_but_for_its_sliders(demo: gr.Blocks) -> None:
+    (clear,) = [one for one in demo.fns.values() if kinds(one.outputs)[:2] == ["Markdown", "DownloadButton"]]
+    assert not clear.queue and kinds(clear.outputs) == ["Markdown", *["DownloadButton"] * 3, *["Button"] * 2]
+    message, *buttons = clear.fn()
+    assert message is None and not any(button.interactive for button in buttons)
+
+
+def test_what_came_of_it_is_shown_and_can_be_sent_on(demo: gr.Blocks) -> None:
+    (show,) = [one for one in demo.fns.values() if kinds(one.outputs)[:2] == ["Markdown", "Slider"]]
+    message, zoom, *buttons = show.fn("memo.wav", "memo")
+    assert (message, zoom) == ("memo.wav of memo", 0.5)
+    assert len(buttons) == 2 and all(button.interactive for button in buttons)
+
+
+def test_cancel_ends_the_run_and_all_that_follows_it(demo: gr.Blocks) -> None:
+    (cancel,) = [one for one in demo.fns.values() if one.cancels]
+    cancelled = [demo.fns[number] for number in cancel.cancels]
+    assert cancelled[0].api_name == "work"
+    assert [kinds(one.outputs)[0] for one in cancelled] == ["File", "Markdown", "Image", "DownloadButton"]
+    assert len(cancelled[-1].outputs) == len(FORMATS)
+
+
+def test_one_output_alone_needs_no_list() -> None:
+    with gr.Blocks() as demo:
+        at = page("work", "Work", {})
+        result, message = gr.File(), gr.Markdown()
+        wire(at, work, [gr.Textbox()], [result], View(lambda file: f"It is {file}.", [result], [message]))
+    clear, show = (one.fn for one in demo.fns.values() if one.outputs == [message])
+    assert (clear(), show("memo.wav")) == (None, "It is memo.wav.")
