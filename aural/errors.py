@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-LONGEST_VALUE = 40  # characters
+MAX_VALUE_LENGTH = 40  # characters
 # Import name -> the extra in pyproject.toml that installs it
 EXTRAS = {
     "accelerate": "train",
@@ -72,4 +72,4 @@ def shortened(value: object) -> str:
     'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…'
     """
     text = "empty" if value is None or value == "" else str(value)
-    return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 1] + "…"
+    return text if len(text) <= MAX_VALUE_LENGTH else text[: MAX_VALUE_LENGTH - 1] + "…"

@@ -16,8 +16,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.browser import chromium, page
+from tests.endpoints import client, recording, speech
 
-__all__ = ["address", "chromium", "page", "tiny_checkpoints"]
+__all__ = ["address", "chromium", "client", "page", "recording", "speech", "tiny_checkpoints"]
 
 
 @pytest.fixture(scope="module")

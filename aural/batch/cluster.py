@@ -13,7 +13,7 @@ results' names, the source's size and time, and its row. While these still fit a
 source is left alone. A source that has changed since is done again, and so is one that failed. Only one job
 at a time may write to a folder.
 
-A worker that dies is started anew and its file is tried again, `MOST_ATTEMPTS` times in all. A result is made
+A worker that dies is started anew and its file is tried again, `MAX_ATTEMPTS` times in all. A result is made
 in a folder of its own below `.aural` and moved to its place when it is whole.
 """
 
@@ -46,12 +46,12 @@ from aural.errors import AuralError, InputError, OptionError, named_extra
 from aural.files import write_then_rename
 from aural.options import Verb
 
-MOST_ATTEMPTS = 3  # at a file whose worker died each time
-MOST_BLOCKS = 10_000  # that Ray has to schedule: with more files than these, several share a block
-ALONE = "local"  # Ray's address of a cluster of our own on this machine
+MAX_ATTEMPTS = 3  # at a file whose worker died each time
+MAX_BLOCKS = 10_000  # that Ray has to schedule: with more files than these, several share a block
+LOCAL = "local"  # Ray's address of a cluster of our own on this machine
 KEPT = ".aural"  # in the output folder; hidden, so that no later job takes it for sources
 MEASUREMENTS = "measurements.csv"
-PATIENCE_SECONDS = 10.0  # for a cluster to answer
+TIMEOUT_SECONDS = 10.0  # for a cluster to answer
 REPORT_SECONDS = 10.0  # from one line of progress to the next, where nobody watches
 STORE_BYTES = 2**27  # of Ray's shared memory on this machine alone: rows are all that goes through it
 
@@ -224,8 +224,8 @@ class Worker:
         source = self.job.in_folder / task.source
         marker = self.job.scratch / f"{task.key}.json"
         attempts = 1 + (json.loads(marker.read_text(encoding="utf-8"))["attempts"] if marker.exists() else 0)
-        if attempts > MOST_ATTEMPTS:
-            return failed(source, _deadly(task))
+        if attempts > MAX_ATTEMPTS:
+            return failed(source, _worker_died(task))
         note = {"source": task.source, "attempts": attempts, "pid": os.getpid(), "host": socket.gethostname()}
         _write_json(marker, note, self.job.scratch)
         try:
@@ -323,7 +323,7 @@ def _run_on_ray(
     job: Job, tasks: Sequence[Task], address: str | None, workers: int | None, gpus: float
 ) -> Iterator[tuple[Task, Row]]:
     """Each task with its row, in the order in which they are done."""
-    address = address or os.environ.get("RAY_ADDRESS") or ALONE
+    address = address or os.environ.get("RAY_ADDRESS") or LOCAL
     ray = _connected(address)
     try:
         resources = ray.cluster_resources()
@@ -334,10 +334,10 @@ def _run_on_ray(
             workers = int(resources.get("GPU", 0.0) / gpus if gpus else cpus)
         workers = max(1, min(workers, len(tasks)))
         # Alone, workers share all cores, whatever their number; Ray lets each have as many threads.
-        share = cpus / workers if address == ALONE else 1.0
+        share = cpus / workers if address == LOCAL else 1.0
         # As JSON, which holds any file name and any mixture of columns; Arrow's tables do not.
         items = [json.dumps(astuple(task)) for task in tasks]
-        dataset = ray.data.from_items(items, override_num_blocks=min(len(items), MOST_BLOCKS)).map_batches(
+        dataset = ray.data.from_items(items, override_num_blocks=min(len(items), MAX_BLOCKS)).map_batches(
             Worker,
             fn_constructor_args=(job,),
             batch_size=1,
@@ -363,19 +363,19 @@ def _run_on_ray(
 
 def _connected(address: str) -> Any:
     """Ray with Ray Data, once it is connected; it tells nobody of its use."""
-    _knock(address)
+    _check_reachable(address)
     # Ray reads its environment when it is imported.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # Its C++ side warns on stderr of what it deals with by itself.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    if address == ALONE and "ray" not in sys.modules and "RAY_AUTH_MODE" not in os.environ:
+    if address == LOCAL and "ray" not in sys.modules and "RAY_AUTH_MODE" not in os.environ:
         # So that the ports answer to nobody else, by a token that does not stay in the home folder as Ray's.
         os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
     with named_extra():
         ray = import_module("ray")
         import_module("ray.data")
     settings: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    if address == ALONE:
+    if address == LOCAL:
         settings |= {"include_dashboard": False, "object_store_memory": STORE_BYTES}
     try:
         ray.init(address, **settings)
@@ -386,13 +386,13 @@ def _connected(address: str) -> Any:
     return ray
 
 
-def _knock(address: str) -> None:
+def _check_reachable(address: str) -> None:
     """Make sure that somebody listens at the address; Ray itself would try for minutes."""
     host, colon, port = address.rpartition(":")
     if not (colon and port.isdecimal()) or "/" in host:
         return
     try:
-        socket.create_connection((host.strip("[]"), int(port)), PATIENCE_SECONDS).close()
+        socket.create_connection((host.strip("[]"), int(port)), TIMEOUT_SECONDS).close()
     except OSError as error:
         raise _unreachable(address, error) from error
 
@@ -436,9 +436,9 @@ def _placed(task: Task, row: Row) -> Row:
     }
 
 
-def _deadly(task: Task) -> AuralError:
+def _worker_died(task: Task) -> AuralError:
     return AuralError(
-        f"The worker died {MOST_ATTEMPTS} times over {_shown(task.source)}, perhaps for want of memory: "
+        f"The worker died {MAX_ATTEMPTS} times over {_shown(task.source)}, perhaps for want of memory: "
         "cut the file into shorter parts, or run the job again with fewer workers."
     )
 

@@ -58,10 +58,10 @@ td:nth-child(2) { min-width: 19em; }
   td:nth-child(2) { min-width: 15em; }
 }
 """
-MOST_FILES = 50
+MAX_FILES = 50
 WORK_SECONDS = CALL_SECONDS - 60  # after which a batch ends with what it has, before the call is ended
 ARCHIVE_BYTES = 4 * GIBIBYTE  # when its results take that much, a batch begins no other file
-LONGEST_NAME_BYTES = 150  # of a file in the archive, without its ending
+MAX_NAME_BYTES = 150  # of a file in the archive, without its ending
 MEASUREMENTS = "measurements.csv"
 MESSAGE_HEIGHT = 90  # of an empty message, over which the progress is shown
 
@@ -82,7 +82,7 @@ def section() -> Page:
         with gr.Column(scale=2, min_width=320):
             files = gr.File(label="Files", file_count="multiple", height=220)
             gr.Markdown(
-                f"Up to {MOST_FILES} files of up to {LIMITS.minutes:g} minutes and "
+                f"Up to {MAX_FILES} files of up to {LIMITS.minutes:g} minutes and "
                 f"{LIMITS.file_bytes / GIBIBYTE:g} GiB each. Limit per batch: {WORK_SECONDS / 60:g} minutes "
                 f"and {ARCHIVE_BYTES / GIBIBYTE:g} GiB of results. If a file fails, the others continue."
             )
@@ -227,9 +227,9 @@ def batch(
     """  # noqa: E501 - an argument is described in one line
     if not files:
         raise InputError(NO_FILES)
-    if len(files) > MOST_FILES:
+    if len(files) > MAX_FILES:
         raise InputError(
-            f"{len(files)} files exceed the limit of {MOST_FILES}. Split them into several batches."
+            f"{len(files)} files exceed the limit of {MAX_FILES}. Split them into several batches."
         )
     require_known("verb for a batch", verb, CHOICES)
     yield from _RUNS[verb](files, _options(verb, settings), progress)
@@ -360,7 +360,7 @@ def _readable(stem: str) -> str:
         "_" if character in '/\\:*?"<>|' or unicodedata.category(character).startswith("C") else character
         for character in unicodedata.normalize("NFC", stem)
     )
-    return text.encode()[:LONGEST_NAME_BYTES].decode(errors="ignore").strip(". ") or "file"
+    return text.encode()[:MAX_NAME_BYTES].decode(errors="ignore").strip(". ") or "file"
 
 
 def _rows_table(rows: list[Row] | None) -> str:

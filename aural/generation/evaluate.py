@@ -54,7 +54,7 @@ from aural.generation.model import active_share
 from aural.generation.pipeline import SAMPLERS, Options, generate
 from aural.generation.waveforms import GRIFFIN_LIM_ITERATIONS, VOCODERS, Vocoder
 from aural.hub import manifest
-from aural.hub.download import PATIENCE_SECONDS, Unavailable, download
+from aural.hub.download import TIMEOUT_SECONDS, Unavailable, download
 from aural.loudness.meter import measure as measure_loudness
 from aural.training.esc50 import VALIDATION_FOLD
 from aural.vocoding.griffin_lim import griffin_lim
@@ -280,7 +280,7 @@ def clap_scorer() -> Scorer | None:
     try:
         # The library waits for a Hub that does not answer far longer than anybody wants to.
         cache = Path(constants.HF_HUB_CACHE)
-        download(CLAP, "main", "config.json", cache=cache, force=False, patience_seconds=PATIENCE_SECONDS)
+        download(CLAP, "main", "config.json", cache=cache, force=False, timeout_seconds=TIMEOUT_SECONDS)
         model: Any = ClapModel.from_pretrained(CLAP)
         loader: Any = AutoProcessor
         return scorer_of_clap(model.eval(), loader.from_pretrained(CLAP))

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from huggingface_hub.utils.tqdm import tqdm
 
-PATIENCE_SECONDS = 3.5  # without new bytes; with the start and end of the process about 5 s, if not busy
+TIMEOUT_SECONDS = 3.5  # without new bytes; with the start and end of the process about 5 s, if not busy
 GRACE_SECONDS = 0.3  # for an interrupted download to remove its partial file
 # New bytes are noticed chunk by chunk. At the library's 10 MB a slow but healthy line would look stalled.
 CHUNK_BYTES = 64 * 1024
@@ -42,11 +42,11 @@ class Unavailable(Exception):  # noqa: N818 - one place does not have the file, 
 
 
 def download(
-    repository: str, revision: str, file: str, *, cache: Path, force: bool, patience_seconds: float
+    repository: str, revision: str, file: str, *, cache: Path, force: bool, timeout_seconds: float
 ) -> Path:
     """Fetch one file into the Hub cache; see `download_all`."""
     files = {file: force}
-    return download_all(repository, revision, files, cache=cache, patience_seconds=patience_seconds)[file]
+    return download_all(repository, revision, files, cache=cache, timeout_seconds=timeout_seconds)[file]
 
 
 def download_all(
@@ -55,7 +55,7 @@ def download_all(
     files: Mapping[str, bool],
     *,
     cache: Path,
-    patience_seconds: float,
+    timeout_seconds: float,
     progress: Progress | None = None,
 ) -> dict[str, Path]:
     """Fetch files into the Hub cache, one after the other.
@@ -64,7 +64,7 @@ def download_all(
         repository: "owner/name"; the Hub is the one that HF_ENDPOINT names.
         files: name -> whether to replace the copy that the cache holds.
         cache: the Hub cache's folder.
-        patience_seconds: how long the Hub may send nothing new.
+        timeout_seconds: how long the Hub may send nothing new.
         progress: told of the bytes as they come; None: a bar for each file on stderr.
 
     Returns:
@@ -73,7 +73,7 @@ def download_all(
     Raises:
         Unavailable: the Hub does not have a file, fails, or stalls.
     """
-    order = json.dumps([repository, revision, dict(files), str(cache), patience_seconds])
+    order = json.dumps([repository, revision, dict(files), str(cache), timeout_seconds])
     bars = _Bars()
     answer: dict[str, Any] = {}
     try:
@@ -95,7 +95,7 @@ def download_all(
     if "reason" in answer:
         raise Unavailable(answer["reason"], answer["remedy"])
     if "paths" not in answer:
-        raise Unavailable(f"the Hub sent nothing new for {patience_seconds:g} s", "try again later")
+        raise Unavailable(f"the Hub sent nothing new for {timeout_seconds:g} s", "try again later")
     return {file: Path(path) for file, path in answer["paths"].items()}
 
 
@@ -126,14 +126,14 @@ class _Bars:
             bar.close()
 
 
-class _Watch:
+class _Watchdog:
     """Interrupts the process once nothing new has come for too long.
 
     Where another process holds the lock on a file that it is fetching, its bytes count as new.
     """
 
-    def __init__(self, patience_seconds: float, blobs: Path) -> None:
-        self.patience_seconds = patience_seconds
+    def __init__(self, timeout_seconds: float, blobs: Path) -> None:
+        self.timeout_seconds = timeout_seconds
         self.blobs = blobs
         self.begin()
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have told us to ignore it
@@ -145,7 +145,7 @@ class _Watch:
         self.restart()
 
     def restart(self) -> None:
-        self.ends_at = time.monotonic() + self.patience_seconds
+        self.ends_at = time.monotonic() + self.timeout_seconds
 
     def _run(self) -> None:
         while (left_seconds := self.ends_at - time.monotonic()) > 0:
@@ -171,7 +171,7 @@ def _sizes(blobs: Path) -> list[int]:
 
 
 def _fetch(
-    repository: str, revision: str, files: dict[str, bool], cache: str, patience_seconds: float
+    repository: str, revision: str, files: dict[str, bool], cache: str, timeout_seconds: float
 ) -> dict[str, Any]:
     """The body of the process: the files' paths, or the reason why there are none and a remedy."""
     from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
@@ -179,7 +179,7 @@ def _fetch(
     constants.DOWNLOAD_CHUNK_SIZE = CHUNK_BYTES
     blobs = Path(cache, f"models--{repository.replace('/', '--')}", "blobs")
     _remove_stale(blobs)
-    watch = _Watch(patience_seconds, blobs)  # not before: a slow start is not the Hub's fault
+    watch = _Watchdog(timeout_seconds, blobs)  # not before: a slow start is not the Hub's fault
     paths = {}
     for file, force in files.items():
         watch.begin()
@@ -199,7 +199,7 @@ def _fetch(
             return {"reason": reason, "remedy": remedy}
         paths[file] = path
         size = Path(path).stat().st_size
-        _say(file=file, done=size, total=size)
+        _emit(file=file, done=size, total=size)
     return {"paths": paths}
 
 
@@ -212,11 +212,11 @@ def _remove_stale(blobs: Path) -> None:
             continue  # somebody else has removed it
 
 
-def _say(**words: object) -> None:
+def _emit(**words: object) -> None:
     print(json.dumps(words), flush=True)
 
 
-def _bar_that_tells(file: str, watch: _Watch) -> type[tqdm]:
+def _bar_that_tells(file: str, watch: _Watchdog) -> type[tqdm]:
     """A progress bar that shows nothing: it tells of the bytes, and new ones restart the watch."""
     from huggingface_hub.utils.tqdm import tqdm
 
@@ -234,7 +234,7 @@ def _bar_that_tells(file: str, watch: _Watch) -> type[tqdm]:
                 watch.restart()
             if self.total and time.monotonic() - self.said_at > 0.1:
                 self.said_at = time.monotonic()
-                _say(file=file, done=int(self.received), total=int(self.total))
+                _emit(file=file, done=int(self.received), total=int(self.total))
 
         def update_transfer(self, n: float) -> None:
             """Bytes off the wire, which Xet tells of apart from those that are in the file."""
@@ -273,6 +273,6 @@ def _explain(error: Exception, repository: str, revision: str, file: str) -> tup
 
 if __name__ == "__main__":
     try:
-        _say(**_fetch(*json.loads(sys.argv[1])))
+        _emit(**_fetch(*json.loads(sys.argv[1])))
     except (KeyboardInterrupt, BrokenPipeError):
         os._exit(1)  # at once: whoever was to read what is left in the pipe may be gone

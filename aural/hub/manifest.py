@@ -18,7 +18,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from aural.errors import CheckpointError
-from aural.hub.download import PATIENCE_SECONDS, Progress, Unavailable, download_all
+from aural.hub.download import TIMEOUT_SECONDS, Progress, Unavailable, download_all
 
 PACKAGED = "_checkpoints"  # in an installed aural/: the folder where pyproject.toml puts checkpoints/
 
@@ -109,7 +109,7 @@ def fetch(entry: Entry, repository: str, progress: Progress | None = None) -> di
         revision,
         wanted,
         cache=Path(constants.HF_HUB_CACHE),
-        patience_seconds=PATIENCE_SECONDS,
+        timeout_seconds=TIMEOUT_SECONDS,
         progress=progress,
     )
     paths |= {remote.removeprefix(f"{entry.name}/"): path for remote, path in fetched.items()}

@@ -60,7 +60,7 @@ _MONO_ROWS = {
 WINDOW_SECONDS = 0.043  # resolves 23 Hz, yet follows a syllable
 BANDS = 32  # between 50 Hz and the top, evenly spaced in octaves: a third of an octave each at 48 kHz
 SMOOTHING_SECONDS = 0.03
-LARGEST_BOOST = 2.0  # +6 dB: a deeper notch is filled from the side signal, not boosted
+MAX_BOOST = 2.0  # +6 dB: a deeper notch is filled from the side signal, not boosted
 FRAMES_AT_A_TIME = 512
 TINY = 1e-20
 
@@ -152,7 +152,7 @@ def phase_safe_mono_steps(stereo: Samples, rate: int) -> Steps[Samples]:
 def _gains(middle: np.ndarray, side: np.ndarray, cross: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """What to add of M and of the turned S to reach the power |M|² + |S|². Shape: (frames, bands)."""
     wanted = middle + side
-    middle_gain = np.minimum(np.sqrt((wanted + TINY) / (middle + TINY)), LARGEST_BOOST)
+    middle_gain = np.minimum(np.sqrt((wanted + TINY) / (middle + TINY)), MAX_BOOST)
     missing = np.maximum(wanted - middle_gain**2 * middle, 0)
     side_gain = np.sqrt(missing / (side + TINY))
     reached = middle_gain**2 * middle + side_gain**2 * side + 2 * middle_gain * side_gain * cross

@@ -30,7 +30,7 @@ from aural.loudness.true_peak import true_peak
 from aural.options import Outcome, require, require_known, require_switch
 
 TOLERANCE_LU = 0.02  # where the search for the gain ends; the promise is 0.1 LU
-MOST_ROUNDS = 12
+MAX_ROUNDS = 12
 PEAK_MARGIN_DB = 0.12  # aimed below the ceiling, half of it kept: other meters interpolate otherwise
 FREE = "free"  # the target whose figures are all the caller's own
 CUSTOM = "Custom"  # its name
@@ -252,7 +252,7 @@ def _to_target_steps(tracks: list[_Track], options: Options, target: Target) -> 
     gain_db, ceiling_dbtp = min(wanted - loudness, largest_gain_db), target.ceiling_dbtp - PEAK_MARGIN_DB
     slope, before, done = 1.0, (0.0, loudness), 0.0
     attempt: _Attempt | None = None
-    for _ in range(MOST_ROUNDS):
+    for _ in range(MAX_ROUNDS):
         attempt = None  # its samples make room for the next
         halfway = (1 + done) / 2  # nobody knows how many rounds there will be
         steps = _attempt_steps(tracks, gain_db, ceiling_dbtp, options.limiter)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 Values = NDArray[np.floating[Any]]
 
 # Bins times frames of one channel: 6 minutes at 48 kHz, 13 at 22.05 kHz. Griffin-Lim takes 2.5 GB for it.
-MOST_CELLS = 2**25
+MAX_CELLS = 2**25
 # Where decibels of nothing end, in place of minus infinity.
 FLOOR_DB = -200.0
 # Frames of the average spectrum taken at once.
@@ -244,7 +244,7 @@ def _front_end(options: Options, clip: Clip) -> FrontEnd:
         fft=1 << (options.window - 1).bit_length(),
         mel_bands=options.mel_bands or FrontEnd.mel_bands,
     )
-    most_seconds = MOST_CELLS // front_end.bins * front_end.hop / front_end.rate
+    most_seconds = MAX_CELLS // front_end.bins * front_end.hop / front_end.rate
     if clip.seconds > most_seconds:
         raise InputError(
             f"With these settings the limit is {most_seconds / 60:.1f} minutes of audio; the clip has "

@@ -21,8 +21,8 @@ from aural.ui.fields import NOTHING
 from aural.ui.page import Page, Tab
 
 NONE = "none"  # how an address writes that a setting is off
-LONGEST_WORD = 40  # of a value that a message repeats
-MOST_COMPLAINTS = 3
+MAX_WORD_LENGTH = 40  # of a value that a message repeats
+MAX_COMPLAINTS = 3
 
 # Only the browser knows under which address it sees the app.
 ADD_ADDRESS = "(_, ...values) => [location.origin + location.pathname, ...values]"
@@ -47,7 +47,7 @@ def connect(demo: gr.Blocks, tabs: Sequence[Tab], notice: gr.HTML) -> None:
             field: gr.update(value=None) for field in controls if _is_empty_number(field)
         }
         updates, complaints = opened(by_name, dict(request.query_params))
-        told = " ".join(html.escape(complaint) for complaint in complaints[:MOST_COMPLAINTS])
+        told = " ".join(html.escape(complaint) for complaint in complaints[:MAX_COMPLAINTS])
         shown = gr.update(value=f'<p role="alert">{told}</p>', visible=bool(told))
         return {**empty, **updates, notice: shown}
 
@@ -136,7 +136,7 @@ def _as_text(value: Any) -> str:
 
 
 def _word(text: str) -> str:
-    return repr(text if len(text) <= LONGEST_WORD else text[: LONGEST_WORD - 1] + "…")
+    return repr(text if len(text) <= MAX_WORD_LENGTH else text[: MAX_WORD_LENGTH - 1] + "…")
 
 
 def _is_empty_number(field: gr.components.Component) -> bool:

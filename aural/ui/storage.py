@@ -26,7 +26,7 @@ KEPT_BYTES = int(
     float(os.environ.get("AURAL_KEPT_GIB", 10)) * GIBIBYTE
 )  # of all together: the oldest go first
 SWEPT_EVERY_SECONDS = 10.0
-LONGEST_STEM_BYTES = 100  # of a result's name; file systems take 255 in all
+MAX_STEM_BYTES = 100  # of a result's name; file systems take 255 in all
 
 # What Gradio puts into its folder: an upload's own folder, named after its sha256, and temporary files.
 UPLOAD = re.compile(r"[0-9a-f]{64}|tmp\w+")
@@ -41,7 +41,7 @@ def result_path(source: str | Path, ending: str) -> str:
 
     It lies below the folder that Gradio serves from, so that nothing is copied.
     """
-    stem = Path(source).stem.encode()[:LONGEST_STEM_BYTES].decode(errors="ignore")
+    stem = Path(source).stem.encode()[:MAX_STEM_BYTES].decode(errors="ignore")
     return str(_new_folder() / f"{stem}-{ending}")
 
 

@@ -26,7 +26,7 @@ from aural.loudness.meter import Options as MeasureOptions
 from aural.loudness.pipeline import Options
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_SECONDS = 300.0  # on a busy machine
+TIMEOUT_SECONDS = 300.0  # on a busy machine
 SHORT = 12  # files of a second
 needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="needs the extra batch")
 
@@ -73,7 +73,7 @@ def cluster() -> Iterator[str]:
     yield next(words[1] for words in lines if words[:1] == ["address"])
     family = psutil.Process(process.pid).children(recursive=True)
     process.stdin.close()
-    process.wait(PATIENCE_SECONDS)
+    process.wait(TIMEOUT_SECONDS)
     until(lambda: not any(map(is_alive, family)))
 
 
@@ -110,11 +110,11 @@ def test_a_file_is_done_again_after(change: str, job: Job) -> None:
 def test_a_file_that_kills_its_workers_is_given_up(job: Job) -> None:
     task = Task("one.wav", "one-mastered.wav")
     marker = job.scratch / f"{task.key}.json"
-    marker.write_text(json.dumps({"attempts": batch.MOST_ATTEMPTS}))
+    marker.write_text(json.dumps({"attempts": batch.MAX_ATTEMPTS}))
     row = Worker(job).work(task)
     assert "one.wav" in row["error"] and "fewer workers" in row["error"]
     assert not (job.out_folder / task.output).exists()
-    marker.write_text(json.dumps({"attempts": batch.MOST_ATTEMPTS - 1}))
+    marker.write_text(json.dumps({"attempts": batch.MAX_ATTEMPTS - 1}))
     assert Worker(job).work(task)["error"] == ""
 
 
@@ -203,14 +203,14 @@ def test_wrong_usage_leaves_with_2(arguments: list[str]) -> None:
 
 
 @needs_ray
-@pytest.mark.timeout(2 * PATIENCE_SECONDS)
+@pytest.mark.timeout(2 * TIMEOUT_SECONDS)
 def test_killed_workers_lose_nothing(cluster: str, tmp_path: Path) -> None:
     folder, results = tmp_path / "in", tmp_path / "out"
     fill(folder)
     tone(folder / "heavy.wav", 180)  # long enough to be met at work
     tone(folder / "deadly.wav", 180)
     (folder / "bad.wav").write_bytes(b"no sound at all")
-    victims = Counter({"heavy.wav": 1, "deadly.wav": batch.MOST_ATTEMPTS})
+    victims = Counter({"heavy.wav": 1, "deadly.wav": batch.MAX_ATTEMPTS})
     driver = start("master", folder, results, "--target", "spotify", "--address", cluster)
     killed: Counter[str] = Counter()
     while driver.poll() is None:
@@ -244,7 +244,7 @@ def test_killed_workers_lose_nothing(cluster: str, tmp_path: Path) -> None:
 
 
 @needs_ray
-@pytest.mark.timeout(2 * PATIENCE_SECONDS)
+@pytest.mark.timeout(2 * TIMEOUT_SECONDS)
 def test_a_killed_job_goes_on(cluster: str, tmp_path: Path) -> None:
     folder, results = tmp_path / "in", tmp_path / "out"
     fill(folder)
@@ -332,7 +332,7 @@ def is_alive(process: psutil.Process) -> bool:
 
 
 def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE_SECONDS
+    end = time.monotonic() + TIMEOUT_SECONDS
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.02)

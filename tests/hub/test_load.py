@@ -282,7 +282,7 @@ def test_a_hub_that_stalls_is_given_up_and_the_next_call_works(
 ) -> None:
     fake_hub.behaviour = behaviour
     with monkeypatch.context() as patch:
-        patch.setattr(manifest, "PATIENCE_SECONDS", SHORT_SECONDS)
+        patch.setattr(manifest, "TIMEOUT_SECONDS", SHORT_SECONDS)
         assert "the Hub sent nothing new for 0.8 s" in failure()
     fake_hub.behaviour = "well"
     assert hub.load("tiny", build, device="cpu")
@@ -299,7 +299,7 @@ def test_a_hub_that_is_down_or_takes_no_connection_fails_in_time(monkeypatch: py
     with socket.create_server(("127.0.0.1", 0)) as closed:
         monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{closed.getsockname()[1]}")
     assert "refused" in failure()
-    monkeypatch.setattr(manifest, "PATIENCE_SECONDS", SHORT_SECONDS)
+    monkeypatch.setattr(manifest, "TIMEOUT_SECONDS", SHORT_SECONDS)
     with socket.socket() as full, socket.socket() as waiting:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
@@ -317,7 +317,7 @@ def test_a_look_up_that_hears_no_signal_is_ended_too(
         "socket.getaddrinfo = lambda *_, **__: hashlib.pbkdf2_hmac('sha256', b'', b'', 10**9)\n"
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    monkeypatch.setattr(manifest, "PATIENCE_SECONDS", SHORT_SECONDS)
+    monkeypatch.setattr(manifest, "TIMEOUT_SECONDS", SHORT_SECONDS)
     assert "sent nothing new" in failure()
     assert fake_hub.requests == []
 
@@ -326,7 +326,7 @@ def test_a_slow_but_steady_download_may_take_longer_than_the_patience(
     fake_hub: FakeHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake_hub.behaviour = "steady"
-    monkeypatch.setattr(manifest, "PATIENCE_SECONDS", 1.2)
+    monkeypatch.setattr(manifest, "TIMEOUT_SECONDS", 1.2)
     start = time.monotonic()
     hub.resolve("tiny")
     assert time.monotonic() - start > 1.8  # six pieces, 0.3 s after each
@@ -379,7 +379,7 @@ def test_other_checkpoints_load_while_one_waits_for_a_silent_hub(
     entry = json.loads((folder.parent / "manifest.json").read_text())["tiny"]
     (folder.parent / "manifest.json").write_text(json.dumps({"tiny": entry, "other": entry}))
     fake_hub.behaviour = "silent"
-    monkeypatch.setattr(manifest, "PATIENCE_SECONDS", SHORT_SECONDS)
+    monkeypatch.setattr(manifest, "TIMEOUT_SECONDS", SHORT_SECONDS)
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(hub.load, "other", build, device="cpu")
         start = time.monotonic()
@@ -586,7 +586,7 @@ def test_who_waits_for_another_to_fetch_the_same_file_loses_no_patience(
     fake_hub: FakeHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake_hub.behaviour, fake_hub.pause_seconds = "steady", 0.25
-    monkeypatch.setattr(manifest, "PATIENCE_SECONDS", 1.0)  # the file takes 1.5 s
+    monkeypatch.setattr(manifest, "TIMEOUT_SECONDS", 1.0)  # the file takes 1.5 s
     entry = manifest.entries()["tiny"]
     with ThreadPoolExecutor(2) as pool:
         calls = [pool.submit(manifest.fetch, entry, REPOSITORY, Told()) for _ in range(2)]

@@ -1,0 +1,142 @@
+"""The running app, called as programs call it: enhance and degrade."""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from PIL import Image
+
+import app
+import aural
+from aural.audio import read, write
+from tests.endpoints import RATE, bad_file, cancel_under_way, tune
+
+
+def test_enhance_gives_the_same_sound_as_the_library(client: Client, speech: Path) -> None:
+    path, background, figures, picture = client.predict(
+        handle_file(speech), preset="podcast", strength=0.5, seed=3, api_name="/enhance"
+    )
+    result = aural.enhance(read(speech), preset="podcast", strength=0.5, seed=3)
+    assert figures == result.figures()
+    for file, clip in ((path, result.clip), (background, result.background)):
+        assert soundfile.info(file).subtype == "PCM_24"
+        assert np.allclose(read(file).samples, clip.samples, atol=2**-22)
+    assert aural.measure(read(path)).integrated_lufs == pytest.approx(-16, abs=0.1)
+    with Image.open(picture) as image:
+        assert image.format == "PNG" and min(image.size) > 300
+
+
+@pytest.mark.parametrize("setting", ["griffin_lim", "vocoder", "waveform"])
+def test_every_setting_keeps_length_rate_and_channels(client: Client, tmp_path: Path, setting: str) -> None:
+    path = tmp_path / "stereo.wav"
+    write(tune(1), path)
+    made, *_ = client.predict(handle_file(path), setting=setting, api_name="/enhance")
+    assert (read(made).samples.shape, read(made).rate) == (tune(1).samples.shape, RATE)
+
+
+def test_what_exceeds_full_scale_is_not_clipped_anew(client: Client, tmp_path: Path) -> None:
+    path = tmp_path / "hot.wav"
+    hot = tune(1).with_samples(2 * tune(1).samples / np.abs(tune(1).samples).max())
+    write(hot, path, "wav32f")
+    made, *_ = client.predict(handle_file(path), strength=0, api_name="/enhance")
+    assert np.array_equal(read(made).samples, hot.samples)
+
+
+def test_strength_0_gives_the_input_back(client: Client, recording: Path) -> None:
+    path, *_ = client.predict(handle_file(recording), strength=0, preset="podcast", api_name="/enhance")
+    assert np.array_equal(read(path).samples, read(recording).samples)
+
+
+def test_a_recording_can_be_expanded(client: Client, tmp_path: Path) -> None:
+    path = tmp_path / "narrow.wav"
+    write(tune(1, channels=1, rate=8000), path)
+    made, *_ = client.predict(handle_file(path), expand_rate=48_000, api_name="/enhance")
+    assert (read(made).rate, read(made).frames) == (48_000, 48_000)
+
+
+def test_a_reference_adds_the_measures_before_and_after(client: Client, speech: Path) -> None:
+    phone, _ = client.predict(handle_file(speech), preset="video_call", api_name="/degrade")
+    *_, figures, _ = client.predict(handle_file(phone), reference=handle_file(speech), api_name="/enhance")
+    against = figures["reference"]
+    assert against["delay_seconds"] == 0
+    for nearness in (against["before"], against["after"]):
+        assert set(nearness) == {"snr_db", "si_sdr_db", "pesq", "stoi", "lsd"}
+        # PESQ is for those only who have a C compiler.
+        assert (nearness["pesq"] is None) == (find_spec("pesq") is None)
+        assert None not in [nearness[name] for name in nearness if name != "pesq"]
+    *_, same, _ = client.predict(
+        handle_file(speech), reference=handle_file(speech), strength=0, api_name="/enhance"
+    )
+    assert same["reference"]["before"] == same["reference"]["after"]
+    assert same["reference"]["after"]["stoi"] == 1
+
+
+@pytest.mark.parametrize("kind", ["text", "nothing", "another tune"])
+def test_a_reference_that_does_not_fit_ends_in_one_clear_sentence(
+    client: Client, speech: Path, tmp_path: Path, kind: str
+) -> None:
+    if kind == "another tune":
+        write(tune(3), tmp_path / "bad.wav")
+        reference = tmp_path / "bad.wav"
+    else:
+        reference = bad_file(kind, tmp_path)
+    with pytest.raises(AppError, match=r"^Can't use the reference\. .*\.$"):
+        client.predict(handle_file(speech), reference=handle_file(reference), api_name="/enhance")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"preset": "radio"},
+        {"setting": "none"},
+        {"strength": 2},
+        {"mix": -1},
+        {"expand_rate": 22_050},
+        {"background_db": 40},
+        {"loudness_lufs": 5},
+        {"seed": -1},
+        {"seed": None},
+        {"noise_reduction": None},
+        {"strength": True},
+        {"preset": None},
+    ],
+    ids=str,
+)
+def test_what_cannot_be_enhanced_ends_in_one_clear_sentence(
+    client: Client, recording: Path, settings: dict
+) -> None:
+    with pytest.raises(AppError, match=r"(?i:choose|must be).*\.$"):
+        client.predict(handle_file(recording), **settings, api_name="/enhance")
+
+
+def test_degrade_gives_the_same_sound_as_the_library(client: Client, speech: Path) -> None:
+    settings = {"preset": "phone_call", "seed": 5, "snr_db": 10}
+    path, figures = client.predict(handle_file(speech), **settings, api_name="/degrade")
+    assert np.allclose(read(path).samples, aural.degrade(read(speech), **settings).samples, atol=2**-22)
+    assert {name: figures[name] for name in settings} == settings
+    assert figures["found"]["bandwidth_hz"] < 4000
+    again, _ = client.predict(handle_file(speech), **settings, api_name="/degrade")
+    assert Path(again).read_bytes() == Path(path).read_bytes()
+
+
+@pytest.mark.parametrize("settings", [{"preset": "fax"}, {"seed": 0.5}, {"snr_db": 99}], ids=str)
+def test_what_no_phone_does_ends_in_one_clear_sentence(
+    client: Client, recording: Path, settings: dict
+) -> None:
+    with pytest.raises(AppError, match=r"(?i:choose|must be).*\.$"):
+        client.predict(handle_file(recording), **settings, api_name="/degrade")
+
+
+def test_cancelled_enhancements_make_room_for_others(client: Client, tmp_path: Path) -> None:
+    path = tmp_path / "long.flac"
+    write(tune(300), path)
+    jobs = [client.submit(handle_file(path), api_name="/enhance") for _ in range(app.CALLS_AT_ONCE)]
+    cancel_under_way(jobs)
+    short = tmp_path / "short.wav"
+    write(tune(1), short)
+    assert client.predict(handle_file(short), api_name="/measure")[0]["channels"] == 2
+    assert not any(isinstance(job.outputs()[-1][0], str) for job in jobs), "no cancelled call came to its end"
