@@ -21,7 +21,8 @@ from aural.errors import CheckpointError
 from aural.generation import classifier
 from aural.generation import model as generator
 from aural.generation.diffusion import SpectrogramPipeline
-from aural.generation.pipeline import GRIFFIN_LIM_ITERATIONS, MAX_CLIPS, Options
+from aural.generation.pipeline import MAX_CLIPS, Options
+from aural.generation.waveforms import GRIFFIN_LIM_ITERATIONS
 from aural.hub.device import describe, pick_device
 from aural.vocoding import model as vocoder
 from aural.vocoding.griffin_lim import griffin_lim

@@ -89,7 +89,7 @@ def test_an_upload_is_varied_filled_and_extended(client: Client, tmp_path: Path)
     ids=str,
 )
 def test_what_cannot_be_generated_ends_in_one_clear_sentence(client: Client, settings: dict) -> None:
-    with pytest.raises(AppError, match=r"(?i:choose|must be|remove).*\.$"):
+    with pytest.raises(AppError, match=r"(?i:choose|must be|remove|upload).*\.$"):
         client.predict(**{"label": "dog", **settings}, api_name="/generate")
 
 
