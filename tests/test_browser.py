@@ -71,7 +71,7 @@ def test_a_visitor_masters_a_file_compares_and_downloads_it(
     expect(page.get_by_role("button", name=re.compile("Before")).first).to_be_visible()
     expect(page.get_by_role("button", name=re.compile("After")).first).to_be_visible()
     assert cell(page, "Integrated loudness") == "-14.0 LUFS"
-    for name, ending in (("WAV 24 bit", "wav"), ("FLAC", "flac"), ("MP3", "mp3")):
+    for name, ending in (("24-bit WAV", "wav"), ("FLAC", "flac"), ("MP3", "mp3")):
         button = page.get_by_role("button", name=name)
         expect(button).to_be_enabled(timeout=LONG_WAIT_MS)
         with page.expect_download() as download:
@@ -216,7 +216,7 @@ def test_a_visitor_makes_a_recording_sound_like_a_phone_and_enhances_it(
     page: Page, address: str, recording: Path
 ) -> None:
     open_enhance(page, address, recording)
-    page.get_by_role("button", name=re.compile("^Make it sound")).click()
+    page.get_by_role("button", name=re.compile("^Simulate a phone")).click()
     expect(page.get_by_label("SNR, dB")).to_have_value("")
     page.get_by_role("button", name="Degrade").click()
     expect(page.get_by_text(re.compile("^Detected"))).to_be_visible(timeout=LONG_WAIT_MS)
@@ -293,7 +293,7 @@ def test_a_visitor_super_resolves_an_example_zooms_in_and_sends_it_on(page: Page
 
 def test_presets_rate_and_factor_follow_each_other(page: Page, address: str) -> None:
     open_super_resolution(page, address)
-    page.get_by_role("button", name=re.compile("^Another rate")).click()
+    page.get_by_role("button", name=re.compile("^Custom rate")).click()
     rate, factor = page.get_by_label("Sample rate, Hz"), page.get_by_label("Factor")
     expect(rate).to_have_value("")
     expect(factor).to_have_value("")
@@ -329,7 +329,7 @@ def test_a_rate_below_the_band_is_told_in_a_sentence(page: Page, address: str, r
     button = page.get_by_role("button", name="Super-resolve", exact=True)
     page.get_by_role("tabpanel").filter(has=button).locator('input[type="file"]').set_input_files(recording)
     expect_audio(page)
-    page.get_by_role("button", name=re.compile("^Another rate")).click()
+    page.get_by_role("button", name=re.compile("^Custom rate")).click()
     page.get_by_label("Sample rate, Hz").fill("100")
     button.click()
     expect(page.get_by_text("must be a whole number from 4000 to 192000")).to_be_visible(timeout=LONG_WAIT_MS)

@@ -316,7 +316,7 @@ def test_the_verdict_follows_from_the_number_of_right_answers(page: Page, addres
     page.keyboard.press("1")
     player.get_by_role("button", name="End early").click()
     assert verdict(player) == (
-        "Ended early: it counts as 1 of 16 trials. 1 of 1 right: p = 0.500. "
+        "Ended early: 1 of 16 trials count. 1 of 1 right: p = 0.500. "
         "No difference shown. More trials may help."
     )
     for right, ending in (

@@ -154,7 +154,7 @@ def test_the_page_runs(address: str, folder: Path, page: Page) -> None:
     assert "LUFS" in page.inner_text("#about")
     (folder / "bad.wav").write_text("This is not audio at all.")
     page.set_input_files("#memo", folder / "bad.wav")
-    page.wait_for_function("document.getElementById('about').textContent.includes('holds no audio')")
+    page.wait_for_function("document.getElementById('about').textContent.includes('any audio in')")
 
 
 def test_the_javascript_calls_what_there_is() -> None:

@@ -243,12 +243,12 @@ def test_what_runs_no_network_asks_for_no_card(found: dict[str, Any], call: str)
 
 def test_a_file_that_cannot_be_used_asks_for_no_card(found: dict[str, Any]) -> None:
     assert found["asked"]["text"] == []
-    assert "holds no audio that can be read" in found["errors"]["text"]
+    assert "Can't read any audio in" in found["errors"]["text"]
 
 
 def test_a_failure_on_the_card_is_told_in_its_own_words(found: dict[str, Any]) -> None:
     assert found["errors"]["wrong setting"] == "The strength must be from 0 to 1, not 2."
-    assert found["errors"]["too fine a rate"].startswith("40 times 8000 Hz is 320000 Hz: choose a factor")
+    assert found["errors"]["too fine a rate"].startswith("A factor of 40 gives 320000 Hz. Choose one")
 
 
 def test_what_is_computed_live_runs_on_the_processor(found: dict[str, Any]) -> None:

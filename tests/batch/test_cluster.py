@@ -229,7 +229,7 @@ def test_killed_workers_lose_nothing(cluster: str, tmp_path: Path) -> None:
     assert len(rows) == SHORT + 3
     errors = {row["file"]: row["error"] for row in rows if row["error"]}
     assert set(errors) == {"bad.wav", "deadly.wav"}
-    assert "no audio" in errors["bad.wav"] and "died" in errors["deadly.wav"]
+    assert "Can't read any audio" in errors["bad.wav"] and "died" in errors["deadly.wav"]
     for row in rows:
         if row["file"] not in errors:
             assert float(row["integrated_lufs"]) == pytest.approx(-14, abs=0.1)

@@ -56,14 +56,14 @@ def test_the_result_meets_the_target_at_the_rate_asked_for(target: str, lufs: fl
 
 def test_a_soft_target_is_reached_without_pressing_peaks_down() -> None:
     made = release(recording(), Options(target="ebu_r128"))
-    assert made.enhanced.finished is not None
-    assert made.enhanced.finished.limiting_db == made.mastered.limiting_db == 0
-    assert made.enhanced.finished.compression_db > 0  # the tone of the preset is there all the same
+    assert made.enhanced.voice_chain is not None
+    assert made.enhanced.voice_chain.limiting_db == made.mastered.limiting_db == 0
+    assert made.enhanced.voice_chain.compression_db > 0  # the tone of the preset is there all the same
 
 
 def test_without_a_preset_with_a_finish_the_mastering_alone_sets_the_level() -> None:
     made = release(recording(), Options(preset="restore"))
-    assert made.enhanced.finished is None
+    assert made.enhanced.voice_chain is None
     assert made.mastered.after.integrated_lufs == pytest.approx(-16, abs=0.1)
 
 
