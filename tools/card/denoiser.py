@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from aural.audio.spectral import stft
@@ -175,12 +175,24 @@ class Data:
 class Training:
     """The step, and what it leaves behind."""
 
-    def __init__(self, data: Data, config: ConvolutionalConfig, batch: int, where: torch.device) -> None:
+    def __init__(
+        self,
+        data: Data,
+        config: ConvolutionalConfig,
+        batch: int,
+        where: torch.device,
+        learning_rate: float = LEARNING_RATE,
+    ) -> None:
         self.data, self.config, self.batch, self.where = data, config, batch, where
         self.model = ConvolutionalDenoiser(config).to(where, memory_format=torch.channels_last)
         self.objective = DenoiserLoss(where)
         self.schedule = Schedule(where)
-        self.optimizer = Optimizer([self.model], LEARNING_RATE, self.schedule, betas=(0.9, 0.98))
+        self.optimizer = Optimizer([self.model], learning_rate, self.schedule, betas=(0.9, 0.98))
+
+    def load(self, weights: Path) -> None:
+        """Go on from the weights of an earlier training."""
+        self.model.load_state_dict(load_file(weights))
+        self.optimizer.restart_average()
 
     def step(self) -> dict[str, Tensor]:
         """One step of the training; capturable."""
@@ -226,6 +238,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seconds", type=float, required=True, help="from the start of the program")
     parser.add_argument("--batch", type=int, default=None)
+    parser.add_argument("--weights", type=Path, default=None, help="go on from these, safetensors")
+    parser.add_argument("--learning-rate", type=float, default=LEARNING_RATE)
     parser.add_argument("--tiny", action="store_true", help="a small network, for rehearsals")
     parser.add_argument("--cpu", action="store_true")
     parser.add_argument("--seed", type=int, default=0)
@@ -245,7 +259,9 @@ def main() -> None:
         time.sleep(0.5)
     config = TINY if tiny else ConvolutionalConfig()
     batch = arguments.batch or (6 if tiny else BATCH)
-    training = Training(data, config, batch, where)
+    training = Training(data, config, batch, where, arguments.learning_rate)
+    if arguments.weights is not None:
+        training.load(arguments.weights)
     count = sum(weight.numel() for weight in training.model.parameters())
     print(f"{count} parameters, {len(data.voices.rows)} voices, {len(data.noises.rows)} noises", flush=True)
     if where.type == "cuda":
