@@ -280,7 +280,7 @@ def clap_scorer() -> Scorer | None:
     try:
         # The library waits for a Hub that does not answer far longer than anybody wants to.
         cache = Path(constants.HF_HUB_CACHE)
-        download(CLAP, "main", "config.json", cache=cache, force=False, timeout_seconds=TIMEOUT_SECONDS)
+        download(CLAP, "main", {"config.json": False}, cache=cache, timeout_seconds=TIMEOUT_SECONDS)
         model: Any = ClapModel.from_pretrained(CLAP)
         loader: Any = AutoProcessor
         return scorer_of_clap(model.eval(), loader.from_pretrained(CLAP))

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 from aural.errors import CheckpointError
 from aural.hub import manifest
 from aural.hub.device import Device, pick_device
-from aural.hub.download import Progress, Unavailable
+from aural.hub.download import Unavailable
 from aural.hub.manifest import Entry
 
 if TYPE_CHECKING:
@@ -169,14 +169,11 @@ def resolve(name: str) -> Checkpoint:
     raise CheckpointError(f"The checkpoint {name!r} cannot be used, because {reasons}: {remedies}.")
 
 
-def prefetch(progress: Progress | None = None) -> None:
+def prefetch() -> None:
     """Fetch what the Hub cache lacks of the checkpoints; for the app's start.
 
     Does nothing where AURAL_HUB_REPO names no repository, and asks the Hub nothing where all is cached. What
     cannot be had is told in the log; the first use of that checkpoint looks again, there and in the folder.
-
-    Args:
-        progress: told of the bytes as they come; None: a bar for each file on stderr.
     """
     repository = manifest.named_repository()
     if not repository:
@@ -189,7 +186,7 @@ def prefetch(progress: Progress | None = None) -> None:
     failures = 0
     for name, entry in entries.items():
         try:
-            manifest.fetch(entry, repository, progress)
+            manifest.fetch(entry, repository)
         except Unavailable as failure:
             _log.warning("Checkpoint %r is not taken from the Hub: %s %s", name, failure, _instead(entry))
             # One that is not published says nothing about the Hub.

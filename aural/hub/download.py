@@ -1,39 +1,36 @@
-"""Files of a Hub repository, fetched into the Hub cache by a process that ends when the Hub stalls.
+"""Files of a Hub repository, downloaded into the Hub cache by a process that is ended when the Hub stalls.
 
-huggingface_hub tries a failing Hub again for 23 s and more, and a thread that waits for a socket or a name
-server cannot be ended; a process can. Run as a program this module is that process, so it imports nothing of
-aural.
+huggingface_hub retries a failing Hub for 23 s and more, and a thread that waits for a socket or a name server
+can't be ended; a process can. Run as a program this module is that process, so it imports nothing of aural.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import queue
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from huggingface_hub.utils.tqdm import tqdm
+from typing import Any
 
 TIMEOUT_SECONDS = 3.5  # without new bytes; with the start and end of the process about 5 s, if not busy
 GRACE_SECONDS = 0.3  # for an interrupted download to remove its partial file
-# New bytes are noticed chunk by chunk. At the library's 10 MB a slow but healthy line would look stalled.
+POLL_SECONDS = 0.2
+LOG_SECONDS = 2.0  # between the states of a progress bar in a log, which keeps them all
+# A file grows chunk by chunk. At the library's 10 MB a slow but healthy connection would look stalled.
 CHUNK_BYTES = 64 * 1024
-# A process that is killed leaves its partial file in the cache, where no later one takes it up. One that is
-# at work writes to its own all the time.
+# A killed process leaves its partial file in the cache, where no later one resumes it. A working one keeps
+# writing to its own.
 STALE_SECONDS = 600
-
-Progress = Callable[[str, int, int], None]  # of a file: its name, the bytes so far, the bytes in all
 
 
 class Unavailable(Exception):  # noqa: N818 - one place does not have the file, the next may
-    """A file cannot be had from one of its places."""
+    """A file can't be had from one of its places."""
 
     def __init__(self, reason: str, remedy: str) -> None:
         super().__init__(f"{reason}: {remedy}.")
@@ -42,30 +39,15 @@ class Unavailable(Exception):  # noqa: N818 - one place does not have the file, 
 
 
 def download(
-    repository: str, revision: str, file: str, *, cache: Path, force: bool, timeout_seconds: float
-) -> Path:
-    """Fetch one file into the Hub cache; see `download_all`."""
-    files = {file: force}
-    return download_all(repository, revision, files, cache=cache, timeout_seconds=timeout_seconds)[file]
-
-
-def download_all(
-    repository: str,
-    revision: str,
-    files: Mapping[str, bool],
-    *,
-    cache: Path,
-    timeout_seconds: float,
-    progress: Progress | None = None,
+    repository: str, revision: str, files: Mapping[str, bool], *, cache: Path, timeout_seconds: float
 ) -> dict[str, Path]:
-    """Fetch files into the Hub cache, one after the other.
+    """Download files into the Hub cache, one after the other, with the library's progress bars on stderr.
 
     Args:
         repository: "owner/name"; the Hub is the one that HF_ENDPOINT names.
         files: name -> whether to replace the copy that the cache holds.
         cache: the Hub cache's folder.
         timeout_seconds: how long the Hub may send nothing new.
-        progress: told of the bytes as they come; None: a bar for each file on stderr.
 
     Returns:
         name -> path in the cache.
@@ -73,25 +55,13 @@ def download_all(
     Raises:
         Unavailable: the Hub does not have a file, fails, or stalls.
     """
-    order = json.dumps([repository, revision, dict(files), str(cache), timeout_seconds])
-    bars = _Bars()
-    answer: dict[str, Any] = {}
-    try:
-        # Should this process end, the other one finds nobody who hears its progress, and ends too.
-        with subprocess.Popen(
-            [sys.executable, "-P", __file__, order],
-            stdout=subprocess.PIPE,
-            text=True,
-            # Telemetry would ask the Hub for a list of its own before the first file.
-            env=os.environ | {"HF_HUB_DISABLE_TELEMETRY": "1"},
-        ) as process:
-            assert process.stdout is not None
-            for line in process.stdout:
-                answer = json.loads(line)
-                if "file" in answer:
-                    (progress or bars.show)(answer["file"], answer["done"], answer["total"])
-    finally:
-        bars.close()
+    blobs = cache / f"models--{repository.replace('/', '--')}" / "blobs"
+    _remove_stale(blobs)
+    order = json.dumps([repository, revision, dict(files), str(cache)])
+    with subprocess.Popen(
+        [sys.executable, "-P", __file__, order], stdout=subprocess.PIPE, text=True, env=_environment()
+    ) as process:
+        answer = _answer(process, blobs, timeout_seconds)
     if "reason" in answer:
         raise Unavailable(answer["reason"], answer["remedy"])
     if "paths" not in answer:
@@ -99,108 +69,65 @@ def download_all(
     return {file: Path(path) for file, path in answer["paths"].items()}
 
 
-class _Bars:
-    """A bar on stderr for each file that is told of."""
-
-    def __init__(self) -> None:
-        self._bars: dict[str, Any] = {}
-
-    def show(self, file: str, done: int, total: int) -> None:
-        from tqdm import tqdm
-
-        if file not in self._bars:
-            self._bars[file] = tqdm(
-                desc=file,
-                total=total,
-                unit="B",
-                unit_scale=True,
-                mininterval=0.1 if sys.stderr.isatty() else 2.0,  # a log keeps every state of the bar
-            )
-        bar = self._bars[file]
-        bar.update(done - bar.n)
-        if done >= total:
-            bar.close()
-
-    def close(self) -> None:
-        for bar in self._bars.values():
-            bar.close()
+def _environment() -> dict[str, str]:
+    """Of the process: plain HTTP, whose bytes reach the partial file as they come, and bars in a log too."""
+    settings = {
+        "HF_HUB_DISABLE_TELEMETRY": "1",  # it would ask the Hub for a list before the first file
+        "HF_HUB_DISABLE_XET": "1",
+    }
+    bars_in_log = {"TQDM_POSITION": "-1", "TQDM_MININTERVAL": f"{LOG_SECONDS:g}"}
+    return os.environ | settings | ({} if sys.stderr.isatty() else bars_in_log)
 
 
-class _Watchdog:
-    """Interrupts the process once nothing new has come for too long.
+def _answer(process: subprocess.Popen[str], blobs: Path, timeout_seconds: float) -> dict[str, Any]:
+    """What the process says last; empty if it was ended, since nothing new came for too long."""
+    lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
 
-    Where another process holds the lock on a file that it is fetching, its bytes count as new.
+    def listen() -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            lines.put(line)
+        lines.put(None)
+
+    threading.Thread(target=listen, daemon=True).start()
+    answer: dict[str, Any] = {}
+    largest: dict[str, int] = {}
+    ends_at = float("inf")  # until the first line: a slow start is not the Hub's fault
+    while True:
+        try:
+            line = lines.get(timeout=POLL_SECONDS)
+        except queue.Empty:
+            line = ""
+        if line is None:
+            return answer
+        if line:
+            answer = json.loads(line)
+        if line or (_has_grown(blobs, largest) and ends_at < float("inf")):
+            ends_at = time.monotonic() + timeout_seconds
+        elif time.monotonic() > ends_at:
+            process.terminate()
+            try:
+                process.wait(GRACE_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()  # a look-up by a hanging name server does not hear the signal
+            return {}
+
+
+def _has_grown(blobs: Path, largest: dict[str, int]) -> bool:
+    """Whether a partial file is larger than it ever was; `largest` keeps the sizes.
+
+    That may be another process's, which holds the lock on a file that this one waits for.
     """
-
-    def __init__(self, timeout_seconds: float, blobs: Path) -> None:
-        self.timeout_seconds = timeout_seconds
-        self.blobs = blobs
-        self.begin()
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have told us to ignore it
-        threading.Thread(target=self._run, daemon=True).start()
-
-    def begin(self) -> None:
-        """Another file is next."""
-        self.most_bytes = 0
-        self.restart()
-
-    def restart(self) -> None:
-        self.ends_at = time.monotonic() + self.timeout_seconds
-
-    def _run(self) -> None:
-        while (left_seconds := self.ends_at - time.monotonic()) > 0:
-            time.sleep(min(left_seconds, 0.2))
-            # After a cut the library may start a file again: what it had already does not count as new.
-            if (partial_bytes := sum(_sizes(self.blobs))) > self.most_bytes:
-                self.most_bytes = partial_bytes
-                self.restart()
-        os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(GRACE_SECONDS)
-        os._exit(1)  # a look-up by a hanging name server does not hear the signal
-
-
-def _sizes(blobs: Path) -> list[int]:
-    """Bytes of each partial file."""
-    sizes = []
+    has_grown = False
     for path in blobs.glob("*.incomplete"):
         try:
-            sizes.append(path.stat().st_size)
+            size = path.stat().st_size
         except OSError:
             continue  # it is complete by now
-    return sizes
-
-
-def _fetch(
-    repository: str, revision: str, files: dict[str, bool], cache: str, timeout_seconds: float
-) -> dict[str, Any]:
-    """The body of the process: the files' paths, or the reason why there are none and a remedy."""
-    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
-
-    constants.DOWNLOAD_CHUNK_SIZE = CHUNK_BYTES
-    blobs = Path(cache, f"models--{repository.replace('/', '--')}", "blobs")
-    _remove_stale(blobs)
-    watch = _Watchdog(timeout_seconds, blobs)  # not before: a slow start is not the Hub's fault
-    paths = {}
-    for file, force in files.items():
-        watch.begin()
-        try:
-            # One question without retries first: hf_hub_download would repeat a failing one, then say why.
-            get_hf_file_metadata(hf_hub_url(repository, file, revision=revision))
-            path = hf_hub_download(
-                repository,
-                file,
-                revision=revision,
-                cache_dir=cache,
-                force_download=force,
-                tqdm_class=_bar_that_tells(file, watch),
-            )
-        except Exception as error:
-            reason, remedy = _explain(error, repository, revision, file)
-            return {"reason": reason, "remedy": remedy}
-        paths[file] = path
-        size = Path(path).stat().st_size
-        _emit(file=file, done=size, total=size)
-    return {"paths": paths}
+        if size > largest.get(path.name, 0):
+            largest[path.name] = size
+            has_grown = True
+    return has_grown
 
 
 def _remove_stale(blobs: Path) -> None:
@@ -209,42 +136,31 @@ def _remove_stale(blobs: Path) -> None:
             if time.time() - path.stat().st_mtime > STALE_SECONDS:
                 path.unlink()
         except OSError:
-            continue  # somebody else has removed it
+            continue  # another process has removed it
 
 
-def _emit(**words: object) -> None:
+def _fetch(repository: str, revision: str, files: dict[str, bool], cache: str) -> dict[str, Any]:
+    """The body of the process: the files' paths, or the reason why there are none and a remedy."""
+    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
+
+    constants.DOWNLOAD_CHUNK_SIZE = CHUNK_BYTES
+    paths = {}
+    for file, force in files.items():
+        _say(file=file)
+        try:
+            # Ask once without retries first: hf_hub_download would retry a failing Hub before it says why.
+            get_hf_file_metadata(hf_hub_url(repository, file, revision=revision))
+            paths[file] = hf_hub_download(
+                repository, file, revision=revision, cache_dir=cache, force_download=force
+            )
+        except Exception as error:
+            reason, remedy = _explain(error, repository, revision, file)
+            return {"reason": reason, "remedy": remedy}
+    return {"paths": paths}
+
+
+def _say(**words: object) -> None:
     print(json.dumps(words), flush=True)
-
-
-def _bar_that_tells(file: str, watch: _Watchdog) -> type[tqdm]:
-    """A progress bar that shows nothing: it tells of the bytes, and new ones restart the watch."""
-    from huggingface_hub.utils.tqdm import tqdm
-
-    class Bar(tqdm):
-        def __init__(self, *args: Any, **settings: Any) -> None:
-            super().__init__(*args, **settings | {"disable": True})  # type: ignore[no-untyped-call]
-            self.received = self.furthest = settings.get("initial", 0)
-            self.said_at = 0.0
-
-        def update(self, n: float | None = 1) -> None:
-            # After a cut the library may start the file again: what it had already does not count as new.
-            self.received += n or 0
-            if self.received > self.furthest:
-                self.furthest = self.received
-                watch.restart()
-            if self.total and time.monotonic() - self.said_at > 0.1:
-                self.said_at = time.monotonic()
-                _emit(file=file, done=int(self.received), total=int(self.total))
-
-        def update_transfer(self, n: float) -> None:
-            """Bytes off the wire, which Xet tells of apart from those that are in the file."""
-            if n > 0:
-                watch.restart()
-
-        def set_transfer_postfix_str(self, *_: object, **__: object) -> None:
-            """Nothing is shown here."""
-
-    return Bar
 
 
 def _explain(error: Exception, repository: str, revision: str, file: str) -> tuple[str, str]:
@@ -272,7 +188,9 @@ def _explain(error: Exception, repository: str, revision: str, file: str) -> tup
 
 
 if __name__ == "__main__":
+    # Interrupted, the library removes its partial file.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        _emit(**_fetch(*json.loads(sys.argv[1])))
+        _say(**_fetch(*json.loads(sys.argv[1])))
     except (KeyboardInterrupt, BrokenPipeError):
-        os._exit(1)  # at once: whoever was to read what is left in the pipe may be gone
+        os._exit(1)

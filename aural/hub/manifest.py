@@ -18,7 +18,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from aural.errors import CheckpointError
-from aural.hub.download import TIMEOUT_SECONDS, Progress, Unavailable, download_all
+from aural.hub.download import TIMEOUT_SECONDS, Unavailable, download
 
 PACKAGED = "_checkpoints"  # in an installed aural/: the folder where pyproject.toml puts checkpoints/
 
@@ -82,11 +82,8 @@ def folder() -> Path:
     return packaged if packaged.is_dir() else Path(__file__).parents[2] / "checkpoints"
 
 
-def fetch(entry: Entry, repository: str, progress: Progress | None = None) -> dict[str, Path]:
+def fetch(entry: Entry, repository: str) -> dict[str, Path]:
     """The files in the Hub cache, those that are missing or damaged there fetched once; file name -> path.
-
-    Args:
-        progress: told of the bytes as they come; None: a bar for each file on stderr.
 
     Raises:
         Unavailable: the Hub fails, or has not the files that the manifest names.
@@ -104,14 +101,8 @@ def fetch(entry: Entry, repository: str, progress: Progress | None = None) -> di
     }
     if not wanted:
         return paths
-    fetched = download_all(
-        repository,
-        revision,
-        wanted,
-        cache=Path(constants.HF_HUB_CACHE),
-        timeout_seconds=TIMEOUT_SECONDS,
-        progress=progress,
-    )
+    cache = Path(constants.HF_HUB_CACHE)
+    fetched = download(repository, revision, wanted, cache=cache, timeout_seconds=TIMEOUT_SECONDS)
     paths |= {remote.removeprefix(f"{entry.name}/"): path for remote, path in fetched.items()}
     poisoned = differing(entry, paths)
     for file in poisoned:
