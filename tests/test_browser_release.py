@@ -123,7 +123,6 @@ def test_a_visitor_masters_three_files_of_which_one_is_bad(page: Page, address: 
     assert [row["output"] for row in rows] == ["one-mastered.wav", "", "two-mastered.wav"]
 
 
-@pytest.mark.xfail(reason="a result still comes after Cancel here; why is not known yet", strict=False)
 def test_a_batch_shows_where_it_is_and_can_be_cancelled(page: Page, address: str, tmp_path: Path) -> None:
     section = open_release(page, address, "Batch")
     files = [noise(tmp_path / "short.wav", 1), noise(tmp_path / "long.wav", 60)]
