@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, expect, sync_playwright
 
 LONG_WAIT_MS = 60_000  # for what the app computes
 
@@ -73,3 +73,16 @@ def page(chromium: Browser) -> Iterator[Page]:
     yield page
     page.close()
     assert not complaints, complaints
+
+
+def fill(field: Locator, value: str) -> None:
+    """Type into a field until it keeps what was typed.
+
+    One that has only just been shown gets its first value from Gradio a moment later, on a busy machine.
+    """
+    for _ in range(20):
+        field.fill(value)
+        field.page.wait_for_timeout(150)
+        if field.input_value() == value:
+            return
+    expect(field).to_have_value(value)
