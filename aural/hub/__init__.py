@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 from aural.errors import CheckpointError
 from aural.hub import manifest
 from aural.hub.device import Device, pick_device
-from aural.hub.download import Unavailable
+from aural.hub.download import Unavailable, capitalized
 from aural.hub.manifest import Entry
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def builder(name: str) -> Callable[[Mapping[str, Any]], nn.Module]:
     """
     if name not in BUILDERS:
         raise CheckpointError(
-            f"No network is known for the checkpoint {name!r}: hand over what builds it, or choose one of "
+            f"No network is known for the checkpoint {name!r}. Pass what builds it, or choose one of "
             f"{', '.join(BUILDERS)}."
         )
     module, _, function = BUILDERS[name].partition(":")
@@ -147,7 +147,7 @@ def resolve(name: str) -> Checkpoint:
     if name not in entries:
         known = ", ".join(entries) or "none so far"
         raise CheckpointError(
-            f"There is no checkpoint {name!r}: choose one that the manifest lists ({known})."
+            f"There is no checkpoint {name!r}. Choose one that the manifest lists ({known})."
         )
     entry = entries[name]
     repository = manifest.named_repository()
@@ -165,8 +165,8 @@ def resolve(name: str) -> Checkpoint:
     except Unavailable as failure:
         failures.append(failure)
     reasons = ", and ".join(failure.reason for failure in failures)
-    remedies = ", or ".join(failure.remedy for failure in failures)
-    raise CheckpointError(f"The checkpoint {name!r} cannot be used, because {reasons}: {remedies}.")
+    remedies = capitalized(", or ".join(failure.remedy for failure in failures))
+    raise CheckpointError(f"The checkpoint {name!r} can't be used, because {reasons}. {remedies}.")
 
 
 def prefetch() -> None:
@@ -214,7 +214,7 @@ def _checkpoint(entry: Entry, paths: Mapping[str, Path], source: str) -> Checkpo
         config = None
     if not isinstance(config, dict):
         raise CheckpointError(
-            f"config.json of the checkpoint {entry.name!r} is not a JSON object: export the checkpoint again."
+            f"config.json of the checkpoint {entry.name!r} is not a JSON object. Export the checkpoint again."
         )
     return Checkpoint(entry.name, MappingProxyType(config), paths["model.safetensors"], source)
 
@@ -223,24 +223,24 @@ def _build(checkpoint: Checkpoint, build: Callable[[Mapping[str, Any]], Model], 
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    same_version = "take AURAL and its checkpoints from the same version"
+    same_version = "Take AURAL and its checkpoints from the same version"
     try:
         model = build(checkpoint.config)
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
-            f"config.json of the checkpoint {checkpoint.name!r} does not fit the model ({error!r}): "
+            f"config.json of the checkpoint {checkpoint.name!r} does not fit the model ({error!r}). "
             f"{same_version}."
         ) from error
     try:
         weights = load_file(checkpoint.weights)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(
-            f"The weights of the checkpoint {checkpoint.name!r} cannot be read ({error}): export them again."
+            f"The weights of the checkpoint {checkpoint.name!r} can't be read ({error}). Export them again."
         ) from error
     if differences := _differences(model.state_dict(), weights):
         raise CheckpointError(
             f"The weights of the checkpoint {checkpoint.name!r} do not fit the model "
-            f"({'; '.join(differences)}): {same_version}."
+            f"({'; '.join(differences)}). {same_version}."
         )
     model.load_state_dict(weights, strict=True)
     return model.eval().requires_grad_(False).to(device)

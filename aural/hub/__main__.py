@@ -56,9 +56,9 @@ def _repository(text: str) -> str:
     try:
         validate_repo_id(text)
     except HFValidationError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is no repository: write it as owner/name") from error
+        raise argparse.ArgumentTypeError(f"{text!r} is no repository. Write it as owner/name") from error
     if "/" not in text:
-        raise argparse.ArgumentTypeError(f"{text!r} lacks its owner: write it as owner/name")
+        raise argparse.ArgumentTypeError(f"{text!r} lacks its owner. Write it as owner/name")
     return text
 
 
@@ -93,11 +93,11 @@ def _run_pull(options: argparse.Namespace) -> int:
     repository = options.repo or manifest.named_repository()
     if not repository:
         raise OptionError(
-            "No Hub repository is named: add --repo owner/name, or set AURAL_HUB_REPO to owner/name."
+            "No Hub repository is named. Add --repo owner/name, or set AURAL_HUB_REPO to owner/name."
         )
     entries = manifest.entries()
     if unknown := [name for name in options.names if name not in entries]:
-        raise OptionError(f"There is no checkpoint {unknown[0]!r}: choose from {', '.join(entries)}.")
+        raise OptionError(f"There is no checkpoint {unknown[0]!r}. Choose from {', '.join(entries)}.")
     failed = 0
     for name in options.names or entries:
         try:

@@ -33,9 +33,14 @@ class Unavailable(Exception):  # noqa: N818 - one place does not have the file, 
     """A file can't be had from one of its places."""
 
     def __init__(self, reason: str, remedy: str) -> None:
-        super().__init__(f"{reason}: {remedy}.")
+        super().__init__(f"{reason}. {capitalized(remedy)}.")
         self.reason = reason
         self.remedy = remedy
+
+
+def capitalized(text: str) -> str:
+    """As the beginning of a sentence; the rest stays as it is."""
+    return text[:1].upper() + text[1:]
 
 
 def download(
@@ -184,7 +189,7 @@ def _explain(error: Exception, repository: str, revision: str, file: str) -> tup
         remedy = "try again later" if status >= 500 or status == 429 else "check AURAL_HUB_REPO and HF_TOKEN"
         return f"{hub} answered {status} for {repository}", remedy
     detail = (str(error) or type(error).__name__).strip().splitlines()[0]
-    return f"{file} cannot be fetched from {hub} ({detail})", "check the connection and the disk, try again"
+    return f"{file} can't be fetched from {hub} ({detail})", "check the connection and the disk, try again"
 
 
 if __name__ == "__main__":

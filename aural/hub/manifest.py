@@ -44,13 +44,13 @@ def entries() -> dict[str, Entry]:
         document = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise CheckpointError(
-            f"{path} cannot be read ({error.strerror}): restore it with `git checkout`."
+            f"{path} can't be read ({error.strerror}). Restore it with `git checkout`."
         ) from error
     except ValueError as error:
-        raise CheckpointError(f"{path} is not JSON ({error}): restore it with `git checkout`.") from error
+        raise CheckpointError(f"{path} is not JSON ({error}). Restore it with `git checkout`.") from error
     if not isinstance(document, dict):
         raise CheckpointError(
-            f"{path} must hold one object per checkpoint name: restore it with `git checkout`."
+            f"{path} must hold one object per checkpoint name. Restore it with `git checkout`."
         )
     return {name: _entry(name, fields, path) for name, fields in document.items()}
 
@@ -65,7 +65,7 @@ def _entry(name: str, fields: object, path: Path) -> Entry:
             digests = {"config.json": config, "model.safetensors": weights}
             return Entry(name, revision, licence, MappingProxyType(digests))
     raise CheckpointError(
-        f"{path} lacks the revision, the licence or a sha256 of {name!r}: restore it with `git checkout`."
+        f"{path} lacks the revision, the licence or a sha256 of {name!r}. Restore it with `git checkout`."
     )
 
 
@@ -156,7 +156,7 @@ def folder_files(entry: Entry) -> dict[str, Path]:
     try:
         damaged = differing(entry, paths)
     except OSError as error:
-        raise Unavailable(f"{error.filename} cannot be read ({error.strerror})", remedy) from error
+        raise Unavailable(f"{error.filename} can't be read ({error.strerror})", remedy) from error
     if damaged:
         raise Unavailable(f"the sha256 of {paths[damaged[0]]} is not the manifest's", remedy)
     return paths

@@ -82,7 +82,7 @@ def prepare(repository: str, staging: Path) -> Upload:
         for file in (CARD, *entry.sha256):
             if not (source / file).is_file():
                 raise CheckpointError(
-                    f"The checkpoint {name!r} has no {file} in {source}, so nothing is sent: put it there."
+                    f"The checkpoint {name!r} has no {file} in {source}, so nothing is sent. Put it there."
                 )
         (staging / name).mkdir()
         for path in sorted(source.iterdir()):
@@ -193,10 +193,10 @@ def _upload(repository: str, staging: Path, private: bool) -> tuple[str, str]:
     from huggingface_hub import HfApi, constants, get_token
 
     if constants.HF_HUB_OFFLINE:
-        raise CheckpointError("HF_HUB_OFFLINE is set, so nothing can be uploaded: unset it.")
+        raise CheckpointError("HF_HUB_OFFLINE is set, so nothing can be uploaded. Unset it.")
     if get_token() is None:
         raise CheckpointError(
-            f"No token says who you are: run `hf auth login`, or set HF_TOKEN to a token that may write to "
+            f"No token says who you are. Run `hf auth login`, or set HF_TOKEN to a token that may write to "
             f"{repository}."
         )
     api = HfApi(endpoint=constants.ENDPOINT)
@@ -225,7 +225,7 @@ def _reason(error: Exception, repository: str) -> str:
     status = error.response.status_code
     if status in (401, 403, 404):
         return (
-            f"The Hub does not let this token write to {repository} (it answered {status}): run "
+            f"The Hub does not let this token write to {repository} (it answered {status}). Run "
             "`hf auth login` with a token that has write access, or name a repository of your own."
         )
-    return f"{constants.ENDPOINT} answered {status} for {repository}: try again later."
+    return f"{constants.ENDPOINT} answered {status} for {repository}. Try again later."

@@ -132,7 +132,7 @@ def test_callers_at_the_same_time_share_one_build() -> None:
 def test_a_failed_load_is_tried_again(folder: Path) -> None:
     content = (folder / "model.safetensors").read_bytes()
     (folder / "model.safetensors").unlink()
-    assert "model.safetensors cannot be read (No such file" in failure()
+    assert "model.safetensors can't be read (No such file" in failure()
     (folder / "model.safetensors").write_bytes(content)
     assert hub.load("tiny", build, device="cpu")
 
@@ -176,19 +176,19 @@ def test_one_flipped_bit_is_refused(folder: Path) -> None:
     content = bytearray((folder / "model.safetensors").read_bytes())
     content[-1] ^= 1
     (folder / "model.safetensors").write_bytes(content)
-    assert "model.safetensors is not the manifest's: restore that file with `git checkout`" in failure()
+    assert "model.safetensors is not the manifest's. Restore that file with `git checkout`" in failure()
 
 
 @pytest.mark.usefixtures("folder")
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(CheckpointError, match=r"no checkpoint 'huge': choose one .* \(tiny\)"):
+    with pytest.raises(CheckpointError, match=r"no checkpoint 'huge'\. Choose one .* \(tiny\)"):
         hub.load("huge", build, device="cpu")
 
 
 @pytest.mark.parametrize(
     ("manifest", "words"),
     [
-        (None, "cannot be read"),
+        (None, "can't be read"),
         ("{", "is not JSON"),
         ("[]", "one object per checkpoint"),
         ('{"tiny": []}', "lacks the revision, the licence or a sha256 of 'tiny'"),
@@ -209,7 +209,7 @@ def test_a_malformed_manifest_is_named(folder: Path, manifest: str | None, words
 def test_a_config_that_is_not_a_json_object_is_refused(folder: Path, config: bytes) -> None:
     (folder / "config.json").write_bytes(config)
     pin(folder)
-    assert "is not a JSON object: export the checkpoint again" in failure()
+    assert "is not a JSON object. Export the checkpoint again" in failure()
 
 
 @pytest.mark.parametrize("config", [{"inputs": INPUTS}, {"inputs": INPUTS, "outputs": "many"}])
@@ -236,7 +236,7 @@ def test_truncated_weights_are_refused_even_where_the_manifest_agrees(folder: Pa
     path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:size])
     pin(folder)
-    assert "cannot be read" in failure()
+    assert "can't be read" in failure()
 
 
 def test_a_checkpoint_comes_from_the_hub_then_from_its_cache_without_a_request(
@@ -257,14 +257,14 @@ def test_a_checkpoint_comes_from_the_hub_then_from_its_cache_without_a_request(
 @pytest.mark.parametrize(
     ("behaviour", "reason", "remedy"),
     [
-        ("no repository", "has no repository someone/aural", "check AURAL_HUB_REPO, and HF_TOKEN if"),
-        ("no revision", f"has no revision {REVISION}", "correct the revision in the manifest"),
-        ("no file", "has no tiny/config.json at revision", "correct the revision in the manifest"),
-        ("plain 404", "answered 404 for someone/aural", "check AURAL_HUB_REPO and HF_TOKEN"),
-        ("401", "answered 401", "check AURAL_HUB_REPO and HF_TOKEN"),
-        ("500", "answered 500 for someone/aural", "try again later"),
-        ("503", "answered 503", "try again later"),
-        ("loop", "redirects", "check the connection"),
+        ("no repository", "has no repository someone/aural", "Check AURAL_HUB_REPO, and HF_TOKEN if"),
+        ("no revision", f"has no revision {REVISION}", "Correct the revision in the manifest"),
+        ("no file", "has no tiny/config.json at revision", "Correct the revision in the manifest"),
+        ("plain 404", "answered 404 for someone/aural", "Check AURAL_HUB_REPO and HF_TOKEN"),
+        ("401", "answered 401", "Check AURAL_HUB_REPO and HF_TOKEN"),
+        ("500", "answered 500 for someone/aural", "Try again later"),
+        ("503", "answered 503", "Try again later"),
+        ("loop", "redirects", "Check the connection"),
     ],
 )
 def test_a_hub_that_refuses_is_one_clear_error(
@@ -273,7 +273,7 @@ def test_a_hub_that_refuses_is_one_clear_error(
     fake_hub.behaviour = behaviour
     message = failure()
     # The folder has nothing to offer either, and says what to do about that.
-    assert reason in message and f": {remedy}" in message and "git lfs pull" in message
+    assert reason in message and f". {remedy}" in message and "git lfs pull" in message
 
 
 @pytest.mark.parametrize("behaviour", ["silent", "drip", "stall", "cut"])
@@ -394,7 +394,7 @@ def test_a_malformed_repository_name_is_named(
     fake_hub: FakeHub, monkeypatch: pytest.MonkeyPatch, repository: str
 ) -> None:
     monkeypatch.setenv("AURAL_HUB_REPO", repository)
-    assert "write it as owner/name" in failure()
+    assert "Write it as owner/name" in failure()
     assert fake_hub.requests == []
 
 

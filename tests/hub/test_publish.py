@@ -242,15 +242,15 @@ def test_a_dry_run_changes_nothing(
 @pytest.mark.parametrize(
     ("token", "behaviour", "message"),
     [
-        (None, "well", "run `hf auth login`, or set HF_TOKEN"),
+        (None, "well", "Run `hf auth login`, or set HF_TOKEN"),
         (
             "hf_of_nobody",
             "well",
-            "write to someone/aural (it answered 401): run `hf auth login`",
+            "write to someone/aural (it answered 401). Run `hf auth login`",
         ),
-        (TOKEN, "500", "answered 500 for someone/aural: try again later"),
+        (TOKEN, "500", "answered 500 for someone/aural. Try again later"),
         (TOKEN, "offline", "HF_HUB_OFFLINE is set"),
-        (TOKEN, "down", "refused): check the connection"),
+        (TOKEN, "down", "refused). Check the connection"),
     ],
 )
 def test_a_push_that_the_hub_does_not_take_is_one_sentence(
@@ -295,12 +295,12 @@ def test_a_pull_refuses_a_poisoned_file_and_fetches_the_others(
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["pull"], 1, "add --repo owner/name, or set AURAL_HUB_REPO"),
-        (["pull", "third", "--repo", REPOSITORY], 1, "no checkpoint 'third': choose from first, second"),
+        (["pull"], 1, "Add --repo owner/name, or set AURAL_HUB_REPO"),
+        (["pull", "third", "--repo", REPOSITORY], 1, "no checkpoint 'third'. Choose from first, second"),
         (["pull", "first", "--repo", REPOSITORY], 1, "the manifest names no revision"),
         (["push"], 2, "--repo"),
-        (["push", "--repo", "aural"], 2, "write it as owner/name"),
-        (["push", "--repo", "a/b/c"], 2, "write it as owner/name"),
+        (["push", "--repo", "aural"], 2, "Write it as owner/name"),
+        (["push", "--repo", "a/b/c"], 2, "Write it as owner/name"),
         ([], 2, "push | pull | list"),
     ],
 )
