@@ -26,7 +26,7 @@ from aural.loudness import tab as loudness
 from aural.resynthesis import tab as resynthesis
 from aural.studio import tab as studio
 from aural.superres import tab as superres
-from aural.ui import links, machine, programs, storage
+from aural.ui import links, mcp, status, storage
 from aural.ui.endpoints import CALL_SECONDS
 from aural.ui.examples import FOLDER
 from aural.ui.page import reveal
@@ -60,7 +60,7 @@ def build() -> gr.Blocks:
             state = gr.HTML(container=False)
         gr.on(
             [demo.load, about.expand],
-            lambda: machine.state(QUEUE_LENGTH, CALLS_AT_ONCE, CALL_SECONDS),
+            lambda: status.system_info(QUEUE_LENGTH, CALLS_AT_ONCE, CALL_SECONDS),
             None,
             state,
             api_visibility="private",
@@ -68,11 +68,11 @@ def build() -> gr.Blocks:
             show_progress="hidden",
         )
         links.connect(demo, tabs, notice)
-        for handover in (handover for tab in tabs for handover in tab.handovers):
+        for send_to in (send_to for tab in tabs for send_to in tab.sends):
             for target in tabs:
-                if target.id in handover.buttons:
-                    _lead(handover.buttons[target.id], handover.file, target.audio)
-        programs.describe(demo)
+                if target.id in send_to.buttons:
+                    _lead(send_to.buttons[target.id], send_to.file, target.audio)
+        mcp.describe(demo)
     demo.queue(max_size=QUEUE_LENGTH, default_concurrency_limit=CALLS_AT_ONCE)
     return demo
 
@@ -106,11 +106,11 @@ def preload() -> None:
 
 def launch(demo: gr.Blocks, **settings: Any) -> None:
     """Serve the app with its look and limits; settings are those of `gr.Blocks.launch`."""
-    programs.serve_tools()
+    mcp.serve_tools()
     storage.start(demo)
     demo.launch(
         theme=Studio(),
-        css=CSS + machine.CSS + generation.CSS,
+        css=CSS + status.CSS + generation.CSS,
         head=HEAD,
         max_file_size=LIMITS.file_bytes,
         show_error=True,  # what Gradio itself refuses (a text for a number) is told in its own words

@@ -27,8 +27,8 @@ from aural.options import Verb, describe, parse, require_known
 from aural.studio.tab import preset_choice, rate_choice, strength_choice, target_choice
 from aural.studio.verb import RELEASE
 from aural.superres.verb import SUPER_RESOLVE
-from aural.ui import estimates, machine
-from aural.ui.endpoints import CALL_SECONDS, Answer, answers, endpoint, follow, of_sound
+from aural.ui import estimates, status
+from aural.ui.endpoints import CALL_SECONDS, Updates, endpoint, follow, of_sound, report_errors
 from aural.ui.page import Page, empty, page
 from aural.ui.storage import result_path
 from aural.ui.tables import number, table
@@ -189,7 +189,7 @@ def _expected(files: list[str] | None, verb: str) -> str:
     amount = _of_files(files)
     if not amount:
         return ""
-    sentences = machine.expectation(CHOICES[verb], amount)
+    sentences = status.estimate(CHOICES[verb], amount)
     if estimates.expected_seconds(CHOICES[verb], amount) > WORK_SECONDS:
         sentences += f" A batch ends after {WORK_SECONDS / 60:g} minutes. Upload fewer files at a time."
     return f"<p>{sentences}</p>"
@@ -206,13 +206,13 @@ def _of_files(files: list[str] | None, **_: Any) -> float:
     return amount
 
 
-@answers
+@report_errors
 def batch(
     files: list[str],
     verb: str = "release",
     settings: dict[str, Any] | str | None = None,
     progress: gr.Progress = gr.Progress(),
-) -> Answer:
+) -> Updates:
     """Process several audio files with the same settings; if one fails, the others continue.
 
     Args:
@@ -269,11 +269,11 @@ def _as_text(value: str | float | None) -> str:
     return str(value)
 
 
-def _run_of(verb: Verb) -> Callable[..., Answer]:
+def _run_of(verb: Verb) -> Callable[..., Updates]:
     """What runs a batch of a verb: its estimates are those of the verb."""
 
     @endpoint(verb, _of_files)
-    def run(files: list[str], options: Any, progress: gr.Progress) -> Answer:
+    def run(files: list[str], options: Any, progress: gr.Progress) -> Updates:
         path = Path(result_path("batch", f"{verb.name}.zip"))
         try:
             rows = yield from _archive(path, verb, files, options, progress)

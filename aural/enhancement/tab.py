@@ -21,12 +21,12 @@ from aural.loudness.meter import measure
 from aural.options import Place
 from aural.ui import plots
 from aural.ui.downloads import download_buttons
-from aural.ui.endpoints import Answer, endpoint, follow, load, takes
+from aural.ui.endpoints import Updates, endpoint, follow, load, with_options
 from aural.ui.examples import PHONE_EXAMPLES
 from aural.ui.fields import NOTHING, examples_with_credits, picture, slider
-from aural.ui.handover import Handover, send_buttons
-from aural.ui.page import Page, Tab, View, expect, page, wire
+from aural.ui.page import Page, Tab, View, page, show_estimate, wire
 from aural.ui.players import ABPlayer, Version, audio_input, playable
+from aural.ui.send_to import SendTo, send_buttons
 from aural.ui.storage import result_path
 from aural.ui.tables import number, table
 
@@ -116,10 +116,10 @@ def build(places: Sequence[Place]) -> Tab:
             audio.clear(lambda: None, None, source.reference, api_visibility="private", queue=False)
             phone_page = _phone_section(source)
         with gr.Column(scale=5, min_width=320):
-            enhance_page, handover = _result_section(
+            enhance_page, send_to = _result_section(
                 places, source, {"preset": preset, "strength": strength, **others}
             )
-    return Tab(ENHANCE.place.id, audio, [enhance_page, phone_page], [handover])
+    return Tab(ENHANCE.place.id, audio, [enhance_page, phone_page], [send_to])
 
 
 def _advanced_section() -> dict[str, gr.components.Component]:
@@ -181,9 +181,9 @@ def _advanced_section() -> dict[str, gr.components.Component]:
 
 def _result_section(
     places: Sequence[Place], source: _Source, settings: dict[str, gr.components.Component]
-) -> tuple[Page, Handover]:
+) -> tuple[Page, SendTo]:
     at = page(ENHANCE.name, "Enhance", settings)
-    expect(at, ENHANCE, {"audio": source.audio, "setting": settings["setting"]})
+    show_estimate(at, ENHANCE, {"audio": source.audio, "setting": settings["setting"]})
     message = gr.Markdown()
     player = ABPlayer(label="Before and after, at matched loudness")
     spectrograms = picture("Spectrograms (line: pitch; dashed: upper limit)")
@@ -198,7 +198,7 @@ def _result_section(
     result = gr.File(label="Enhanced file", visible=False)
     background = gr.File(label="Background", visible=False)
     compared = gr.State()  # the files that the result was made from and compared with, whatever comes next
-    handover = Handover(result, sending)
+    send_to = SendTo(result, sending)
     wire(
         at,
         enhance,
@@ -209,20 +209,20 @@ def _result_section(
             [compared, result, background, figures],
             [message, player, found_table, reference_table, keep_background],
         ),
-        handover=handover,
+        send_to=send_to,
         downloads=downloads,
     )
-    return at, handover
+    return at, send_to
 
 
 @endpoint(ENHANCE)
-@takes(pipeline.Options)
+@with_options(pipeline.Options)
 def enhance(
     audio: str,
     options: pipeline.Options,
     reference: str | None = None,
     progress: gr.Progress = gr.Progress(),
-) -> Answer:
+) -> Updates:
     """Make a phone recording sound as if it came from a studio.
 
     Args:
@@ -279,7 +279,7 @@ def _spectrograms(clip: Clip, result: pipeline.Result) -> Any:
     from aural.enhancement.features import VOICED
 
     heard = [
-        plots.Heard(label, sound.samples, sound.rate, found.bandwidth_hz)
+        plots.Sound(label, sound.samples, sound.rate, found.bandwidth_hz)
         for label, sound, found in (("Before", clip, result.before), ("After", result.clip, result.after))
     ]
     pitch_hz = np.where(result.voicing > VOICED, result.f0_hz, np.nan)
@@ -371,7 +371,7 @@ def _phone_section(source: _Source) -> Page:
             snr_db = gr.Number(None, label="SNR, dB", info="Empty: typical of the phone.", min_width=120)
             seed = gr.Number(0, label="Seed", info="A different seed gives a different room.", min_width=120)
         at = page("degrade", "Degrade", {"preset": preset, "seed": seed, "snr_db": snr_db})
-        expect(at, DEGRADE, {"audio": source.audio})
+        show_estimate(at, DEGRADE, {"audio": source.audio})
         message = gr.Markdown()
         result = gr.Audio(
             label="Simulated phone recording", type="filepath", interactive=False, buttons=["download"]
@@ -408,7 +408,7 @@ def degrade(
     seed: int = 0,
     snr_db: float | None = None,
     progress: gr.Progress = gr.Progress(),
-) -> Answer:
+) -> Updates:
     """Simulate a phone recording: room, noise, microphone and codec.
 
     Args:

@@ -20,11 +20,11 @@ from aural.generation.classes import CLASSES, GROUPS, title, with_article
 from aural.generation.verb import GENERATE
 from aural.options import Place
 from aural.ui import plots
-from aural.ui.endpoints import Answer, endpoint, follow, load, takes
+from aural.ui.endpoints import Updates, endpoint, follow, load, with_options
 from aural.ui.fields import NOTHING, picture, slider
-from aural.ui.handover import Handover, send_buttons
-from aural.ui.page import Page, Tab, View, expect, page, wire
+from aural.ui.page import Page, Tab, View, page, show_estimate, wire
 from aural.ui.players import audio_input
+from aural.ui.send_to import SendTo, send_buttons
 from aural.ui.storage import result_path
 from aural.ui.theme import ACCENT_ON_DARK
 
@@ -62,7 +62,7 @@ def build(places: Sequence[Place]) -> Tab:
             source, strength, gap_start, gap_end = _source_section()
             others, seed = _advanced_section()
         with gr.Column(scale=5, min_width=320):
-            at, handovers = _result_section(
+            at, sends = _result_section(
                 places,
                 {
                     "label": label,
@@ -75,7 +75,7 @@ def build(places: Sequence[Place]) -> Tab:
                 },
                 source,
             )
-    return Tab(GENERATE.place.id, source, [at], handovers)
+    return Tab(GENERATE.place.id, source, [at], sends)
 
 
 def _class_picker() -> gr.Dropdown:
@@ -187,9 +187,9 @@ def _advanced_section() -> tuple[dict[str, gr.components.Component], gr.Number]:
 
 def _result_section(
     places: Sequence[Place], settings: dict[str, gr.components.Component], source: gr.Audio
-) -> tuple[Page, list[Handover]]:
+) -> tuple[Page, list[SendTo]]:
     at = page(GENERATE.name, "Generate", settings)
-    expect(at, GENERATE, {name: settings[name] for name in ("count", "seconds", "steps")})
+    show_estimate(at, GENERATE, {name: settings[name] for name in ("count", "seconds", "steps")})
     message = gr.Markdown(min_height=1)
     emerging = picture("Spectrogram")
     with gr.Row():
@@ -213,16 +213,16 @@ def _result_section(
     keep_seed.click(
         lambda figures: figures["seed"], figures, settings["seed"], api_visibility="private", queue=False
     )
-    return at, [handover for _, handover in cards]
+    return at, [send_to for _, send_to in cards]
 
 
 @endpoint(GENERATE)
-@takes(pipeline.Options)
+@with_options(pipeline.Options)
 def generate(
     options: pipeline.Options,
     source: str | None = None,
     progress: gr.Progress = gr.Progress(),
-) -> Answer:
+) -> Updates:
     """Generate one to eight sounds of a class, or vary, fill or extend an uploaded sound.
 
     Args:
@@ -352,7 +352,7 @@ def _clear() -> list[Any]:
     ]
 
 
-def _card(places: Sequence[Place]) -> tuple[list[Any], Handover]:
+def _card(places: Sequence[Place]) -> tuple[list[Any], SendTo]:
     """The place of one variation: column, picture, player, guesses; and where its sound may go."""
     with gr.Column(visible=False, min_width=280) as column:
         shown = picture("Spectrogram")
@@ -367,4 +367,4 @@ def _card(places: Sequence[Place]) -> tuple[list[Any], Handover]:
         )
         guesses = gr.HTML()
         sending = send_buttons(places, GENERATE.place, interactive=True)
-    return [column, shown, player, guesses], Handover(player, sending)
+    return [column, shown, player, guesses], SendTo(player, sending)

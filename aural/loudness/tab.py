@@ -21,12 +21,12 @@ from aural.loudness.verb import MASTER, MEASURE, PLACE
 from aural.options import Place
 from aural.ui import plots
 from aural.ui.downloads import download_buttons
-from aural.ui.endpoints import Answer, endpoint, follow, load, of_sound, takes
+from aural.ui.endpoints import Updates, endpoint, follow, load, of_sound, with_options
 from aural.ui.examples import EXAMPLES
 from aural.ui.fields import examples_with_credits, picture
-from aural.ui.handover import Handover, send_buttons
-from aural.ui.page import Page, Tab, View, expect, page, wire
+from aural.ui.page import Page, Tab, View, page, show_estimate, wire
 from aural.ui.players import ABPlayer, Version, audio_input, playable
+from aural.ui.send_to import SendTo, send_buttons
 from aural.ui.storage import result_path
 from aural.ui.tables import number, table
 
@@ -58,7 +58,7 @@ class _Source:
 
 
 def build(
-    places: Sequence[Place], round_trip: Callable[[Sequence[Place], gr.Audio], tuple[Page, Handover]]
+    places: Sequence[Place], round_trip: Callable[[Sequence[Place], gr.Audio], tuple[Page, SendTo]]
 ) -> Tab:
     """Add the tab to the Blocks being built.
 
@@ -92,7 +92,7 @@ def build(
 def _measure_section(source: _Source) -> Page:
     compare = gr.Checkbox(True, label="Compare down-mixes", info="Try every down-mix and measure the result.")
     at = page(MEASURE.name, "Measure", {"layout": source.layout, "compare_downmixes": compare})
-    expect(at, MEASURE, {"audio": source.audio})
+    show_estimate(at, MEASURE, {"audio": source.audio})
     figures_table = gr.HTML()
     history = picture("Loudness over time")
     with gr.Row():
@@ -120,7 +120,7 @@ def measure(
     layout: str = AUTO,
     compare_downmixes: bool = True,
     progress: gr.Progress = gr.Progress(),
-) -> Answer:
+) -> Updates:
     """Measure loudness, peaks and stereo image of an audio file, ITU-R BS.1770-5 and EBU R 128.
 
     Args:
@@ -183,7 +183,7 @@ def _figure_columns(figures: dict[str, Any]) -> tuple[list[str], list[str]]:
     return [*names, "Channel layout"], [*values, figures["layout"]]
 
 
-def _master_section(places: Sequence[Place], source: _Source) -> tuple[Page, Handover]:
+def _master_section(places: Sequence[Place], source: _Source) -> tuple[Page, SendTo]:
     """Build the section; the page's controls stand in the order of `master`'s parameters after the audio."""
     with gr.Row():
         target = gr.Dropdown(
@@ -260,7 +260,7 @@ def _master_section(places: Sequence[Place], source: _Source) -> tuple[Page, Han
         playback_phon, reference_phon, max_gain_db, max_limiting_db,
     ]  # fmt: skip
     at = page(MASTER.name, "Master", dict(zip(pipeline.Options.__dataclass_fields__, settings, strict=True)))
-    expect(at, MASTER, {"audio": source.audio})
+    show_estimate(at, MASTER, {"audio": source.audio})
     message = gr.Markdown()
     player = ABPlayer(label="Before and after, at matched loudness")
     figures_table = gr.HTML()
@@ -272,26 +272,26 @@ def _master_section(places: Sequence[Place], source: _Source) -> tuple[Page, Han
         figures = gr.JSON(label="Measurements")
     result = gr.File(label="Mastered file", visible=False)
     original = gr.State()  # the file that the result was made from, whatever is uploaded meanwhile
-    handover = Handover(result, sending)
+    send_to = SendTo(result, sending)
     wire(
         at,
         master,
         [source.audio, *settings],
         [result, figures, history, original],
         View(_show_master, [original, result, figures], [message, player, figures_table]),
-        handover=handover,
+        send_to=send_to,
         downloads=downloads,
     )
-    return at, handover
+    return at, send_to
 
 
 @endpoint(MASTER)
-@takes(pipeline.Options)
+@with_options(pipeline.Options)
 def master(
     audio: str,
     options: pipeline.Options,
     progress: gr.Progress = gr.Progress(),
-) -> Answer:
+) -> Updates:
     """Down-mix an audio file and set its loudness, true peak and range for a device or platform.
 
     Args:
@@ -323,7 +323,7 @@ def _album_section(settings: Mapping[str, gr.components.Component]) -> Page:
     archive = gr.File(label="Mastered tracks, 24-bit WAV")
     with gr.Accordion("Raw data (JSON)", open=False):
         figures = gr.JSON(label="Measurements")
-    expect(at, MASTER, {"files": files}, _of_album)
+    show_estimate(at, MASTER, {"files": files}, _of_album)
     wire(
         at,
         master_album,
@@ -339,12 +339,12 @@ def _of_album(files: list[str] | None, **_: Any) -> float:
 
 
 @endpoint(MASTER, _of_album)
-@takes(pipeline.Options)
+@with_options(pipeline.Options)
 def master_album(
     files: list[str],
     options: pipeline.Options,
     progress: gr.Progress = gr.Progress(),
-) -> Answer:
+) -> Updates:
     """Master several audio files as an album, all with the same gain.
 
     Args:

@@ -15,11 +15,11 @@ from aural.resynthesis import pipeline
 from aural.resynthesis.verb import RESYNTHESIZE
 from aural.ui import plots
 from aural.ui.downloads import download_buttons
-from aural.ui.endpoints import Answer, endpoint, follow, load, takes
+from aural.ui.endpoints import Updates, endpoint, follow, load, with_options
 from aural.ui.fields import picture
-from aural.ui.handover import Handover, send_buttons
-from aural.ui.page import Page, View, expect, page, wire
+from aural.ui.page import Page, View, page, show_estimate, wire
 from aural.ui.players import ABPlayer, Version, playable
+from aural.ui.send_to import SendTo, send_buttons
 from aural.ui.storage import result_path
 from aural.ui.tables import number, table
 from aural.vocoding import PHASE_SETTINGS
@@ -31,7 +31,7 @@ PICTURED_BINS = 16  # to each side of the tone in the picture of leakage
 FULL_SCALE_SPL_DB = 100.0  # where the picture of hearing puts a full-scale sine: a loud room
 
 
-def section(places: Sequence[Place], audio: gr.Audio) -> tuple[Page, Handover]:
+def section(places: Sequence[Place], audio: gr.Audio) -> tuple[Page, SendTo]:
     """Add the section to the tab being built, which holds the field that it works on."""
     defaults = pipeline.Options()
     gr.Markdown(
@@ -83,7 +83,7 @@ def section(places: Sequence[Place], audio: gr.Audio) -> tuple[Page, Handover]:
     settings = [phase, mel_bands, window, hop, iterations, momentum, seed, rate]
     names = pipeline.Options.__dataclass_fields__
     at = page(RESYNTHESIZE.name, "Resynthesize", dict(zip(names, settings, strict=True)))
-    expect(at, RESYNTHESIZE, {"audio": audio, "phase": phase})
+    show_estimate(at, RESYNTHESIZE, {"audio": audio, "phase": phase})
     player = ABPlayer(label="Before and after, at matched loudness")
     figures_table = gr.HTML()
     pair = picture("Spectrogram before and after, 0 to 1")
@@ -98,27 +98,27 @@ def section(places: Sequence[Place], audio: gr.Audio) -> tuple[Page, Handover]:
         figures = gr.JSON(label="Metrics")
     result = gr.File(label="Resynthesized file", visible=False)
     original = gr.State()  # the file that the result was made from, whatever is uploaded meanwhile
-    handover = Handover(result, sending)
+    send_to = SendTo(result, sending)
     wire(
         at,
         resynthesize,
         [audio, *settings],
         [result, figures, pair, original],
         View(_show, [original, result, figures], [player, figures_table]),
-        handover=handover,
+        send_to=send_to,
         downloads=downloads,
         more=View(_draw_hearing, [original, mel_bands, window], [contours, mel, leakage]),
     )
-    return at, handover
+    return at, send_to
 
 
 @endpoint(RESYNTHESIZE)
-@takes(pipeline.Options)
+@with_options(pipeline.Options)
 def resynthesize(
     audio: str,
     options: pipeline.Options,
     progress: gr.Progress = gr.Progress(),
-) -> Answer:
+) -> Updates:
     """Convert an audio file to a spectrogram and back, with its original or a reconstructed phase.
 
     Args:

@@ -18,12 +18,12 @@ from aural.studio import pipeline
 from aural.studio.verb import RELEASE
 from aural.ui import plots
 from aural.ui.downloads import download_buttons
-from aural.ui.endpoints import Answer, endpoint, follow, load, takes
+from aural.ui.endpoints import Updates, endpoint, follow, load, with_options
 from aural.ui.examples import PHONE_EXAMPLES
 from aural.ui.fields import NOTHING, examples_with_credits, picture, slider
-from aural.ui.handover import Handover, send_buttons
-from aural.ui.page import Page, Tab, View, expect, page, wire
+from aural.ui.page import Page, Tab, View, page, show_estimate, wire
 from aural.ui.players import ABPlayer, Version, audio_input, playable
+from aural.ui.send_to import SendTo, send_buttons
 from aural.ui.storage import result_path
 from aural.ui.tables import number, table
 
@@ -63,10 +63,10 @@ def build(places: Sequence[Place], batch: Callable[[], Page]) -> Tab:
                 examples_with_credits(PHONE_EXAMPLES, audio)
                 settings = _settings_section()
             with gr.Column(scale=5, min_width=320):
-                release_page, handover = _result_section(places, audio, settings)
+                release_page, send_to = _result_section(places, audio, settings)
         with gr.Tab("Batch", id="batch"):
             batch_page = batch()
-    return Tab(RELEASE.place.id, audio, [release_page, batch_page], [handover])
+    return Tab(RELEASE.place.id, audio, [release_page, batch_page], [send_to])
 
 
 def _settings_section() -> dict[str, gr.components.Component]:
@@ -135,13 +135,13 @@ def rate_choice(rate: int | None) -> gr.Radio:
 
 def _result_section(
     places: Sequence[Place], audio: gr.Audio, settings: dict[str, gr.components.Component]
-) -> tuple[Page, Handover]:
+) -> tuple[Page, SendTo]:
     gr.Markdown(
         "Three steps in one: **enhance** the recording, **super-resolve** it to full bandwidth, and "
         "**master** it for its target. Listen to, measure or download every stage."
     )
     at = page(RELEASE.name, "Make it release-ready", settings)
-    expect(at, RELEASE, {"audio": audio})
+    show_estimate(at, RELEASE, {"audio": audio})
     message = gr.Markdown()
     player = ABPlayer(label="The stages, at matched loudness")
     stages_table = gr.HTML()
@@ -156,7 +156,7 @@ def _result_section(
     stages = gr.File(label="Stage files", file_count="multiple", visible=False)
     figures = gr.JSON(label="Figures", visible=False)
     original = gr.State()  # the file that the result was made from, whatever is uploaded meanwhile
-    handover = Handover(result, sending)
+    send_to = SendTo(result, sending)
     wire(
         at,
         release,
@@ -167,10 +167,10 @@ def _result_section(
             [original, result, stages, figures],
             [message, player, stages_table, *inspected],
         ),
-        handover=handover,
+        send_to=send_to,
         downloads=downloads,
     )
-    return at, handover
+    return at, send_to
 
 
 def _inspector(place: int, title: str) -> tuple[gr.Markdown, gr.DownloadButton, gr.JSON]:
@@ -182,12 +182,12 @@ def _inspector(place: int, title: str) -> tuple[gr.Markdown, gr.DownloadButton, 
 
 
 @endpoint(RELEASE)
-@takes(pipeline.Options)
+@with_options(pipeline.Options)
 def release(
     audio: str,
     options: pipeline.Options,
     progress: gr.Progress = gr.Progress(),
-) -> Answer:
+) -> Updates:
     """Enhance a phone recording, super-resolve it and master it for its target.
 
     Args:
@@ -254,11 +254,11 @@ def _written(clip: Clip, audio: str, ending: str) -> str:
 
 
 def _spectrograms(clips: Sequence[Clip], ends_hz: Mapping[str, float | None], is_filled: bool) -> Any:
-    heard = []
+    sounds = []
     for (name, title), clip in zip(VERSIONS.items(), clips, strict=True):
         old_hz = ends_hz["enhanced"] if is_filled and name == "super_resolved" else None
-        heard.append(plots.Heard(title, clip.samples, clip.rate, ends_hz[name], old_hz))
-    return plots.spectrogram_versions(heard)
+        sounds.append(plots.Sound(title, clip.samples, clip.rate, ends_hz[name], old_hz))
+    return plots.spectrogram_versions(sounds)
 
 
 def _show(

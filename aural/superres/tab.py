@@ -23,12 +23,12 @@ from aural.superres.streaming import FULL_BAND_HZ, missing_band
 from aural.superres.verb import SUPER_RESOLVE
 from aural.ui import plots
 from aural.ui.downloads import download_buttons
-from aural.ui.endpoints import Answer, answers, endpoint, follow, load, takes
+from aural.ui.endpoints import Updates, endpoint, follow, load, report_errors, with_options
 from aural.ui.examples import NARROW_EXAMPLES
 from aural.ui.fields import NOTHING, examples_with_credits, picture, slider
-from aural.ui.handover import Handover, send_buttons
-from aural.ui.page import Page, Tab, View, expect, page, wire
+from aural.ui.page import Page, Tab, View, page, show_estimate, wire
 from aural.ui.players import ABPlayer, Version, audio_input, playable
+from aural.ui.send_to import SendTo, send_buttons
 from aural.ui.storage import result_path
 from aural.ui.tables import number, table
 
@@ -97,8 +97,8 @@ def build(places: Sequence[Place]) -> Tab:
                 trigger_mode="always_last",
             )
         with gr.Column(scale=5, min_width=320):
-            at, handover = _result_section(places, audio, settings, compare)
-    return Tab(SUPER_RESOLVE.place.id, audio, [at], [handover])
+            at, send_to = _result_section(places, audio, settings, compare)
+    return Tab(SUPER_RESOLVE.place.id, audio, [at], [send_to])
 
 
 def _target_section() -> dict[str, gr.components.Component]:
@@ -180,9 +180,9 @@ def _result_section(
     audio: gr.Audio,
     settings: dict[str, gr.components.Component],
     compare: gr.Checkbox,
-) -> tuple[Page, Handover]:
+) -> tuple[Page, SendTo]:
     at = page(SUPER_RESOLVE.name, "Super-resolve", {**settings, "compare": compare})
-    expect(at, SUPER_RESOLVE, {"audio": audio, "method": settings["method"], "compare": compare})
+    show_estimate(at, SUPER_RESOLVE, {"audio": audio, "method": settings["method"], "compare": compare})
     message = gr.Markdown()
     player = ABPlayer(label="Before and after, at matched loudness")
     nearness = gr.HTML()
@@ -198,14 +198,14 @@ def _result_section(
         figures = gr.JSON(label="Metrics")
     result = gr.File(label="Super-resolved file", visible=False)
     made = gr.State()  # what is shown of this run, whatever comes next
-    handover = Handover(result, sending)
+    send_to = SendTo(result, sending)
     wire(
         at,
         super_resolve,
         [audio, *(settings[name] for name in pipeline.Options.__dataclass_fields__), compare],
         [result, figures, spectrograms, between, made],
         View(_show, [made, figures], [message, player, nearness, position, width]),
-        handover=handover,
+        send_to=send_to,
         downloads=downloads,
     )
     gr.on(
@@ -218,11 +218,11 @@ def _result_section(
         trigger_mode="always_last",
         show_progress="hidden",
     )
-    return at, handover
+    return at, send_to
 
 
-@answers
-def look(audio: str | None, progress: gr.Progress = gr.Progress()) -> Answer:
+@report_errors
+def look(audio: str | None, progress: gr.Progress = gr.Progress()) -> Updates:
     """What the file is, before anything is done with it."""
     yield ""
     if not audio:
@@ -249,13 +249,13 @@ class _Source:
 
 
 @endpoint(SUPER_RESOLVE)
-@takes(pipeline.Options)
+@with_options(pipeline.Options)
 def super_resolve(
     audio: str,
     options: pipeline.Options,
     compare: bool = False,
     progress: gr.Progress = gr.Progress(),
-) -> Answer:
+) -> Updates:
     """Generate the missing high frequencies of a sound, at any sample rate.
 
     Args:
@@ -283,9 +283,9 @@ def super_resolve(
     made = {options.method: result.clip, **others}
     methods = tuple(method for method in reversed(pipeline.METHODS) if method in made)
     paths = {method: _written(made[method], audio, method, options.method) for method in methods}
-    heard = _heard(clip, result, options, {method: made[method] for method in methods})
+    sounds = _heard(clip, result, options, {method: made[method] for method in methods})
     versions = []
-    for one, path in zip(heard, [playable(audio), *paths.values()], strict=True):
+    for one, path in zip(sounds, [playable(audio), *paths.values()], strict=True):
         loudness = yield from follow(
             measure.steps(Clip(one.samples, one.rate, clip.layout)), progress, "Measuring"
         )
@@ -301,7 +301,7 @@ def super_resolve(
     yield (
         paths[options.method],
         figures,
-        plots.save(plots.spectrogram_versions(heard, scale="linear", max_frequency_hz=HIGHEST_SHOWN_HZ)),
+        plots.save(plots.spectrogram_versions(sounds, scale="linear", max_frequency_hz=HIGHEST_SHOWN_HZ)),
         _draw_between(source, at, width),
         (versions, source, at, width),
     )
@@ -317,18 +317,18 @@ def _written(clip: Clip, audio: str, method: pipeline.Method, chosen: pipeline.M
 
 def _heard(
     clip: Clip, result: pipeline.Result, options: pipeline.Options, made: dict[pipeline.Method, Clip]
-) -> list[plots.Heard]:
+) -> list[plots.Sound]:
     """The versions with the ends of their bands. In the mode "what if" the upload is the truth."""
     old_hz = result.bandwidth_hz
     if options.what_if_rate:
-        heard = [plots.Heard("Original", clip.samples, clip.rate)]
+        sounds = [plots.Sound("Original", clip.samples, clip.rate)]
     else:
-        heard = [plots.Heard("Before", clip.samples, clip.rate, old_hz)]
+        sounds = [plots.Sound("Before", clip.samples, clip.rate, old_hz)]
     for method, sound in made.items():
         filled = None if method == "sinc" else missing_band(result.source.rate, sound.rate, old_hz)
         ends = (old_hz, None) if filled is None else (filled[1], old_hz)
-        heard.append(plots.Heard(METHOD_NAMES[method], sound.samples, sound.rate, *ends))
-    return heard
+        sounds.append(plots.Sound(METHOD_NAMES[method], sound.samples, sound.rate, *ends))
+    return sounds
 
 
 def _source(path: str, result: pipeline.Result, methods: tuple[pipeline.Method, ...]) -> _Source:
@@ -347,8 +347,8 @@ def _first_view(source: _Source, rate: int) -> tuple[float, float]:
     return round(min(max(at, 0.0), max(source.seconds - width / 1000, 0.0)), 3), width
 
 
-@answers
-def zoom(made: tuple[list[Version], _Source, float, float] | None, at: float, width: float) -> Answer:
+@report_errors
+def zoom(made: tuple[list[Version], _Source, float, float] | None, at: float, width: float) -> Updates:
     """The picture between the samples, from another place or wider."""
     if made is None:
         yield None

@@ -22,8 +22,8 @@ from aural.ui import estimates
 
 T = TypeVar("T")
 P = ParamSpec("P")
-Answer = Generator[Any, None, None]
-Answering = Callable[P, Answer]
+Updates = Generator[Any, None, None]
+Endpoint = Callable[P, Updates]
 
 SECONDS_BETWEEN_UPDATES = 0.2
 CALL_SECONDS = 20 * 60.0  # that one call may take, so that others get their turn
@@ -54,11 +54,11 @@ def follow(
     return run.result
 
 
-def answers(function: Callable[P, Iterator[Any]]) -> Answering[P]:
+def report_errors(function: Callable[P, Iterator[Any]]) -> Endpoint[P]:
     """Let a failure that the user can mend reach page and client in its own words."""
 
     @functools.wraps(function)
-    def answering(*args: P.args, **kwargs: P.kwargs) -> Answer:
+    def reporting(*args: P.args, **kwargs: P.kwargs) -> Updates:
         try:
             yield from function(*args, **kwargs)
         except AuralError as error:
@@ -67,7 +67,7 @@ def answers(function: Callable[P, Iterator[Any]]) -> Answering[P]:
             message = "Not enough memory for audio of this length. Try a shorter file."
             raise gr.Error(message, print_exception=False) from None
 
-    return answering
+    return reporting
 
 
 def of_sound(audio: str | None, **_: Any) -> float:
@@ -83,8 +83,8 @@ def workload_of(verb: Verb) -> Callable[..., float]:
 
 def endpoint(
     verb: Verb, workload: Callable[..., float] | None = None
-) -> Callable[[Callable[P, Iterator[Any]]], Answering[P]]:
-    """Make a function one that page and programs call: `answers`, and more.
+) -> Callable[[Callable[P, Iterator[Any]]], Endpoint[P]]:
+    """Make a function one that page and programs call: `report_errors` and more.
 
     A call ends where it takes longer than one may, and how long it took is recorded for the next visitor. On
     ZeroGPU it asks for the card, for a time that follows from its input.
@@ -94,7 +94,7 @@ def endpoint(
         workload: in the place of the verb's own, from the function's arguments by name.
     """
 
-    def decorate(function: Callable[P, Iterator[Any]]) -> Answering[P]:
+    def decorate(function: Callable[P, Iterator[Any]]) -> Endpoint[P]:
         signature = inspect.signature(function)
 
         def work(*args: Any, **kwargs: Any) -> tuple[float, str] | None:
@@ -111,9 +111,9 @@ def endpoint(
 
         on_card = gpu(duration_seconds=seconds_of_gpu)(function)
 
-        @answers
+        @report_errors
         @functools.wraps(function)
-        def running(*args: P.args, **kwargs: P.kwargs) -> Answer:
+        def running(*args: P.args, **kwargs: P.kwargs) -> Updates:
             start = time.monotonic()
             try:
                 for outputs in on_card(*args, **kwargs):
@@ -132,7 +132,9 @@ def endpoint(
     return decorate
 
 
-def takes(options: type[Any]) -> Callable[[Callable[..., Iterator[Any]]], Callable[..., Iterator[Any]]]:
+def with_options(
+    options: type[Any],
+) -> Callable[[Callable[..., Iterator[Any]]], Callable[..., Iterator[Any]]]:
     """Put the fields of a dataclass in the place of a function's parameter `options`, by name and default.
 
     Gradio names an endpoint's parameters after the function's: so they are those of the library. What the
@@ -156,15 +158,15 @@ def takes(options: type[Any]) -> Callable[[Callable[..., Iterator[Any]]], Callab
         signature = inspect.Signature(parameters)
 
         @functools.wraps(function)
-        def taking(*args: Any, **kwargs: Any) -> Iterator[Any]:
+        def with_fields(*args: Any, **kwargs: Any) -> Iterator[Any]:
             bound = signature.bind(*args, **kwargs)
             bound.apply_defaults()
             chosen = {field.name: bound.arguments.pop(field.name) for field in fields(options)}
             return function(**bound.arguments, options=options(**chosen))
 
-        taking.__signature__ = signature  # type: ignore[attr-defined]
-        taking.__doc__ = _with_options(inspect.getdoc(function) or "", options)
-        return taking
+        with_fields.__signature__ = signature  # type: ignore[attr-defined]
+        with_fields.__doc__ = _document_options(inspect.getdoc(function) or "", options)
+        return with_fields
 
     return decorate
 
@@ -179,7 +181,7 @@ def _give_back_memory() -> None:
         ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
-def _with_options(documentation: str, options: type[Any]) -> str:
+def _document_options(documentation: str, options: type[Any]) -> str:
     """The docstring with the fields in the place of the line for `options` among its arguments."""
     lines = "\n".join(f"    {field.name}: {field.help}" for field in describe(options))
     return documentation.replace("    options: as below", lines)

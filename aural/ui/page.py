@@ -14,11 +14,11 @@ from gradio.blocks import Block
 
 from aural.errors import AuralError
 from aural.options import Verb
-from aural.ui import machine
+from aural.ui import status
 from aural.ui.downloads import encode
 from aural.ui.endpoints import workload_of
 from aural.ui.fields import unchecked
-from aural.ui.handover import Handover, switch_on
+from aural.ui.send_to import SendTo, switch_on
 
 Ways = Sequence[tuple[Block, Mapping[str, Any]]]
 
@@ -44,7 +44,7 @@ class Tab:
     id: str
     audio: gr.Audio  # takes what other tabs send
     pages: Sequence[Page]
-    handovers: Sequence[Handover]
+    sends: Sequence[SendTo]
 
 
 def page(name: str, text: str, controls: Mapping[str, gr.components.Component]) -> Page:
@@ -69,7 +69,7 @@ def page(name: str, text: str, controls: Mapping[str, gr.components.Component]) 
     return Page(name, run, cancel, copy, link, expected, controls, ways)
 
 
-def expect(
+def show_estimate(
     at: Page,
     verb: Verb,
     inputs: Mapping[str, gr.components.Component],
@@ -88,7 +88,7 @@ def expect(
             done = (workload or workload_of(verb))(**settings)
         except (AuralError, TypeError):  # nothing that can be used: the run will say so
             return ""
-        sentence = machine.expectation(verb, done, verb.kind(**settings))
+        sentence = status.estimate(verb, done, verb.kind(**settings))
         return f"<p>{sentence}</p>" if done else ""
 
     gr.on(
@@ -119,7 +119,7 @@ def wire(
     outputs: Sequence[Block],
     view: View,
     *,
-    handover: Handover | None = None,
+    send_to: SendTo | None = None,
     downloads: Sequence[gr.DownloadButton] = (),
     more: View | None = None,
     show_progress_on: gr.components.Component | None = None,
@@ -130,12 +130,12 @@ def wire(
         function: the endpoint, named after the page.
         inputs: of the function, by its parameters in order.
         outputs: of the function, and after them what its last step yields for the page alone.
-        handover: whose buttons work once there is a result.
-        downloads: of the handover's file in each format, see `download_buttons`; made after all is shown.
+        send_to: whose buttons work once there is a result.
+        downloads: of the result's file in each format, see `download_buttons`; made after all is shown.
         more: what is shown after the view, since it takes longer.
         show_progress_on: None: on all outputs that can be seen.
     """
-    sending = {} if handover is None else handover.buttons
+    sending = {} if send_to is None else send_to.buttons
     event = at.run.click(
         function,
         list(inputs),
@@ -148,16 +148,16 @@ def wire(
 
     def show(*values: Any) -> Any:
         updates = view.show(*values)
-        return _answer([*(updates if len(view.outputs) > 1 else [updates]), *switch_on(sending)])
+        return _unwrap([*(updates if len(view.outputs) > 1 else [updates]), *switch_on(sending)])
 
     private: dict[str, Any] = {"api_visibility": "private"}
     events = [event, event.success(show, list(view.inputs), [*view.outputs, *sending.values()], **private)]
     if more is not None:
         settings = {**private, "concurrency_id": "audio"}
         events.append(events[-1].success(more.show, list(more.inputs), list(more.outputs), **settings))
-    if handover is not None and downloads:
+    if send_to is not None and downloads:
         settings = {**private, "concurrency_id": "encoding"}
-        events.append(events[-1].success(encode, handover.file, list(downloads), **settings))
+        events.append(events[-1].success(encode, send_to.file, list(downloads), **settings))
     at.cancel.click(None, cancels=events, **private)
 
 
@@ -167,7 +167,7 @@ def _clear_on_run(at: Page, view: View, buttons: Sequence[gr.Button | gr.Downloa
     if view.clear is None:
         outputs = [one for one in outputs if not isinstance(one, gr.Slider)]
     at.run.click(
-        lambda: _answer([*(view.clear() if view.clear else map(empty, outputs)), *map(empty, buttons)]),
+        lambda: _unwrap([*(view.clear() if view.clear else map(empty, outputs)), *map(empty, buttons)]),
         None,
         [*outputs, *buttons],
         api_visibility="private",
@@ -182,7 +182,7 @@ def empty(component: Block) -> Any:
     return gr.Button(interactive=False) if isinstance(component, gr.Button) else None
 
 
-def _answer(updates: list[Any]) -> Any:
+def _unwrap(updates: list[Any]) -> Any:
     """As Gradio takes it: of one output alone, not in a list."""
     return updates if len(updates) != 1 else updates[0]
 

@@ -160,7 +160,7 @@ def spectrogram_pair(
 
 
 @dataclass(frozen=True, eq=False)
-class Heard:
+class Sound:
     """One of the sounds that `spectrogram_versions` compares."""
 
     label: str
@@ -171,7 +171,7 @@ class Heard:
 
 
 def spectrogram_versions(
-    versions: Sequence[Heard],
+    versions: Sequence[Sound],
     pitch_s: ArrayLike = (),
     pitch_hz: ArrayLike = (),
     scale: Literal["erb", "linear"] = "erb",

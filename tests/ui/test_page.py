@@ -9,8 +9,8 @@ import pytest
 
 from aural.options import Place
 from aural.ui.downloads import FORMATS, download_buttons
-from aural.ui.handover import Handover, send_buttons
 from aural.ui.page import View, page, wire
+from aural.ui.send_to import SendTo, send_buttons
 
 PLACES = (Place("here", "Here"), Place("there", "There"), Place("elsewhere", "Elsewhere"))
 
@@ -35,7 +35,7 @@ def demo() -> gr.Blocks:
             [sound],
             [result, original],
             View(lambda file, sound: (f"{file} of {sound}", 0.5), [result, original], [message, zoom]),
-            handover=Handover(result, sending),
+            send_to=SendTo(result, sending),
             downloads=downloads,
             more=View(lambda sound: f"{sound}.png", [original], [picture]),
         )

@@ -47,7 +47,7 @@ CSS = """
 """
 
 
-def state(
+def system_info(
     queue_length: int,
     calls_at_once: int,
     call_seconds: float,
@@ -77,7 +77,7 @@ def state(
     return f'<div class="aural-machine"><dl>{rows}</dl><h2>Models</h2>{_models()}</div>'
 
 
-def expectation(verb: Verb, workload: float, kind: str = "") -> str:
+def estimate(verb: Verb, workload: float, kind: str = "") -> str:
     """A sentence on how long a run is going to take, see `aural.ui.estimates`.
 
     >>> duration(0.4), duration(12.3), duration(47), duration(200), duration(8000)

@@ -11,7 +11,7 @@ from aural.options import Place
 
 
 @dataclass(frozen=True)
-class Handover:
+class SendTo:
     """What `app.py` sends on to other tabs."""
 
     file: gr.File | gr.Audio  # the result
