@@ -71,13 +71,13 @@ def build() -> gr.Blocks:
         for send_to in (send_to for tab in tabs for send_to in tab.sends):
             for target in tabs:
                 if target.id in send_to.buttons:
-                    _lead(send_to.buttons[target.id], send_to.file, target.audio)
+                    _connect_send_button(send_to.buttons[target.id], send_to.file, target.audio)
         mcp.describe(demo)
     demo.queue(max_size=QUEUE_LENGTH, default_concurrency_limit=CALLS_AT_ONCE)
     return demo
 
 
-def _lead(button: gr.Button, file: gr.File | gr.Audio, field: gr.Audio) -> None:
+def _connect_send_button(button: gr.Button, file: gr.File | gr.Audio, field: gr.Audio) -> None:
     """Let the button hand the file to another tab's field, and show it."""
     way = reveal(field)
     button.click(

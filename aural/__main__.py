@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from aural.audio.steps import Run, Steps
 from aural.batch.arguments import FORMATS, SETTING, chosen_options, parse_arguments
-from aural.batch.folder import failed, outputs, planned
+from aural.batch.folder import failed_row, outputs, plan_outputs
 from aural.batch.job import run_steps
 from aural.batch.verbs import VERBS
 from aural.errors import AuralError, OptionError
@@ -140,7 +140,7 @@ def _run_folder(verb: Verb, options: Any, given: argparse.Namespace) -> int:
     out_folder: Path | None = None if verb.ending is None else given.output
     if out_folder is not None and out_folder.exists() and not out_folder.is_dir():
         raise OptionError(f"{str(out_folder)!r} is a file: for the results of a folder, give a folder.")
-    tasks = planned(folder, out_folder or folder, _ending(verb, given))
+    tasks = plan_outputs(folder, out_folder or folder, _ending(verb, given))
     _require_free([output for _, output in tasks if output is not None], given)
     rows, failures = [], 0
     bar = _Bar(given.quiet)
@@ -152,7 +152,7 @@ def _run_folder(verb: Verb, options: Any, given: argparse.Namespace) -> int:
             row, figures = done.row, done.figures
         except AuralError as error:
             print(f"{name}: {error}", file=sys.stderr)
-            row, figures = failed(source, error), {}
+            row, figures = failed_row(source, error), {}
             failures += 1
         row = {**row, "file": name}
         if row["output"] and out_folder is not None and output is not None:

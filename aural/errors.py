@@ -65,10 +65,10 @@ def named_extra() -> Iterator[None]:
         ) from error
 
 
-def shortened(value: object) -> str:
+def shorten(value: object) -> str:
     """A value that a message repeats: none is so long that it hides the rest.
 
-    >>> shortened("x" * 50)
+    >>> shorten("x" * 50)
     'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…'
     """
     text = "empty" if value is None or value == "" else str(value)

@@ -19,7 +19,7 @@ from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin, 
 
 from annotated_doc import Doc
 
-from aural.errors import OptionError, shortened
+from aural.errors import OptionError, shorten
 
 REQUIRED: Final = dataclasses.MISSING  # the default of a field that has none
 
@@ -163,26 +163,26 @@ def require(name: str, value: float, low: float, high: float, unit: str = "") ->
     """Raise `OptionError` unless a setting is a number in its range."""
     # True is a number in Python, and to nobody else.
     if isinstance(value, bool) or not (isinstance(value, Real) and low <= value <= high):
-        raise OptionError(f"The {name} must be from {low:g} to {high:g}{unit}, not {shortened(value)}.")
+        raise OptionError(f"The {name} must be from {low:g} to {high:g}{unit}, not {shorten(value)}.")
 
 
 def require_whole(name: str, value: int, low: int, high: int) -> None:
     """Raise `OptionError` unless a setting is a whole number in its range."""
     if isinstance(value, bool) or not (isinstance(value, Integral) and low <= value <= high):
-        raise OptionError(f"The {name} must be a whole number from {low} to {high}, not {shortened(value)}.")
+        raise OptionError(f"The {name} must be a whole number from {low} to {high}, not {shorten(value)}.")
 
 
 def require_known(name: str, value: str, known: Iterable[str]) -> None:
     """Raise `OptionError` unless a setting is one of the names it may be."""
     names = list(known)
     if value not in names:
-        raise OptionError(f'There is no {name} "{shortened(value)}": choose one of {", ".join(names)}.')
+        raise OptionError(f'There is no {name} "{shorten(value)}": choose one of {", ".join(names)}.')
 
 
 def require_switch(name: str, value: bool) -> None:
     """Raise `OptionError` unless a setting is on or off."""
     if not isinstance(value, bool):
-        raise OptionError(f"The setting {name} must be on (true) or off (false), not {shortened(value)}.")
+        raise OptionError(f"The setting {name} must be on (true) or off (false), not {shorten(value)}.")
 
 
 def _field(field: dataclasses.Field[Any], hint: Any) -> Field:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from aural.audio.clip import Samples, excerpt
 from aural.audio.resample import resample_samples
-from aural.errors import InputError, OptionError, shortened
+from aural.errors import InputError, OptionError, shorten
 
 CodecName = Literal["opus", "aac", "mp3", "amr", "g711"]
 CODECS: tuple[CodecName, ...] = get_args(CodecName)
@@ -48,12 +48,10 @@ class Codec:
 
     def __post_init__(self) -> None:
         if self.name not in CODECS:
-            raise OptionError(
-                f'There is no codec "{shortened(self.name)}": choose one of {", ".join(CODECS)}.'
-            )
+            raise OptionError(f'There is no codec "{shorten(self.name)}": choose one of {", ".join(CODECS)}.')
         if not _is_within(self.kilobits, 1, 512):
             raise OptionError(
-                f"The bit rate of the codec must be from 1 to 512 kbit/s, not {shortened(self.kilobits)}."
+                f"The bit rate of the codec must be from 1 to 512 kbit/s, not {shorten(self.kilobits)}."
             )
         if self.cutoff_hz is not None:
             if self.name not in CUT_OFF_CODECS:
@@ -62,7 +60,7 @@ class Codec:
             if not _is_within(self.cutoff_hz, low_hz, high_hz):
                 raise OptionError(
                     f"The cut-off of the codec must be from {low_hz:g} to {high_hz:g} Hz, "
-                    f"not {shortened(self.cutoff_hz)}."
+                    f"not {shorten(self.cutoff_hz)}."
                 )
 
 

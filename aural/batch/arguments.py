@@ -38,7 +38,7 @@ def parse_arguments(
             its name after `SETTING`.
         version: of the installed command `program`, which a shell can complete; None: it is no such command.
     """
-    arguments = _spelt(arguments)
+    arguments = _normalize(arguments)
     completing = version is not None and any(argument.startswith(COMPLETION) for argument in arguments[:1])
     parser = argparse.ArgumentParser(
         prog=program,
@@ -75,10 +75,10 @@ def chosen_options(given: argparse.Namespace) -> Any:
     return VERBS[given.verb].options(**settings)
 
 
-def _spelt(arguments: Sequence[str]) -> list[str]:
+def _normalize(arguments: Sequence[str]) -> list[str]:
     """The arguments with names as the parser has them.
 
-    >>> _spelt(["super-resolve", "my_memo.wav", "--what_if_rate=8000"])
+    >>> _normalize(["super-resolve", "my_memo.wav", "--what_if_rate=8000"])
     ['super_resolve', 'my_memo.wav', '--what-if-rate=8000']
     """
     spelt = []
@@ -121,7 +121,7 @@ def _add_setting(command: argparse.ArgumentParser, field: Field) -> None:
     name = f"--{field.name.replace('_', '-')}"
     help_text = re.sub(r"\bNone\b", "none", field.help)  # as one types it here
     if field.default is not REQUIRED:
-        help_text += f" (default: {_shown(field.default)})"
+        help_text += f" (default: {_format_default(field.default)})"
     settings: dict[str, Any] = {
         "dest": f"{SETTING}{field.name}",
         "default": argparse.SUPPRESS,
@@ -142,7 +142,7 @@ def _add_setting(command: argparse.ArgumentParser, field: Field) -> None:
     command.add_argument(name, type=value, metavar=metavar, **settings)
 
 
-def _shown(default: Any) -> str:
+def _format_default(default: Any) -> str:
     if isinstance(default, bool):
         return "on" if default else "off"
     return "none" if default is None else str(default)

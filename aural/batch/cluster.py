@@ -39,7 +39,7 @@ from typing import Any
 
 from aural.audio.steps import finish
 from aural.batch.arguments import FORMATS, chosen_options, parse_arguments
-from aural.batch.folder import as_csv, failed, planned
+from aural.batch.folder import as_csv, failed_row, plan_outputs
 from aural.batch.job import run_steps
 from aural.batch.verbs import VERBS
 from aural.errors import AuralError, InputError, OptionError, named_extra
@@ -152,7 +152,7 @@ def run(job: Job, address: str | None = None, workers: int | None = None, gpus: 
                 progress.note(task, row)
         finally:
             shutil.rmtree(job.scratch, ignore_errors=True)
-    ordered = [_placed(task, rows[task]) for task in tasks]
+    ordered = [_with_paths(task, rows[task]) for task in tasks]
     _write_csv(job.out_folder / MEASUREMENTS, ordered)
     failures = sum(bool(row["error"]) for row in ordered)
     print(
@@ -174,7 +174,7 @@ def plan(job: Job) -> list[Task]:
             str(source.relative_to(job.in_folder)),
             None if output is None else str(output.relative_to(job.out_folder)),
         )
-        for source, output in planned(job.in_folder, job.out_folder, job.ending)
+        for source, output in plan_outputs(job.in_folder, job.out_folder, job.ending)
     ]
 
 
@@ -182,7 +182,7 @@ def finished_row(job: Job, task: Task) -> Row | None:
     """The row of a source that is done, with these settings and as the source is now; None: it is not."""
     try:
         kept = json.loads(_kept_file(job, task).read_text(encoding="utf-8"))
-        is_same = kept["made_from"] == _made_from(job, task)
+        is_same = kept["made_from"] == _fingerprint(job, task)
         is_there = all((job.out_folder / name).is_file() for name in kept["results"])
         return dict(kept["row"]) if is_same and is_there else None
     except (OSError, ValueError, KeyError, TypeError):  # none is kept, or it is damaged
@@ -225,23 +225,23 @@ class Worker:
         marker = self.job.scratch / f"{task.key}.json"
         attempts = 1 + (json.loads(marker.read_text(encoding="utf-8"))["attempts"] if marker.exists() else 0)
         if attempts > MAX_ATTEMPTS:
-            return failed(source, _worker_died(task))
+            return failed_row(source, _worker_died(task))
         note = {"source": task.source, "attempts": attempts, "pid": os.getpid(), "host": socket.gethostname()}
         _write_json(marker, note, self.job.scratch)
         try:
             row = self._do(task, note)
         except AuralError as error:
-            row = failed(source, error)
+            row = failed_row(source, error)
         except Exception as error:
             _log.exception("%s failed", source)
-            row = failed(source, _unexpected(error))
+            row = failed_row(source, _unexpected_error(error))
         marker.unlink()
         return row
 
     def _do(self, task: Task, note: Mapping[str, Any]) -> Row:
         job = self.job
         # Before the source is read: if it changes while it is worked on, it counts as changed.
-        made_from = _made_from(job, task)
+        made_from = _fingerprint(job, task)
         results = []
         with tempfile.TemporaryDirectory(dir=job.scratch) as folder:
             output = None if task.output is None else Path(folder, Path(task.output).name)
@@ -268,11 +268,11 @@ class _Progress:
         clear = "\r\033[K" if sys.stderr.isatty() else ""
         if row["error"]:
             self.failures += 1
-            print(f"{clear}{_shown(task.source)}: {row['error']}", file=sys.stderr, flush=True)
+            print(f"{clear}{_printable(task.source)}: {row['error']}", file=sys.stderr, flush=True)
         line = f"{self.done} of {self.total} files, {self.failures} failed"
         if clear:
             end = "\n" if self.done == self.total else ""
-            print(f"{clear}{line}: {_shown(task.source)}", end=end, file=sys.stderr, flush=True)
+            print(f"{clear}{line}: {_printable(task.source)}", end=end, file=sys.stderr, flush=True)
         elif time.monotonic() - self.reported_at >= REPORT_SECONDS:
             self.reported_at = time.monotonic()
             print(line, file=sys.stderr, flush=True)
@@ -324,7 +324,7 @@ def _run_on_ray(
 ) -> Iterator[tuple[Task, Row]]:
     """Each task with its row, in the order in which they are done."""
     address = address or os.environ.get("RAY_ADDRESS") or LOCAL
-    ray = _connected(address)
+    ray = _connect(address)
     try:
         resources = ray.cluster_resources()
         cpus = resources.get("CPU", 1.0)
@@ -361,7 +361,7 @@ def _run_on_ray(
         ray.shutdown()
 
 
-def _connected(address: str) -> Any:
+def _connect(address: str) -> Any:
     """Ray with Ray Data, once it is connected; it tells nobody of its use."""
     _check_reachable(address)
     # Ray reads its environment when it is imported.
@@ -380,7 +380,7 @@ def _connected(address: str) -> Any:
     try:
         ray.init(address, **settings)
     except (OSError, ValueError, RuntimeError) as error:
-        raise _unreachable(address, error) from error
+        raise _unreachable_error(address, error) from error
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # its errors are ours to tell
     ray.data.DataContext.get_current().enable_progress_bars = False
     return ray
@@ -394,10 +394,10 @@ def _check_reachable(address: str) -> None:
     try:
         socket.create_connection((host.strip("[]"), int(port)), TIMEOUT_SECONDS).close()
     except OSError as error:
-        raise _unreachable(address, error) from error
+        raise _unreachable_error(address, error) from error
 
 
-def _unreachable(address: str, error: Exception) -> AuralError:
+def _unreachable_error(address: str, error: Exception) -> AuralError:
     return AuralError(
         f"Ray cannot be reached at {address} ({_last_line(error)}): start it with ray start --head, or "
         "leave out --address to use this machine alone."
@@ -414,7 +414,7 @@ def _kept_file(job: Job, task: Task) -> Path:
     return job.out_folder / KEPT / job.verb / f"{task.key}.json"
 
 
-def _made_from(job: Job, task: Task) -> dict[str, Any]:
+def _fingerprint(job: Job, task: Task) -> dict[str, Any]:
     """What has to be the same for a result to be as good as new; as JSON gives it back."""
     stat = (job.in_folder / task.source).stat()
     facts = {
@@ -426,7 +426,7 @@ def _made_from(job: Job, task: Task) -> dict[str, Any]:
     return dict(json.loads(json.dumps({**facts, "verb": job.verb})))
 
 
-def _placed(task: Task, row: Row) -> Row:
+def _with_paths(task: Task, row: Row) -> Row:
     """The row with paths for names."""
     name = row["output"]
     return {
@@ -438,12 +438,12 @@ def _placed(task: Task, row: Row) -> Row:
 
 def _worker_died(task: Task) -> AuralError:
     return AuralError(
-        f"The worker died {MAX_ATTEMPTS} times over {_shown(task.source)}, perhaps for want of memory: "
+        f"The worker died {MAX_ATTEMPTS} times over {_printable(task.source)}, perhaps for want of memory: "
         "cut the file into shorter parts, or run the job again with fewer workers."
     )
 
 
-def _unexpected(error: Exception) -> AuralError:
+def _unexpected_error(error: Exception) -> AuralError:
     if isinstance(error, OSError):
         return InputError(f"The machine failed on this file ({error}): mend that and run the job again.")
     return AuralError(
@@ -451,7 +451,7 @@ def _unexpected(error: Exception) -> AuralError:
     )
 
 
-def _shown(path: str) -> str:
+def _printable(path: str) -> str:
     """A path that any terminal can print."""
     return path.encode("utf-8", "backslashreplace").decode("utf-8")
 

@@ -37,7 +37,7 @@ COLUMNS = (
 )
 
 
-def failed(source: Path, error: AuralError) -> dict[str, Any]:
+def failed_row(source: Path, error: AuralError) -> dict[str, Any]:
     """The row of a file that could not be done."""
     return {**dict.fromkeys(COLUMNS), "file": source.name, "output": "", "error": str(error), "message": ""}
 
@@ -80,7 +80,7 @@ def outputs(output: Path, count: int) -> list[Path]:
     return [output.with_name(f"{output.stem}-{number}{output.suffix}") for number in range(1, count + 1)]
 
 
-def planned(folder: Path, out_folder: Path, ending: str | None) -> list[tuple[Path, Path | None]]:
+def plan_outputs(folder: Path, out_folder: Path, ending: str | None) -> list[tuple[Path, Path | None]]:
     """Each source of a folder and its output, laid out as the sources are.
 
     "talks/memo.m4a" becomes "talks/memo-enhanced.wav". What lies in the output folder is no source. Of

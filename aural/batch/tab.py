@@ -16,11 +16,11 @@ import gradio as gr
 
 from aural.audio import LIMITS
 from aural.audio.steps import Run, Steps, part
-from aural.batch.folder import as_csv, failed
+from aural.batch.folder import as_csv, failed_row
 from aural.batch.job import Done, run_steps
 from aural.enhancement.tab import PHONE_NAMES
 from aural.enhancement.verb import DEGRADE, ENHANCE
-from aural.errors import AuralError, InputError, OptionError, shortened
+from aural.errors import AuralError, InputError, OptionError, shorten
 from aural.files import GIBIBYTE
 from aural.loudness.verb import MASTER, MEASURE
 from aural.options import Verb, describe, parse, require_known
@@ -117,7 +117,7 @@ def section() -> Page:
     csv_file = gr.File(label="Measurements", visible=False)
     settings = gr.JSON(label="Settings of the verb", visible=False)
     verb.change(
-        lambda verb: [CHOICES[verb].help, *_fitting(verb, controls)],
+        lambda verb: [CHOICES[verb].help, *_show_controls(verb, controls)],
         verb,
         [about, *controls.values()],
         api_visibility="private",
@@ -126,7 +126,7 @@ def section() -> Page:
     )
     gr.on(
         [files.change, verb.change],
-        _expected,
+        _estimate,
         [files, verb],
         at.expected,
         api_visibility="private",
@@ -144,7 +144,7 @@ def section() -> Page:
     )
     event = at.run.click(
         lambda verb, *values: [
-            _chosen(verb, dict(zip(controls, values, strict=True))),
+            _select_settings(verb, dict(zip(controls, values, strict=True))),
             gr.Markdown("", min_height=MESSAGE_HEIGHT),
             *map(empty, (rows, download, measurements)),
         ],
@@ -174,17 +174,17 @@ def section() -> Page:
     return at
 
 
-def _fitting(verb: str, controls: Iterable[str]) -> list[dict[str, Any]]:
+def _show_controls(verb: str, controls: Iterable[str]) -> list[dict[str, Any]]:
     """The updates that leave only the controls that the verb has a use for."""
     return [gr.update(visible=name in CHOICES[verb].batch_settings.values()) for name in controls]
 
 
-def _chosen(verb: str, values: Mapping[str, Any]) -> dict[str, Any]:
+def _select_settings(verb: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """The verb's settings from the values of the controls."""
     return {name: values[control] for name, control in CHOICES[verb].batch_settings.items()}
 
 
-def _expected(files: list[str] | None, verb: str) -> str:
+def _estimate(files: list[str] | None, verb: str) -> str:
     """What the batch will take, and whether that is too long."""
     amount = _of_files(files)
     if not amount:
@@ -249,11 +249,9 @@ def _options(verb: str, settings: Any) -> Any:
     values = {}
     for name, value in settings.items():
         if name not in fields:
-            raise OptionError(f"{verb} has no setting {shortened(name)}. Choose one of {', '.join(fields)}.")
+            raise OptionError(f"{verb} has no setting {shorten(name)}. Choose one of {', '.join(fields)}.")
         if not isinstance(value, str | int | float | None):
-            raise OptionError(
-                f"{name} must be a number, a text, true, false or null, not {shortened(value)}."
-            )
+            raise OptionError(f"{name} must be a number, a text, true, false or null, not {shorten(value)}.")
         values[name] = parse(fields[name], _as_text(value))
     return CHOICES[verb].options(**values)
 
@@ -304,7 +302,7 @@ def _archive(
             try:
                 if path.stat().st_size > ARCHIVE_BYTES:
                     raise InputError(NO_ROOM)
-                steps = _until(deadline, run_steps(verb.name, source, output, options))
+                steps = _stop_at(deadline, run_steps(verb.name, source, output, options))
                 steps = part(steps, done / len(files), (done + 1) / len(files))
                 text = f"{done + 1} of {len(files)}: {source.name}"
                 one = yield from follow(steps, progress, text)
@@ -312,7 +310,7 @@ def _archive(
                     archive.write(one.output, one.output.name)
                 rows.append(one.row)
             except AuralError as error:
-                rows.append(failed(source, error))
+                rows.append(failed_row(source, error))
             finally:
                 if output is not None:
                     output.unlink(missing_ok=True)
@@ -323,7 +321,7 @@ def _archive(
     return rows
 
 
-def _until(deadline: float, steps: Steps[Done]) -> Steps[Done]:
+def _stop_at(deadline: float, steps: Steps[Done]) -> Steps[Done]:
     """The same steps, which end with an `InputError` when the time is up."""
     with Run(steps) as run:
         for share in run:
@@ -344,7 +342,7 @@ def _names(files: Sequence[str], ending: str | None) -> list[str | None]:
     taken: set[str] = set()
     names: list[str | None] = []
     for file in files:
-        stem = _readable(Path(file).stem)
+        stem = _sanitize(Path(file).stem)
         name, copy = f"{stem}-{ending}", 1
         while name.casefold() in taken:
             copy += 1
@@ -354,7 +352,7 @@ def _names(files: Sequence[str], ending: str | None) -> list[str | None]:
     return names
 
 
-def _readable(stem: str) -> str:
+def _sanitize(stem: str) -> str:
     """A stem without separators, control characters, and what Windows has no names for."""
     text = "".join(
         "_" if character in '/\\:*?"<>|' or unicodedata.category(character).startswith("C") else character

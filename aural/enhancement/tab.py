@@ -238,11 +238,11 @@ def enhance(
     """
     clip = load(audio)
     # Before the long work: a reference that does not fit ends here.
-    beside = _aligned(clip, reference) if reference else None
+    aligned = _align(clip, reference) if reference else None
     result = yield from follow(pipeline.enhance.steps(clip, options), progress, "Enhancing")
     figures = result.figures()
-    if beside is not None:
-        figures["reference"] = yield from _compared(clip, result.clip, beside, progress)
+    if aligned is not None:
+        figures["reference"] = yield from _compare(clip, result.clip, aligned, progress)
     progress(0.95, desc="Drawing")
     paths = [result_path(audio, ending) for ending in ("enhanced.wav", "background.wav")]
     for made, path in zip((result.clip, result.background), paths, strict=True):
@@ -250,26 +250,26 @@ def enhance(
     yield *paths, figures, plots.save(_spectrograms(clip, result)), (audio, reference)
 
 
-def _aligned(clip: Clip, path: str) -> Reference:
+def _align(clip: Clip, path: str) -> Reference:
     try:
         return align(clip, read(path))
     except InputError as error:
         raise InputError(f"Can't use the reference. {error}") from error
 
 
-def _compared(
-    before: Clip, after: Clip, beside: Reference, progress: gr.Progress
+def _compare(
+    before: Clip, after: Clip, aligned: Reference, progress: gr.Progress
 ) -> Generator[Any, None, dict[str, Any]]:
     """The figures of a comparison with the reference."""
-    nearness_before, notes = yield from follow(
-        compare_steps(before, beside), progress, "Comparing the recording"
+    metrics_before, notes = yield from follow(
+        compare_steps(before, aligned), progress, "Comparing the recording"
     )
-    nearness_after, more = yield from follow(compare_steps(after, beside), progress, "Comparing the result")
-    loudness = yield from follow(measure.steps(beside.clip), progress, "Measuring the reference")
+    metrics_after, more = yield from follow(compare_steps(after, aligned), progress, "Comparing the result")
+    loudness = yield from follow(measure.steps(aligned.clip), progress, "Measuring the reference")
     return {
-        "delay_seconds": round(beside.delay_seconds, 5),
-        "before": nearness_before.figures(),
-        "after": nearness_after.figures(),
+        "delay_seconds": round(aligned.delay_seconds, 5),
+        "before": metrics_before.figures(),
+        "after": metrics_after.figures(),
         "notes": list(dict.fromkeys(notes + more)),
         "integrated_lufs": loudness.figures()["integrated_lufs"],
     }
@@ -342,20 +342,20 @@ def _change(before: float | None, after: float | None, decimals: int) -> str:
 
 
 def _about_preset(key: str) -> str:
-    finish = VOICE_CHAINS.get(key)
-    if finish is None:
+    chain = VOICE_CHAINS.get(key)
+    if chain is None:
         return "Removes noise and echo and restores highs. Level and tone stay the same."
     parts = []
-    if finish.high_pass_hz is not None:
-        parts.append(f"high-pass at {finish.high_pass_hz:g} Hz")
-    if finish.compressor is not None:
-        parts.append(f"{finish.compressor.ratio:g}:1 compression")
-    if finish.de_esser is not None:
+    if chain.high_pass_hz is not None:
+        parts.append(f"high-pass at {chain.high_pass_hz:g} Hz")
+    if chain.compressor is not None:
+        parts.append(f"{chain.compressor.ratio:g}:1 compression")
+    if chain.de_esser is not None:
         parts.append("de-essing")
-    parts.append(f"{number(finish.loudness_lufs, 0)} LUFS")
-    if finish.range_lu is not None:
-        parts.append(f"loudness range up to {finish.range_lu:g} LU")
-    parts.append(f"true peak up to {number(finish.ceiling_dbtp, 0)} dBTP")
+    parts.append(f"{number(chain.loudness_lufs, 0)} LUFS")
+    if chain.range_lu is not None:
+        parts.append(f"loudness range up to {chain.range_lu:g} LU")
+    parts.append(f"true peak up to {number(chain.ceiling_dbtp, 0)} dBTP")
     return f"Restores, then adds: {', '.join(parts)}."
 
 

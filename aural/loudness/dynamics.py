@@ -30,16 +30,16 @@ def limit_steps(
 ) -> Steps[tuple[Samples, float]]:
     """Apply a gain and hold the true peak at the ceiling; all channels get the same gain, so the image stays.
 
-    The reduction r = 1 - gain that every interval between two samples wants is found on the oversampled
-    signal. Each sample then takes the largest want of the look-ahead to come, lets it go exponentially, and
-    averages over the look-ahead just past: it is down in full when the peak arrives, and never jumps.
+    The reduction r = 1 - gain that each interval between two samples requires is found on the oversampled
+    signal. Each sample takes the largest reduction required within the look-ahead, releases it exponentially,
+    and is averaged over the past look-ahead. The gain is fully down when the peak arrives and never jumps.
 
-        want      ______|______      the peak
-        held   ___|----|______      the largest want to come
-        let go ___|----\\_____
-        mean   ____/---\\_____      reaches the want just in time
+        required  ________|_____     the peak
+        held      ___|----|_____     the largest within the look-ahead
+        released  ___|----\\_____
+        mean      ____/---\\_____     fully down when the peak arrives
 
-    Where nothing exceeds the ceiling the result is the plain gain.
+    If nothing exceeds the ceiling, only the gain is applied.
 
     Shape: (channels, time) -> (channels, time). Returns the samples and the largest reduction in dB.
     """
@@ -53,13 +53,13 @@ def limit_steps(
     deepest = 0.0
     for start in range(0, length, block):
         stop = min(start + block, length)
-        # Sample n lies between the intervals n - 1 and n, so its window of wants begins one before it.
-        wants = _wanted_reductions(samples, start - 1, stop + look, ceiling / gain)
+        # Sample n lies between the intervals n - 1 and n, so its window begins one interval earlier.
+        required = _required_reductions(samples, start - 1, stop + look, ceiling / gain)
         size = look + 2
-        held = maximum_filter1d(wants, size, origin=-(size // 2))[: stop - start]
+        held = maximum_filter1d(required, size, origin=-(size // 2))[: stop - start]
         if start == 0:
-            past = np.full(look, held[0])  # as if the first want had lasted: it has no time to fade in
-        reductions = np.concatenate((past, _let_go(held, past[-1], RELEASE_SECONDS * rate)))
+            past = np.full(look, held[0])  # as if held before the start: no time to fade in
+        reductions = np.concatenate((past, _release(held, past[-1], RELEASE_SECONDS * rate)))
         past = reductions[-look:]
         if reductions.any():
             means = oaconvolve(reductions, smoothing)[look : look + stop - start]
@@ -112,7 +112,7 @@ def apply_gains_steps(samples: Samples, rate: int, gains_db: Powers) -> Steps[Sa
     return result
 
 
-def _wanted_reductions(samples: Samples, start: int, stop: int, ceiling: float) -> Powers:
+def _required_reductions(samples: Samples, start: int, stop: int, ceiling: float) -> Powers:
     """1 - gain for each interval from `start` to `stop`, zero where the peak is below the ceiling."""
     rows = math.ceil((stop - start) / BLOCK)
     stretch = excerpt(samples, start - (HALF - 1), start + rows * BLOCK + HALF)
@@ -127,7 +127,7 @@ def _wanted_reductions(samples: Samples, start: int, stop: int, ceiling: float) 
     return 1 - ceiling / np.maximum(peaks.reshape(-1)[: stop - start].astype(np.float64), ceiling)
 
 
-def _let_go(held: Powers, before: float, release_samples: float) -> Powers:
+def _release(held: Powers, before: float, release_samples: float) -> Powers:
     """r[n] = max(held[n], a r[n - 1]), a = exp(-1 / release): a running maximum once a^n is divided out."""
     with np.errstate(divide="ignore"):
         logarithms = np.log(np.concatenate(([before], held)))

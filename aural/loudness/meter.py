@@ -196,7 +196,7 @@ def window_powers(powers: Powers, steps: int) -> Powers:
 
 def maximum_lufs(powers: Powers, steps: int) -> float | None:
     """The loudest window of so many steps, `None` for silence."""
-    return _shown(float(lufs(window_powers(powers, steps).max())))
+    return _level_or_none(float(lufs(window_powers(powers, steps).max())))
 
 
 def integrated_lufs(powers: Powers, seconds: float) -> float | None:
@@ -211,7 +211,7 @@ def integrated_lufs(powers: Powers, seconds: float) -> float | None:
 
 def gating_blocks(powers: Powers, seconds: float) -> Powers:
     """Power of each complete gating block of 400 ms. Shape: (steps,) -> (blocks,)."""
-    return window_powers(_complete(powers, seconds), MOMENTARY_STEPS)[::BLOCK_STEPS]
+    return window_powers(_drop_incomplete(powers, seconds), MOMENTARY_STEPS)[::BLOCK_STEPS]
 
 
 def gated_lufs(blocks: Sequence[Powers]) -> float | None:
@@ -231,7 +231,7 @@ def loudness_range(powers: Powers, seconds: float) -> float | None:
     """
     if seconds < SHORT_TERM_STEPS / STEPS_PER_SECOND:
         return None
-    windows = window_powers(_complete(powers, seconds), SHORT_TERM_STEPS)[::BLOCK_STEPS]
+    windows = window_powers(_drop_incomplete(powers, seconds), SHORT_TERM_STEPS)[::BLOCK_STEPS]
     audible = windows[lufs(windows) > ABSOLUTE_GATE_LUFS]
     if audible.size == 0:
         return None
@@ -241,7 +241,7 @@ def loudness_range(powers: Powers, seconds: float) -> float | None:
     return float(high - low)
 
 
-def _complete(powers: Powers, seconds: float) -> Powers:
+def _drop_incomplete(powers: Powers, seconds: float) -> Powers:
     """The steps without the last one where the audio ends inside it."""
     return powers[: math.floor(seconds * STEPS_PER_SECOND + 1e-6)]
 
@@ -257,7 +257,7 @@ def decibels(amplitude: float) -> float | None:
     return 20 * math.log10(amplitude) if amplitude > 0 else None
 
 
-def _shown(level: float) -> float | None:
+def _level_or_none(level: float) -> float | None:
     return level if level > SILENCE_LUFS else None
 
 

@@ -352,12 +352,12 @@ def _results(
     range_wanted_lu: float | None,
 ) -> list[Result]:
     if limited_by is None:
-        message = _done(wanted, attempt, target, is_album=len(tracks) > 1)
+        message = _success_message(wanted, attempt, target, is_album=len(tracks) > 1)
     elif limited_by == "silence":
         message = f"No change: {REMEDIES[limited_by]}."
     else:
         short = min(wanted - attempt.loudness_lufs, wanted - ABSOLUTE_GATE_LUFS)
-        message = f"{short:.1f} LU below {_signed(wanted)} LUFS: {REMEDIES[limited_by]}."
+        message = f"{short:.1f} LU below {_format_level(wanted)} LUFS: {REMEDIES[limited_by]}."
     return [
         Result(
             clip=clip,
@@ -368,7 +368,7 @@ def _results(
             gain_db=attempt.gain_db,
             limiting_db=limiting_db,
             limited_by=limited_by,
-            message=message + _about_range(after, range_wanted_lu),
+            message=message + _range_message(after, range_wanted_lu),
         )
         for track, clip, limiting_db, after in zip(
             tracks, attempt.clips, attempt.limiting_db, attempt.after, strict=True
@@ -376,26 +376,26 @@ def _results(
     ]
 
 
-def _done(wanted: float, attempt: _Attempt, target: Target, *, is_album: bool) -> str:
+def _success_message(wanted: float, attempt: _Attempt, target: Target, *, is_album: bool) -> str:
     """The sentence on a target that is met."""
     place = "" if target.name == CUSTOM else f" for {target.name}"
     album = " across the album" if is_album else ""
     peak = max((one.true_peak_dbtp for one in attempt.after if one.true_peak_dbtp is not None), default=None)
-    reached = "" if peak is None else f"true peak {_signed(peak)} dBTP "
+    reached = "" if peak is None else f"true peak {_format_level(peak)} dBTP "
     limit = f"{target.ceiling_dbtp:g}".replace("-", "−")
-    return f"Done: {_signed(wanted)} LUFS{place}{album}, {reached}(limit {limit})."
+    return f"Done: {_format_level(wanted)} LUFS{place}{album}, {reached}(limit {limit})."
 
 
-def _signed(value: float) -> str:
+def _format_level(value: float) -> str:
     """A level with one decimal and a real minus sign.
 
-    >>> _signed(-14)
+    >>> _format_level(-14)
     '−14.0'
     """
     return f"{value:.1f}".replace("-", "−")
 
 
-def _about_range(after: Loudness, wanted_lu: float | None) -> str:
+def _range_message(after: Loudness, wanted_lu: float | None) -> str:
     if wanted_lu is None:
         return ""
     if after.range_lu is None:
@@ -431,11 +431,9 @@ def compare_downmixes_steps(clip: Clip, before: Loudness) -> Steps[list[Fold]]:
             )
         loudness, reference = measured.integrated_lufs, before.integrated_lufs
         change = None if loudness is None or reference is None else round(loudness - reference, 2)
-        folds.append(
-            Fold(method, folded.channels, _rounded(loudness), change, _rounded(measured.true_peak_dbtp))
-        )
+        folds.append(Fold(method, folded.channels, _round(loudness), change, _round(measured.true_peak_dbtp)))
     return folds
 
 
-def _rounded(value: float | None) -> float | None:
+def _round(value: float | None) -> float | None:
     return None if value is None else round(value, 2)

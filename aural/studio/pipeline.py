@@ -108,7 +108,7 @@ def release(clip: Clip, options: Options | None = None) -> Steps[Result]:
         enhanced=enhanced,
         super_resolved=resolved,
         mastered=mastered,
-        message=f"{_found(enhanced)} {resolved.message} {mastered.message}",
+        message=f"{_enhancement_message(enhanced)} {resolved.message} {mastered.message}",
     )
 
 
@@ -152,7 +152,7 @@ def _require_fitting(clip: Clip, options: Options) -> None:
         steps.close()
 
 
-def _found(enhanced: enhancement.Result) -> str:
+def _enhancement_message(enhanced: enhancement.Result) -> str:
     """What the first stage says, but for the loudness of its finish, which is not the last word."""
     chain = enhanced.voice_chain
     return enhanced.message if chain is None else enhanced.message.removesuffix(chain.message).strip()

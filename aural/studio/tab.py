@@ -163,7 +163,7 @@ def _result_section(
         [audio, *(settings[name] for name in pipeline.Options.__dataclass_fields__)],
         [result, stages, figures, spectrograms, original],
         View(
-            lambda *values: [*_show(*values), *_inspected(*values[1:])],
+            lambda *values: [*_show(*values), *_fill_inspectors(*values[1:])],
             [original, result, stages, figures],
             [message, player, stages_table, *inspected],
         ),
@@ -227,7 +227,7 @@ def release(
     }
     made = (result.enhanced.clip, result.super_resolved.clip, result.clip)
     *stages, released = (
-        _written(one, audio, ending) for one, (_, ending) in zip(made, STAGES.values(), strict=True)
+        _write(one, audio, ending) for one, (_, ending) in zip(made, STAGES.values(), strict=True)
     )
     drawn = plots.save(_spectrograms((clip, *made), ends_hz, result.super_resolved.filled_hz is not None))
     yield released, stages, figures, drawn, audio
@@ -246,7 +246,7 @@ def _ends_of_band(result: pipeline.Result) -> dict[str, float | None]:
     }
 
 
-def _written(clip: Clip, audio: str, ending: str) -> str:
+def _write(clip: Clip, audio: str, ending: str) -> str:
     """The path of a version's file."""
     path = result_path(audio, ending)
     write(clip, path, wav_encoding(clip))
@@ -280,7 +280,7 @@ def _show(
     )
 
 
-def _inspected(
+def _fill_inspectors(
     result: str = "", stages: Sequence[str] = (), figures: Mapping[str, Any] | None = None
 ) -> list[Any]:
     """The updates of all parts of all inspectors; without a result they are empty."""

@@ -161,8 +161,8 @@ def _live_section() -> None:
         )
         gr.HTML(
             html_template='<div class="live-place"></div>',
-            css_template=_beside("live.css"),
-            js_on_load=_beside("live.js"),
+            css_template=_read_asset("live.css"),
+            js_on_load=_read_asset("live.js"),
             apply_default_css=False,
             server_functions=[live_open, live_push, live_close],
             rates=list(NARROW_RATES),
@@ -171,7 +171,7 @@ def _live_section() -> None:
         )
 
 
-def _beside(name: str) -> str:
+def _read_asset(name: str) -> str:
     return Path(__file__).with_name(name).read_text(encoding="utf-8")
 
 
@@ -185,7 +185,7 @@ def _result_section(
     show_estimate(at, SUPER_RESOLVE, {"audio": audio, "method": settings["method"], "compare": compare})
     message = gr.Markdown()
     player = ABPlayer(label="Before and after, at matched loudness")
-    nearness = gr.HTML()
+    comparison = gr.HTML()
     spectrograms = picture("Spectrograms (dashed: upper limit)")
     between = picture("Between the samples")
     with gr.Row():
@@ -204,7 +204,7 @@ def _result_section(
         super_resolve,
         [audio, *(settings[name] for name in pipeline.Options.__dataclass_fields__), compare],
         [result, figures, spectrograms, between, made],
-        View(_show, [made, figures], [message, player, nearness, position, width]),
+        View(_show, [made, figures], [message, player, comparison, position, width]),
         send_to=send_to,
         downloads=downloads,
     )
@@ -282,8 +282,8 @@ def super_resolve(
     others = {method: one for method, one in result.alternatives.items() if one is not result.clip}
     made = {options.method: result.clip, **others}
     methods = tuple(method for method in reversed(pipeline.METHODS) if method in made)
-    paths = {method: _written(made[method], audio, method, options.method) for method in methods}
-    sounds = _heard(clip, result, options, {method: made[method] for method in methods})
+    paths = {method: _write(made[method], audio, method, options.method) for method in methods}
+    sounds = _list_sounds(clip, result, options, {method: made[method] for method in methods})
     versions = []
     for one, path in zip(sounds, [playable(audio), *paths.values()], strict=True):
         loudness = yield from follow(
@@ -307,7 +307,7 @@ def super_resolve(
     )
 
 
-def _written(clip: Clip, audio: str, method: pipeline.Method, chosen: pipeline.Method) -> str:
+def _write(clip: Clip, audio: str, method: pipeline.Method, chosen: pipeline.Method) -> str:
     """The path of a version's file; the chosen method's is named after its rate alone."""
     rate = f"{clip.rate / 1000:g}kHz"
     path = result_path(audio, f"{rate}.wav" if method == chosen else f"{rate}-{method}.wav")
@@ -315,7 +315,7 @@ def _written(clip: Clip, audio: str, method: pipeline.Method, chosen: pipeline.M
     return path
 
 
-def _heard(
+def _list_sounds(
     clip: Clip, result: pipeline.Result, options: pipeline.Options, made: dict[pipeline.Method, Clip]
 ) -> list[plots.Sound]:
     """The versions with the ends of their bands. In the mode "what if" the upload is the truth."""
@@ -403,13 +403,13 @@ def _show(
     return (
         f"**{figures['message']}**",
         versions,
-        _nearness_table(figures["comparison"]),
+        _comparison_table(figures["comparison"]),
         gr.Slider(value=at, maximum=round(max(source.seconds, 0.001), 3)),
         gr.Slider(value=width),
     )
 
 
-def _nearness_table(comparison: dict[str, dict[str, float | None]] | None) -> str:
+def _comparison_table(comparison: dict[str, dict[str, float | None]] | None) -> str:
     """How near each method comes to the truth; empty where there is none."""
     if not comparison:
         return ""
@@ -432,20 +432,20 @@ def _figure(value: float | None, decimals: int) -> str:
 
 def live_open(asked: dict[str, Any]) -> dict[str, Any]:
     """Begin a live session; see `aural.superres.live.Sessions.open`."""
-    return _answered(SESSIONS.open, asked, ("rate", "narrow_rate", "method"))
+    return _call(SESSIONS.open, asked, ("rate", "narrow_rate", "method"))
 
 
 def live_push(asked: dict[str, Any]) -> dict[str, Any]:
     """The next block of a live session; see `aural.superres.live.Sessions.push`."""
-    return _answered(SESSIONS.push, asked, ("key", "samples"))
+    return _call(SESSIONS.push, asked, ("key", "samples"))
 
 
 def live_close(asked: dict[str, Any]) -> dict[str, Any]:
     """End a live session; see `aural.superres.live.Sessions.close`."""
-    return _answered(SESSIONS.close, asked, ("key",))
+    return _call(SESSIONS.close, asked, ("key",))
 
 
-def _answered(call: Callable[..., Any], asked: Any, names: tuple[str, ...]) -> dict[str, Any]:
+def _call(call: Callable[..., Any], asked: Any, names: tuple[str, ...]) -> dict[str, Any]:
     """What the page gets: the answer, or the sentence of what went wrong."""
     if not isinstance(asked, dict):
         asked = {}

@@ -58,7 +58,7 @@ def report_errors(function: Callable[P, Iterator[Any]]) -> Endpoint[P]:
     """Let a failure that the user can mend reach page and client in its own words."""
 
     @functools.wraps(function)
-    def reporting(*args: P.args, **kwargs: P.kwargs) -> Updates:
+    def run(*args: P.args, **kwargs: P.kwargs) -> Updates:
         try:
             yield from function(*args, **kwargs)
         except AuralError as error:
@@ -67,7 +67,7 @@ def report_errors(function: Callable[P, Iterator[Any]]) -> Endpoint[P]:
             message = "Not enough memory for audio of this length. Try a shorter file."
             raise gr.Error(message, print_exception=False) from None
 
-    return reporting
+    return run
 
 
 def of_sound(audio: str | None, **_: Any) -> float:
@@ -113,7 +113,7 @@ def endpoint(
 
         @report_errors
         @functools.wraps(function)
-        def running(*args: P.args, **kwargs: P.kwargs) -> Updates:
+        def run(*args: P.args, **kwargs: P.kwargs) -> Updates:
             start = time.monotonic()
             try:
                 for outputs in on_card(*args, **kwargs):
@@ -127,7 +127,7 @@ def endpoint(
                 done, kind = known
                 estimates.record(verb, done, took_seconds, kind)
 
-        return running
+        return run
 
     return decorate
 

@@ -62,7 +62,7 @@ def expected_seconds(verb: Verb, workload: float, kind: str = "") -> float:
         kind: see `verb.kind`.
     """
     with _lock:
-        return _expected(verb, workload, kind)
+        return _estimate_seconds(verb, workload, kind)
 
 
 def is_measured(verb: Verb, kind: str = "") -> bool:
@@ -115,10 +115,10 @@ def _parts(verb: Verb, kind: str = "") -> list[tuple[Verb, Estimate]]:
     return [] if estimate is None else [(verb, estimate)]
 
 
-def _expected(verb: Verb, workload: float, kind: str = "") -> float:
+def _estimate_seconds(verb: Verb, workload: float, kind: str = "") -> float:
     average = _averages.get(_key(verb, kind))
     if average is None and verb.stages:
-        return sum(_expected(stage, workload) for stage in verb.stages)
+        return sum(_estimate_seconds(stage, workload) for stage in verb.stages)
     seconds = sum(
         _start_seconds(part, estimate) + _run_seconds(estimate, workload)
         for part, estimate in _parts(verb, kind)

@@ -29,14 +29,14 @@ def slider(value: float, minimum: float, maximum: float, step: float, label: str
     return gr.Slider(minimum, maximum, value, step=step, label=label, info=info)
 
 
-def unchecked(component: gr.components.Component) -> None:
+def skip_checks(component: gr.components.Component) -> None:
     """Leave it to the verb to refuse a program's value, in its own words; `NOTHING` becomes None."""
     # Of the class, since every update of a page replaces a component by a new one of its class.
-    component.__class__ = _unchecked(type(component))
+    component.__class__ = _unchecked_class(type(component))
 
 
 @cache
-def _unchecked(kind: type[gr.components.Component]) -> type[gr.components.Component]:
+def _unchecked_class(kind: type[gr.components.Component]) -> type[gr.components.Component]:
     def preprocess(_: gr.components.Component, payload: Any) -> Any:
         return None if payload == NOTHING else payload
 

@@ -46,7 +46,7 @@ def connect(demo: gr.Blocks, tabs: Sequence[Tab], notice: gr.HTML) -> None:
         empty: dict[Block, Any] = {
             field: gr.update(value=None) for field in controls if _is_empty_number(field)
         }
-        updates, complaints = opened(by_name, dict(request.query_params))
+        updates, complaints = parse_query(by_name, dict(request.query_params))
         told = " ".join(html.escape(complaint) for complaint in complaints[:MAX_COMPLAINTS])
         shown = gr.update(value=f'<p role="alert">{told}</p>', visible=bool(told))
         return {**empty, **updates, notice: shown}
@@ -73,7 +73,7 @@ def link(page: Page, values: Iterable[Any], address: str) -> str:
     return f"{address}?{urlencode(query)}"
 
 
-def opened(
+def parse_query(
     pages: Mapping[str, Page], query: Mapping[str, str]
 ) -> tuple[dict[Block, dict[str, Any]], list[str]]:
     """What an address asks for: the updates of tabs, sections and controls; and what it asks for in vain."""
@@ -89,13 +89,13 @@ def opened(
         if name in query:
             try:
                 updates[control] = gr.update(value=_value(name, control, query[name]))
-                updates |= _shown(page, control)
+                updates |= _reveal(page, control)
             except OptionError as error:
                 complaints.append(str(error))
-    return updates | _shown(page, page.run), complaints
+    return updates | _reveal(page, page.run), complaints
 
 
-def _shown(page: Page, component: Block) -> dict[Block, dict[str, Any]]:
+def _reveal(page: Page, component: Block) -> dict[Block, dict[str, Any]]:
     """The updates that bring a component of the page into sight."""
     return {one: gr.update(**change) for one, change in page.ways[component]}
 

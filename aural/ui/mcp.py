@@ -81,10 +81,10 @@ def describe(demo: Blocks) -> None:
         parameters = inspect.signature(endpoint.fn).parameters.values()
         for field, parameter in zip(endpoint.inputs, parameters, strict=False):
             if isinstance(field, Component):
-                _tell(field, parameter, _sentence(explained[parameter.name]))
+                _describe_parameter(field, parameter, _sentence(explained[parameter.name]))
 
 
-def _tell(field: Component, parameter: inspect.Parameter, explained: str) -> None:
+def _describe_parameter(field: Component, parameter: inspect.Parameter, explained: str) -> None:
     told = field.api_info()
     # A file's schema is Gradio's own.
     if told.get("title") not in ("FileData", "ListFiles"):
@@ -162,7 +162,7 @@ class Tools(GradioMCPServer):
     def _place(self, text: str) -> str:
         """The address of a file elsewhere, or the path of one that this app holds."""
         if text.startswith("data:"):
-            return _kept(text)
+            return _save_data_uri(text)
         _, served, path = text.rpartition(SERVED)
         if served or not text.startswith(("http://", "https://")):
             held = Path(unquote(path) if served else text).resolve()
@@ -179,12 +179,12 @@ class Tools(GradioMCPServer):
         return client
 
     async def _execute_tool_without_progress(self, job: Any) -> list[Any]:
-        with _cancelled_with_its_call(job):
+        with _cancel_with_call(job):
             answer = await to_thread.run_sync(job.result, abandon_on_cancel=True)
         return list(answer) if isinstance(answer, tuple) else [answer]
 
     async def _execute_tool_with_progress(self, job: Any, progress_token: str | int) -> Any:
-        with _cancelled_with_its_call(job):
+        with _cancel_with_call(job):
             try:
                 return await super()._execute_tool_with_progress(job, progress_token)
             except RuntimeError as error:
@@ -234,7 +234,7 @@ def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
     return {"anyOf": [*rest.get("anyOf", [rest]), {"type": "null"}], **described}
 
 
-def _kept(uri: str) -> str:
+def _save_data_uri(uri: str) -> str:
     """The path of a new file with what a data: URI holds, which goes when results do."""
     head, comma, body = uri.partition(",")
     kind = head.removeprefix("data:")
@@ -251,7 +251,7 @@ def _kept(uri: str) -> str:
 
 
 @contextmanager
-def _cancelled_with_its_call(job: Any) -> Iterator[None]:
+def _cancel_with_call(job: Any) -> Iterator[None]:
     try:
         yield
     except get_cancelled_exc_class():

@@ -17,7 +17,7 @@ from aural.options import Verb
 from aural.ui import status
 from aural.ui.downloads import encode
 from aural.ui.endpoints import workload_of
-from aural.ui.fields import unchecked
+from aural.ui.fields import skip_checks
 from aural.ui.send_to import SendTo, switch_on
 
 Ways = Sequence[tuple[Block, Mapping[str, Any]]]
@@ -56,7 +56,7 @@ def page(name: str, text: str, controls: Mapping[str, gr.components.Component]) 
             over whatever a program sends.
     """
     for control in controls.values():
-        unchecked(control)
+        skip_checks(control)
     with gr.Row(elem_classes="aural-run"):
         run = gr.Button(text, variant="primary", min_width=120)
         cancel = gr.Button("Cancel", variant="stop", min_width=80)

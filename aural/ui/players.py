@@ -122,7 +122,7 @@ class ABPlayer(gr.HTML, metaclass=NoStubFile):
         if not value:
             return None
         versions = [_player_version(version) for version in value]
-        gains_db = matched_gains_db([_heard_lufs(version) for version in versions])
+        gains_db = matched_gains_db([_playback_lufs(version) for version in versions])
         for version, gain_db in zip(versions, gains_db, strict=True):
             version.matched_gain_db = gain_db
         return PlayerVersions(root=versions)
@@ -159,14 +159,14 @@ def audio_input(label: str, *, elem_id: str | None = None) -> gr.Audio:
 
 def playable(path: str) -> str:
     """The file in a form that every browser plays from the same first sample on."""
-    if Path(path).suffix.lower() in (".wav", ".flac") and _is_named_rightly(path):
+    if Path(path).suffix.lower() in (".wav", ".flac") and _is_playable(path):
         return path
     decoded = result_path(path, "decoded.wav")
     write(read(path), decoded)
     return decoded
 
 
-def _is_named_rightly(path: str) -> bool:
+def _is_playable(path: str) -> bool:
     """Whether a WAV or FLAC is one that every browser decodes: some programs call an M4A so."""
     try:
         info = soundfile.info(path)
@@ -180,7 +180,7 @@ def _is_known(loudness_lufs: float | None) -> TypeGuard[float]:
     return loudness_lufs is not None and math.isfinite(loudness_lufs)
 
 
-def _heard_lufs(version: PlayerVersion) -> float | None:
+def _playback_lufs(version: PlayerVersion) -> float | None:
     """Loudness as played: one channel is measured as one loudspeaker, and a browser plays it on two."""
     if version.loudness_lufs is None or version.channels > 1:
         return version.loudness_lufs

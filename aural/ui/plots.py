@@ -73,10 +73,10 @@ def loudness_history(
         if value is not None and math.isfinite(value)
     ]
     figure, axes = _panel()
-    axes.plot(*_thinned(times, momentary), color=QUIET_TEXT, linewidth=1.2, alpha=0.75, label="momentary")
-    axes.plot(*_thinned(times, short_term), color=ACCENT, linewidth=3, label="short-term")
+    axes.plot(*_thin(times, momentary), color=QUIET_TEXT, linewidth=1.2, alpha=0.75, label="momentary")
+    axes.plot(*_thin(times, short_term), color=ACCENT, linewidth=3, label="short-term")
     for value, colour, name in lines:
-        axes.axhline(value, color=colour, linewidth=2, linestyle="--", label=f"{name} {_signed(value)}")
+        axes.axhline(value, color=colour, linewidth=2, linestyle="--", label=f"{name} {_format_level(value)}")
     axes.set_ylim(*_loudness_limits(np.concatenate([momentary, short_term]), [value for value, *_ in lines]))
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylabel("Loudness (LUFS)")
@@ -326,7 +326,7 @@ def goniometer(samples: NDArray[np.float32], correlation: float | None) -> Figur
     axes.set(xlim=(-1.18 * radius, 1.18 * radius), ylim=(-1.05 * radius, 1.18 * radius), aspect="equal")
     axes.set_axis_off()
     _draw_correlation(meter, correlation)
-    meter.set_xlabel(f"peak {_signed(20 * math.log10(peak))} dBFS" if peak else "silence", labelpad=30)
+    meter.set_xlabel(f"peak {_format_level(20 * math.log10(peak))} dBFS" if peak else "silence", labelpad=30)
     return figure
 
 
@@ -433,7 +433,7 @@ def comparison_bars(labels: Sequence[str], values: Sequence[float | None], unit:
     axes.barh(rows, end - start, left=start, height=0.62, color=GRID, alpha=0.55)
     axes.barh(rows, np.nan_to_num(numbers, nan=start) - start, left=start, height=0.62, color=ACCENT)
     for row, number in zip(rows, numbers, strict=True):
-        text = f"{_signed(number)} {unit}" if math.isfinite(number) else "silent"
+        text = f"{_format_level(number)} {unit}" if math.isfinite(number) else "silent"
         axes.annotate(
             text,
             (end, row),
@@ -510,7 +510,7 @@ def _finite(values: ArrayLike) -> Array:
     return numbers
 
 
-def _thinned(times: Array, values: Array) -> tuple[Array, Array]:
+def _thin(times: Array, values: Array) -> tuple[Array, Array]:
     """At most `COLUMNS` points, each the highest of those that it stands for; hours have a million."""
     step = math.ceil(len(values) / COLUMNS) or 1
     starts = np.arange(0, len(values), step)
@@ -542,7 +542,7 @@ def _clock(seconds: float) -> str:
     return f"{minutes}:{rest:02d}"
 
 
-def _signed(number: float) -> str:
+def _format_level(number: float) -> str:
     return f"{number:.1f}".replace("-", "−")
 
 

@@ -14,7 +14,7 @@ import aural
 from aural.audio import Clip, read, write
 from aural.audio.steps import finish
 from aural.batch import job
-from aural.batch.folder import COLUMNS, failed
+from aural.batch.folder import COLUMNS, failed_row
 from aural.batch.job import Done, run_steps
 from aural.batch.verbs import VERBS
 from aural.errors import InputError, OptionError
@@ -131,7 +131,7 @@ def test_an_output_that_cannot_be_written_is_refused(
 def test_a_file_that_cannot_be_read_gets_a_row_with_the_reason(tmp_path: Path) -> None:
     with pytest.raises(InputError) as raised:
         run("measure", tmp_path / "missing.wav")
-    row = failed(tmp_path / "missing.wav", raised.value)
+    row = failed_row(tmp_path / "missing.wav", raised.value)
     assert tuple(row) == COLUMNS
     assert (row["file"], row["error"]) == ("missing.wav", str(raised.value))
     assert row["integrated_lufs"] is None

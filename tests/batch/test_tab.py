@@ -256,7 +256,7 @@ def test_the_table_tells_figures_and_failures_as_text() -> None:
 def test_what_is_to_come_is_told_and_so_is_what_is_too_long(
     three: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert "hand in fewer" not in tab._expected(three, "measure")
+    assert "hand in fewer" not in tab._estimate(three, "measure")
     monkeypatch.setattr(tab, "WORK_SECONDS", 0.001)
-    assert "Upload fewer" in tab._expected(three, "measure")
-    assert tab._expected([three[1]], "measure") == tab._expected(None, "measure") == ""
+    assert "Upload fewer" in tab._estimate(three, "measure")
+    assert tab._estimate([three[1]], "measure") == tab._estimate(None, "measure") == ""

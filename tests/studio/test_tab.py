@@ -45,14 +45,14 @@ def test_each_stage_of_a_release_can_be_inspected(tmp_path: Path) -> None:
     assert figures["mastered"]["message"] in message
     assert [version.label for version in versions] == list(tab.VERSIONS.values())
     assert all(f">{title}<" in shown for title in tab.VERSIONS.values())
-    parts = tab._inspected(path, stages, figures)
+    parts = tab._fill_inspectors(path, stages, figures)
     assert [update.value["path"] for update in parts[1::3]] == [*stages, path]
     assert parts[0::3] == [figures[name]["message"] for name in tab.STAGES]
     assert parts[2::3] == [figures[name] for name in tab.STAGES]
 
 
 def test_without_a_result_nothing_can_be_inspected() -> None:
-    for message, download, figures in zip(*[iter(tab._inspected())] * 3, strict=True):
+    for message, download, figures in zip(*[iter(tab._fill_inspectors())] * 3, strict=True):
         assert message is None and figures is None and not download.interactive
 
 
