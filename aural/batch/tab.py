@@ -8,6 +8,7 @@ import time
 import unicodedata
 import zipfile
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -76,46 +77,70 @@ NO_ROOM = (
 )
 
 
+@dataclass(frozen=True)
+class _Inputs:
+    """What a batch is told."""
+
+    files: gr.File
+    verb: gr.Radio
+    controls: Mapping[str, gr.components.Component]  # by the names in `Verb.batch_settings`
+
+
+@dataclass(frozen=True)
+class _Outputs:
+    """What a batch shows and offers."""
+
+    message: gr.Markdown
+    download: gr.DownloadButton
+    measurements: gr.DownloadButton
+    rows: gr.JSON
+
+
 def section() -> Page:
     """Add the section to the tab being built."""
     with gr.Row():
         with gr.Column(scale=2, min_width=320):
-            files = gr.File(label="Files", file_count="multiple", height=220)
-            gr.Markdown(
-                f"Up to {MAX_FILES} files of up to {LIMITS.minutes:g} minutes and "
-                f"{LIMITS.file_bytes / GIBIBYTE:g} GiB each. Limit per batch: {WORK_SECONDS / 60:g} minutes "
-                f"and {ARCHIVE_BYTES / GIBIBYTE:g} GiB of results. If a file fails, the others continue."
-            )
-            verb = gr.Radio(
-                [(one.batch_name, name) for name, one in CHOICES.items()],
-                value=RELEASE.name,
-                label="Action",
-            )
-            about = gr.Markdown(RELEASE.help)
-            controls: dict[str, gr.components.Component] = {
-                "target": target_choice(),
-                "preset": preset_choice(),
-                "strength": strength_choice(),
-                "rate": rate_choice(None),
-                "phone": gr.Radio(
-                    [(name, key) for key, name in PHONE_NAMES.items()], value="voice_memo", label="Phone"
-                ),
-            }
-            for name, control in controls.items():
-                control.visible = name in RELEASE.batch_settings.values()
+            inputs = _input_section()
         with gr.Column(scale=5, min_width=320):
             gr.Markdown("Process **several files** and get a zip of all results and a table of measurements.")
-            at = page("batch", "Run the batch", {"verb": verb, **controls})
-            message = gr.Markdown(min_height=1)
-            with gr.Row():
-                download = gr.DownloadButton("All results, zip", interactive=False)
-                measurements = gr.DownloadButton("Measurements, CSV", interactive=False)
-            rows_table = gr.HTML(css_template=TABLE_STYLE)
-            with gr.Accordion("Raw data (JSON)", open=False):
-                rows = gr.JSON(label="Rows")
-    archive = gr.File(label="Results", visible=False)
-    csv_file = gr.File(label="Measurements", visible=False)
-    settings = gr.JSON(label="Settings of the verb", visible=False)
+            at = page("batch", "Run the batch", {"verb": inputs.verb, **inputs.controls})
+            outputs = _output_section()
+    gr.on(
+        [inputs.files.change, inputs.verb.change],
+        _estimate,
+        [inputs.files, inputs.verb],
+        at.expected,
+        api_visibility="private",
+        queue=False,
+        show_progress="hidden",
+    )
+    _wire(at, inputs, outputs)
+    return at
+
+
+def _input_section() -> _Inputs:
+    """The files, the verb, and the controls it has a use for."""
+    files = gr.File(label="Files", file_count="multiple", height=220)
+    gr.Markdown(
+        f"Up to {MAX_FILES} files of up to {LIMITS.minutes:g} minutes and "
+        f"{LIMITS.file_bytes / GIBIBYTE:g} GiB each. Limit per batch: {WORK_SECONDS / 60:g} minutes "
+        f"and {ARCHIVE_BYTES / GIBIBYTE:g} GiB of results. If a file fails, the others continue."
+    )
+    verb = gr.Radio(
+        [(one.batch_name, name) for name, one in CHOICES.items()], value=RELEASE.name, label="Action"
+    )
+    about = gr.Markdown(RELEASE.help)
+    controls: dict[str, gr.components.Component] = {
+        "target": target_choice(),
+        "preset": preset_choice(),
+        "strength": strength_choice(),
+        "rate": rate_choice(None),
+        "phone": gr.Radio(
+            [(name, key) for key, name in PHONE_NAMES.items()], value="voice_memo", label="Phone"
+        ),
+    }
+    for name, control in controls.items():
+        control.visible = name in RELEASE.batch_settings.values()
     verb.change(
         lambda verb: [CHOICES[verb].help, *_show_controls(verb, controls)],
         verb,
@@ -124,15 +149,18 @@ def section() -> Page:
         queue=False,
         show_progress="hidden",
     )
-    gr.on(
-        [files.change, verb.change],
-        _estimate,
-        [files, verb],
-        at.expected,
-        api_visibility="private",
-        queue=False,
-        show_progress="hidden",
-    )
+    return _Inputs(files, verb, controls)
+
+
+def _output_section() -> _Outputs:
+    """Message, downloads, and a table that grows with the rows."""
+    message = gr.Markdown(min_height=1)
+    with gr.Row():
+        download = gr.DownloadButton("All results, zip", interactive=False)
+        measurements = gr.DownloadButton("Measurements, CSV", interactive=False)
+    rows_table = gr.HTML(css_template=TABLE_STYLE)
+    with gr.Accordion("Raw data (JSON)", open=False):
+        rows = gr.JSON(label="Rows")
     rows.change(
         _rows_table,
         rows,
@@ -142,36 +170,43 @@ def section() -> Page:
         show_progress="hidden",
         trigger_mode="always_last",
     )
+    return _Outputs(message, download, measurements, rows)
+
+
+def _wire(at: Page, inputs: _Inputs, outputs: _Outputs) -> None:
+    """Let the buttons clear what is shown, run the batch and show its results; or cancel it."""
+    archive = gr.File(label="Results", visible=False)
+    csv_file = gr.File(label="Measurements", visible=False)
+    settings = gr.JSON(label="Settings of the verb", visible=False)
     event = at.run.click(
         lambda verb, *values: [
-            _select_settings(verb, dict(zip(controls, values, strict=True))),
+            _select_settings(verb, dict(zip(inputs.controls, values, strict=True))),
             gr.Markdown("", min_height=MESSAGE_HEIGHT),
-            *map(empty, (rows, download, measurements)),
+            *map(empty, (outputs.rows, outputs.download, outputs.measurements)),
         ],
-        [verb, *controls.values()],
-        [settings, message, rows, download, measurements],
+        [inputs.verb, *inputs.controls.values()],
+        [settings, outputs.message, outputs.rows, outputs.download, outputs.measurements],
         api_visibility="private",
         queue=False,
         show_progress="hidden",
     ).success(
         batch,
-        [files, verb, settings],
-        [archive, csv_file, rows],
+        [inputs.files, inputs.verb, settings],
+        [archive, csv_file, outputs.rows],
         api_name="batch",
         concurrency_id="audio",
-        show_progress_on=message,
+        show_progress_on=outputs.message,
     )
     shown = event.success(
         lambda rows, *paths: [
             gr.Markdown(f"**{_summary(rows)}**", min_height=1),
             *(gr.DownloadButton(value=path, interactive=True) for path in paths),
         ],
-        [rows, archive, csv_file],
-        [message, download, measurements],
+        [outputs.rows, archive, csv_file],
+        [outputs.message, outputs.download, outputs.measurements],
         api_visibility="private",
     )
     at.cancel.click(None, cancels=[event, shown], api_visibility="private")
-    return at
 
 
 def _show_controls(verb: str, controls: Iterable[str]) -> list[dict[str, Any]]:

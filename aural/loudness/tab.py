@@ -46,6 +46,12 @@ FIGURES = (
     ("rate", "Sample rate", "Hz", 0),
 )
 
+TARGET_CHOICES = [
+    (f"{target.name} ({target.loudness_lufs:g} LUFS, {target.ceiling_dbtp:g} dBTP)", key)
+    for key, target in TARGETS.items()
+]
+DOWNMIX_CHOICES = [(f"{key}: {text}", key) for key, text in METHODS.items()]
+
 DEFAULTS = pipeline.Options()
 
 
@@ -184,21 +190,47 @@ def _figure_columns(figures: dict[str, Any]) -> tuple[list[str], list[str]]:
 
 
 def _master_section(places: Sequence[Place], source: _Source) -> tuple[Page, SendTo]:
-    """Build the section; the page's controls stand in the order of `master`'s parameters after the audio."""
+    settings = {"layout": source.layout, **_target_section(), **_processing_section(), **_advanced_section()}
+    # In the order of the parameters of `master` and `master_album`.
+    controls = {name: settings[name] for name in pipeline.Options.__dataclass_fields__}
+    at = page(MASTER.name, "Master", controls)
+    show_estimate(at, MASTER, {"audio": source.audio})
+    message = gr.Markdown()
+    player = ABPlayer(label="Before and after, at matched loudness")
+    figures_table = gr.HTML()
+    history = picture("Loudness over time")
+    with gr.Row():
+        downloads = download_buttons()
+    sending = send_buttons(places, PLACE)
+    with gr.Accordion("Raw data (JSON)", open=False):
+        figures = gr.JSON(label="Measurements")
+    result = gr.File(label="Mastered file", visible=False)
+    original = gr.State()  # the file that the result was made from, whatever is uploaded meanwhile
+    send_to = SendTo(result, sending)
+    wire(
+        at,
+        master,
+        [source.audio, *controls.values()],
+        [result, figures, history, original],
+        View(_show_master, [original, result, figures], [message, player, figures_table]),
+        send_to=send_to,
+        downloads=downloads,
+    )
+    return at, send_to
+
+
+def _target_section() -> dict[str, gr.components.Component]:
+    """Target and down-mix, and what the target asks for."""
     with gr.Row():
         target = gr.Dropdown(
-            [
-                (f"{t.name} ({t.loudness_lufs:g} LUFS, {t.ceiling_dbtp:g} dBTP)", key)
-                for key, t in TARGETS.items()
-            ]
-            + [("Custom (set under Advanced)", pipeline.FREE)],
+            [*TARGET_CHOICES, ("Custom (set under Advanced)", pipeline.FREE)],
             value=DEFAULTS.target,
             label="Target",
             min_width=260,
             info="Where the file will be played.",
         )
         fold = gr.Dropdown(
-            [(f"{key}: {text}", key) for key, text in METHODS.items()],
+            DOWNMIX_CHOICES,
             value=DEFAULTS.downmix,
             label="Down-mix",
             min_width=260,
@@ -208,6 +240,10 @@ def _master_section(places: Sequence[Place], source: _Source) -> tuple[Page, Sen
     with gr.Accordion("All targets and their sources", open=False):
         gr.HTML(_targets_table())
     target.change(_about_target, target, about, api_visibility="private", queue=False)
+    return {"target": target, "downmix": fold}
+
+
+def _processing_section() -> dict[str, gr.components.Component]:
     with gr.Row():
         limiter = gr.Checkbox(
             DEFAULTS.limiter,
@@ -219,6 +255,11 @@ def _master_section(places: Sequence[Place], source: _Source) -> tuple[Page, Sen
             label="Loudness range control",
             info="Reduce the difference between quiet and loud passages.",
         )
+    return {"limiter": limiter, "control_range": control_range}
+
+
+def _advanced_section() -> dict[str, gr.components.Component]:
+    """The settings that few files need, by the names of their options."""
     with gr.Accordion("Advanced", open=False):
         with gr.Row():
             loudness_lufs = gr.Number(None, label="Loudness, LUFS", info="−60 to 0. Empty: from the target.")
@@ -255,34 +296,16 @@ def _master_section(places: Sequence[Place], source: _Source) -> tuple[Page, Sen
                 label="Maximum limiting, dB",
                 info="Maximum gain reduction.",
             )
-    settings: list[gr.components.Component] = [
-        target, loudness_lufs, ceiling_dbtp, range_lu, fold, source.layout, normalise, limiter, control_range,
-        playback_phon, reference_phon, max_gain_db, max_limiting_db,
-    ]  # fmt: skip
-    at = page(MASTER.name, "Master", dict(zip(pipeline.Options.__dataclass_fields__, settings, strict=True)))
-    show_estimate(at, MASTER, {"audio": source.audio})
-    message = gr.Markdown()
-    player = ABPlayer(label="Before and after, at matched loudness")
-    figures_table = gr.HTML()
-    history = picture("Loudness over time")
-    with gr.Row():
-        downloads = download_buttons()
-    sending = send_buttons(places, PLACE)
-    with gr.Accordion("Raw data (JSON)", open=False):
-        figures = gr.JSON(label="Measurements")
-    result = gr.File(label="Mastered file", visible=False)
-    original = gr.State()  # the file that the result was made from, whatever is uploaded meanwhile
-    send_to = SendTo(result, sending)
-    wire(
-        at,
-        master,
-        [source.audio, *settings],
-        [result, figures, history, original],
-        View(_show_master, [original, result, figures], [message, player, figures_table]),
-        send_to=send_to,
-        downloads=downloads,
-    )
-    return at, send_to
+    return {
+        "loudness_lufs": loudness_lufs,
+        "ceiling_dbtp": ceiling_dbtp,
+        "range_lu": range_lu,
+        "playback_phon": playback_phon,
+        "reference_phon": reference_phon,
+        "normalise_downmix": normalise,
+        "max_gain_db": max_gain_db,
+        "max_limiting_db": max_limiting_db,
+    }
 
 
 @endpoint(MASTER)

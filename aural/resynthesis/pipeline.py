@@ -101,16 +101,15 @@ class Result:
 def resynthesize(clip: Clip, options: Options | None = None) -> Steps[Result]:
     """Take a clip through its spectrogram and back.
 
-    With the original phase and without mel bands this is the identity, to 1e-6; each departure from that
-    shows what a setting loses. With `Options.rate` the clip is resampled for the spectrogram and resampled
-    back, so that what lies above half that rate is lost too.
+    With the original phase and no mel bands the result equals the input to 1e-6; each other setting shows
+    what it loses. With `Options.rate` the clip is resampled for the spectrogram and back.
 
-    Both figures compare |S|, the STFT's magnitudes of the clip, with |S'|, those of the rebuilt one, over
-    all channels, at the rate of the spectrogram and in all bins, with mel bands or without:
+    Both figures compare |S|, the magnitudes of the clip's STFT, with |S'|, those of the result, over all
+    channels and bins at the spectrogram's rate:
 
     - spectral convergence: 20 lg(‖|S'| - |S|‖ / ‖|S|‖);
     - log-spectral distance: the root mean square over frequency, then the mean over time, of
-      10 lg|S|² - 10 lg|S'|², powers below 1e-8 (of the STFT with a window that peaks at 1) taken as 1e-8.
+      10 lg|S|² - 10 lg|S'|², with powers below 1e-8 (of an STFT whose window peaks at 1) taken as 1e-8.
       Papers on super-resolution leave out the factor 10.
 
     Silence comes back as silence, with figures of -200 dB and 0 dB.
@@ -123,16 +122,12 @@ def resynthesize(clip: Clip, options: Options | None = None) -> Steps[Result]:
     """
     import torch
 
-    from aural.audio.spectral import KNEE_DB, SPAN_DB, mel_filters, scale
+    from aural.audio.spectral import KNEE_DB, SPAN_DB, scale
 
     options = options or Options()
     clip.require_finite()
     front_end = _front_end(options, clip)
-    bin_hz = np.arange(front_end.bins) * (front_end.rate / front_end.fft)
-    frequency_hz = bin_hz
-    if options.mel_bands:
-        filters = mel_filters(front_end).numpy()
-        frequency_hz = filters @ bin_hz / filters.sum(axis=1)
+    frequency_hz = _row_frequencies_hz(front_end, options)
     work = resample(clip, front_end.rate)
 
     samples = np.empty_like(work.samples)
@@ -251,6 +246,17 @@ def _front_end(options: Options, clip: Clip) -> FrontEnd:
             f"{clip.seconds / 60:.1f}. Cut the clip, or choose a longer hop or a lower rate."
         )
     return front_end
+
+
+def _row_frequencies_hz(front_end: FrontEnd, options: Options) -> Values:
+    """The frequency of each bin, or the centre of gravity of each mel band. Shape: (rows,)."""
+    from aural.audio.spectral import mel_filters
+
+    bin_hz = np.arange(front_end.bins) * (front_end.rate / front_end.fft)
+    if not options.mel_bands:
+        return bin_hz
+    filters = mel_filters(front_end).numpy()
+    return np.asarray(filters @ bin_hz / filters.sum(axis=1))
 
 
 def _decibels(power: ArrayLike) -> Values:

@@ -30,60 +30,24 @@ PICTURED_BANDS = 40
 PICTURED_BINS = 16  # to each side of the tone in the picture of leakage
 FULL_SCALE_SPL_DB = 100.0  # where the picture of hearing puts a full-scale sine: a loud room
 
+DEFAULTS = pipeline.Options()
+
 
 def section(places: Sequence[Place], audio: gr.Audio) -> tuple[Page, SendTo]:
-    """Add the section to the tab being built, which holds the field that it works on."""
-    defaults = pipeline.Options()
+    """Add the section to the tab being built.
+
+    Args:
+        places: the tabs that results can be sent to.
+        audio: the tab's upload field.
+    """
     gr.Markdown(
         "Hear what a spectrogram keeps of a sound. The file is turned into a spectrogram and back, "
         "with the original phase, a phase estimated by Griffin-Lim, or a waveform from the neural vocoder."
     )
-    with gr.Row():
-        phase = gr.Radio(
-            [(PHASE_NAMES[setting], setting) for setting in PHASE_SETTINGS],
-            value=defaults.phase,
-            label="Phase",
-            info="Source of the phase, which a spectrogram does not store. The vocoder needs 22,050 Hz, a "
-            "window of 1024, a hop of 260 and 80 mel bands.",
-        )
-        mel_bands = gr.Number(
-            defaults.mel_bands, label="Mel bands", info="8 to 512. 0 keeps every frequency bin.", precision=0
-        )
-        rate = gr.Number(
-            22_050,
-            label="Spectrogram sample rate, Hz",
-            info="4,000 to 384,000. Empty: from file.",
-            precision=0,
-        )
-    with gr.Accordion("Advanced", open=False), gr.Row():
-        window = gr.Number(
-            defaults.window, label="Window", info="Length of the Hann window, in samples.", precision=0
-        )
-        hop = gr.Number(
-            defaults.hop, label="Hop", info="Samples between frames. At most half the window.", precision=0
-        )
-        iterations = gr.Number(
-            defaults.iterations,
-            label="Iterations",
-            info="Griffin-Lim, 1 to 1000. More is better and slower.",
-            precision=0,
-        )
-        momentum = gr.Number(
-            defaults.momentum,
-            label="Momentum",
-            info="Griffin-Lim, from 0 to below 1. Higher converges faster.",
-            step=0.01,
-        )
-        seed = gr.Number(
-            defaults.seed,
-            label="Seed",
-            info="Random seed for Griffin-Lim's first phase and the vocoder's noise.",
-            precision=0,
-        )
-    settings = [phase, mel_bands, window, hop, iterations, momentum, seed, rate]
-    names = pipeline.Options.__dataclass_fields__
-    at = page(RESYNTHESIZE.name, "Resynthesize", dict(zip(names, settings, strict=True)))
-    show_estimate(at, RESYNTHESIZE, {"audio": audio, "phase": phase})
+    settings = {**_spectrogram_section(), **_advanced_section()}
+    controls = {name: settings[name] for name in pipeline.Options.__dataclass_fields__}
+    at = page(RESYNTHESIZE.name, "Resynthesize", controls)
+    show_estimate(at, RESYNTHESIZE, {"audio": audio, "phase": settings["phase"]})
     player = ABPlayer(label="Before and after, at matched loudness")
     figures_table = gr.HTML()
     pair = picture("Spectrogram before and after, 0 to 1")
@@ -102,14 +66,68 @@ def section(places: Sequence[Place], audio: gr.Audio) -> tuple[Page, SendTo]:
     wire(
         at,
         resynthesize,
-        [audio, *settings],
+        [audio, *controls.values()],
         [result, figures, pair, original],
         View(_show, [original, result, figures], [player, figures_table]),
         send_to=send_to,
         downloads=downloads,
-        more=View(_draw_hearing, [original, mel_bands, window], [contours, mel, leakage]),
+        more=View(
+            _draw_hearing, [original, settings["mel_bands"], settings["window"]], [contours, mel, leakage]
+        ),
     )
     return at, send_to
+
+
+def _spectrogram_section() -> dict[str, gr.components.Component]:
+    """Phase, mel bands and rate, by the names of their options."""
+    with gr.Row():
+        phase = gr.Radio(
+            [(PHASE_NAMES[setting], setting) for setting in PHASE_SETTINGS],
+            value=DEFAULTS.phase,
+            label="Phase",
+            info="Source of the phase, which a spectrogram does not store. The vocoder needs 22,050 Hz, a "
+            "window of 1024, a hop of 260 and 80 mel bands.",
+        )
+        mel_bands = gr.Number(
+            DEFAULTS.mel_bands, label="Mel bands", info="8 to 512. 0 keeps every frequency bin.", precision=0
+        )
+        rate = gr.Number(
+            22_050,
+            label="Spectrogram sample rate, Hz",
+            info="4,000 to 384,000. Empty: from file.",
+            precision=0,
+        )
+    return {"phase": phase, "mel_bands": mel_bands, "rate": rate}
+
+
+def _advanced_section() -> dict[str, gr.components.Component]:
+    """All other settings by the names of their options."""
+    with gr.Accordion("Advanced", open=False), gr.Row():
+        window = gr.Number(
+            DEFAULTS.window, label="Window", info="Length of the Hann window, in samples.", precision=0
+        )
+        hop = gr.Number(
+            DEFAULTS.hop, label="Hop", info="Samples between frames. At most half the window.", precision=0
+        )
+        iterations = gr.Number(
+            DEFAULTS.iterations,
+            label="Iterations",
+            info="Griffin-Lim, 1 to 1000. More is better and slower.",
+            precision=0,
+        )
+        momentum = gr.Number(
+            DEFAULTS.momentum,
+            label="Momentum",
+            info="Griffin-Lim, from 0 to below 1. Higher converges faster.",
+            step=0.01,
+        )
+        seed = gr.Number(
+            DEFAULTS.seed,
+            label="Seed",
+            info="Random seed for Griffin-Lim's first phase and the vocoder's noise.",
+            precision=0,
+        )
+    return {"window": window, "hop": hop, "iterations": iterations, "momentum": momentum, "seed": seed}
 
 
 @endpoint(RESYNTHESIZE)

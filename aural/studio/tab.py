@@ -10,9 +10,8 @@ import gradio as gr
 from aural.audio import Clip, wav_encoding, write
 from aural.audio.steps import part
 from aural.enhancement.tab import PRESET_NAMES
-from aural.loudness.downmix import METHODS
 from aural.loudness.meter import measure
-from aural.loudness.targets import TARGETS
+from aural.loudness.tab import DOWNMIX_CHOICES, TARGET_CHOICES
 from aural.options import Place
 from aural.studio import pipeline
 from aural.studio.verb import RELEASE
@@ -78,7 +77,7 @@ def _settings_section() -> dict[str, gr.components.Component]:
             DEFAULTS.completion, label="Completion", info="Reconstructs the highs the phone cut off."
         )
         fold = gr.Dropdown(
-            [(f"{key}: {text}", key) for key, text in METHODS.items()],
+            DOWNMIX_CHOICES,
             value=DEFAULTS.downmix,
             label="Down-mix",
             info="Reduces the channels before the loudness is set.",
@@ -98,10 +97,7 @@ def _settings_section() -> dict[str, gr.components.Component]:
 def target_choice() -> gr.Dropdown:
     """Where the result goes."""
     return gr.Dropdown(
-        [
-            (f"{t.name} ({t.loudness_lufs:g} LUFS, {t.ceiling_dbtp:g} dBTP)", key)
-            for key, t in TARGETS.items()
-        ],
+        TARGET_CHOICES,
         value=DEFAULTS.target,
         label="Target",
         info="Where the file will be played. Sets loudness and true peak.",
