@@ -131,15 +131,20 @@ class _Track:
 
 
 @stepwise
-def master(clip: Clip, options: Options | None = None) -> Steps[Result]:
+def master(clip: Clip, options: Options | None = None, loudness: Loudness | None = None) -> Steps[Result]:
     """Bring a clip to the loudness, true peak and range of a device or platform.
 
     The result measures within 0.1 LU of the target and not above the ceiling, or `limited_by` and `message`
     say what stopped it and by how much. Silence comes back as it is, and says so.
 
+    Args:
+        clip: any rate from 4 kHz, up to eight channels.
+        options: how to master; None: the defaults.
+        loudness: of the clip, if it was measured before.
+
     Raises `InputError` for audio that cannot be used and `OptionError` for settings that cannot.
     """
-    return (yield from master_album.steps([clip], options))[0]
+    return (yield from _master_steps([clip], options or Options(), [loudness]))[0]
 
 
 def outcome_steps(clip: Clip, options: Options) -> Steps[Outcome]:
@@ -157,14 +162,19 @@ def master_album(clips: Sequence[Clip], options: Options | None = None) -> Steps
     """
     if not clips:
         raise InputError("An album needs at least one track. Upload the tracks in album order.")
-    options = options or Options()
+    return (yield from _master_steps(clips, options or Options(), [None] * len(clips)))
+
+
+def _master_steps(
+    clips: Sequence[Clip], options: Options, measured: Sequence[Loudness | None]
+) -> Steps[list[Result]]:
     target = resolve_target(options)
     for clip in clips:  # refuse the album before working on its first half
         clip.require_finite()
         layout_of(clip, options.layout)
     tracks = []
-    for number, clip in enumerate(clips):
-        shaping = _shape_steps(clip, options, target)
+    for number, (clip, loudness) in enumerate(zip(clips, measured, strict=True)):
+        shaping = _shape_steps(clip, options, target, loudness)
         tracks.append((yield from part(shaping, 0.5 * number / len(clips), 0.5 * (number + 1) / len(clips))))
     return (yield from part(_to_target_steps(tracks, options, target), 0.5, 1.0))
 
@@ -203,16 +213,20 @@ def resolve_target(options: Options) -> Target:
     return target
 
 
-def _shape_steps(clip: Clip, options: Options, target: Target) -> Steps[_Track]:
+def _shape_steps(
+    clip: Clip, options: Options, target: Target, loudness: Loudness | None = None
+) -> Steps[_Track]:
     """All that comes before the gain: fold down, compensate for the listening level, control the range."""
-    before = measured = yield from part(measure.steps(clip, options.layout), 0.0, 0.3)
+    if loudness is None:
+        loudness = yield from part(measure.steps(clip, options.layout), 0.0, 0.3)
+    measured = loudness
     shaped = yield from part(
         downmix.steps(clip, options.downmix, options.layout, options.normalise_downmix), 0.3, 0.4
     )
     if options.playback_phon is not None:
         steps = compensate.steps(shaped.samples, shaped.rate, options.reference_phon, options.playback_phon)
         shaped = shaped.with_samples((yield from part(steps, 0.4, 0.5)))
-    if shaped is not clip:
+    if not np.may_share_memory(shaped.samples, clip.samples):  # not only its layout has changed
         measured = yield from part(measure.steps(shaped), 0.5, 0.7)
     if options.control_range and target.range_max_lu is not None:
         gains_db = ride_gains(measured.powers, measured.seconds, target.range_max_lu)
@@ -220,7 +234,7 @@ def _shape_steps(clip: Clip, options: Options, target: Target) -> Steps[_Track]:
             ridden = yield from part(apply_gains_steps(shaped.samples, shaped.rate, gains_db), 0.7, 0.8)
             shaped = shaped.with_samples(ridden)
             measured = yield from part(measure.steps(shaped), 0.8, 1.0)
-    return _Track(before, shaped, measured, _highest_peak(shaped, measured))
+    return _Track(loudness, shaped, measured, _highest_peak(shaped, measured))
 
 
 @dataclass(frozen=True)

@@ -102,7 +102,9 @@ def release(clip: Clip, options: Options | None = None) -> Steps[Result]:
     source = resample(enhanced.clip, min(clip.rate, options.rate or clip.rate))
     resolving = superres.super_resolve.steps(source, _super_resolution(options))
     resolved = yield from part(resolving, ENHANCED, SUPER_RESOLVED)
-    mastered = yield from part(mastering.master.steps(resolved.clip, _mastering(options)), SUPER_RESOLVED, 1)
+    loudness = enhanced.after.loudness if resolved.clip is enhanced.clip else None
+    steps = mastering.master.steps(resolved.clip, _mastering(options), loudness)
+    mastered = yield from part(steps, SUPER_RESOLVED, 1)
     return Result(
         clip=mastered.clip,
         enhanced=enhanced,
@@ -115,7 +117,8 @@ def release(clip: Clip, options: Options | None = None) -> Steps[Result]:
 def outcome_steps(clip: Clip, options: Options) -> Steps[Outcome]:
     """The verb `release`."""
     result = yield from release.steps(clip, options)
-    return Outcome((result.clip,), result.figures(), result.message, after=result.mastered.after)
+    before, after = result.enhanced.before.loudness, result.mastered.after
+    return Outcome((result.clip,), result.figures(), result.message, before, after)
 
 
 def _enhancement(options: Options, clip: Clip | None = None) -> enhancement.Options:

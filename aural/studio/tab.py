@@ -10,7 +10,6 @@ import gradio as gr
 from aural.audio import Clip, wav_encoding, write
 from aural.audio.steps import part
 from aural.enhancement.tab import PRESET_NAMES
-from aural.loudness.meter import measure
 from aural.loudness.tab import DOWNMIX_CHOICES, TARGET_CHOICES
 from aural.options import Place
 from aural.studio import pipeline
@@ -197,15 +196,11 @@ def release(
         a picture of the spectrograms of the recording and of each stage
     """
     clip = load(audio)
-    steps = part(pipeline.release.steps(clip, options), 0.0, 0.85)
+    steps = part(pipeline.release.steps(clip, options), 0.0, 0.95)
     result = yield from follow(steps, progress, "Enhancing, super-resolving, mastering")
-    measuring = part(measure.steps(clip), 0.85, 0.9)
-    before = yield from follow(measuring, progress, "Measuring")
-    measuring = part(measure.steps(result.enhanced.clip), 0.9, 0.95)
-    enhanced = yield from follow(measuring, progress, "Measuring")
     versions = {
-        "before": before,
-        "enhanced": enhanced,
+        "before": result.enhanced.before.loudness,
+        "enhanced": result.enhanced.after.loudness,
         "super_resolved": result.mastered.before,
         "mastered": result.mastered.after,
     }

@@ -11,6 +11,7 @@ RELEASE = Verb(
     "aural.studio.pipeline",
     Place("release", "Release"),
     "released.wav",
+    measures=True,
     stages=(ENHANCE, SUPER_RESOLVE, MASTER),
     batch_name="Phone to release",
     batch_settings={"preset": "preset", "strength": "strength", "target": "target"},

@@ -285,11 +285,13 @@ def super_resolve(
     paths = {method: _write(made[method], audio, method, options.method) for method in methods}
     sounds = _list_sounds(clip, result, options, {method: made[method] for method in methods})
     versions = []
+    measured: dict[int, float | None] = {}  # where nothing is missing, the result is the input
     for one, path in zip(sounds, [playable(audio), *paths.values()], strict=True):
-        loudness = yield from follow(
-            measure.steps(Clip(one.samples, one.rate, clip.layout)), progress, "Measuring"
-        )
-        versions.append(Version(one.label, path, loudness.integrated_lufs))
+        if id(one.samples) not in measured:
+            measuring = measure.steps(Clip(one.samples, one.rate, clip.layout))
+            loudness = yield from follow(measuring, progress, "Measuring")
+            measured[id(one.samples)] = loudness.integrated_lufs
+        versions.append(Version(one.label, path, measured[id(one.samples)]))
     progress(0.95, desc="Drawing")
     if options.what_if_rate:
         path = result_path(audio, "cut.wav")
