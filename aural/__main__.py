@@ -128,10 +128,8 @@ def _ending(verb: Verb, given: argparse.Namespace) -> str | None:
 def _require_free(outputs: Sequence[Path], given: argparse.Namespace) -> None:
     taken = [path for path in outputs if path.exists()]
     if taken and not given.force:
-        others = f" and {len(taken) - 1} more are" if len(taken) > 1 else " is"
-        raise OptionError(
-            f"{str(taken[0])!r}{others} there already: give another name, or --force to overwrite."
-        )
+        exists = f"and {len(taken) - 1} more already exist" if len(taken) > 1 else "already exists"
+        raise OptionError(f"{str(taken[0])!r} {exists}. Give another name, or --force to overwrite.")
 
 
 def _run_folder(verb: Verb, options: Any, given: argparse.Namespace) -> int:
@@ -139,7 +137,7 @@ def _run_folder(verb: Verb, options: Any, given: argparse.Namespace) -> int:
     folder = given.source
     out_folder: Path | None = None if verb.ending is None else given.output
     if out_folder is not None and out_folder.exists() and not out_folder.is_dir():
-        raise OptionError(f"{str(out_folder)!r} is a file: for the results of a folder, give a folder.")
+        raise OptionError(f"{str(out_folder)!r} is a file. Give a folder for the results of a folder.")
     tasks = plan_outputs(folder, out_folder or folder, _ending(verb, given))
     _require_free([output for _, output in tasks if output is not None], given)
     rows, failures = [], 0

@@ -52,7 +52,7 @@ def named_extra() -> Iterator[None]:
     >>> with named_extra():
     ...     raise ModuleNotFoundError(name="torch.nn")
     Traceback (most recent call last):
-    aural.errors.ExtraError: This needs torch: run pip install ".[models]" in AURAL's folder.
+    aural.errors.ExtraError: This needs torch. Run pip install ".[models]" in AURAL's folder.
     """
     try:
         yield
@@ -61,7 +61,7 @@ def named_extra() -> Iterator[None]:
         if package not in EXTRAS:
             raise
         raise ExtraError(
-            f'This needs {package}: run pip install ".[{EXTRAS[package]}]" in AURAL\'s folder.'
+            f'This needs {package}. Run pip install ".[{EXTRAS[package]}]" in AURAL\'s folder.'
         ) from error
 
 

@@ -176,7 +176,7 @@ def require_known(name: str, value: str, known: Iterable[str]) -> None:
     """Raise `OptionError` unless a setting is one of the names it may be."""
     names = list(known)
     if value not in names:
-        raise OptionError(f'There is no {name} "{shorten(value)}": choose one of {", ".join(names)}.')
+        raise OptionError(f'There is no {name} "{shorten(value)}". Choose one of {", ".join(names)}.')
 
 
 def require_switch(name: str, value: bool) -> None:

@@ -89,7 +89,7 @@ def low_pass_sections(rate: float, cutoff_hz: float, kind: LowPass) -> NDArray[n
         OptionError: an unknown kind, or a cut-off out of range.
     """
     if kind not in LOW_PASSES:
-        raise OptionError(f'There is no low-pass "{shorten(kind)}": choose one of {", ".join(LOW_PASSES)}.')
+        raise OptionError(f'There is no low-pass "{shorten(kind)}". Choose one of {", ".join(LOW_PASSES)}.')
     highest_hz = 0.999 * rate / 2
     if not 1 <= cutoff_hz <= highest_hz:
         raise OptionError(

@@ -118,7 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("Stopped: the same command goes on from here.", file=sys.stderr)
+        print("Stopped. Run the same command again to continue.", file=sys.stderr)
         return 130
     return 3 if any(row["error"] for row in rows) else 0
 
@@ -215,7 +215,7 @@ class Worker:
         for folder in (self.job.in_folder, self.job.scratch):
             if not folder.is_dir():
                 raise InputError(
-                    f"The machine {socket.gethostname()} does not see {folder}: choose folders on a file "
+                    f"The machine {socket.gethostname()} can't see {folder}. Choose folders on a file "
                     "system that all machines share."
                 )
         row = finished_row(self.job, task)
@@ -315,7 +315,7 @@ def _prepare(job: Job) -> None:
         (kept / job.verb).mkdir(exist_ok=True)
     except OSError as error:
         raise OptionError(
-            f"The folder {job.out_folder} cannot be written to ({error.strerror}): choose another one."
+            f"Can't write to the folder {job.out_folder} ({error.strerror}). Choose another one."
         ) from error
 
 
@@ -329,7 +329,7 @@ def _run_on_ray(
         resources = ray.cluster_resources()
         cpus = resources.get("CPU", 1.0)
         if gpus and not resources.get("GPU"):
-            raise OptionError("The machines have no graphics card for Ray to lend: leave out --gpus.")
+            raise OptionError("Ray finds no graphics card on these machines. Leave out --gpus.")
         if workers is None:
             workers = int(resources.get("GPU", 0.0) / gpus if gpus else cpus)
         workers = max(1, min(workers, len(tasks)))
@@ -354,8 +354,8 @@ def _run_on_ray(
             yield Task(*json.loads(result["item"])), row
     except ray.exceptions.RayError as error:
         raise AuralError(
-            f"The cluster gave up ({_last_line(error)}): once that is mended, the same command goes on from "
-            "here."
+            f"The cluster gave up ({_last_line(error)}). Fix the cause and run the same command again: it "
+            "continues from here."
         ) from error
     finally:
         ray.shutdown()
@@ -399,7 +399,7 @@ def _check_reachable(address: str) -> None:
 
 def _unreachable_error(address: str, error: Exception) -> AuralError:
     return AuralError(
-        f"Ray cannot be reached at {address} ({_last_line(error)}): start it with ray start --head, or "
+        f"Can't reach Ray at {address} ({_last_line(error)}). Start it with ray start --head, or "
         "leave out --address to use this machine alone."
     )
 
@@ -438,16 +438,16 @@ def _with_paths(task: Task, row: Row) -> Row:
 
 def _worker_died(task: Task) -> AuralError:
     return AuralError(
-        f"The worker died {MAX_ATTEMPTS} times over {_printable(task.source)}, perhaps for want of memory: "
-        "cut the file into shorter parts, or run the job again with fewer workers."
+        f"The worker died {MAX_ATTEMPTS} times on {_printable(task.source)}, perhaps for lack of memory. "
+        "Cut the file into shorter parts, or run the job again with fewer workers."
     )
 
 
 def _unexpected_error(error: Exception) -> AuralError:
     if isinstance(error, OSError):
-        return InputError(f"The machine failed on this file ({error}): mend that and run the job again.")
+        return InputError(f"The machine failed on this file ({error}). Fix the cause and run the job again.")
     return AuralError(
-        f"AURAL failed on this file ({type(error).__name__}: {error}): please report it with the file."
+        f"AURAL failed on this file ({type(error).__name__}: {error}). Please report it with the file."
     )
 
 

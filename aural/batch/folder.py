@@ -51,7 +51,7 @@ def sources(folder: Path) -> list[Path]:
         InputError: there is no such folder.
     """
     if not folder.is_dir():
-        raise InputError(f"There is no folder {folder.name!r}: choose one that holds audio files.")
+        raise InputError(f"There is no folder {folder.name!r}. Choose one with audio files.")
     found = []
     for parent, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
@@ -93,11 +93,11 @@ def plan_outputs(folder: Path, out_folder: Path, ending: str | None) -> list[tup
         InputError: there is no such folder, nothing in it, or results would go among the sources.
     """
     if out_folder.resolve() == folder.resolve() and ending is not None:
-        raise InputError("Both folders are the same: choose another one for the results.")
+        raise InputError("Both folders are the same. Choose another one for the results.")
     inside = out_folder.resolve() if ending is not None else None
     found = [path for path in sources(folder) if inside is None or inside not in path.resolve().parents]
     if not found:
-        raise InputError(f"There is no audio or video file in {folder.name!r}: choose another folder.")
+        raise InputError(f"There are no audio or video files in {folder.name!r}. Choose another folder.")
     if ending is None:
         return [(path, None) for path in found]
     takers = Counter(str(path.with_suffix("")).lower() for path in found)

@@ -51,20 +51,16 @@ def run_steps(verb: str, source: Path | None, output: Path | None, options: Any)
         with named_extra():
             return (yield from _run_steps(verb, source, output, options))
     except MemoryError:
-        raise InputError(
-            "The machine has no memory left for audio of this length: cut it into shorter parts."
-        ) from None
+        raise InputError("Not enough memory for audio of this length. Cut it into shorter parts.") from None
 
 
 def _require_writable(output: Path, source: Path | None) -> None:
     """Refuse an output before the work that would be lost on it."""
     suffixes = sorted({encoding.suffix for encoding in ENCODINGS.values()})
     if output.suffix.lower() not in suffixes:
-        raise OptionError(
-            f"{output.name!r} does not end like a format to write: use one of {', '.join(suffixes)}."
-        )
+        raise OptionError(f"{output.name!r} doesn't end in a known format. Use one of {', '.join(suffixes)}.")
     if source is not None and output.resolve() == source.resolve():
-        raise OptionError(f"{output.name!r} is the file itself: give the result another name.")
+        raise OptionError(f"{output.name!r} is the source itself. Give the result another name.")
 
 
 def _run_steps(verb: str, source: Path | None, output: Path | None, options: Any) -> Steps[Done]:
@@ -106,9 +102,9 @@ def _write(clip: Clip, path: Path) -> str:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OptionError(
-            f"The folder {path.parent.name!r} cannot be made ({error.strerror}): choose another one."
+            f"Can't create the folder {path.parent.name!r} ({error.strerror}). Choose another one."
         ) from error
     suffix, encoding = path.suffix.lower(), wav_encoding(clip)
     write(clip, path, encoding if suffix == ".wav" else None)
     clipped = encoding == "wav32f" and suffix == ".flac"
-    return " FLAC holds no peaks above full scale, so they were clipped: write WAV to keep them." * clipped
+    return " FLAC can't store peaks above full scale, so they were clipped. Write WAV to keep them." * clipped

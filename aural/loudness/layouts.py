@@ -62,20 +62,22 @@ def layout_of(clip: Clip, layout: str = AUTO) -> str:
     if layout != AUTO:
         if len(LAYOUTS[layout]) != clip.channels:
             raise OptionError(
-                f"The layout {layout} has {len(LAYOUTS[layout])} channels and the audio {clip.channels}: "
-                "choose a layout of that many, or let the file say."
+                f"The layout {layout} has {len(LAYOUTS[layout])} channels and the audio {clip.channels}. "
+                "Choose a layout that fits, or auto."
             )
         return layout
     if clip.layout is not None and clip.layout not in LAYOUTS:
         alike = [name for name, speakers in LAYOUTS.items() if len(speakers) == clip.channels]
         raise OptionError(
-            f"AURAL does not know the file's channel layout {clip.layout}: "
-            f"choose the nearest yourself ({', '.join(alike) or 'none'}), or export another."
+            f"AURAL doesn't know the file's channel layout {clip.layout}. "
+            f"Choose the closest one yourself ({', '.join(alike) or 'none'}), or export another."
         )
     if clip.layout is not None and len(LAYOUTS[clip.layout]) == clip.channels:
         return clip.layout
     if clip.channels not in USUAL_LAYOUTS:
-        raise OptionError(f"The audio has {clip.channels} channels: AURAL takes 1 to {max(USUAL_LAYOUTS)}.")
+        raise OptionError(
+            f"The audio has {clip.channels} channels; AURAL takes 1 to {max(USUAL_LAYOUTS)}. Export fewer."
+        )
     return USUAL_LAYOUTS[clip.channels]
 
 

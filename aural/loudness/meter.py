@@ -117,7 +117,7 @@ def measure(clip: Clip, layout: str = AUTO) -> Steps[Loudness]:
     clip.require_finite()
     if clip.rate < LIMITS.min_rate:
         raise InputError(
-            f"K-weighting needs {LIMITS.min_rate} Hz or more, not {clip.rate}: resample the audio."
+            f"K-weighting needs {LIMITS.min_rate} Hz or more, not {clip.rate}. Resample the audio."
         )
     name = layout_of(clip, layout)
     weights = loudness_weights(name)

@@ -59,11 +59,11 @@ HOW_TO_GIVE_A_FILE = (
     "present, uploads one."
 )
 FILE_AS_SETTING = (
-    "Only a tool's file arguments take files: give the other settings as numbers, texts, true, false or null."
+    "Only a tool's file arguments take files. Give the other settings as numbers, texts, true, false or null."
 )
 NO_FILE = (
-    "A file is given by its address (http or https), by the path that an upload to this app has returned, or "
-    "whole as a data: URI, not as {text!r}."
+    "{text!r} is not a file. Give its http or https address, the path that an upload to this app returned, "
+    "or a data: URI."
 )
 
 

@@ -25,7 +25,7 @@ def test_sources_are_found_by_suffix_below_a_folder_but_not_where_it_is_hidden(t
         path.touch()
     found = [str(path.relative_to(tmp_path)) for path in sources(tmp_path)]
     assert found == ["a.mp3", "b.WAV", "talks/c.m4a", "talks/clip.mp4"]
-    with pytest.raises(InputError, match="no folder"):
+    with pytest.raises(InputError, match=r"^There is no folder 'nowhere'\. Choose one with audio files\.$"):
         sources(tmp_path / "nowhere")
 
 
@@ -46,10 +46,10 @@ def test_results_are_laid_out_as_their_sources_and_never_meet(tmp_path: Path) ->
         "talks/a.m4a": "talks/a.m4a-enhanced.wav",
     }
     assert len(plan_outputs(folder, folder, None)) == 4
-    with pytest.raises(InputError, match="same"):
+    with pytest.raises(InputError, match=r"Both folders are the same\. Choose another one"):
         plan_outputs(folder, folder, "enhanced.wav")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="no audio"):
+    with pytest.raises(InputError, match="There are no audio or video files in 'empty'"):
         plan_outputs(tmp_path / "empty", out, None)
 
 

@@ -81,7 +81,7 @@ def test_every_control_of_a_verb_sets_one_of_its_settings() -> None:
     ("verb", "settings", "said"),
     [
         ("generate", {}, "no verb for a batch .generate."),
-        (["enhance"], {}, "choose one of release"),
+        (["enhance"], {}, r"\. Choose one of release"),
         ("enhance", {"volume": 1}, "no setting volume. Choose one of preset, strength"),
         ("enhance", {"strength": "much"}, "must be a number"),
         ("enhance", {"strength": 2}, "from 0 to 1"),
