@@ -20,13 +20,12 @@ from aural.errors import InputError
 from aural.loudness.meter import measure
 from aural.options import Place
 from aural.ui import plots
-from aural.ui.downloads import download_buttons
 from aural.ui.endpoints import Updates, endpoint, follow, load, with_options
 from aural.ui.examples import PHONE_EXAMPLES
 from aural.ui.fields import NOTHING, examples_with_credits, picture, slider
-from aural.ui.page import Page, Tab, View, page, show_estimate, wire
+from aural.ui.page import Page, Tab, View, page, result_file, show_estimate, wire
 from aural.ui.players import ABPlayer, Version, audio_input, playable
-from aural.ui.send_to import SendTo, send_buttons
+from aural.ui.send_to import SendTo
 from aural.ui.storage import result_path
 from aural.ui.tables import number, table
 
@@ -189,30 +188,26 @@ def _result_section(
     spectrograms = picture("Spectrograms (line: pitch; dashed: upper limit)")
     found_table = gr.HTML()
     reference_table = gr.HTML()
-    with gr.Row():
-        downloads = download_buttons()
+    result = result_file("Enhanced file", places, ENHANCE.place)
+    with result.row:
         keep_background = gr.DownloadButton("Background, WAV", interactive=False)
-    sending = send_buttons(places, ENHANCE.place)
     with gr.Accordion("Raw data (JSON)", open=False):
         figures = gr.JSON(label="Analysis")
-    result = gr.File(label="Enhanced file", visible=False)
     background = gr.File(label="Background", visible=False)
     compared = gr.State()  # the files that the result was made from and compared with, whatever comes next
-    send_to = SendTo(result, sending)
     wire(
         at,
         enhance,
         [source.audio, *(settings[name] for name in pipeline.Options.__dataclass_fields__), source.reference],
-        [result, background, figures, spectrograms, compared],
+        [result.file, background, figures, spectrograms, compared],
         View(
             _show,
-            [compared, result, background, figures],
+            [compared, result.file, background, figures],
             [message, player, found_table, reference_table, keep_background],
         ),
-        send_to=send_to,
-        downloads=downloads,
+        result=result,
     )
-    return at, send_to
+    return at, result.send_to
 
 
 @endpoint(ENHANCE)

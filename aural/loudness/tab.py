@@ -20,13 +20,12 @@ from aural.loudness.targets import TARGETS
 from aural.loudness.verb import MASTER, MEASURE, PLACE
 from aural.options import Place
 from aural.ui import plots
-from aural.ui.downloads import download_buttons
 from aural.ui.endpoints import Updates, endpoint, follow, load, of_sound, with_options
 from aural.ui.examples import EXAMPLES
 from aural.ui.fields import examples_with_credits, picture
-from aural.ui.page import Page, Tab, View, page, show_estimate, wire
+from aural.ui.page import Page, Tab, View, page, result_file, show_estimate, wire
 from aural.ui.players import ABPlayer, Version, audio_input, playable
-from aural.ui.send_to import SendTo, send_buttons
+from aural.ui.send_to import SendTo
 from aural.ui.storage import result_path
 from aural.ui.tables import number, table
 
@@ -199,24 +198,19 @@ def _master_section(places: Sequence[Place], source: _Source) -> tuple[Page, Sen
     player = ABPlayer(label="Before and after, at matched loudness")
     figures_table = gr.HTML()
     history = picture("Loudness over time")
-    with gr.Row():
-        downloads = download_buttons()
-    sending = send_buttons(places, PLACE)
+    result = result_file("Mastered file", places, PLACE)
     with gr.Accordion("Raw data (JSON)", open=False):
         figures = gr.JSON(label="Measurements")
-    result = gr.File(label="Mastered file", visible=False)
     original = gr.State()  # the file that the result was made from, whatever is uploaded meanwhile
-    send_to = SendTo(result, sending)
     wire(
         at,
         master,
         [source.audio, *controls.values()],
-        [result, figures, history, original],
-        View(_show_master, [original, result, figures], [message, player, figures_table]),
-        send_to=send_to,
-        downloads=downloads,
+        [result.file, figures, history, original],
+        View(_show_master, [original, result.file, figures], [message, player, figures_table]),
+        result=result,
     )
-    return at, send_to
+    return at, result.send_to
 
 
 def _target_section() -> dict[str, gr.components.Component]:

@@ -14,12 +14,11 @@ from aural.options import Place
 from aural.resynthesis import pipeline
 from aural.resynthesis.verb import RESYNTHESIZE
 from aural.ui import plots
-from aural.ui.downloads import download_buttons
 from aural.ui.endpoints import Updates, endpoint, follow, load, with_options
 from aural.ui.fields import picture
-from aural.ui.page import Page, View, page, show_estimate, wire
+from aural.ui.page import Page, View, page, result_file, show_estimate, wire
 from aural.ui.players import ABPlayer, Version, playable
-from aural.ui.send_to import SendTo, send_buttons
+from aural.ui.send_to import SendTo
 from aural.ui.storage import result_path
 from aural.ui.tables import number, table
 from aural.vocoding import PHASE_SETTINGS
@@ -51,31 +50,26 @@ def section(places: Sequence[Place], audio: gr.Audio) -> tuple[Page, SendTo]:
     player = ABPlayer(label="Before and after, at matched loudness")
     figures_table = gr.HTML()
     pair = picture("Spectrogram before and after, 0 to 1")
-    with gr.Row():
-        downloads = download_buttons()
-    sending = send_buttons(places, RESYNTHESIZE.place)
+    result = result_file("Resynthesized file", places, RESYNTHESIZE.place)
     with gr.Accordion("How hearing and windowing shape a spectrogram", open=False):
         contours = picture("Equal-loudness contours (ISO 226:2023) and this file's spectrum")
         mel = picture("Mel scale and this file's spectrum")
         leakage = picture("Spectral leakage by window and zero-padding")
     with gr.Accordion("Raw data (JSON)", open=False):
         figures = gr.JSON(label="Metrics")
-    result = gr.File(label="Resynthesized file", visible=False)
     original = gr.State()  # the file that the result was made from, whatever is uploaded meanwhile
-    send_to = SendTo(result, sending)
     wire(
         at,
         resynthesize,
         [audio, *controls.values()],
-        [result, figures, pair, original],
-        View(_show, [original, result, figures], [player, figures_table]),
-        send_to=send_to,
-        downloads=downloads,
+        [result.file, figures, pair, original],
+        View(_show, [original, result.file, figures], [player, figures_table]),
+        result=result,
         more=View(
             _draw_hearing, [original, settings["mel_bands"], settings["window"]], [contours, mel, leakage]
         ),
     )
-    return at, send_to
+    return at, result.send_to
 
 
 def _spectrogram_section() -> dict[str, gr.components.Component]:

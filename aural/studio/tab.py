@@ -15,13 +15,12 @@ from aural.options import Place
 from aural.studio import pipeline
 from aural.studio.verb import RELEASE
 from aural.ui import plots
-from aural.ui.downloads import download_buttons
 from aural.ui.endpoints import Updates, endpoint, follow, load, with_options
 from aural.ui.examples import PHONE_EXAMPLES
 from aural.ui.fields import NOTHING, examples_with_credits, picture, slider
-from aural.ui.page import Page, Tab, View, page, show_estimate, wire
+from aural.ui.page import Page, Tab, View, page, result_file, show_estimate, wire
 from aural.ui.players import ABPlayer, Version, audio_input, playable
-from aural.ui.send_to import SendTo, send_buttons
+from aural.ui.send_to import SendTo
 from aural.ui.storage import result_path
 from aural.ui.tables import number, table
 
@@ -141,31 +140,26 @@ def _result_section(
     player = ABPlayer(label="The stages, at matched loudness")
     stages_table = gr.HTML()
     spectrograms = picture("Spectrograms (dashed: upper limit)")
-    with gr.Row():
-        downloads = download_buttons()
-    sending = send_buttons(places, RELEASE.place)
+    result = result_file("Released file", places, RELEASE.place)
     inspected = [
         part for place, (title, _) in enumerate(STAGES.values(), 1) for part in _inspector(place, title)
     ]
-    result = gr.File(label="Released file", visible=False)
     stages = gr.File(label="Stage files", file_count="multiple", visible=False)
     figures = gr.JSON(label="Figures", visible=False)
     original = gr.State()  # the file that the result was made from, whatever is uploaded meanwhile
-    send_to = SendTo(result, sending)
     wire(
         at,
         release,
         [audio, *(settings[name] for name in pipeline.Options.__dataclass_fields__)],
-        [result, stages, figures, spectrograms, original],
+        [result.file, stages, figures, spectrograms, original],
         View(
             lambda *values: [*_show(*values), *_fill_inspectors(*values[1:])],
-            [original, result, stages, figures],
+            [original, result.file, stages, figures],
             [message, player, stages_table, *inspected],
         ),
-        send_to=send_to,
-        downloads=downloads,
+        result=result,
     )
-    return at, send_to
+    return at, result.send_to
 
 
 def _inspector(place: int, title: str) -> tuple[gr.Markdown, gr.DownloadButton, gr.JSON]:

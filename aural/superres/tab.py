@@ -22,13 +22,12 @@ from aural.superres.live import MAX_SECONDS, NARROW_RATES, Sessions
 from aural.superres.streaming import FULL_BAND_HZ, missing_band
 from aural.superres.verb import SUPER_RESOLVE
 from aural.ui import plots
-from aural.ui.downloads import download_buttons
 from aural.ui.endpoints import Updates, endpoint, follow, load, report_errors, with_options
 from aural.ui.examples import NARROW_EXAMPLES
 from aural.ui.fields import NOTHING, examples_with_credits, picture, slider
-from aural.ui.page import Page, Tab, View, page, show_estimate, wire
+from aural.ui.page import Page, Tab, View, page, result_file, show_estimate, wire
 from aural.ui.players import ABPlayer, Version, audio_input, playable
-from aural.ui.send_to import SendTo, send_buttons
+from aural.ui.send_to import SendTo
 from aural.ui.storage import result_path
 from aural.ui.tables import number, table
 
@@ -191,22 +190,17 @@ def _result_section(
     with gr.Row():
         position = slider(0, 0, 1, 0.001, "View position, s", "Starts at the loudest point.")
         width = slider(5, NARROWEST_MS, WIDEST_MS, 0.1, "View width, ms", "Width of the view.")
-    with gr.Row():
-        downloads = download_buttons()
-    sending = send_buttons(places, SUPER_RESOLVE.place)
+    result = result_file("Super-resolved file", places, SUPER_RESOLVE.place)
     with gr.Accordion("Raw data (JSON)", open=False):
         figures = gr.JSON(label="Metrics")
-    result = gr.File(label="Super-resolved file", visible=False)
     made = gr.State()  # what is shown of this run, whatever comes next
-    send_to = SendTo(result, sending)
     wire(
         at,
         super_resolve,
         [audio, *(settings[name] for name in pipeline.Options.__dataclass_fields__), compare],
-        [result, figures, spectrograms, between, made],
+        [result.file, figures, spectrograms, between, made],
         View(_show, [made, figures], [message, player, comparison, position, width]),
-        send_to=send_to,
-        downloads=downloads,
+        result=result,
     )
     gr.on(
         [position.input, width.input],
@@ -218,7 +212,7 @@ def _result_section(
         trigger_mode="always_last",
         show_progress="hidden",
     )
-    return at, send_to
+    return at, result.send_to
 
 
 @report_errors

@@ -13,12 +13,12 @@ import gradio as gr
 from gradio.blocks import Block
 
 from aural.errors import AuralError
-from aural.options import Verb
+from aural.options import Place, Verb
 from aural.ui import status
-from aural.ui.downloads import encode
+from aural.ui.downloads import download_buttons, encode
 from aural.ui.endpoints import workload_of
 from aural.ui.fields import skip_checks
-from aural.ui.send_to import SendTo, switch_on
+from aural.ui.send_to import SendTo, send_buttons, switch_on
 
 Ways = Sequence[tuple[Block, Mapping[str, Any]]]
 
@@ -112,6 +112,31 @@ class View:
     clear: Callable[[], Sequence[Any]] | None = None  # those of `outputs` when a run starts; None: `empty`
 
 
+@dataclass(frozen=True)
+class ResultFile:
+    """A page's result: its file, the buttons that download it, and those that send it to another tab."""
+
+    file: gr.File
+    downloads: Sequence[gr.DownloadButton]  # one for each format
+    send_to: SendTo
+    row: gr.Row  # of the downloads, to which a page may add more
+
+
+def result_file(label: str, places: Sequence[Place], own: Place) -> ResultFile:
+    """Add a result to the page being built.
+
+    Args:
+        label: of the file, which the page does not show.
+        places: the tabs that results can be sent to.
+        own: the tab at hand, which is left out.
+    """
+    with gr.Row() as row:
+        downloads = download_buttons()
+    buttons = send_buttons(places, own)
+    file = gr.File(label=label, visible=False)
+    return ResultFile(file, downloads, SendTo(file, buttons), row)
+
+
 def wire(
     at: Page,
     function: Callable[..., Any],
@@ -119,8 +144,7 @@ def wire(
     outputs: Sequence[Block],
     view: View,
     *,
-    send_to: SendTo | None = None,
-    downloads: Sequence[gr.DownloadButton] = (),
+    result: ResultFile | None = None,
     more: View | None = None,
     show_progress_on: gr.components.Component | None = None,
 ) -> None:
@@ -130,12 +154,11 @@ def wire(
         function: the endpoint, named after the page.
         inputs: of the function, by its parameters in order.
         outputs: of the function, and after them what its last step yields for the page alone.
-        send_to: whose buttons work once there is a result.
-        downloads: of the result's file in each format, see `download_buttons`; made after all is shown.
+        result: its buttons work once there is a result; the downloads are made after all is shown.
         more: what is shown after the view, since it takes longer.
         show_progress_on: None: on all outputs that can be seen.
     """
-    sending = {} if send_to is None else send_to.buttons
+    sending = {} if result is None else result.send_to.buttons
     event = at.run.click(
         function,
         list(inputs),
@@ -144,7 +167,7 @@ def wire(
         concurrency_id="audio",
         show_progress_on=show_progress_on,
     )
-    _clear_on_run(at, view, [*downloads, *sending.values()])
+    _clear_on_run(at, view, [*(result.downloads if result else ()), *sending.values()])
 
     def show(*values: Any) -> Any:
         updates = view.show(*values)
@@ -155,9 +178,9 @@ def wire(
     if more is not None:
         settings = {**private, "concurrency_id": "audio"}
         events.append(events[-1].success(more.show, list(more.inputs), list(more.outputs), **settings))
-    if send_to is not None and downloads:
+    if result is not None:
         settings = {**private, "concurrency_id": "encoding"}
-        events.append(events[-1].success(encode, send_to.file, list(downloads), **settings))
+        events.append(events[-1].success(encode, result.file, list(result.downloads), **settings))
     at.cancel.click(None, cancels=events, **private)
 
 

@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import numpy as np
 import pytest
 import soundfile
 
 import aural
-from aural.audio import Clip, read, write
+from aural.audio import read
 from aural.batch import tab
 from aural.batch.folder import COLUMNS
 from aural.batch.verbs import VERBS
@@ -26,8 +25,7 @@ from aural.loudness.targets import TARGETS
 from aural.studio import pipeline
 from aural.studio.tab import RATES
 from tests.batch.test_folder import rows_of
-
-RATE = 16_000
+from tests.memos import write_memo
 
 
 @pytest.fixture(autouse=True)
@@ -37,13 +35,6 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "gradio" / "results"
 
 
-def recording(path: Path, hz: float = 440.0, channels: int = 1) -> str:
-    time_s = np.arange(2 * RATE) / RATE
-    tone = 0.1 * np.sin(2 * np.pi * hz * time_s) * np.exp(-3 * (time_s % 0.5))
-    write(Clip(np.stack([tone] * channels).astype(np.float32), RATE), path)
-    return str(path)
-
-
 @pytest.fixture
 def three(tmp_path: Path) -> list[str]:
     """A good file, a bad one, and a good one of the same name in another folder."""
@@ -51,9 +42,9 @@ def three(tmp_path: Path) -> list[str]:
         (tmp_path / name).mkdir()
     (tmp_path / "b" / "notes.wav").write_text("This is not audio.")
     return [
-        recording(tmp_path / "a" / "memo.wav"),
+        write_memo(tmp_path / "a" / "memo.wav"),
         str(tmp_path / "b" / "notes.wav"),
-        recording(tmp_path / "c" / "memo.flac", 300.0, channels=2),
+        write_memo(tmp_path / "c" / "memo.flac", 300.0, channels=2),
     ]
 
 
