@@ -1,4 +1,4 @@
-"""The batch section of the Release tab: one verb for many files, and a zip of their results."""
+"""The section Batch of the Release tab: one verb for many files, and a zip of the results."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ from aural.ui.tables import number, table
 
 Row = dict[str, Any]  # of `aural.batch.folder.COLUMNS`
 
-# The verbs that a batch offers, the usual one first.
+# The verbs offered, in the order of the page; the first is the default.
 CHOICES: Mapping[str, Verb] = MappingProxyType(
     {verb.name: verb for verb in (RELEASE, ENHANCE, SUPER_RESOLVE, MASTER, MEASURE, DEGRADE)}
 )
 
-# Of a file, as the table shows it: column, heading.
+# Columns of the table: name, heading.
 ROW_FIGURES = (
     ("integrated_lufs_before", "Before, LUFS"),
     ("integrated_lufs", "LUFS"),
@@ -49,7 +49,7 @@ ROW_FIGURES = (
     ("range_lu", "Range, LU"),
     ("seconds", "Duration, s"),
 )
-# The second column holds sentences: beside the file's name they are in sight on a phone too.
+# The second column holds sentences; next to the file's name they are visible on a phone too.
 TABLE_STYLE = """
 th[scope="row"] { min-width: 11em; }
 td:nth-child(2) { min-width: 19em; }
@@ -60,11 +60,11 @@ td:nth-child(2) { min-width: 19em; }
 }
 """
 MAX_FILES = 50
-WORK_SECONDS = CALL_SECONDS - 60  # after which a batch ends with what it has, before the call is ended
-ARCHIVE_BYTES = 4 * GIBIBYTE  # when its results take that much, a batch begins no other file
-MAX_NAME_BYTES = 150  # of a file in the archive, without its ending
+WORK_SECONDS = CALL_SECONDS - 60  # then a batch returns what it has, before its call is ended
+ARCHIVE_BYTES = 4 * GIBIBYTE  # with this much in results, a batch starts no other file
+MAX_NAME_BYTES = 150  # of a name in the archive, without its ending
 MEASUREMENTS = "measurements.csv"
-MESSAGE_HEIGHT = 90  # of an empty message, over which the progress is shown
+MESSAGE_HEIGHT = 90  # of an empty message, which shows the progress
 
 NO_FILES = "No files yet. Upload audio or video files."
 NO_TIME = (
@@ -79,7 +79,7 @@ NO_ROOM = (
 
 @dataclass(frozen=True)
 class _Inputs:
-    """What a batch is told."""
+    """The inputs of a batch."""
 
     files: gr.File
     verb: gr.Radio
@@ -88,7 +88,7 @@ class _Inputs:
 
 @dataclass(frozen=True)
 class _Outputs:
-    """What a batch shows and offers."""
+    """The outputs of a batch."""
 
     message: gr.Markdown
     download: gr.DownloadButton
@@ -119,7 +119,7 @@ def section() -> Page:
 
 
 def _input_section() -> _Inputs:
-    """The files, the verb, and the controls it has a use for."""
+    """The files, the verb, and the controls of its settings."""
     files = gr.File(label="Files", file_count="multiple", height=220)
     gr.Markdown(
         f"Up to {MAX_FILES} files of up to {LIMITS.minutes:g} minutes and "
@@ -153,7 +153,7 @@ def _input_section() -> _Inputs:
 
 
 def _output_section() -> _Outputs:
-    """Message, downloads, and a table that grows with the rows."""
+    """Message, downloads, and a table that is updated after each file."""
     message = gr.Markdown(min_height=1)
     with gr.Row():
         download = gr.DownloadButton("All results, zip", interactive=False)
@@ -174,7 +174,7 @@ def _output_section() -> _Outputs:
 
 
 def _wire(at: Page, inputs: _Inputs, outputs: _Outputs) -> None:
-    """Let the buttons clear what is shown, run the batch and show its results; or cancel it."""
+    """Connect the buttons: clear, run and show the results; or cancel."""
     archive = gr.File(label="Results", visible=False)
     csv_file = gr.File(label="Measurements", visible=False)
     settings = gr.JSON(label="Settings of the verb", visible=False)
@@ -210,7 +210,7 @@ def _wire(at: Page, inputs: _Inputs, outputs: _Outputs) -> None:
 
 
 def _show_controls(verb: str, controls: Iterable[str]) -> list[dict[str, Any]]:
-    """The updates that leave only the controls that the verb has a use for."""
+    """The updates that show only the controls of the verb."""
     return [gr.update(visible=name in CHOICES[verb].batch_settings.values()) for name in controls]
 
 
@@ -220,7 +220,7 @@ def _select_settings(verb: str, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _estimate(files: list[str] | None, verb: str) -> str:
-    """What the batch will take, and whether that is too long."""
+    """How long the batch will take, and whether that is too long."""
     amount = _of_files(files)
     if not amount:
         return ""
@@ -231,12 +231,12 @@ def _estimate(files: list[str] | None, verb: str) -> str:
 
 
 def _of_files(files: list[str] | None, **_: Any) -> float:
-    """The amount of work in all files that can be read."""
+    """The workload of all readable files."""
     amount = 0.0
     for file in files or []:
         try:
             amount += of_sound(file)
-        except AuralError:  # its row will say so
+        except AuralError:  # reported in its row
             continue
     return amount
 
@@ -271,7 +271,7 @@ def batch(
 
 
 def _options(verb: str, settings: Any) -> Any:
-    """The verb's options from what a program sent. Raises `OptionError` where it makes no sense."""
+    """The verb's options from a program's settings. Raises `OptionError` if they are invalid."""
     if isinstance(settings, str) and settings:
         try:
             settings = json.loads(settings)
@@ -292,7 +292,7 @@ def _options(verb: str, settings: Any) -> Any:
 
 
 def _as_text(value: str | float | None) -> str:
-    """How a shell would write a value.
+    """A value as written in a shell.
 
     >>> _as_text(True), _as_text(None), _as_text(0.7), _as_text(48_000)
     ('true', 'none', '0.7', '48000')
@@ -303,14 +303,14 @@ def _as_text(value: str | float | None) -> str:
 
 
 def _run_of(verb: Verb) -> Callable[..., Updates]:
-    """What runs a batch of a verb: its estimates are those of the verb."""
+    """The endpoint of a verb's batch, with the verb's estimates."""
 
     @endpoint(verb, _of_files)
     def run(files: list[str], options: Any, progress: gr.Progress) -> Updates:
         path = Path(result_path("batch", f"{verb.name}.zip"))
         try:
             rows = yield from _archive(path, verb, files, options, progress)
-        except BaseException:  # the visitor's cancel too: nothing is left half done
+        except BaseException:  # also a cancel: no incomplete archive remains
             shutil.rmtree(path.parent, ignore_errors=True)
             raise
         yield str(path), str(path.with_name(MEASUREMENTS)), rows
@@ -324,9 +324,9 @@ _RUNS = {name: _run_of(verb) for name, verb in CHOICES.items()}
 def _archive(
     path: Path, verb: Verb, files: Sequence[str], options: Any, progress: gr.Progress
 ) -> Generator[Any, None, list[Row]]:
-    """Do each file in turn, and pack what comes of it; returns the rows, which are shown as they come.
+    """Process each file and add its result to the archive; shows the rows after each file and returns them.
 
-    No result lies beside the archive for longer than it takes to be packed.
+    A result is deleted as soon as it is in the archive.
     """
     deadline = time.monotonic() + WORK_SECONDS
     rows: list[Row] = []
@@ -357,7 +357,7 @@ def _archive(
 
 
 def _stop_at(deadline: float, steps: Steps[Done]) -> Steps[Done]:
-    """The same steps, which end with an `InputError` when the time is up."""
+    """The same steps, but with an `InputError` at the deadline."""
     with Run(steps) as run:
         for share in run:
             yield share
@@ -367,7 +367,7 @@ def _stop_at(deadline: float, steps: Steps[Done]) -> Steps[Done]:
 
 
 def _names(files: Sequence[str], ending: str | None) -> list[str | None]:
-    """Names of results for an archive: each unique, readable, and a file's on every system.
+    """Names of results for an archive: unique, readable, and valid on every system.
 
     >>> _names(["a/memo.m4a", "b/Memo.wav", "...mp3"], "enhanced.wav")
     ['memo-enhanced.wav', 'Memo-2-enhanced.wav', 'file-enhanced.wav']
@@ -388,7 +388,7 @@ def _names(files: Sequence[str], ending: str | None) -> list[str | None]:
 
 
 def _sanitize(stem: str) -> str:
-    """A stem without separators, control characters, and what Windows has no names for."""
+    """A stem without separators, control characters, and characters that Windows does not allow."""
     text = "".join(
         "_" if character in '/\\:*?"<>|' or unicodedata.category(character).startswith("C") else character
         for character in unicodedata.normalize("NFC", stem)

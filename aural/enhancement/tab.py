@@ -1,4 +1,4 @@
-"""The Enhance tab: a phone recording in, a studio recording out; or the other way round, to try it."""
+"""The Enhance tab: makes a phone recording sound like a studio recording; or degrades one, to try it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ SETTING_NAMES = {
 }
 BACKGROUNDS_DB = (-24, -18, -12, -6, 0)
 
-# The names of `degrade.PRESETS`, not imported before it is needed, to start faster.
+# Titles of `degrade.PRESETS`, which is imported on demand, so that the app starts faster.
 PHONE_NAMES = {
     "phone_call": "Phone call",
     "voice_memo": "Voice memo",
@@ -53,7 +53,7 @@ PHONE_NAMES = {
     "random": "Any phone",
 }
 
-# The analysis of a recording, as the tables show it: field, name, unit, decimals.
+# Rows of the table of a recording's analysis: field, name, unit, decimals.
 FIGURES = (
     ("snr_db", "SNR (estimated)", "dB", 1),
     ("bandwidth_hz", "Bandwidth", "Hz", 0),
@@ -63,7 +63,7 @@ FIGURES = (
     ("true_peak_dbtp", "True peak", "dBTP", 1),
     ("pitch_hz", "Median pitch", "Hz", 0),
 )
-# A recording compared with its reference: field, name, unit, decimals.
+# Rows of the comparison with the reference: field, name, unit, decimals.
 MEASURES = (
     ("snr_db", "SNR", "dB", 1),
     ("si_sdr_db", "SI-SDR", "dB", 1),
@@ -77,7 +77,7 @@ DEFAULTS = pipeline.Options()
 
 @dataclass(frozen=True)
 class _Source:
-    """What both sections of the tab work on."""
+    """The input of both sections."""
 
     audio: gr.Audio
     reference: gr.Audio
@@ -111,7 +111,7 @@ def build(places: Sequence[Place]) -> Tab:
                 source = _Source(audio, audio_input("Reference"))
             with examples:
                 examples_with_credits(PHONE_EXAMPLES, audio, source.reference)
-            # Another recording comes next, of which it is not the reference.
+            # The reference does not belong to the next recording.
             audio.clear(lambda: None, None, source.reference, api_visibility="private", queue=False)
             phone_page = _phone_section(source)
         with gr.Column(scale=5, min_width=320):
@@ -194,7 +194,7 @@ def _result_section(
     with gr.Accordion("Raw data (JSON)", open=False):
         figures = gr.JSON(label="Analysis")
     background = gr.File(label="Background", visible=False)
-    compared = gr.State()  # the files that the result was made from and compared with, whatever comes next
+    compared = gr.State()  # the recording and the reference of the result
     wire(
         at,
         enhance,
@@ -232,7 +232,7 @@ def enhance(
         a picture of the spectrograms
     """
     clip = load(audio)
-    # Before the long work: a reference that does not fit ends here.
+    # Refuse an unsuitable reference before the long work.
     aligned = _align(clip, reference) if reference else None
     result = yield from follow(pipeline.enhance.steps(clip, options), progress, "Enhancing")
     figures = result.figures()
@@ -241,7 +241,7 @@ def enhance(
     progress(0.95, desc="Drawing")
     paths = [result_path(audio, ending) for ending in ("enhanced.wav", "background.wav")]
     for made, path in zip((result.clip, result.background), paths, strict=True):
-        write(made, path, wav_encoding(made))  # peaks that were clipped and are mended stay mended
+        write(made, path, wav_encoding(made))  # restored peaks may exceed full scale
     yield *paths, figures, plots.save(_spectrograms(clip, result)), (audio, reference)
 
 
@@ -289,7 +289,7 @@ def _show(
     versions = [
         Version("Before", playable(audio), before["integrated_lufs"]),
         Version("After", result, after["integrated_lufs"]),
-        # As loud as it was: all others would have to come down to it.
+        # At its own loudness: the others would have to be turned down to it.
         Version("Background", background),
     ]
     against = figures.get("reference")
@@ -385,7 +385,7 @@ def _phone_section(source: _Source) -> Page:
             [message, take],
         ),
     )
-    # What it was made of becomes the reference.
+    # The original becomes the reference.
     take.click(
         lambda *files: files,
         [result, original],

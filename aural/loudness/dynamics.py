@@ -14,21 +14,21 @@ from aural.audio.steps import Steps
 from aural.loudness.meter import STEPS_PER_SECOND, Powers, integrated_lufs, loudness_range, lufs
 from aural.loudness.true_peak import BATCH, BLOCK, HALF, TAPS, interpolated_peaks, largest_gain
 
-OVERSAMPLING = 8  # finer than the meter's first look, so that little is left to mend
+OVERSAMPLING = 8  # finer than the meter's first search, so that little is left to correct
 LOOK_AHEAD_SECONDS = 0.002
 RELEASE_SECONDS = 0.08
 BLOCK_SECONDS = 4  # audio handled at a time
 
-RIDE_SECONDS = 2.0  # how fast the level rider moves: slower than a phrase, faster than a scene
-RIDE_FLOOR_LU = -20.0  # what is softer counts as a pause: its boost fades out over another 20 LU
+RIDE_SECONDS = 2.0  # speed of the level rider: slower than a phrase, faster than a scene
+RIDE_FLOOR_LU = -20.0  # quieter passages count as pauses: their boost fades out over another 20 LU
 RIDE_RISE_DB = 12.0  # largest boost
-RIDE_SHARE = 0.9  # largest share of the level differences that is taken away
+RIDE_SHARE = 0.9  # largest share of the level differences to remove
 
 
 def limit_steps(
     samples: Samples, rate: int, gain_db: float, ceiling_dbtp: float
 ) -> Steps[tuple[Samples, float]]:
-    """Apply a gain and hold the true peak at the ceiling; all channels get the same gain, so the image stays.
+    """Apply a gain and hold the true peak at the ceiling. All channels get the same gain, so the image stays.
 
     The reduction r = 1 - gain that each interval between two samples requires is found on the oversampled
     signal. Each sample takes the largest reduction required within the look-ahead, releases it exponentially,
@@ -72,11 +72,11 @@ def limit_steps(
 
 
 def ride_gains(powers: Powers, seconds: float, range_max_lu: float) -> Powers:
-    """Gains in dB, one every 10 ms, that bring the loudness range down to so many LU.
+    """Gains in dB, one every 10 ms, that reduce the loudness range to `range_max_lu`.
 
-    The level over about 2 s is drawn towards the integrated loudness by the smallest share that suffices,
-    found on the power sequence alone: a gain that slow changes K-weighted powers by its square. Zeros where
-    the range is small enough already, or does not exist.
+    The level over about 2 s is moved towards the integrated loudness by the smallest share that suffices.
+    The share is found on the power sequence alone: a gain this slow changes K-weighted powers by its square.
+    All zeros if the range is small enough, or does not exist.
 
     Shape: (steps,) -> (steps,).
     """
@@ -100,7 +100,7 @@ def ride_gains(powers: Powers, seconds: float, range_max_lu: float) -> Powers:
 
 
 def apply_gains_steps(samples: Samples, rate: int, gains_db: Powers) -> Steps[Samples]:
-    """Apply gains given every 10 ms, joined by straight lines in dB. Shape: (channels, time) -> the same."""
+    """Apply gains given every 10 ms, interpolated in dB. Shape: (channels, time) -> (channels, time)."""
     result = np.empty_like(samples)
     centres = (np.arange(gains_db.size) + 0.5) * rate / STEPS_PER_SECOND
     block = BLOCK_SECONDS * rate
@@ -113,7 +113,7 @@ def apply_gains_steps(samples: Samples, rate: int, gains_db: Powers) -> Steps[Sa
 
 
 def _required_reductions(samples: Samples, start: int, stop: int, ceiling: float) -> Powers:
-    """1 - gain for each interval from `start` to `stop`, zero where the peak is below the ceiling."""
+    """1 - gain for each interval from `start` to `stop`; zero if the peak is below the ceiling."""
     rows = math.ceil((stop - start) / BLOCK)
     stretch = excerpt(samples, start - (HALF - 1), start + rows * BLOCK + HALF)
     if np.abs(stretch).max() * largest_gain(OVERSAMPLING) <= ceiling:

@@ -1,4 +1,4 @@
-"""Equal-loudness contours, and the filter that keeps a mix balanced at another listening level.
+"""Equal-loudness contours, and a filter that keeps a mix balanced at another listening level.
 
 Source: ISO 226:2023, formula (1) and table 1.
 """

@@ -1,4 +1,4 @@
-"""The Down-mix & Loudness tab: measure, master, album; and one more section, which `app.py` hands in."""
+"""The Down-mix & Loudness tab: measure, master and album, and the round trip handed in by `app.py`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from aural.ui.send_to import SendTo
 from aural.ui.storage import result_path
 from aural.ui.tables import number, table
 
-# The figures of a measurement as the tables show them: field, name, unit, decimals.
+# Rows of the tables: field, name, unit, decimals.
 FIGURES = (
     ("integrated_lufs", "Integrated loudness", "LUFS", 1),
     ("range_lu", "Loudness range", "LU", 1),
@@ -56,7 +56,7 @@ DEFAULTS = pipeline.Options()
 
 @dataclass(frozen=True)
 class _Source:
-    """What all sections of the tab work on."""
+    """The input of all sections."""
 
     audio: gr.Audio
     layout: gr.Dropdown
@@ -69,7 +69,7 @@ def build(
 
     Args:
         places: the tabs that results can be sent to.
-        round_trip: builds the section of that name, for the field that it works on.
+        round_trip: builds the section Round trip for the upload field.
     """
     with gr.Tab("Down-mix & Loudness", id="loudness"), gr.Row():
         with gr.Column(scale=2, min_width=320):
@@ -201,7 +201,7 @@ def _master_section(places: Sequence[Place], source: _Source) -> tuple[Page, Sen
     result = result_file("Mastered file", places, PLACE)
     with gr.Accordion("Raw data (JSON)", open=False):
         figures = gr.JSON(label="Measurements")
-    original = gr.State()  # the file that the result was made from, whatever is uploaded meanwhile
+    original = gr.State()  # the source of the result, even if another file is uploaded meanwhile
     wire(
         at,
         master,
@@ -214,7 +214,7 @@ def _master_section(places: Sequence[Place], source: _Source) -> tuple[Page, Sen
 
 
 def _target_section() -> dict[str, gr.components.Component]:
-    """Target and down-mix, and what the target asks for."""
+    """Target and down-mix, with a description of the target."""
     with gr.Row():
         target = gr.Dropdown(
             [*TARGET_CHOICES, ("Custom (set under Advanced)", pipeline.FREE)],
@@ -390,7 +390,7 @@ def master_album(
 
 
 def _load_album(files: list[str] | None, progress: gr.Progress) -> Generator[Any, None, list[Clip]]:
-    """All tracks in memory, which together must keep to the limits of one file."""
+    """All tracks in memory; together they must stay within the limits of one file."""
     clips: list[Clip] = []
     for done, path in enumerate(files or []):
         progress((done, len(files or [])), desc="Reading")

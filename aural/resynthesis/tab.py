@@ -1,4 +1,4 @@
-"""The section of the spectrogram round trip, which `app.py` puts into the Down-mix & Loudness tab."""
+"""The section Round trip, which `app.py` adds to the Down-mix & Loudness tab."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from aural.vocoding import PHASE_SETTINGS
 PHASE_NAMES = {"original": "original phase", "griffin_lim": "Griffin-Lim", "vocoder": "neural vocoder"}
 PICTURED_PHON = (20.0, 40.0, 60.0, 80.0)
 PICTURED_BANDS = 40
-PICTURED_BINS = 16  # to each side of the tone in the picture of leakage
-FULL_SCALE_SPL_DB = 100.0  # where the picture of hearing puts a full-scale sine: a loud room
+PICTURED_BINS = 16  # on each side of the tone in the picture of leakage
+FULL_SCALE_SPL_DB = 100.0  # level of a full-scale sine in the picture of hearing: loud playback
 
 DEFAULTS = pipeline.Options()
 
@@ -57,7 +57,7 @@ def section(places: Sequence[Place], audio: gr.Audio) -> tuple[Page, SendTo]:
         leakage = picture("Spectral leakage by window and zero-padding")
     with gr.Accordion("Raw data (JSON)", open=False):
         figures = gr.JSON(label="Metrics")
-    original = gr.State()  # the file that the result was made from, whatever is uploaded meanwhile
+    original = gr.State()  # the source of the result, even if another file is uploaded meanwhile
     wire(
         at,
         resynthesize,
@@ -172,7 +172,7 @@ def _show(audio: str, result: str, figures: dict[str, float]) -> tuple[list[Vers
 
 
 def _draw_hearing(audio: str, mel_bands: int, window: int) -> tuple[str, str, str]:
-    """Pictures of the equal-loudness contours and the mel scale, with the file in them, and of leakage."""
+    """Pictures of the equal-loudness contours and the mel scale with the file's spectrum, and of leakage."""
     from librosa import hz_to_mel
 
     from aural.audio.spectral import FrontEnd, mel_filters
@@ -181,9 +181,9 @@ def _draw_hearing(audio: str, mel_bands: int, window: int) -> tuple[str, str, st
     spectrum = pipeline.average_spectrum(clip)
     audible = np.geomspace(20, min(12_500, clip.rate / 2), 400)
     contours = {phon: sound_pressure_level_db(audible, phon) for phon in PICTURED_PHON}
-    heard = np.interp(audible, spectrum.frequency_hz, spectrum.level_db) + FULL_SCALE_SPL_DB
+    audible_db = np.interp(audible, spectrum.frequency_hz, spectrum.level_db) + FULL_SCALE_SPL_DB
 
-    # Few enough triangles to be told apart in a picture, over the bins of the average spectrum.
+    # Few enough triangles to be distinguished, over the bins of the average spectrum.
     fft = 2 * (spectrum.frequency_hz.size - 1)
     bands = min(mel_bands or FrontEnd.mel_bands, PICTURED_BANDS)
     filters = mel_filters(
@@ -200,7 +200,7 @@ def _draw_hearing(audio: str, mel_bands: int, window: int) -> tuple[str, str, st
         "Hann window, no zero-padding": np.interp(bins, coarse.frequency_bins, coarse.hann_db),
     }
     return (
-        plots.save(plots.equal_loudness(audible, contours, heard)),
+        plots.save(plots.equal_loudness(audible, contours, audible_db)),
         plots.save(plots.mel_scale(spectrum.frequency_hz, mels, filters, spectrum.level_db)),
         plots.save(plots.leakage(bins * clip.rate / window, curves)),
     )

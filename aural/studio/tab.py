@@ -1,4 +1,4 @@
-"""The Release tab: from a phone's recording to what can be released in one go; and the batch, handed in."""
+"""The Release tab: from a phone recording to a release, and the section Batch handed in by `app.py`."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from aural.ui.send_to import SendTo
 from aural.ui.storage import result_path
 from aural.ui.tables import number, table
 
-# The stages by their names in the figures: for people, and at the end of the name of its file.
+# The stages by their names in the figures: title, and ending of the file's name.
 STAGES = {
     "enhanced": ("Enhanced", "enhanced.wav"),
     "super_resolved": ("Super-resolved", "super-resolved.wav"),
     "mastered": ("Mastered", "released.wav"),
 }
 VERSIONS = {"before": "Before", **{name: title for name, (title, _) in STAGES.items()}}
-# Of each version, as the table shows it: figure, name, decimals.
+# Rows of the table: figure, name, decimals.
 FIGURES = (
     ("integrated_lufs", "Integrated loudness, LUFS", 1),
     ("range_lu", "Loudness range, LU", 1),
@@ -51,7 +51,7 @@ def build(places: Sequence[Place], batch: Callable[[], Page]) -> Tab:
 
     Args:
         places: the tabs that results can be sent to.
-        batch: builds the section of that name.
+        batch: builds the section Batch.
     """
     with gr.Tab("Release", id="release"), gr.Tabs():
         with gr.Tab("Phone to release", id="release"), gr.Row():
@@ -93,7 +93,7 @@ def _settings_section() -> dict[str, gr.components.Component]:
 
 
 def target_choice() -> gr.Dropdown:
-    """Where the result goes."""
+    """The target of the result."""
     return gr.Dropdown(
         TARGET_CHOICES,
         value=DEFAULTS.target,
@@ -103,7 +103,7 @@ def target_choice() -> gr.Dropdown:
 
 
 def preset_choice() -> gr.Radio:
-    """What the enhancement is to sound like."""
+    """The preset of the enhancement."""
     return gr.Radio(
         [(PRESET_NAMES[key], key) for key in pipeline.PRESETS],
         value=DEFAULTS.preset,
@@ -113,12 +113,12 @@ def preset_choice() -> gr.Radio:
 
 
 def strength_choice() -> gr.Slider:
-    """How strong the enhancement is."""
+    """The strength of the enhancement."""
     return slider(DEFAULTS.strength, 0, 1, 0.05, "Strength", "Enhancement strength (0 = off).")
 
 
 def rate_choice(rate: int | None) -> gr.Radio:
-    """The rate of the result, at first this one."""
+    """The rate of the result; `rate` is the default."""
     return gr.Radio(
         [("Automatic", NOTHING), *((f"{rate / 1000:g} kHz", rate) for rate in RATES)],
         value=rate or NOTHING,
@@ -146,7 +146,7 @@ def _result_section(
     ]
     stages = gr.File(label="Stage files", file_count="multiple", visible=False)
     figures = gr.JSON(label="Figures", visible=False)
-    original = gr.State()  # the file that the result was made from, whatever is uploaded meanwhile
+    original = gr.State()  # the source of the result, even if another file is uploaded meanwhile
     wire(
         at,
         release,
@@ -163,7 +163,7 @@ def _result_section(
 
 
 def _inspector(place: int, title: str) -> tuple[gr.Markdown, gr.DownloadButton, gr.JSON]:
-    """What one stage said and made."""
+    """Message, file and figures of one stage."""
     with gr.Accordion(f"Stage {place}: {title}", open=False):
         message = gr.Markdown()
         download = gr.DownloadButton(f"{title}, WAV", interactive=False)
@@ -219,7 +219,7 @@ def release(
 
 
 def _ends_of_band(result: pipeline.Result) -> dict[str, float | None]:
-    """Where the band of each version ends, Hz; None for silence."""
+    """The upper limit of each version's band, Hz; None for silence."""
     resolved = result.super_resolved
     filled_hz = resolved.bandwidth_hz if resolved.filled_hz is None else resolved.filled_hz[1]
     is_silent = result.enhanced.before.bandwidth_hz is None
@@ -232,7 +232,7 @@ def _ends_of_band(result: pipeline.Result) -> dict[str, float | None]:
 
 
 def _write(clip: Clip, audio: str, ending: str) -> str:
-    """The path of a version's file."""
+    """Write a version's file and return its path."""
     path = result_path(audio, ending)
     write(clip, path, wav_encoding(clip))
     return path
@@ -268,7 +268,7 @@ def _show(
 def _fill_inspectors(
     result: str = "", stages: Sequence[str] = (), figures: Mapping[str, Any] | None = None
 ) -> list[Any]:
-    """The updates of all parts of all inspectors; without a result they are empty."""
+    """The updates of all inspectors, empty without a result."""
     updates: list[Any] = []
     for name, file in zip(STAGES, [*stages, result] if figures else [None] * len(STAGES), strict=True):
         found = figures[name] if figures else {}

@@ -1,4 +1,4 @@
-"""The verbs of other slices in a row: `release`."""
+"""The verb of this slice, `release`: the verbs of other slices in sequence."""
 
 from aural.enhancement.verb import ENHANCE
 from aural.loudness.verb import MASTER

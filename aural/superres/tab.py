@@ -1,4 +1,4 @@
-"""The Super-resolution tab: a narrow sound in, the band that it lacks made anew, at any rate."""
+"""The Super-resolution tab: reconstructs the missing highs of a sound, at any sample rate."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ METHOD_NAMES: dict[pipeline.Method, str] = {"default": "AURAL", "lisa": "LISA", 
 PRESET_RATES = (44_100, 48_000, 88_200, 96_000, 192_000)
 WHAT_IF_RATES = (4_000, 8_000, 11_025, 12_000, 16_000, 22_050, 24_000)
 
-# LISA takes many times as long as the others: what is longer is not compared.
+# Limit for comparing all methods, because LISA takes many times as long as the others.
 COMPARED_SECONDS = 120.0
 
-# Of a method beside the truth, as the table shows it: name, heading, decimals.
+# Columns of the comparison with the original: name, heading, decimals.
 MEASURES = (
     ("snr_db", "SNR, dB", 1),
     ("lsd", "LSD", 2),
@@ -47,14 +47,14 @@ MEASURES = (
 )
 
 # The zoom between the samples.
-DECODED_RATE = 192_000  # Hz, that the models are asked for
-CONTEXT_SECONDS = 0.15  # to both sides of what is shown
+DECODED_RATE = 192_000  # Hz, of the models' output
+CONTEXT_SECONDS = 0.15  # on both sides of the view
 POINTS_PER_SAMPLE = 32
 MAX_POINTS = 6_000  # three for each column of the picture
 NARROWEST_MS, WIDEST_MS = 1.0, 20.0
-FIRST_SAMPLES = 40  # shown at first
+FIRST_SAMPLES = 40  # in the first view
 
-HIGHEST_SHOWN_HZ = 24_000.0  # of the spectrograms: beyond it nobody hears, and nothing is made
+HIGHEST_SHOWN_HZ = 24_000.0  # of the spectrograms; nothing is audible or generated above
 
 DEFAULTS = pipeline.Options()
 
@@ -101,7 +101,7 @@ def build(places: Sequence[Place]) -> Tab:
 
 
 def _target_section() -> dict[str, gr.components.Component]:
-    """Rate and factor by the names of their options; the presets fill in the rate."""
+    """Rate and factor by the names of their options; a preset sets the rate."""
     preset = gr.Radio(
         [("Automatic", NOTHING), *((f"{rate / 1000:g} kHz", rate) for rate in PRESET_RATES)],
         value=NOTHING,
@@ -111,7 +111,7 @@ def _target_section() -> dict[str, gr.components.Component]:
     with gr.Accordion("Custom rate or factor", open=False), gr.Row():
         rate = gr.Number(None, label="Sample rate, Hz", info="4,000 to 192,000.", min_width=120)
         factor = gr.Number(None, label="Factor", info="For example 2.37.", min_width=120)
-    # One of the three says what is wanted, and the others follow.
+    # Only one of the three applies; the others are cleared.
     preset.input(
         lambda chosen: (chosen or None, None), preset, [rate, factor], api_visibility="private", queue=False
     )
@@ -193,7 +193,7 @@ def _result_section(
     result = result_file("Super-resolved file", places, SUPER_RESOLVE.place)
     with gr.Accordion("Raw data (JSON)", open=False):
         figures = gr.JSON(label="Metrics")
-    made = gr.State()  # what is shown of this run, whatever comes next
+    made = gr.State()  # what the page shows of this run
     wire(
         at,
         super_resolve,
@@ -217,7 +217,7 @@ def _result_section(
 
 @report_errors
 def look(audio: str | None, progress: gr.Progress = gr.Progress()) -> Updates:
-    """What the file is, before anything is done with it."""
+    """Rate, channels, duration and bandwidth of the uploaded file."""
     yield ""
     if not audio:
         return
@@ -232,14 +232,14 @@ def look(audio: str | None, progress: gr.Progress = gr.Progress()) -> Updates:
 
 @dataclass(frozen=True)
 class _Source:
-    """What the zoom looks into: a file that can be read from anywhere, and how it is super-resolved."""
+    """The input of the zoom: a file that can be read at any position, and how it is super-resolved."""
 
     path: str  # WAV or FLAC
     seconds: float
-    channel: int  # the one that is loudest at the loudest moment
+    channel: int  # with the highest peak
     loudest_seconds: float
     bandwidth_hz: float
-    methods: tuple[pipeline.Method, ...]  # whose curves are drawn
+    methods: tuple[pipeline.Method, ...]  # to draw
 
 
 @endpoint(SUPER_RESOLVE)
@@ -272,7 +272,7 @@ def super_resolve(
         figures["message"] += (
             f" Methods are only compared for sounds up to {COMPARED_SECONDS / 60:g} minutes."
         )
-    # Where nothing is missing all methods return the same, of which one is enough.
+    # If nothing is missing, all methods return the same clip.
     others = {method: one for method, one in result.alternatives.items() if one is not result.clip}
     made = {options.method: result.clip, **others}
     methods = tuple(method for method in reversed(pipeline.METHODS) if method in made)
@@ -304,17 +304,17 @@ def super_resolve(
 
 
 def _write(clip: Clip, audio: str, method: pipeline.Method, chosen: pipeline.Method) -> str:
-    """The path of a version's file; the chosen method's is named after its rate alone."""
+    """Write a version's file and return its path; only the chosen method is not in the file's name."""
     rate = f"{clip.rate / 1000:g}kHz"
     path = result_path(audio, f"{rate}.wav" if method == chosen else f"{rate}-{method}.wav")
-    write(clip, path, wav_encoding(clip))  # peaks between samples become samples
+    write(clip, path, wav_encoding(clip))  # new samples may exceed full scale
     return path
 
 
 def _list_sounds(
     clip: Clip, result: pipeline.Result, options: pipeline.Options, made: dict[pipeline.Method, Clip]
 ) -> list[plots.Sound]:
-    """The versions with the ends of their bands. In the mode "what if" the upload is the truth."""
+    """The versions with the upper limits of their bands. With `what_if_rate` the upload is the original."""
     old_hz = result.bandwidth_hz
     if options.what_if_rate:
         sounds = [plots.Sound("Original", clip.samples, clip.rate)]
@@ -337,7 +337,7 @@ def _source(path: str, result: pipeline.Result, methods: tuple[pipeline.Method, 
 
 
 def _first_view(source: _Source, rate: int) -> tuple[float, float]:
-    """Where the zoom begins, in s, and how wide it is, in ms: around the loudest moment."""
+    """Start of the zoom in s and its width in ms, around the loudest moment."""
     width = float(np.clip(round(1000 * FIRST_SAMPLES / rate, 1), NARROWEST_MS, WIDEST_MS))
     at = source.loudest_seconds - width / 2000
     return round(min(max(at, 0.0), max(source.seconds - width / 1000, 0.0)), 3), width
@@ -345,7 +345,7 @@ def _first_view(source: _Source, rate: int) -> tuple[float, float]:
 
 @report_errors
 def zoom(made: tuple[list[Version], _Source, float, float] | None, at: float, width: float) -> Updates:
-    """The picture between the samples, from another place or wider."""
+    """The picture between the samples at another position or width."""
     if made is None:
         yield None
         return
@@ -355,7 +355,7 @@ def zoom(made: tuple[list[Version], _Source, float, float] | None, at: float, wi
 
 
 def _draw_between(source: _Source, at: float, width_ms: float) -> str:
-    """Draw the samples from `at` s on, and what the methods decode between them."""
+    """Draw the samples from `at` s, and the signals of the methods between them."""
     from aural.superres import sinc
 
     piece, first = _excerpt(source, at - CONTEXT_SECONDS, at + width_ms / 1000 + CONTEXT_SECONDS)
@@ -379,7 +379,7 @@ def _draw_between(source: _Source, at: float, width_ms: float) -> str:
 
 
 def _excerpt(source: _Source, start_seconds: float, end_seconds: float) -> tuple[Clip, int]:
-    """The loudest channel of a piece of the file, and the number of its first sample."""
+    """The loudest channel of an excerpt, and the index of its first sample."""
     try:
         opened = soundfile.SoundFile(source.path)
     except soundfile.LibsndfileError:
@@ -406,7 +406,7 @@ def _show(
 
 
 def _comparison_table(comparison: dict[str, dict[str, float | None]] | None) -> str:
-    """How near each method comes to the truth; empty where there is none."""
+    """The error of each method relative to the original; empty without one."""
     if not comparison:
         return ""
     rows = [
@@ -422,7 +422,7 @@ def _comparison_table(comparison: dict[str, dict[str, float | None]] | None) -> 
 
 
 def _figure(value: float | None, decimals: int) -> str:
-    # Adding 0 takes the sign off a zero.
+    # Adding 0 turns −0 into 0.
     return number(None if value is None else round(value, decimals) + 0.0, decimals)
 
 
@@ -442,7 +442,7 @@ def live_close(asked: dict[str, Any]) -> dict[str, Any]:
 
 
 def _call(call: Callable[..., Any], asked: Any, names: tuple[str, ...]) -> dict[str, Any]:
-    """What the page gets: the answer, or the sentence of what went wrong."""
+    """The answer for the page, or an error as a sentence."""
     if not isinstance(asked, dict):
         asked = {}
     try:

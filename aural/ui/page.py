@@ -1,6 +1,6 @@
-"""A verb's page: its run and cancel buttons, its link, and what the run will take.
+"""A verb's page: run and cancel buttons, link, estimate and result.
 
-A tab holds one page or several; `app.py` gets them all in a `Tab`.
+A tab holds one or more pages; `app.py` gets them in a `Tab`.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ Ways = Sequence[tuple[Block, Mapping[str, Any]]]
 
 @dataclass(frozen=True)
 class Page:
-    """The place of one verb."""
+    """The controls of one verb."""
 
-    name: str  # the verb's, by which a link leads here
+    name: str  # of the verb, used in links
     run: gr.Button
     cancel: gr.Button
-    copy: gr.Button  # makes the link
+    copy: gr.Button  # creates the link
     link: gr.Textbox  # shows it
-    expected: gr.HTML  # what a run will take
-    controls: Mapping[str, gr.components.Component]  # by the name that links know them by
-    ways: Mapping[Block, Ways]  # to the page, of `run`, and to each control
+    expected: gr.HTML  # how long a run will take
+    controls: Mapping[str, gr.components.Component]  # by their names in links
+    ways: Mapping[Block, Ways]  # what reveals `run` and each control
 
 
 @dataclass(frozen=True)
 class Tab:
-    """What a tab hands to `app.py`."""
+    """The parts of a tab that `app.py` connects."""
 
     id: str
-    audio: gr.Audio  # takes what other tabs send
+    audio: gr.Audio  # receives what other tabs send
     pages: Sequence[Page]
     sends: Sequence[SendTo]
 
@@ -51,9 +51,9 @@ def page(name: str, text: str, controls: Mapping[str, gr.components.Component]) 
     """Add the buttons of a verb to the tab being built.
 
     Args:
-        text: of the button that runs it.
-        controls: what a link to the page may set, by the names of the verb's settings. From now on they hand
-            over whatever a program sends.
+        text: label of the run button.
+        controls: what a link may set, by the names of the verb's settings. From now on they pass on any value
+            that a program sends.
     """
     for control in controls.values():
         skip_checks(control)
@@ -62,9 +62,9 @@ def page(name: str, text: str, controls: Mapping[str, gr.components.Component]) 
         cancel = gr.Button("Cancel", variant="stop", min_width=80)
         copy = gr.Button("Copy link", min_width=80)
     expected = gr.HTML(elem_classes="aural-expected", container=False)
-    # Could be written in, so that it can be selected by the keyboard.
+    # Interactive, so that it can be selected by keyboard.
     link = gr.Textbox(label="Link with these settings", visible=False, interactive=True)
-    # Now: Gradio forgets where a component stands once it has sent an event.
+    # Now, because Gradio forgets a component's place once it has sent an event.
     ways: dict[Block, Ways] = {component: reveal(component) for component in (run, *controls.values())}
     return Page(name, run, cancel, copy, link, expected, controls, ways)
 
@@ -75,18 +75,18 @@ def show_estimate(
     inputs: Mapping[str, gr.components.Component],
     workload: Callable[..., float] | None = None,
 ) -> None:
-    """Say what a run will take, as soon as the inputs change.
+    """Show how long a run will take, whenever the inputs change.
 
     Args:
-        inputs: on which that depends, by the names of the verb's arguments.
-        workload: in the place of the verb's own, from the inputs' values by name.
+        inputs: what the time depends on, by the names of the verb's arguments.
+        workload: replaces the verb's own workload.
     """
 
     def tell(*values: Any) -> str:
         settings = dict(zip(inputs, values, strict=True))
         try:
             done = (workload or workload_of(verb))(**settings)
-        except (AuralError, TypeError):  # nothing that can be used: the run will say so
+        except (AuralError, TypeError):  # unusable: the run will report it
             return ""
         sentence = status.estimate(verb, done, verb.kind(**settings))
         return f"<p>{sentence}</p>" if done else ""
@@ -104,12 +104,12 @@ def show_estimate(
 
 @dataclass(frozen=True)
 class View:
-    """What a page shows of a result once it is there."""
+    """What a page shows of a result."""
 
     show: Callable[..., Any]  # the values of `inputs` -> those of `outputs`
     inputs: Sequence[Block]  # of the run's outputs
     outputs: Sequence[Block]
-    clear: Callable[[], Sequence[Any]] | None = None  # those of `outputs` when a run starts; None: `empty`
+    clear: Callable[[], Sequence[Any]] | None = None  # `outputs` when a run starts; None: `empty`
 
 
 @dataclass(frozen=True)
@@ -148,15 +148,15 @@ def wire(
     more: View | None = None,
     show_progress_on: gr.components.Component | None = None,
 ) -> None:
-    """Let the page's buttons run a verb: clear the page, run, show, encode the downloads; or cancel.
+    """Connect the page's buttons: clear, run, show and encode the downloads; or cancel.
 
     Args:
-        function: the endpoint, named after the page.
-        inputs: of the function, by its parameters in order.
-        outputs: of the function, and after them what its last step yields for the page alone.
-        result: its buttons work once there is a result; the downloads are made after all is shown.
-        more: what is shown after the view, since it takes longer.
-        show_progress_on: None: on all outputs that can be seen.
+        function: the endpoint; its API name is that of the page.
+        inputs: in the order of the function's parameters.
+        outputs: of the function; the last ones may be for the page alone.
+        result: its buttons are enabled once there is a result; downloads are encoded last.
+        more: shown after the view, because it takes longer.
+        show_progress_on: None: all visible outputs.
     """
     sending = {} if result is None else result.send_to.buttons
     event = at.run.click(
@@ -185,7 +185,7 @@ def wire(
 
 
 def _clear_on_run(at: Page, view: View, buttons: Sequence[gr.Button | gr.DownloadButton]) -> None:
-    """A run starts on an empty page: what is shown belongs to the file at hand, or to none."""
+    """Empty the page when a run starts, so that it never shows an older result."""
     outputs = list(view.outputs)
     if view.clear is None:
         outputs = [one for one in outputs if not isinstance(one, gr.Slider)]
@@ -199,21 +199,21 @@ def _clear_on_run(at: Page, view: View, buttons: Sequence[gr.Button | gr.Downloa
 
 
 def empty(component: Block) -> Any:
-    """The update that takes from a component what it shows, and from a button what it does."""
+    """The update that empties a component and disables a button."""
     if isinstance(component, gr.DownloadButton):
         return gr.DownloadButton(value=None, interactive=False)
     return gr.Button(interactive=False) if isinstance(component, gr.Button) else None
 
 
 def _unwrap(updates: list[Any]) -> Any:
-    """As Gradio takes it: of one output alone, not in a list."""
+    """The updates as Gradio expects them: a single one is not in a list."""
     return updates if len(updates) != 1 else updates[0]
 
 
 def reveal(component: Block) -> Ways:
-    """What shows a component: each of the tabs and closed sections around it, with what to change of it.
+    """The tabs and closed sections around a component, each with the change that makes it visible.
 
-    To be asked while the page is built; the changes are for `gr.update`, which has to be made anew each time.
+    Call it while the page is built. The changes are arguments of `gr.update`.
     """
     found: list[tuple[Block, Mapping[str, Any]]] = []
     around: Block | None = component
