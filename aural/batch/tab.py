@@ -19,15 +19,13 @@ from aural.audio import LIMITS
 from aural.audio.steps import Run, Steps, part
 from aural.batch.folder import as_csv, failed_row
 from aural.batch.job import Done, run_steps
+from aural.batch.verbs import VERBS
 from aural.enhancement.tab import PHONE_NAMES
-from aural.enhancement.verb import DEGRADE, ENHANCE
 from aural.errors import AuralError, InputError, OptionError, shorten
 from aural.files import GIBIBYTE
-from aural.loudness.verb import MASTER, MEASURE
 from aural.options import Verb, describe, parse, require_known
 from aural.studio.tab import preset_choice, rate_choice, strength_choice, target_choice
 from aural.studio.verb import RELEASE
-from aural.superres.verb import SUPER_RESOLVE
 from aural.ui import estimates, status
 from aural.ui.endpoints import CALL_SECONDS, Updates, endpoint, follow, of_sound, report_errors
 from aural.ui.page import Page, empty, page
@@ -36,9 +34,9 @@ from aural.ui.tables import number, table
 
 Row = dict[str, Any]  # of `aural.batch.folder.COLUMNS`
 
-# The verbs offered, in the order of the page; the first is the default.
+# The verbs offered: first the whole release, which is the default, then its stages, then the others.
 CHOICES: Mapping[str, Verb] = MappingProxyType(
-    {verb.name: verb for verb in (RELEASE, ENHANCE, SUPER_RESOLVE, MASTER, MEASURE, DEGRADE)}
+    {verb.name: verb for verb in (RELEASE, *RELEASE.stages, *VERBS.values()) if verb.batch_name}
 )
 
 # Columns of the table: name, heading.

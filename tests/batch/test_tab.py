@@ -53,8 +53,10 @@ def outputs(*args: Any) -> list[Any]:
 
 
 def test_every_control_of_a_verb_sets_one_of_its_settings() -> None:
-    assert set(tab.CHOICES.items()) < set(VERBS.items())
+    assert list(tab.CHOICES) == ["release", "enhance", "super_resolve", "master", "measure", "degrade"]
+    assert f"verb: one of {', '.join(tab.CHOICES)}\n" in (tab.batch.__doc__ or "")
     assert set(tab.CHOICES) == {name for name, verb in VERBS.items() if verb.batch_name}
+    assert set(tab.CHOICES.items()) < set(VERBS.items())
     for verb in tab.CHOICES.values():
         assert set(verb.batch_settings) <= {field.name for field in fields(verb.options)}, verb
     for verb in ("release", "enhance"):
