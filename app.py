@@ -1,4 +1,4 @@
-"""AURAL: builds the Blocks from the tabs, loads the models on ZeroGPU, and launches; nothing else."""
+"""AURAL: builds the Blocks from the tabs, loads the models on ZeroGPU, and launches the app."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import logging
 import os
 from typing import Any
 
-# Before Gradio is imported: a visitor's audio is nobody else's business.
+# Before Gradio is imported: nothing about visitors is sent elsewhere.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 import gradio as gr
@@ -26,15 +26,15 @@ from aural.loudness import tab as loudness
 from aural.resynthesis import tab as resynthesis
 from aural.studio import tab as studio
 from aural.superres import tab as superres
-from aural.ui import links, machine, programs, storage
+from aural.ui import links, mcp, status, storage
 from aural.ui.endpoints import CALL_SECONDS
 from aural.ui.examples import FOLDER
 from aural.ui.page import reveal
 from aural.ui.theme import CSS, HEAD, HEADER, Studio
 
-QUEUE_LENGTH = 24  # calls that may wait; one more is told that the queue is full
+QUEUE_LENGTH = 24  # calls that may wait; further ones are refused
 CALLS_AT_ONCE = 2
-SESSIONS = 300  # that are remembered: each page, and each call without one, makes another of 0.8 MB
+SESSIONS = 300  # kept at a time; each page, and each call without one, adds one of 0.8 MB
 CLEAN_EVERY_SECONDS = 3600
 
 _log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ _log = logging.getLogger(__name__)
 
 def build() -> gr.Blocks:
     """The app with all its tabs, not yet launched."""
-    gr.set_static_paths([FOLDER])  # copies of the examples would be swept with what visitors leave
+    gr.set_static_paths([FOLDER])  # copies of the examples would be swept with the uploads
     places = tuple(dict.fromkeys(verb.place for verb in VERBS.values()))
     demo: gr.Blocks
     with gr.Blocks(title="AURAL", delete_cache=(CLEAN_EVERY_SECONDS, storage.KEPT_SECONDS)) as demo:
@@ -60,7 +60,7 @@ def build() -> gr.Blocks:
             state = gr.HTML(container=False)
         gr.on(
             [demo.load, about.expand],
-            lambda: machine.state(QUEUE_LENGTH, CALLS_AT_ONCE, CALL_SECONDS),
+            lambda: status.system_info(QUEUE_LENGTH, CALLS_AT_ONCE, CALL_SECONDS),
             None,
             state,
             api_visibility="private",
@@ -68,17 +68,17 @@ def build() -> gr.Blocks:
             show_progress="hidden",
         )
         links.connect(demo, tabs, notice)
-        for handover in (handover for tab in tabs for handover in tab.handovers):
+        for send_to in (send_to for tab in tabs for send_to in tab.sends):
             for target in tabs:
-                if target.id in handover.buttons:
-                    _lead(handover.buttons[target.id], handover.file, target.audio)
-        programs.describe(demo)
+                if target.id in send_to.buttons:
+                    _connect_send_button(send_to.buttons[target.id], send_to.file, target.audio)
+        mcp.describe(demo)
     demo.queue(max_size=QUEUE_LENGTH, default_concurrency_limit=CALLS_AT_ONCE)
     return demo
 
 
-def _lead(button: gr.Button, file: gr.File | gr.Audio, field: gr.Audio) -> None:
-    """Let the button hand the file to another tab's field, and show it."""
+def _connect_send_button(button: gr.Button, file: gr.File | gr.Audio, field: gr.Audio) -> None:
+    """Let a button send the file to another tab's field and open that tab."""
     way = reveal(field)
     button.click(
         lambda path: [path, *(gr.update(**change) for _, change in way)],
@@ -90,10 +90,10 @@ def _lead(button: gr.Button, file: gr.File | gr.Audio, field: gr.Audio) -> None:
 
 
 def preload() -> None:
-    """On ZeroGPU, load every model for the card, since its calls run in forks; elsewhere nothing.
+    """On ZeroGPU load every model onto the GPU, because its calls run in forks. Elsewhere do nothing.
 
-    Elsewhere models come when they are needed. One that cannot be had is logged, and whoever needs it is told
-    why.
+    Elsewhere models are loaded on demand. A model that is not available is logged, and reported to whoever
+    needs it.
     """
     if not on_zero_gpu():
         return
@@ -105,20 +105,20 @@ def preload() -> None:
 
 
 def launch(demo: gr.Blocks, **settings: Any) -> None:
-    """Serve the app with its look and limits; settings are those of `gr.Blocks.launch`."""
-    programs.serve_tools()
+    """Serve the app with its theme and limits; settings are those of `gr.Blocks.launch`."""
+    mcp.serve_tools()
     storage.start(demo)
     demo.launch(
         theme=Studio(),
-        css=CSS + machine.CSS + generation.CSS,
+        css=CSS + status.CSS + generation.CSS,
         head=HEAD,
         max_file_size=LIMITS.file_bytes,
-        show_error=True,  # what Gradio itself refuses (a text for a number) is told in its own words
+        show_error=True,  # for what Gradio itself refuses, such as a text for a number
         ssr_mode=False,
-        run_history=False,  # it would list results whose files are deleted after a few hours
+        run_history=False,  # would list results whose files are deleted after a few hours
         mcp_server=True,
         state_session_capacity=SESSIONS,
-        # Gradio's own proxy, which nothing here uses, would answer 500.
+        # Gradio's proxy, which is not used here, would answer 500.
         app_kwargs={"exception_handlers": {httpx.InvalidURL: _refuse_address}},
         **settings,
     )

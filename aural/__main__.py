@@ -1,7 +1,7 @@
 """The verbs from a shell: `aural enhance memo.m4a podcast.wav --preset podcast`.
 
-Exit codes: 0, all is done; 1, something that the caller can mend, which the last line says; 2, wrong usage;
-3, some files of a folder could not be done; 130, interrupted.
+Exit codes: 0, done; 1, an error that the caller can fix, named in the last line; 2, wrong usage; 3, some
+files of a folder failed; 130, interrupted.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from typing import Any, TypeVar
 
 from aural.audio.steps import Run, Steps
 from aural.batch.arguments import FORMATS, SETTING, chosen_options, parse_arguments
-from aural.batch.folder import failed, outputs, planned
+from aural.batch.folder import failed_row, outputs, plan_outputs
 from aural.batch.job import run_steps
 from aural.batch.verbs import VERBS
 from aural.errors import AuralError, OptionError
 from aural.options import Verb
 from aural.version import __version__
 
-DONE, MENDABLE, SOME_FAILED, INTERRUPTED = 0, 1, 3, 130
+DONE, FAILED, SOME_FAILED, INTERRUPTED = 0, 1, 3, 130
 SECONDS_BETWEEN_UPDATES = 0.1
 BAR_WIDTH = 24  # characters
-LABEL = f"{SETTING}label"  # the one setting that stands by itself
-# What the report tells of a result: column, name, unit.
+LABEL = f"{SETTING}label"  # the only positional setting
+# Figures in the report: column, name, unit.
 FIGURES = (
     ("integrated_lufs", "", "LUFS"),
     ("true_peak_dbtp", "true peak ", "dBTP"),
@@ -40,7 +40,7 @@ T = TypeVar("T")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a verb as a shell's arguments say; returns the exit code. Wrong usage leaves with 2."""
+    """Run a verb from a shell's arguments; returns the exit code. Wrong usage exits with 2."""
     given = parse_arguments(
         sys.argv[1:] if arguments is None else arguments,
         "aural",
@@ -48,13 +48,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _add_files,
         version=f"AURAL {__version__}",
     )
-    if isinstance(sys.stdout, io.TextIOWrapper):  # the bytes of a file's name need not be text
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a file's name may contain bytes that are not text
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         return _run(given)
     except AuralError as error:
         print(error, file=sys.stderr)
-        return MENDABLE
+        return FAILED
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return INTERRUPTED
@@ -80,13 +80,13 @@ def _add_files(command: argparse.ArgumentParser, verb: Verb) -> None:
         command.add_argument(
             "--format", choices=FORMATS, default="wav", help="of results in a folder (default: wav)"
         )
-        command.add_argument("--force", action="store_true", help="overwrite what is there already")
+        command.add_argument("--force", action="store_true", help="overwrite existing files")
     command.add_argument("--json", action="store_true", help="print the figures as JSON")
-    command.add_argument("--quiet", action="store_true", help="show no progress, and tell of failures only")
+    command.add_argument("--quiet", action="store_true", help="no progress, only errors")
 
 
 def _run(given: argparse.Namespace) -> int:
-    """Do what was asked for; returns the exit code."""
+    """Run the verb; returns the exit code."""
     verb = VERBS[given.verb]
     options = chosen_options(given)
     if verb.needs_sound and given.source.is_dir():
@@ -109,7 +109,7 @@ def _run(given: argparse.Namespace) -> int:
 
 
 def _output(verb: Verb, given: argparse.Namespace) -> Path | None:
-    """Where the result of one file goes: as given, or into the folder given, named after the source."""
+    """The path of a result: as given, or in the given folder, named after the source."""
     if verb.ending is None:
         return None
     output: Path = given.output
@@ -121,26 +121,24 @@ def _output(verb: Verb, given: argparse.Namespace) -> Path | None:
 
 
 def _ending(verb: Verb, given: argparse.Namespace) -> str | None:
-    """The end of a result's name, in the format asked for."""
+    """The end of a result's name in the chosen format."""
     return None if verb.ending is None else str(Path(verb.ending).with_suffix(f".{given.format}"))
 
 
 def _require_free(outputs: Sequence[Path], given: argparse.Namespace) -> None:
     taken = [path for path in outputs if path.exists()]
     if taken and not given.force:
-        others = f" and {len(taken) - 1} more are" if len(taken) > 1 else " is"
-        raise OptionError(
-            f"{str(taken[0])!r}{others} there already: give another name, or --force to overwrite."
-        )
+        exists = f"and {len(taken) - 1} more already exist" if len(taken) > 1 else "already exists"
+        raise OptionError(f"{str(taken[0])!r} {exists}. Give another name, or --force to overwrite.")
 
 
 def _run_folder(verb: Verb, options: Any, given: argparse.Namespace) -> int:
-    """All files of a folder, one after the other; one that cannot be done does not stop the rest."""
+    """Process all files of a folder; if one fails, the others continue."""
     folder = given.source
     out_folder: Path | None = None if verb.ending is None else given.output
     if out_folder is not None and out_folder.exists() and not out_folder.is_dir():
-        raise OptionError(f"{str(out_folder)!r} is a file: for the results of a folder, give a folder.")
-    tasks = planned(folder, out_folder or folder, _ending(verb, given))
+        raise OptionError(f"{str(out_folder)!r} is a file. Give a folder for the results of a folder.")
+    tasks = plan_outputs(folder, out_folder or folder, _ending(verb, given))
     _require_free([output for _, output in tasks if output is not None], given)
     rows, failures = [], 0
     bar = _Bar(given.quiet)
@@ -152,7 +150,7 @@ def _run_folder(verb: Verb, options: Any, given: argparse.Namespace) -> int:
             row, figures = done.row, done.figures
         except AuralError as error:
             print(f"{name}: {error}", file=sys.stderr)
-            row, figures = failed(source, error), {}
+            row, figures = failed_row(source, error), {}
             failures += 1
         row = {**row, "file": name}
         if row["output"] and out_folder is not None and output is not None:
@@ -163,7 +161,7 @@ def _run_folder(verb: Verb, options: Any, given: argparse.Namespace) -> int:
     if given.json:
         _print_json(rows)
     if failures:
-        print(f"{failures} of {len(tasks)} files could not be done.", file=sys.stderr)
+        print(f"{failures} of {len(tasks)} files failed.", file=sys.stderr)
     return SOME_FAILED if failures else DONE
 
 
@@ -172,7 +170,7 @@ def _print_json(value: Any) -> None:
 
 
 def _report(row: dict[str, Any], figures: dict[str, Any]) -> None:
-    """A result in two lines for people."""
+    """Print a result in two lines."""
     others = "".join(f", {name}" for name in figures.get("files", [])[1:])
     print(f"{row['output'] or row['file']}{others}: {row['message']}".removesuffix(": "))
     parts = []
@@ -188,13 +186,13 @@ def _report(row: dict[str, Any], figures: dict[str, Any]) -> None:
 
 
 class _Bar:
-    """A line on a terminal that shows how far the work is; elsewhere, or if it is to be quiet, nothing."""
+    """A progress bar on a terminal; nothing elsewhere, or if quiet."""
 
     def __init__(self, quiet: bool) -> None:
         self.is_shown = sys.stderr.isatty() and not quiet
 
     def follow(self, steps: Steps[T], name: str) -> T:
-        """Run the steps to their end and hand back the result; the line is gone then."""
+        """Run the steps and return the result; the line is cleared at the end."""
         shown = -SECONDS_BETWEEN_UPDATES
         try:
             with Run(steps) as run:

@@ -1,7 +1,7 @@
 """Failures a user can act on.
 
-Every message is one clear sentence that says what is wrong and names the remedy. The app shows it as it
-stands, a program gets it as the text of the exception; anything that is not an `AuralError` is our own bug.
+Every message says what is wrong and names the remedy, in one or two short sentences. The app shows it
+unchanged; programs get it as the text of the exception. Any other exception is a bug.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ EXTRAS = {
 
 
 class AuralError(Exception):
-    """Base of every failure that a user can mend."""
+    """Base of all failures that a user can fix."""
 
 
 class InputError(AuralError):
-    """The audio that was handed in cannot be used: unreadable, empty, too long, not finite."""
+    """Audio that cannot be used: unreadable, empty, too long, not finite."""
 
 
 class OptionError(AuralError):
@@ -38,11 +38,11 @@ class OptionError(AuralError):
 
 
 class CheckpointError(AuralError):
-    """A model's files are missing, damaged, or not the ones that the code expects."""
+    """A model's files are missing, damaged, or of an unexpected version."""
 
 
 class ExtraError(AuralError):
-    """A package is missing that one of AURAL's extras installs."""
+    """A package of one of AURAL's extras is missing."""
 
 
 @contextmanager
@@ -52,7 +52,7 @@ def named_extra() -> Iterator[None]:
     >>> with named_extra():
     ...     raise ModuleNotFoundError(name="torch.nn")
     Traceback (most recent call last):
-    aural.errors.ExtraError: This needs torch: run pip install ".[models]" in AURAL's folder.
+    aural.errors.ExtraError: This needs torch. Run pip install ".[models]" in AURAL's folder.
     """
     try:
         yield
@@ -61,14 +61,14 @@ def named_extra() -> Iterator[None]:
         if package not in EXTRAS:
             raise
         raise ExtraError(
-            f'This needs {package}: run pip install ".[{EXTRAS[package]}]" in AURAL\'s folder.'
+            f'This needs {package}. Run pip install ".[{EXTRAS[package]}]" in AURAL\'s folder.'
         ) from error
 
 
-def shortened(value: object) -> str:
-    """A value that a message repeats: none is so long that it hides the rest.
+def shorten(value: object) -> str:
+    """A value for a message, shortened if it is long.
 
-    >>> shortened("x" * 50)
+    >>> shorten("x" * 50)
     'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…'
     """
     text = "empty" if value is None or value == "" else str(value)

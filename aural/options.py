@@ -1,9 +1,9 @@
-"""What a verb is, what its settings are, and whether they hold.
+"""Verbs, their settings, and checks of the settings.
 
 A slice declares each of its verbs once, as a `Verb` in its `verb.py`; `aural.batch.verbs` collects them all.
-Programs, shells and links are told of the fields of an `Options` by `describe`; an `Options` checks itself by
-`require` and the like. The `Doc` of a field's annotation is its help, so that a setting is described in one
-place.
+`describe` lists the fields of an `Options` for programs, shells and links; an `Options` checks itself by
+`require` and its relatives. The `Doc` of a field's annotation is its help, so that a setting is described in
+one place.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin, 
 
 from annotated_doc import Doc
 
-from aural.errors import OptionError, shortened
+from aural.errors import OptionError, shorten
 
 REQUIRED: Final = dataclasses.MISSING  # the default of a field that has none
 
@@ -35,9 +35,9 @@ class Field:
     name: str
     kind: type  # bool, int, float or str
     optional: bool  # whether None is allowed
-    default: Any  # REQUIRED where there is none
+    default: Any  # REQUIRED if there is none
     choices: tuple[str, ...] | None  # of a Literal
-    help: str  # what it means, its unit and its range; "" without a `Doc`
+    help: str  # meaning, unit and range; "" without a `Doc`
 
 
 @dataclass(frozen=True)
@@ -50,23 +50,23 @@ class Place:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a kind of run takes on the machine that was measured, two cores without a card."""
+    """How long a kind of run takes on the reference machine: two cores, no GPU."""
 
-    start_seconds: float  # more, the first time: libraries and models are loaded
-    run_seconds: float  # whatever the length: pictures, files
-    seconds_per_workload: float  # for a second of one channel
-    on_card: bool = False  # whether it runs a network, and with it on a card where there is one
-    card_speed: float = 1.0  # how many times faster than the two cores a card is, at least
+    start_seconds: float  # extra for the first run, which loads libraries and models
+    run_seconds: float  # for any length: pictures, files
+    seconds_per_workload: float  # for one second of one channel
+    on_card: bool = False  # whether it runs a network, on a GPU if there is one
+    card_speed: float = 1.0  # minimum speed-up by a GPU
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a verb made of a sound."""
+    """The result of a verb."""
 
     clips: Sequence[Any]  # of `aural.audio.Clip`; none of `measure`
     figures: dict[str, Any]  # nested, ready for JSON
-    message: str  # what was found and done, in words
-    # Of `aural.loudness.meter.Loudness`, where the verb has measured them itself; for `measure` of the sound.
+    message: str  # the result in words
+    # `aural.loudness.meter.Loudness` of input and result, if the verb has measured them.
     before: Any = None
     after: Any = None
 
@@ -76,28 +76,28 @@ def _usual_kind(**_: Any) -> str:
 
 
 def by_setting(name: str) -> Callable[..., str]:
-    """A verb's kinds of run are the choices of this setting: for `Verb.kind`."""
+    """For `Verb.kind`: the kind of a run is the value of this setting."""
     return lambda **settings: str(settings.get(name) or "")
 
 
-@dataclass(frozen=True, eq=False)  # each is itself alone
+@dataclass(frozen=True, eq=False)  # compared by identity
 class Verb:
-    """What can be done with a sound: all that page, shell, links, batch and estimates know of it."""
+    """A verb, as declared for page, shell, links, batch and estimates."""
 
     name: str  # in the library, in a shell, in links, and of its endpoint
     help: str  # one sentence
-    home: str  # the module with its `Options`, and `outcome_steps`; imported when one of them is asked for
-    place: Place  # where its page is
-    ending: str | None = None  # of the result's name, as in "memo-enhanced.wav"; None: it makes no sound
+    home: str  # the module with its `Options` and `outcome_steps`, imported on demand
+    place: Place  # of its page
+    ending: str | None = None  # of the result's name, such as "enhanced.wav"; None: it creates no sound
     needs_sound: bool = True  # False: it can start from nothing
-    measures: bool = False  # whether its outcome has the loudness before
-    # How long it takes, by the kind of run; "" is the usual kind. None for a verb that is others in a row.
+    measures: bool = False  # whether its outcome contains the loudness of the input
+    # By the kind of run; "" is the usual kind. Empty for a verb that consists of others.
     estimates: Mapping[str, Estimate] = field(default_factory=lambda: MappingProxyType({}))
     kind: Callable[..., str] = _usual_kind  # the kind of a run, from its settings by name
     workload: Callable[..., float] | None = None  # from its arguments by name; None: channels times seconds
-    stages: tuple[Verb, ...] = ()  # that it does, one after the other
-    batch_name: str = ""  # among the choices of a batch; empty: it is none of them
-    # Those of its settings that a batch offers, and by which control of its page.
+    stages: tuple[Verb, ...] = ()  # the verbs it consists of, in order
+    batch_name: str = ""  # in the section Batch; empty: not offered there
+    # Settings that the section Batch offers, each with the name of its control.
     batch_settings: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
@@ -107,10 +107,10 @@ class Verb:
         return chosen
 
     def outcome_steps(self, clip: Any, options: Any) -> Generator[float, None, Outcome]:
-        """Do it in steps: yields the share done, 0 to 1.
+        """Run it in steps: yields the share done, 0 to 1.
 
         Args:
-            clip: of `aural.audio.Clip`; None only where no sound is needed.
+            clip: an `aural.audio.Clip`; None only if no sound is needed.
             options: of the class `self.options`.
         """
         outcome: Outcome = yield from import_module(self.home).outcome_steps(clip, options)
@@ -130,7 +130,7 @@ def describe(options: type[Any]) -> tuple[Field, ...]:
 
 
 def parse(field: Field, text: str) -> Any:
-    """The value that a text stands for; "none", or nothing at all, is None where that is allowed.
+    """The value of a text; "none" and an empty text mean None if that is allowed.
 
     Raises:
         OptionError: the text is no value of this field.
@@ -161,28 +161,28 @@ def parse(field: Field, text: str) -> Any:
 
 def require(name: str, value: float, low: float, high: float, unit: str = "") -> None:
     """Raise `OptionError` unless a setting is a number in its range."""
-    # True is a number in Python, and to nobody else.
+    # In Python True is a number.
     if isinstance(value, bool) or not (isinstance(value, Real) and low <= value <= high):
-        raise OptionError(f"The {name} must be from {low:g} to {high:g}{unit}, not {shortened(value)}.")
+        raise OptionError(f"The {name} must be from {low:g} to {high:g}{unit}, not {shorten(value)}.")
 
 
 def require_whole(name: str, value: int, low: int, high: int) -> None:
     """Raise `OptionError` unless a setting is a whole number in its range."""
     if isinstance(value, bool) or not (isinstance(value, Integral) and low <= value <= high):
-        raise OptionError(f"The {name} must be a whole number from {low} to {high}, not {shortened(value)}.")
+        raise OptionError(f"The {name} must be a whole number from {low} to {high}, not {shorten(value)}.")
 
 
 def require_known(name: str, value: str, known: Iterable[str]) -> None:
     """Raise `OptionError` unless a setting is one of the names it may be."""
     names = list(known)
     if value not in names:
-        raise OptionError(f'There is no {name} "{shortened(value)}": choose one of {", ".join(names)}.')
+        raise OptionError(f'There is no {name} "{shorten(value)}". Choose one of {", ".join(names)}.')
 
 
 def require_switch(name: str, value: bool) -> None:
     """Raise `OptionError` unless a setting is on or off."""
     if not isinstance(value, bool):
-        raise OptionError(f"The setting {name} must be on (true) or off (false), not {shortened(value)}.")
+        raise OptionError(f"The setting {name} must be on (true) or off (false), not {shorten(value)}.")
 
 
 def _field(field: dataclasses.Field[Any], hint: Any) -> Field:

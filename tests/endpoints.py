@@ -71,6 +71,24 @@ def write_pcm(path: Path, seconds: float, channels: int = 1, rate: int = 8000) -
             file.writeframes(b"\x80" * (channels * rate * 60))
 
 
+# What is said of each file that `bad_file` makes.
+_UNREADABLE = (
+    "Can't read any audio in 'bad.wav'. Try a WAV, AIFF, FLAC, OGG, Opus, MP3, M4A, MP4 or WebM file."
+)
+_NOT_FINITE = (
+    "1 sample is NaN, infinite or far beyond full scale. Export the file again from the program that made it."
+)
+BAD_FILES = {
+    "text": _UNREADABLE,
+    "nothing": "'bad.wav' is empty (0 bytes). Upload it again, or choose another file.",
+    "header only": _UNREADABLE,
+    "not a number": _NOT_FINITE,
+    "infinite": _NOT_FINITE,
+    "nine channels": "The file has 9 channels; the limit is 8. Export fewer channels.",
+    "three hours": "The file lasts 180.0 minutes; the limit is 120. Cut it into shorter parts.",
+}
+
+
 def bad_file(kind: str, folder: Path) -> Path:
     path = folder / "bad.wav"
     if kind == "text":

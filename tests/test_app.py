@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,7 +17,7 @@ import app
 from aural.audio import Limits, read, write
 from aural.ui import endpoints, storage
 from aural.ui.examples import FOLDER
-from tests.endpoints import bad_file, cancel_under_way, edge_clip, tune
+from tests.endpoints import BAD_FILES, bad_file, cancel_under_way, edge_clip, tune
 
 ENDPOINTS = [
     "/batch",
@@ -118,17 +117,13 @@ def test_a_full_queue_and_a_file_too_large_are_refused(
 
 
 @pytest.mark.parametrize("endpoint", TAKE_A_FILE)
-@pytest.mark.parametrize(
-    "kind", ["text", "nothing", "header only", "not a number", "infinite", "nine channels", "three hours"]
-)
+@pytest.mark.parametrize("kind", BAD_FILES)
 def test_a_bad_file_ends_in_one_clear_sentence(
     client: Client, tmp_path: Path, kind: str, endpoint: str
 ) -> None:
     with pytest.raises(AppError) as failure:
         client.predict(handle_file(bad_file(kind, tmp_path)), api_name=endpoint)
-    message = str(failure.value)
-    assert re.search(r"[.:] \w", message) and message.endswith("."), message
-    assert "Traceback" not in message and "Error" not in message, message
+    assert str(failure.value) == BAD_FILES[kind]
 
 
 @pytest.mark.parametrize("endpoint", TRANSFORMS)

@@ -137,7 +137,7 @@ def test_a_verb_whose_extra_is_missing_says_which_to_install(verb: str, tmp_path
     what = "dog" if verb == "generate" else ROOT / "aural" / "ui" / "examples" / "speech_8k.flac"
     done = shell(verb, what, tmp_path / "result.wav")
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == 'This needs torch: run pip install ".[models]" in AURAL\'s folder.\n'
+    assert done.stderr == 'This needs torch. Run pip install ".[models]" in AURAL\'s folder.\n'
     assert not (tmp_path / "result.wav").exists()
 
 
@@ -152,7 +152,7 @@ try:
 except AuralError as error:
     print(error)
 """
-    assert 'run pip install ".[models]"' in core(code, song).stdout
+    assert 'Run pip install ".[models]"' in core(code, song).stdout
 
 
 def test_the_version_is_the_one_of_the_package() -> None:

@@ -90,9 +90,7 @@ def bandwidth(clip: Clip) -> Steps[Bandwidth]:
     """
     clip.require_finite()
     if clip.rate < MIN_RATE:
-        raise InputError(
-            f"The sample rate is {clip.rate} Hz: hand in audio of at least {MIN_RATE} Hz, a voice's band."
-        )
+        raise InputError(f"The sample rate is {clip.rate} Hz. Use audio with at least {MIN_RATE} Hz.")
     half = next_fast_len(round(WINDOW_SECONDS / 2 * clip.rate))
     profile = yield from _profile_steps(clip, half)
     edge_hz = None if profile is None else _edge_hz(profile, clip.rate / (2 * half))

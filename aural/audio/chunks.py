@@ -43,8 +43,8 @@ def process_in_chunks(
     chunk, overlap = round(chunk_seconds * clip.rate), round(overlap_seconds * clip.rate)
     if not 0 <= overlap < chunk:
         raise OptionError(
-            f"An overlap of {overlap_seconds:g} s does not fit chunks of {chunk_seconds:g} s: "
-            "make it shorter than a chunk, and not negative."
+            f"An overlap of {overlap_seconds:g} s does not fit chunks of {chunk_seconds:g} s. "
+            "Use 0 s or more, and less than a chunk."
         )
     chunk = min(chunk, clip.frames)
     joined = np.empty_like(clip.samples)

@@ -35,11 +35,11 @@ class Clip:
         samples = np.asarray(self.samples)
         if samples.ndim != 2:
             raise InputError(
-                f"Samples must have the shape (channels, time), not {samples.shape}: "
-                "write a mono signal as samples[np.newaxis, :]."
+                f"Samples must have the shape (channels, time), not {samples.shape}. "
+                "Pass a mono signal as samples[np.newaxis, :]."
             )
         if samples.shape[0] == 0:
-            raise InputError("The clip has no channel: pass at least one.")
+            raise InputError("The clip has no channels. Pass at least one.")
         if int(self.rate) != self.rate or self.rate <= 0:
             raise InputError(f"The sample rate must be a whole number of Hz above 0, not {self.rate}.")
         view = samples.astype(np.float32, copy=False).view()
@@ -75,9 +75,10 @@ class Clip:
         # A minimum or maximum is NaN or infinite as soon as one sample is, and needs no temporary array.
         if not (self.samples.min() > -MAX_SAMPLE and self.samples.max() < MAX_SAMPLE):
             count = sum(int(np.count_nonzero(~(np.abs(row) < MAX_SAMPLE))) for row in self.samples)
+            samples = "1 sample is" if count == 1 else f"{count} samples are"
             raise InputError(
-                f"{count} of the samples are not numbers (NaN or infinite) or far beyond any sound: "
-                "export the file again from the program that made it."
+                f"{samples} NaN, infinite or far beyond full scale. "
+                "Export the file again from the program that made it."
             )
         return self
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from aural.audio.clip import Samples, excerpt
 from aural.audio.resample import resample_samples
-from aural.errors import InputError, OptionError, shortened
+from aural.errors import InputError, OptionError, shorten
 
 CodecName = Literal["opus", "aac", "mp3", "amr", "g711"]
 CODECS: tuple[CodecName, ...] = get_args(CodecName)
@@ -48,21 +48,19 @@ class Codec:
 
     def __post_init__(self) -> None:
         if self.name not in CODECS:
-            raise OptionError(
-                f'There is no codec "{shortened(self.name)}": choose one of {", ".join(CODECS)}.'
-            )
+            raise OptionError(f'There is no codec "{shorten(self.name)}". Choose one of {", ".join(CODECS)}.')
         if not _is_within(self.kilobits, 1, 512):
             raise OptionError(
-                f"The bit rate of the codec must be from 1 to 512 kbit/s, not {shortened(self.kilobits)}."
+                f"The bit rate of the codec must be from 1 to 512 kbit/s, not {shorten(self.kilobits)}."
             )
         if self.cutoff_hz is not None:
             if self.name not in CUT_OFF_CODECS:
-                raise OptionError(f'The codec "{self.name}" has no cut-off to set: leave it out.')
+                raise OptionError(f'The codec "{self.name}" has no cut-off to set. Leave it out.')
             low_hz, high_hz = CUT_OFF_RANGE_HZ
             if not _is_within(self.cutoff_hz, low_hz, high_hz):
                 raise OptionError(
                     f"The cut-off of the codec must be from {low_hz:g} to {high_hz:g} Hz, "
-                    f"not {shortened(self.cutoff_hz)}."
+                    f"not {shorten(self.cutoff_hz)}."
                 )
 
 
@@ -177,7 +175,8 @@ def _open(codec: Codec) -> tuple[AudioCodecContext, AudioCodecContext]:
         decoder = av.CodecContext.create(form.decoder, "r")
     except (ValueError, av.FFmpegError) as error:
         raise OptionError(
-            f'This installation of PyAV lacks the codec "{codec.name}": choose another, or install its wheel.'
+            f'This installation of PyAV lacks the codec "{codec.name}". '
+            "Choose another codec, or install PyAV's wheel."
         ) from error
     assert isinstance(encoder, AudioCodecContext) and isinstance(decoder, AudioCodecContext)
     for context in (encoder, decoder):
@@ -191,7 +190,7 @@ def _open(codec: Codec) -> tuple[AudioCodecContext, AudioCodecContext]:
         encoder.open()
     except (ValueError, av.FFmpegError) as error:
         raise OptionError(
-            f'The codec "{codec.name}" does not work at {codec.kilobits:g} kbit/s: choose another bit rate.'
+            f'The codec "{codec.name}" does not work at {codec.kilobits:g} kbit/s. Choose another bit rate.'
         ) from error
     decoder.extradata = encoder.extradata
     return encoder, decoder

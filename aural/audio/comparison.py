@@ -95,7 +95,7 @@ def pesq_wideband(estimate: ArrayLike, reference: ArrayLike, rate: int) -> float
         from pesq import NoUtterancesError, pesq
     except ImportError as error:
         raise InputError(
-            'PESQ cannot be measured: install it by "pip install pesq", which needs a C compiler.'
+            'PESQ is not installed. Run "pip install pesq", which needs a C compiler.'
         ) from error
 
     x, y = _speech(estimate, reference, rate, PESQ_MIN_SECONDS, "PESQ")
@@ -111,7 +111,7 @@ def pesq_wideband(estimate: ArrayLike, reference: ArrayLike, rate: int) -> float
         except NoUtterancesError:
             continue
     if not scores:
-        raise InputError("PESQ hears no speech in the reference: choose one in which somebody speaks.")
+        raise InputError("PESQ finds no speech in the reference. Choose one with speech.")
     return float(np.mean(scores))
 
 
@@ -130,13 +130,13 @@ def stoi(estimate: ArrayLike, reference: ArrayLike, rate: int) -> float:
     try:
         import pystoi
     except ImportError as error:
-        raise InputError('STOI cannot be measured: install it by "pip install pystoi".') from error
+        raise InputError('STOI is not installed. Run "pip install pystoi".') from error
 
     x, y = _speech(estimate, reference, rate, STOI_MIN_SECONDS, "STOI")
     score = float(pystoi.stoi(y, x, rate))
     if score == STOI_FAILED:
         raise InputError(
-            f"STOI needs {STOI_MIN_SECONDS:.2f} s in which the reference is not silent: choose a longer one."
+            f"STOI needs {STOI_MIN_SECONDS:.2f} s of sound in the reference. Choose a longer one."
         )
     return score
 
@@ -177,7 +177,7 @@ def log_spectral_distances(
     selected = [(bins_hz >= low_hz) & (bins_hz <= high_hz) for low_hz, high_hz in bands_hz]
     for bins, (low_hz, high_hz) in zip(selected, bands_hz, strict=True):
         if not bins.any():
-            raise InputError(f"No frequency lies between {low_hz:g} and {high_hz:g} Hz: widen the band.")
+            raise InputError(f"No frequency lies between {low_hz:g} and {high_hz:g} Hz. Widen the band.")
     distances: list[list[Floats]] = [[] for _ in bands_hz]
     for a, b in zip(_magnitudes(x), _magnitudes(y), strict=True):
         logs = [np.log10(np.maximum(values**2, LSD_FLOOR)) for values in (a, b)]
@@ -237,15 +237,13 @@ def _signals(estimate: ArrayLike, reference: ArrayLike) -> tuple[NDArray[Any], N
     """Both as floating-point arrays; float32 stays so, for long clips."""
     x, y = np.asarray(estimate), np.asarray(reference)
     if x.shape != y.shape or x.size == 0:
-        raise InputError(
-            f"Signals of the shapes {x.shape} and {y.shape} cannot be compared: align them first."
-        )
+        raise InputError(f"Can't compare signals of the shapes {x.shape} and {y.shape}. Align them first.")
     x, y = (values if values.dtype.kind == "f" else values.astype(np.float64) for values in (x, y))
     for values in (x, y):
         if not np.isfinite(values).all():
             count = int(np.count_nonzero(~np.isfinite(values)))
             raise InputError(
-                f"{count} samples are not finite, so nothing is measured: look at what made them."
+                f"{count} samples are not finite, so nothing can be measured. Check where they come from."
             )
     return x, y
 
@@ -256,7 +254,7 @@ def _speech(
     """Both mixed to one channel; raises `InputError` if they are too short. Shape: (time,)."""
     x, y = _signals(estimate, reference)
     if x.shape[-1] < min_seconds * rate:
-        raise InputError(f"{measure} needs at least {min_seconds:.2f} s of sound: choose a longer clip.")
+        raise InputError(f"{measure} needs at least {min_seconds:.2f} s of sound. Choose a longer clip.")
     x, y = (samples.mean(0) if samples.ndim == 2 else samples for samples in (x, y))
     _require_sound(y, "reference")
     _require_sound(x, "estimate")
@@ -270,7 +268,7 @@ def _energy(samples: NDArray[Any]) -> np.float64:
 
 def _require_sound(samples: NDArray[Any], name: str) -> None:
     if not samples.any():
-        raise InputError(f"A silent {name} has nothing to be compared with: leave such clips out.")
+        raise InputError(f"The {name} is silent, so there is nothing to compare. Leave silent clips out.")
 
 
 def _require_window(samples: NDArray[Any]) -> None:

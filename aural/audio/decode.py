@@ -44,24 +44,24 @@ class Limits:
         """Raise `InputError` if audio of this size exceeds a limit."""
         if channels > self.channels:
             raise InputError(
-                f"The file has {channels} channels and the limit is {self.channels}: export fewer channels."
+                f"The file has {channels} channels; the limit is {self.channels}. Export fewer channels."
             )
         if not self.min_rate <= rate <= self.max_rate:
             raise InputError(
-                f"The sample rate is {rate} Hz and must lie between {self.min_rate} and {self.max_rate} Hz: "
-                "export the file at another rate."
+                f"The sample rate is {rate} Hz; it must be from {self.min_rate} to {self.max_rate} Hz. "
+                "Export the file at another rate."
             )
         minutes = frames / rate / 60
         if minutes > self.minutes:
             raise InputError(
-                f"The file lasts {minutes:.1f} minutes and the limit is {self.minutes:g}: "
-                "cut it into shorter parts."
+                f"The file lasts {minutes:.1f} minutes; the limit is {self.minutes:g}. "
+                "Cut it into shorter parts."
             )
         decoded_bytes = 4 * channels * frames
         if decoded_bytes > self.decoded_bytes:
             raise InputError(
-                f"Decoded, the file takes {decoded_bytes / GIBIBYTE:.1f} GiB and the limit is "
-                f"{self.decoded_bytes / GIBIBYTE:.1f} GiB: cut it, or export it at a lower sample rate."
+                f"Decoded, the file takes {decoded_bytes / GIBIBYTE:.1f} GiB; the limit is "
+                f"{self.decoded_bytes / GIBIBYTE:.1f} GiB. Cut it, or export it at a lower sample rate."
             )
 
 

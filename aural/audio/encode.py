@@ -85,8 +85,8 @@ def write(clip: Clip, path: str | PathLike[str], encoding: str | None = None) ->
             _encode(clip, temporary, chosen)
     except (OSError, soundfile.LibsndfileError) as error:
         raise OptionError(
-            f"{path.name!r} cannot be written at {clip.rate} Hz with {clip.channels} channels ({error}): "
-            "choose another folder or another format."
+            f"Can't write {path.name!r} at {clip.rate} Hz with {clip.channels} channels ({error}). "
+            "Choose another folder or format."
         ) from error
     return path
 
@@ -94,12 +94,12 @@ def write(clip: Clip, path: str | PathLike[str], encoding: str | None = None) ->
 def _encoding_of(path: Path, encoding: str | None) -> Encoding:
     suffix = path.suffix.lower()
     if encoding is not None and encoding not in ENCODINGS:
-        raise OptionError(f"There is no encoding {encoding!r}: choose one of {', '.join(ENCODINGS)}.")
+        raise OptionError(f"There is no encoding {encoding!r}. Choose one of {', '.join(ENCODINGS)}.")
     for known in ENCODINGS.values() if encoding is None else [ENCODINGS[encoding]]:
         if known.suffix == suffix:
             return known
     suffixes = sorted({known.suffix for known in ENCODINGS.values()})
-    raise OptionError(f"{path.name!r} does not end like a format to write: use one of {', '.join(suffixes)}.")
+    raise OptionError(f"{path.name!r} doesn't end in a known format. Use one of {', '.join(suffixes)}.")
 
 
 def _encodable_rate(rate: int, rates: Sequence[int]) -> int:
@@ -111,12 +111,12 @@ def _encode(clip: Clip, path: Path, chosen: Encoding) -> None:
     container = chosen.container
     if clip.channels > chosen.channels:
         raise OptionError(
-            f"{container} files hold at most {chosen.channels} channels and the clip has {clip.channels}: "
-            "fold it down, or write WAV or FLAC."
+            f"{container} files hold at most {chosen.channels} channels; the clip has {clip.channels}. "
+            "Down-mix it, or write WAV or FLAC."
         )
     implied = IMPLIED_LAYOUTS[clip.channels]
     if clip.channels > 2 and container != "WAV" and clip.layout not in {None, implied, f"{implied}(side)"}:
-        raise OptionError(f"{container} files cannot tell the layout {clip.layout}: write WAV.")
+        raise OptionError(f"{container} files can't store the layout {clip.layout}. Write WAV.")
     if container == "OPUS":
         _encode_opus(clip, path, implied)
     elif container == "WAV" and clip.channels > 2:
@@ -181,8 +181,8 @@ def _channel_mask(clip: Clip) -> int:
         speakers = None
     if speakers is None or len(speakers) != clip.channels:
         raise OptionError(
-            f"{clip.layout!r} is no speaker layout for {clip.channels} channels: "
-            'name one as FFmpeg does ("quad", "5.1(side)"), or leave it out.'
+            f"{clip.layout!r} is not a speaker layout for {clip.channels} channels. "
+            'Use FFmpeg\'s name ("quad", "5.1(side)"), or leave it out.'
         )
     return sum(1 << SPEAKERS.index(speaker) for speaker in speakers)
 

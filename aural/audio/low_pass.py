@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from aural.audio.clip import Samples, excerpt
 from aural.audio.resample import resample_samples
-from aural.errors import InputError, OptionError, shortened
+from aural.errors import InputError, OptionError, shorten
 
 LowPass = Literal[
     "butterworth_2",
@@ -89,11 +89,11 @@ def low_pass_sections(rate: float, cutoff_hz: float, kind: LowPass) -> NDArray[n
         OptionError: an unknown kind, or a cut-off out of range.
     """
     if kind not in LOW_PASSES:
-        raise OptionError(f'There is no low-pass "{shortened(kind)}": choose one of {", ".join(LOW_PASSES)}.')
+        raise OptionError(f'There is no low-pass "{shorten(kind)}". Choose one of {", ".join(LOW_PASSES)}.')
     highest_hz = 0.999 * rate / 2
     if not 1 <= cutoff_hz <= highest_hz:
         raise OptionError(
-            f"The cut-off of the low-pass must be from 1 to {highest_hz:g} Hz, not {shortened(cutoff_hz)}."
+            f"The cut-off of the low-pass must be from 1 to {highest_hz:g} Hz, not {shorten(cutoff_hz)}."
         )
     from scipy.signal import bessel, butter, cheby1, ellip
 

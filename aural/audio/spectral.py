@@ -51,20 +51,20 @@ class FrontEnd:
             raise OptionError("Rate, hop and mel bands must be at least 1, the window at least 2 samples.")
         if self.fft < self.window or self.fft % 2:
             raise OptionError(
-                f"An FFT of {self.fft} samples does not fit a window of {self.window}: "
-                f"choose an even length of {self.window + self.window % 2} or more."
+                f"An FFT of {self.fft} samples does not fit a window of {self.window}. "
+                f"Choose an even length of {self.window + self.window % 2} or more."
             )
         if not 0 <= self.minimum_hz < self.highest_hz <= self.rate / 2:
             raise OptionError(
-                f"Mel bands must lie between 0 and {self.rate / 2:g} Hz, half the sample rate: "
-                f"{self.minimum_hz:g} to {self.highest_hz:g} Hz do not."
+                f"Mel bands must lie between 0 and {self.rate / 2:g} Hz (half the sample rate), "
+                f"not from {self.minimum_hz:g} to {self.highest_hz:g} Hz."
             )
         # The inverse divides by Σw². Up to half a window of hop it is at least 1/2, and at least 1/4 at the
         # ends of the clip; beyond, it soon nears 0 (where NOLA fails) and multiplies rounding errors.
         if self.hop > self.window // 2:
             raise OptionError(
-                f"A hop of {self.hop} leaves gaps between windows of {self.window} samples: "
-                f"choose a hop of {self.window // 2} or less."
+                f"A hop of {self.hop} leaves gaps between windows of {self.window} samples. "
+                f"Choose a hop of {self.window // 2} or less."
             )
 
     @property
@@ -221,7 +221,7 @@ def mel_filters(front_end: FrontEnd = DEFAULT_FRONT_END) -> Tensor:
     if not filters.sum(0).all():
         raise OptionError(
             f"{front_end.mel_bands} mel bands are too many for an FFT of {front_end.fft} samples at "
-            f"{front_end.rate} Hz, some would hold no frequency: choose fewer bands or a longer window."
+            f"{front_end.rate} Hz: some would be empty. Choose fewer bands or a longer window."
         )
     # Slaney's areas are 1 in Hz; in bins they are 1 after this.
     return (filters * (front_end.rate / front_end.fft)).T.contiguous()

@@ -1,1 +1,1 @@
-"""One file, a folder or a batch of files through one verb: for the shell, the page and a cluster."""
+"""One verb for one file, a folder or a batch of files: for the shell, the page and a cluster."""

@@ -1,4 +1,4 @@
-"""What the commands of the shell share: the verbs, and their settings as options with the library's names."""
+"""Shared by the shell commands: the verbs and their settings as options with the library's names."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from aural.batch.verbs import VERBS
 from aural.errors import OptionError
 from aural.options import REQUIRED, Field, Verb, describe, parse
 
-SETTING = "set_"  # before the names of the verb's settings, so that none meets another argument
+SETTING = "set_"  # prefix of the verb's settings, so that none clashes with another argument
 COMPLETION = "--print-completion"
-LISTED = re.compile(r"\b\w+(?:, \w+){2,}")  # in a help text: the values that a setting may have
+LISTED = re.compile(r"\b\w+(?:, \w+){2,}")  # a list of values in a help text
 SHELLS = ("bash", "zsh", "fish")
 FORMATS = sorted({encoding.suffix[1:] for encoding in ENCODINGS.values()})
 
@@ -30,15 +30,14 @@ def parse_arguments(
 ) -> argparse.Namespace:
     """The arguments of a command that runs a verb; wrong usage ends the program with 2.
 
-    Only the verb that the arguments name has its settings loaded. "super-resolve" and "--loudness_lufs" are
-    understood too.
+    Only the settings of the named verb are loaded. "super-resolve" and "--loudness_lufs" are accepted too.
 
     Args:
-        add_own: adds the command's own arguments to the parser of a verb; those that stand for a setting have
-            its name after `SETTING`.
-        version: of the installed command `program`, which a shell can complete; None: it is no such command.
+        add_own: adds the command's own arguments to the parser of a verb; if one is a setting, its name is
+            that of the setting after `SETTING`.
+        version: of the installed command `program`, which supports shell completion; None: not installed.
     """
-    arguments = _spelt(arguments)
+    arguments = _normalize(arguments)
     completing = version is not None and any(argument.startswith(COMPLETION) for argument in arguments[:1])
     parser = argparse.ArgumentParser(
         prog=program,
@@ -75,10 +74,10 @@ def chosen_options(given: argparse.Namespace) -> Any:
     return VERBS[given.verb].options(**settings)
 
 
-def _spelt(arguments: Sequence[str]) -> list[str]:
-    """The arguments with names as the parser has them.
+def _normalize(arguments: Sequence[str]) -> list[str]:
+    """The arguments with the parser's names.
 
-    >>> _spelt(["super-resolve", "my_memo.wav", "--what_if_rate=8000"])
+    >>> _normalize(["super-resolve", "my_memo.wav", "--what_if_rate=8000"])
     ['super_resolve', 'my_memo.wav', '--what-if-rate=8000']
     """
     spelt = []
@@ -90,7 +89,7 @@ def _spelt(arguments: Sequence[str]) -> list[str]:
 
 
 class _PrintCompletion(argparse.Action):
-    """Print a script by which a shell completes verbs, settings, their choices and files, then exit."""
+    """Print a script for shell completion of verbs, settings, choices and files, then exit."""
 
     def __call__(
         self, parser: argparse.ArgumentParser, _given: object, shell: Any, _option: object = None
@@ -119,9 +118,9 @@ def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
 
 def _add_setting(command: argparse.ArgumentParser, field: Field) -> None:
     name = f"--{field.name.replace('_', '-')}"
-    help_text = re.sub(r"\bNone\b", "none", field.help)  # as one types it here
+    help_text = re.sub(r"\bNone\b", "none", field.help)  # as typed in a shell
     if field.default is not REQUIRED:
-        help_text += f" (default: {_shown(field.default)})"
+        help_text += f" (default: {_format_default(field.default)})"
     settings: dict[str, Any] = {
         "dest": f"{SETTING}{field.name}",
         "default": argparse.SUPPRESS,
@@ -142,7 +141,7 @@ def _add_setting(command: argparse.ArgumentParser, field: Field) -> None:
     command.add_argument(name, type=value, metavar=metavar, **settings)
 
 
-def _shown(default: Any) -> str:
+def _format_default(default: Any) -> str:
     if isinstance(default, bool):
         return "on" if default else "off"
     return "none" if default is None else str(default)

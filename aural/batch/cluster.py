@@ -1,20 +1,19 @@
-"""Many files on many cores or machines: one verb over a folder, as a Ray Data job.
+"""One verb for all files of a folder on many cores or machines, as a Ray Data job.
 
     python -m aural.batch enhance memos podcasts --preset podcast
     python -m aural.batch enhance /shared/memos /shared/podcasts --address auto --workers 64
 
-All machines see both folders under the same names. Results are named and laid out as their sources are, and
+All machines must see both folders under the same names. Results have the names and folders of their sources.
 `measurements.csv` in the output folder has a row for each source: `aural.batch.folder.COLUMNS`, where "file"
-and "output" are paths within the two folders.
+and "output" are paths relative to the two folders.
 
-A job that was stopped, by whatever, goes on where it was when the same command is run again. For that,
-`.aural` in the output folder holds a JSON file for each source that is done: the verb, all its settings, the
-results' names, the source's size and time, and its row. While these still fit and the results exist, the
-source is left alone. A source that has changed since is done again, and so is one that failed. Only one job
-at a time may write to a folder.
+To continue a job that was stopped for any reason, run the same command again. For this purpose `.aural` in
+the output folder holds a JSON file for each finished source: the verb, all its settings, the names of the
+results, the size and time of the source, and its row. If all of these match and the results exist, the source
+is skipped. Changed and failed sources are processed again. Only one job at a time may write to a folder.
 
-A worker that dies is started anew and its file is tried again, `MAX_ATTEMPTS` times in all. A result is made
-in a folder of its own below `.aural` and moved to its place when it is whole.
+If a worker dies, it is restarted and its file is tried again, up to `MAX_ATTEMPTS` times. A result is written
+to a temporary folder in `.aural` and moved to its place when it is complete.
 """
 
 from __future__ import annotations
@@ -39,21 +38,21 @@ from typing import Any
 
 from aural.audio.steps import finish
 from aural.batch.arguments import FORMATS, chosen_options, parse_arguments
-from aural.batch.folder import as_csv, failed, planned
+from aural.batch.folder import as_csv, failed_row, plan_outputs
 from aural.batch.job import run_steps
 from aural.batch.verbs import VERBS
 from aural.errors import AuralError, InputError, OptionError, named_extra
 from aural.files import write_then_rename
 from aural.options import Verb
 
-MAX_ATTEMPTS = 3  # at a file whose worker died each time
-MAX_BLOCKS = 10_000  # that Ray has to schedule: with more files than these, several share a block
-LOCAL = "local"  # Ray's address of a cluster of our own on this machine
-KEPT = ".aural"  # in the output folder; hidden, so that no later job takes it for sources
+MAX_ATTEMPTS = 3  # at a file whose worker dies
+MAX_BLOCKS = 10_000  # for Ray to schedule; with more files, several share a block
+LOCAL = "local"  # Ray's address for a new cluster on this machine
+KEPT = ".aural"  # in the output folder; hidden, so that no later job takes its files as sources
 MEASUREMENTS = "measurements.csv"
 TIMEOUT_SECONDS = 10.0  # for a cluster to answer
-REPORT_SECONDS = 10.0  # from one line of progress to the next, where nobody watches
-STORE_BYTES = 2**27  # of Ray's shared memory on this machine alone: rows are all that goes through it
+REPORT_SECONDS = 10.0  # between lines of progress if stderr is not a terminal
+STORE_BYTES = 2**27  # of Ray's shared memory for a local cluster: only rows go through it
 
 _log = logging.getLogger(__name__)
 
@@ -66,14 +65,14 @@ class Job:
 
     verb: str  # a key of `aural.batch.verbs.VERBS`
     options: Any  # of the verb's class
-    ending: str | None  # of the results' names, as in "memo-enhanced.flac"; None: the verb makes no sound
+    ending: str | None  # of the results' names, such as "enhanced.flac"; None: the verb creates no sound
     in_folder: Path  # absolute, the same on all machines
-    out_folder: Path  # likewise
-    run: str  # a name that no other run has
+    out_folder: Path  # absolute, the same on all machines
+    run: str  # a unique name
 
     @property
     def scratch(self) -> Path:
-        """Where this run keeps what is gone when it ends."""
+        """The temporary folder of this run."""
         return self.out_folder / KEPT / f"run-{self.run}"
 
 
@@ -82,11 +81,11 @@ class Task:
     """One file of a job."""
 
     source: str  # within the input folder
-    output: str | None  # within the output folder; None: the verb makes no sound
+    output: str | None  # within the output folder; None: the verb creates no sound
 
     @property
     def key(self) -> str:
-        """A short name for files that tell of this one."""
+        """A short name for the files that describe this one."""
         return hashlib.sha256(os.fsencode(self.source)).hexdigest()[:32]
 
 
@@ -95,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         the exit code. 0: all files are done; 1: the job could not be run; 3: some files failed; 130: stopped
-        from the keyboard. Wrong usage leaves with 2.
+        from the keyboard. Wrong usage exits with 2.
     """
     given = parse_arguments(
         sys.argv[1:] if arguments is None else arguments,
@@ -118,26 +117,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("Stopped: the same command goes on from here.", file=sys.stderr)
+        print("Stopped. Run the same command again to continue.", file=sys.stderr)
         return 130
     return 3 if any(row["error"] for row in rows) else 0
 
 
 def run(job: Job, address: str | None = None, workers: int | None = None, gpus: float = 0.0) -> list[Row]:
-    """Do all files of a job that are not done yet, and write the measurements of all; progress on stderr.
+    """Process all unfinished files of a job, and write all measurements; progress goes to stderr.
 
     Args:
-        address: of a Ray cluster, "auto" for the one that this machine belongs to; None: the one that
-            RAY_ADDRESS names, else this machine alone, with a cluster that ends with the job.
-        workers: processes that share the files; None: one for each core, or each share of a card.
-        gpus: graphics cards for each worker, 0.5 for two workers on one; 0: no card is reserved.
+        address: of a Ray cluster, "auto" for the one this machine belongs to; None: the one in RAY_ADDRESS,
+            else a new cluster on this machine, which ends with the job.
+        workers: number of processes; None: one for each core, or for each share of a GPU.
+        gpus: GPUs for each worker, such as 0.5 for two workers on one; 0: no GPU is reserved.
 
     Returns:
         a row for each source, in order.
 
     Raises:
-        InputError: the folders cannot be used, or hold nothing to work on.
-        AuralError: Ray is not installed, the cluster cannot be had, or it gave up.
+        InputError: the folders cannot be used, or contain no audio.
+        AuralError: Ray is not installed, or the cluster is not available or gave up.
     """
     tasks = plan(job)
     rows = {task: row for task in tasks if (row := finished_row(job, task)) is not None}
@@ -152,7 +151,7 @@ def run(job: Job, address: str | None = None, workers: int | None = None, gpus: 
                 progress.note(task, row)
         finally:
             shutil.rmtree(job.scratch, ignore_errors=True)
-    ordered = [_placed(task, rows[task]) for task in tasks]
+    ordered = [_with_paths(task, rows[task]) for task in tasks]
     _write_csv(job.out_folder / MEASUREMENTS, ordered)
     failures = sum(bool(row["error"]) for row in ordered)
     print(
@@ -167,38 +166,38 @@ def plan(job: Job) -> list[Task]:
     """The files of a job in order, each with the name of its result.
 
     Raises:
-        InputError: the folders cannot be used, or hold nothing to work on.
+        InputError: the folders cannot be used, or contain no audio.
     """
     return [
         Task(
             str(source.relative_to(job.in_folder)),
             None if output is None else str(output.relative_to(job.out_folder)),
         )
-        for source, output in planned(job.in_folder, job.out_folder, job.ending)
+        for source, output in plan_outputs(job.in_folder, job.out_folder, job.ending)
     ]
 
 
 def finished_row(job: Job, task: Task) -> Row | None:
-    """The row of a source that is done, with these settings and as the source is now; None: it is not."""
+    """The row of a source that was finished with these settings and has not changed since; else None."""
     try:
         kept = json.loads(_kept_file(job, task).read_text(encoding="utf-8"))
-        is_same = kept["made_from"] == _made_from(job, task)
+        is_same = kept["made_from"] == _fingerprint(job, task)
         is_there = all((job.out_folder / name).is_file() for name in kept["results"])
         return dict(kept["row"]) if is_same and is_there else None
-    except (OSError, ValueError, KeyError, TypeError):  # none is kept, or it is damaged
+    except (OSError, ValueError, KeyError, TypeError):  # missing or damaged
         return None
 
 
 class Worker:
-    """What runs in each process of the cluster; models stay loaded from one file to the next."""
+    """Runs in each process of the cluster; models stay loaded between files."""
 
     def __init__(self, job: Job) -> None:
         self.job = job
 
     def __call__(self, batch: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
-        """Ray Data's view of `work`: {"item": tasks} -> {"item": tasks, "row": rows}, each a JSON text.
+        """`work` for Ray Data: {"item": tasks} -> {"item": tasks, "row": rows}, each as JSON text.
 
-        A row that is a text in place of a mapping says why this machine can do no file at all.
+        A row that is a string instead of a mapping says why this machine can process no file.
         """
         items = list(batch["item"])
         try:
@@ -207,7 +206,7 @@ class Worker:
             return {"item": items, "row": [json.dumps(str(error))] * len(items)}
 
     def work(self, task: Task) -> Row:
-        """Do one file unless it is done, and return its row; keep that, too, unless the file failed.
+        """Process a file unless it is finished, and return its row; record the row unless the file failed.
 
         Raises:
             InputError: the folders are not on this machine.
@@ -215,38 +214,38 @@ class Worker:
         for folder in (self.job.in_folder, self.job.scratch):
             if not folder.is_dir():
                 raise InputError(
-                    f"The machine {socket.gethostname()} does not see {folder}: choose folders on a file "
+                    f"The machine {socket.gethostname()} can't see {folder}. Choose folders on a file "
                     "system that all machines share."
                 )
         row = finished_row(self.job, task)
-        if row is not None:  # done by a worker that died before it could tell
+        if row is not None:  # finished by a worker that died before it reported
             return row
         source = self.job.in_folder / task.source
         marker = self.job.scratch / f"{task.key}.json"
         attempts = 1 + (json.loads(marker.read_text(encoding="utf-8"))["attempts"] if marker.exists() else 0)
         if attempts > MAX_ATTEMPTS:
-            return failed(source, _worker_died(task))
+            return failed_row(source, _worker_died(task))
         note = {"source": task.source, "attempts": attempts, "pid": os.getpid(), "host": socket.gethostname()}
         _write_json(marker, note, self.job.scratch)
         try:
             row = self._do(task, note)
         except AuralError as error:
-            row = failed(source, error)
+            row = failed_row(source, error)
         except Exception as error:
             _log.exception("%s failed", source)
-            row = failed(source, _unexpected(error))
+            row = failed_row(source, _unexpected_error(error))
         marker.unlink()
         return row
 
     def _do(self, task: Task, note: Mapping[str, Any]) -> Row:
         job = self.job
-        # Before the source is read: if it changes while it is worked on, it counts as changed.
-        made_from = _made_from(job, task)
+        # Before the source is read: a change during processing counts as a change.
+        made_from = _fingerprint(job, task)
         results = []
         with tempfile.TemporaryDirectory(dir=job.scratch) as folder:
             output = None if task.output is None else Path(folder, Path(task.output).name)
             done = finish(run_steps(job.verb, job.in_folder / task.source, output, job.options))
-            for made in sorted(Path(folder).iterdir()):  # `generate` may make several
+            for made in sorted(Path(folder).iterdir()):  # `generate` may create several
                 result = (job.out_folder / task.source).with_name(made.name)
                 result.parent.mkdir(parents=True, exist_ok=True)
                 made.replace(result)
@@ -257,7 +256,7 @@ class Worker:
 
 
 class _Progress:
-    """A line on stderr that is overwritten, or in a log a line now and then; each failure has its own."""
+    """A line on stderr that is overwritten, or in a log an occasional line; each failure has its own line."""
 
     def __init__(self, total: int, done: int) -> None:
         self.total, self.done, self.failures = total, done, 0
@@ -268,24 +267,24 @@ class _Progress:
         clear = "\r\033[K" if sys.stderr.isatty() else ""
         if row["error"]:
             self.failures += 1
-            print(f"{clear}{_shown(task.source)}: {row['error']}", file=sys.stderr, flush=True)
+            print(f"{clear}{_printable(task.source)}: {row['error']}", file=sys.stderr, flush=True)
         line = f"{self.done} of {self.total} files, {self.failures} failed"
         if clear:
             end = "\n" if self.done == self.total else ""
-            print(f"{clear}{line}: {_shown(task.source)}", end=end, file=sys.stderr, flush=True)
+            print(f"{clear}{line}: {_printable(task.source)}", end=end, file=sys.stderr, flush=True)
         elif time.monotonic() - self.reported_at >= REPORT_SECONDS:
             self.reported_at = time.monotonic()
             print(line, file=sys.stderr, flush=True)
 
 
 def _add_own(command: argparse.ArgumentParser, verb: Verb) -> None:
-    command.add_argument("in_folder", type=Path, help="where the files are; folders below it count, too")
-    command.add_argument("out_folder", type=Path, help="where the results and their measurements go")
+    command.add_argument("in_folder", type=Path, help="folder of the files; subfolders are included")
+    command.add_argument("out_folder", type=Path, help="folder for the results and measurements")
     if verb.ending is not None:
         command.add_argument("--format", choices=FORMATS, default="wav", help="of the results (default: wav)")
-    command.add_argument("--address", help='of a Ray cluster, or "auto" for the one of this machine')
+    command.add_argument("--address", help='of a Ray cluster, or "auto" for the one this machine belongs to')
     command.add_argument("--workers", type=_workers, help="processes (default: one for each core)")
-    command.add_argument("--gpus", type=_gpus, default=0.0, help="graphics cards for each worker, say 0.5")
+    command.add_argument("--gpus", type=_gpus, default=0.0, help="GPUs for each worker, such as 0.5")
 
 
 def _workers(text: str) -> int:
@@ -305,7 +304,7 @@ def _gpus(text: str) -> float:
 
 
 def _prepare(job: Job) -> None:
-    """Make the folders, and remove what earlier runs that were killed left behind."""
+    """Create the folders, and remove what killed runs left behind."""
     kept = job.out_folder / KEPT
     try:
         kept.mkdir(parents=True, exist_ok=True)
@@ -315,34 +314,34 @@ def _prepare(job: Job) -> None:
         (kept / job.verb).mkdir(exist_ok=True)
     except OSError as error:
         raise OptionError(
-            f"The folder {job.out_folder} cannot be written to ({error.strerror}): choose another one."
+            f"Can't write to the folder {job.out_folder} ({error.strerror}). Choose another one."
         ) from error
 
 
 def _run_on_ray(
     job: Job, tasks: Sequence[Task], address: str | None, workers: int | None, gpus: float
 ) -> Iterator[tuple[Task, Row]]:
-    """Each task with its row, in the order in which they are done."""
+    """Each task with its row, in the order in which they finish."""
     address = address or os.environ.get("RAY_ADDRESS") or LOCAL
-    ray = _connected(address)
+    ray = _connect(address)
     try:
         resources = ray.cluster_resources()
         cpus = resources.get("CPU", 1.0)
         if gpus and not resources.get("GPU"):
-            raise OptionError("The machines have no graphics card for Ray to lend: leave out --gpus.")
+            raise OptionError("Ray finds no graphics card on these machines. Leave out --gpus.")
         if workers is None:
             workers = int(resources.get("GPU", 0.0) / gpus if gpus else cpus)
         workers = max(1, min(workers, len(tasks)))
-        # Alone, workers share all cores, whatever their number; Ray lets each have as many threads.
+        # On this machine alone the workers share all cores; Ray gives each that number of threads.
         share = cpus / workers if address == LOCAL else 1.0
-        # As JSON, which holds any file name and any mixture of columns; Arrow's tables do not.
+        # As JSON, which supports any file name and any mixture of columns; Arrow's tables do not.
         items = [json.dumps(astuple(task)) for task in tasks]
         dataset = ray.data.from_items(items, override_num_blocks=min(len(items), MAX_BLOCKS)).map_batches(
             Worker,
             fn_constructor_args=(job,),
             batch_size=1,
-            # Ray Data restarts its actors and repeats their tasks without end: `Worker.work` sets the limit.
-            # One task at a time: a second one that waits at a busy worker would keep an idle one from it.
+            # Ray Data restarts its actors and repeats their tasks endlessly: `Worker.work` sets the limit.
+            # One task at a time: a second one would wait at a busy worker while another is idle.
             compute=ray.data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=1),
             num_cpus=math.floor(share) if share > 1 else share,
             num_gpus=gpus,
@@ -354,22 +353,22 @@ def _run_on_ray(
             yield Task(*json.loads(result["item"])), row
     except ray.exceptions.RayError as error:
         raise AuralError(
-            f"The cluster gave up ({_last_line(error)}): once that is mended, the same command goes on from "
-            "here."
+            f"The cluster gave up ({_last_line(error)}). Fix the cause and run the same command again: it "
+            "continues from here."
         ) from error
     finally:
         ray.shutdown()
 
 
-def _connected(address: str) -> Any:
-    """Ray with Ray Data, once it is connected; it tells nobody of its use."""
+def _connect(address: str) -> Any:
+    """Ray with Ray Data, connected; usage statistics are off."""
     _check_reachable(address)
     # Ray reads its environment when it is imported.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    # Its C++ side warns on stderr of what it deals with by itself.
+    # Its C++ side warns on stderr of problems that it solves itself.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     if address == LOCAL and "ray" not in sys.modules and "RAY_AUTH_MODE" not in os.environ:
-        # So that the ports answer to nobody else, by a token that does not stay in the home folder as Ray's.
+        # Protects the ports by a token that, unlike Ray's own, is not stored in the home folder.
         os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
     with named_extra():
         ray = import_module("ray")
@@ -380,32 +379,32 @@ def _connected(address: str) -> Any:
     try:
         ray.init(address, **settings)
     except (OSError, ValueError, RuntimeError) as error:
-        raise _unreachable(address, error) from error
-    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # its errors are ours to tell
+        raise _unreachable_error(address, error) from error
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # errors are reported here
     ray.data.DataContext.get_current().enable_progress_bars = False
     return ray
 
 
 def _check_reachable(address: str) -> None:
-    """Make sure that somebody listens at the address; Ray itself would try for minutes."""
+    """Check that the address answers; Ray itself would try for minutes."""
     host, colon, port = address.rpartition(":")
     if not (colon and port.isdecimal()) or "/" in host:
         return
     try:
         socket.create_connection((host.strip("[]"), int(port)), TIMEOUT_SECONDS).close()
     except OSError as error:
-        raise _unreachable(address, error) from error
+        raise _unreachable_error(address, error) from error
 
 
-def _unreachable(address: str, error: Exception) -> AuralError:
+def _unreachable_error(address: str, error: Exception) -> AuralError:
     return AuralError(
-        f"Ray cannot be reached at {address} ({_last_line(error)}): start it with ray start --head, or "
+        f"Can't reach Ray at {address} ({_last_line(error)}). Start it with ray start --head, or "
         "leave out --address to use this machine alone."
     )
 
 
 def _last_line(error: BaseException) -> str:
-    """What an error says; of one that happened elsewhere Ray gives the whole story, its end last."""
+    """The last line of an error: Ray reports remote errors with their whole traceback."""
     lines = str(error).strip().splitlines()
     return lines[-1].strip(" .") if lines else type(error).__name__
 
@@ -414,8 +413,8 @@ def _kept_file(job: Job, task: Task) -> Path:
     return job.out_folder / KEPT / job.verb / f"{task.key}.json"
 
 
-def _made_from(job: Job, task: Task) -> dict[str, Any]:
-    """What has to be the same for a result to be as good as new; as JSON gives it back."""
+def _fingerprint(job: Job, task: Task) -> dict[str, Any]:
+    """What must be unchanged for a result to be valid, as read back from JSON."""
     stat = (job.in_folder / task.source).stat()
     facts = {
         **asdict(task),
@@ -426,8 +425,8 @@ def _made_from(job: Job, task: Task) -> dict[str, Any]:
     return dict(json.loads(json.dumps({**facts, "verb": job.verb})))
 
 
-def _placed(task: Task, row: Row) -> Row:
-    """The row with paths for names."""
+def _with_paths(task: Task, row: Row) -> Row:
+    """The row with paths instead of names."""
     name = row["output"]
     return {
         **row,
@@ -438,26 +437,26 @@ def _placed(task: Task, row: Row) -> Row:
 
 def _worker_died(task: Task) -> AuralError:
     return AuralError(
-        f"The worker died {MAX_ATTEMPTS} times over {_shown(task.source)}, perhaps for want of memory: "
-        "cut the file into shorter parts, or run the job again with fewer workers."
+        f"The worker died {MAX_ATTEMPTS} times on {_printable(task.source)}, perhaps for lack of memory. "
+        "Cut the file into shorter parts, or run the job again with fewer workers."
     )
 
 
-def _unexpected(error: Exception) -> AuralError:
+def _unexpected_error(error: Exception) -> AuralError:
     if isinstance(error, OSError):
-        return InputError(f"The machine failed on this file ({error}): mend that and run the job again.")
+        return InputError(f"The machine failed on this file ({error}). Fix the cause and run the job again.")
     return AuralError(
-        f"AURAL failed on this file ({type(error).__name__}: {error}): please report it with the file."
+        f"AURAL failed on this file ({type(error).__name__}: {error}). Please report it with the file."
     )
 
 
-def _shown(path: str) -> str:
-    """A path that any terminal can print."""
+def _printable(path: str) -> str:
+    """The path with only characters that any terminal can print."""
     return path.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _write_json(path: Path, value: Any, scratch: Path) -> None:
-    """Write a file that is whole or not there."""
+    """Write a file that is either complete or missing."""
     with write_then_rename(path, folder=scratch) as temporary:
         temporary.write_text(json.dumps(value), encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""The files of a folder: what is taken, how results are laid out, and the table of their measurements."""
+"""The files of a folder: sources, names of results, and the table of measurements."""
 
 from __future__ import annotations
 
@@ -12,46 +12,46 @@ from typing import Any
 
 from aural.errors import AuralError, InputError
 
-# What a file's name ends with where there is sound in it; what it holds is known by its content only.
+# Suffixes of audio and video files; the format is detected from the content.
 SUFFIXES = {
     ".3gp", ".aac", ".aif", ".aifc", ".aiff", ".amr", ".asf", ".avi", ".caf", ".flac", ".flv", ".m4a", ".m4b",
     ".m4v", ".mka", ".mkv", ".mov", ".mp2", ".mp3", ".mp4", ".mpeg", ".mpg", ".mts", ".oga", ".ogg", ".opus",
     ".ts", ".w64", ".wav", ".wave", ".webm", ".wma", ".wmv",
 }  # fmt: skip
 
-# Of every row, in order. Figures are of the result, before a lossy format changes it, for `measure` of the
-# file; None where there are none.
+# Of every row, in order. Figures are of the result before lossy encoding, for `measure` of the file; None if
+# there are none.
 COLUMNS = (
     "file",  # its name, without its folder
-    "output",  # likewise; of several, the first; empty where none was written
-    "error",  # why the file could not be done; empty where it was
+    "output",  # its name, the first of several; empty if none was written
+    "error",  # why the file failed; empty if it did not
     "seconds",
     "rate",  # Hz
     "channels",
-    "integrated_lufs_before",  # of the file as it came; empty for `measure`, and without a file
+    "integrated_lufs_before",  # of the source; empty for `measure`, and without a source
     "true_peak_dbtp_before",
     "integrated_lufs",
     "true_peak_dbtp",
     "range_lu",
-    "message",  # what was found and done, in words
+    "message",  # the result in words
 )
 
 
-def failed(source: Path, error: AuralError) -> dict[str, Any]:
-    """The row of a file that could not be done."""
+def failed_row(source: Path, error: AuralError) -> dict[str, Any]:
+    """The row of a file that failed."""
     return {**dict.fromkeys(COLUMNS), "file": source.name, "output": "", "error": str(error), "message": ""}
 
 
 def sources(folder: Path) -> list[Path]:
-    """Audio and video files in a folder and the folders below it, by their suffix, sorted.
+    """Audio and video files in a folder and its subfolders, by their suffix, sorted.
 
-    What is hidden, a folder or a file whose name starts with a dot, is left out.
+    Hidden folders and files, whose names start with a dot, are skipped.
 
     Raises:
         InputError: there is no such folder.
     """
     if not folder.is_dir():
-        raise InputError(f"There is no folder {folder.name!r}: choose one that holds audio files.")
+        raise InputError(f"There is no folder {folder.name!r}. Choose one with audio files.")
     found = []
     for parent, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
@@ -61,7 +61,7 @@ def sources(folder: Path) -> list[Path]:
 
 
 def as_csv(rows: Iterable[Mapping[str, Any]]) -> str:
-    """The rows below their headings, COLUMNS; no cell is one that a spreadsheet would take for a formula."""
+    """The rows as CSV with the headings COLUMNS; no spreadsheet takes a cell as a formula."""
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(COLUMNS)
@@ -70,7 +70,7 @@ def as_csv(rows: Iterable[Mapping[str, Any]]) -> str:
 
 
 def outputs(output: Path, count: int) -> list[Path]:
-    """The names of so many results: the name itself for one, numbered ones for several.
+    """The paths of `count` results: `output` itself for one, numbered ones for several.
 
     >>> [path.name for path in outputs(Path("dog.wav"), 2)]
     ['dog-1.wav', 'dog-2.wav']
@@ -80,24 +80,24 @@ def outputs(output: Path, count: int) -> list[Path]:
     return [output.with_name(f"{output.stem}-{number}{output.suffix}") for number in range(1, count + 1)]
 
 
-def planned(folder: Path, out_folder: Path, ending: str | None) -> list[tuple[Path, Path | None]]:
-    """Each source of a folder and its output, laid out as the sources are.
+def plan_outputs(folder: Path, out_folder: Path, ending: str | None) -> list[tuple[Path, Path | None]]:
+    """Each source of a folder with its output, in the same subfolders.
 
-    "talks/memo.m4a" becomes "talks/memo-enhanced.wav". What lies in the output folder is no source. Of
-    "memo.m4a" and "memo.wav" in one folder the results keep the suffix in their names.
+    "talks/memo.m4a" becomes "talks/memo-enhanced.wav". Files in the output folder are not sources. If there
+    are both "memo.m4a" and "memo.wav", the names of their results keep the suffix.
 
     Args:
         ending: of each result's name; None: there are no outputs.
 
     Raises:
-        InputError: there is no such folder, nothing in it, or results would go among the sources.
+        InputError: the folder is missing or empty, or results would be mixed with the sources.
     """
     if out_folder.resolve() == folder.resolve() and ending is not None:
-        raise InputError("Both folders are the same: choose another one for the results.")
+        raise InputError("Both folders are the same. Choose another one for the results.")
     inside = out_folder.resolve() if ending is not None else None
     found = [path for path in sources(folder) if inside is None or inside not in path.resolve().parents]
     if not found:
-        raise InputError(f"There is no audio or video file in {folder.name!r}: choose another folder.")
+        raise InputError(f"There are no audio or video files in {folder.name!r}. Choose another folder.")
     if ending is None:
         return [(path, None) for path in found]
     takers = Counter(str(path.with_suffix("")).lower() for path in found)
@@ -109,7 +109,7 @@ def planned(folder: Path, out_folder: Path, ending: str | None) -> list[tuple[Pa
 
 
 def _harmless(value: Any) -> Any:
-    """A text that a spreadsheet would take for a formula, with an apostrophe before it.
+    """The value; a text that a spreadsheet would take as a formula gets an apostrophe.
 
     >>> _harmless("=1+1.wav"), _harmless("memo.wav"), _harmless(-14.0)
     ("'=1+1.wav", 'memo.wav', -14.0)

@@ -1,4 +1,4 @@
-"""One file through one verb: what the shell, a batch of files and a cluster have in common."""
+"""One verb for one file, as used by the shell, batches and clusters."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from aural.batch.folder import COLUMNS, outputs
 from aural.batch.verbs import VERBS
 from aural.errors import InputError, OptionError, named_extra
 
-BEFORE = ("integrated_lufs", "true_peak_dbtp")  # what is told of the file as it came, too
+BEFORE = ("integrated_lufs", "true_peak_dbtp")  # figures that are also given for the source
 
 
 @dataclass(frozen=True)
 class Done:
-    """A file that was done."""
+    """A file that was processed."""
 
-    output: Path | None  # what was written; of several, the first
-    figures: dict[str, Any]  # nested, what the verb found and did; ready for JSON
+    output: Path | None  # the file written, the first of several
+    figures: dict[str, Any]  # of the verb, nested, ready for JSON
     row: dict[str, Any]  # flat, for a CSV: COLUMNS
 
 
 def run_steps(verb: str, source: Path | None, output: Path | None, options: Any) -> Steps[Done]:
-    """Read a file, do something with it, measure it before and after, and write what came of it.
+    """Read a file, run a verb, measure loudness before and after, and write the result.
 
-    Yields the share done, 0 to 1. WAV is written with 24 bits, or as float where the sound exceeds full
-    scale; the suffix of `output` may name another format. A file appears under its name once it is complete.
+    Yields the share done, 0 to 1. WAV has 24 bits, or float if the sound exceeds full scale; the suffix of
+    `output` may choose another format. A file appears under its name once it is complete.
 
     Args:
         verb: a key of `aural.batch.verbs.VERBS`.
         source: the file; None only for `generate`, which then starts from noise.
-        output: what to write, in a folder that is made where there is none; None: nothing. Where `generate`
-            makes several sounds their names are numbered: "dog.wav" becomes "dog-1.wav", "dog-2.wav" ...
+        output: the file to write; its folder is created if needed; None: nothing. If `generate` creates
+            several sounds, their names are numbered: "dog.wav" becomes "dog-1.wav", "dog-2.wav" ...
         options: of the verb's class.
 
     Raises:
-        InputError: a file that cannot be used, or one too long for the machine's memory.
-        OptionError: an output that cannot be written, or that is the source; settings that do not fit.
-        CheckpointError: a model cannot be had.
+        InputError: a file that cannot be used, or is too long for the memory.
+        OptionError: an output that cannot be written, or is the source; unsuitable settings.
+        CheckpointError: a model is not available.
         ExtraError: the verb needs a package that is not installed.
     """
     assert isinstance(options, VERBS[verb].options)
@@ -51,20 +51,16 @@ def run_steps(verb: str, source: Path | None, output: Path | None, options: Any)
         with named_extra():
             return (yield from _run_steps(verb, source, output, options))
     except MemoryError:
-        raise InputError(
-            "The machine has no memory left for audio of this length: cut it into shorter parts."
-        ) from None
+        raise InputError("Not enough memory for audio of this length. Cut it into shorter parts.") from None
 
 
 def _require_writable(output: Path, source: Path | None) -> None:
-    """Refuse an output before the work that would be lost on it."""
+    """Refuse an output before any work."""
     suffixes = sorted({encoding.suffix for encoding in ENCODINGS.values()})
     if output.suffix.lower() not in suffixes:
-        raise OptionError(
-            f"{output.name!r} does not end like a format to write: use one of {', '.join(suffixes)}."
-        )
+        raise OptionError(f"{output.name!r} doesn't end in a known format. Use one of {', '.join(suffixes)}.")
     if source is not None and output.resolve() == source.resolve():
-        raise OptionError(f"{output.name!r} is the file itself: give the result another name.")
+        raise OptionError(f"{output.name!r} is the source itself. Give the result another name.")
 
 
 def _run_steps(verb: str, source: Path | None, output: Path | None, options: Any) -> Steps[Done]:
@@ -76,7 +72,7 @@ def _run_steps(verb: str, source: Path | None, output: Path | None, options: Any
     if clip is not None and not VERBS[verb].measures:
         before = yield from part(measure.steps(clip), 0.05, 0.1)
     made = yield from part(VERBS[verb].outcome_steps(clip, options), 0.1, 0.9)
-    del clip  # makes room
+    del clip  # frees memory
     before, after = before or made.before, made.after
     if after is None:
         after = yield from part(measure.steps(made.clips[0]), 0.9, 0.95)
@@ -101,14 +97,14 @@ def _run_steps(verb: str, source: Path | None, output: Path | None, options: Any
 
 
 def _write(clip: Clip, path: Path) -> str:
-    """Write a result; returns what there is to say about it."""
+    """Write a result; returns a remark, if there is one."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OptionError(
-            f"The folder {path.parent.name!r} cannot be made ({error.strerror}): choose another one."
+            f"Can't create the folder {path.parent.name!r} ({error.strerror}). Choose another one."
         ) from error
     suffix, encoding = path.suffix.lower(), wav_encoding(clip)
     write(clip, path, encoding if suffix == ".wav" else None)
     clipped = encoding == "wav32f" and suffix == ".flac"
-    return " FLAC holds no peaks above full scale, so they were clipped: write WAV to keep them." * clipped
+    return " FLAC can't store peaks above full scale, so they were clipped. Write WAV to keep them." * clipped

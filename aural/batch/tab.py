@@ -1,4 +1,4 @@
-"""The batch section of the Release tab: one verb for many files, and a zip of their results."""
+"""The section Batch of the Release tab: one verb for many files, and a zip of the results."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import time
 import unicodedata
 import zipfile
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -16,31 +17,29 @@ import gradio as gr
 
 from aural.audio import LIMITS
 from aural.audio.steps import Run, Steps, part
-from aural.batch.folder import as_csv, failed
+from aural.batch.folder import as_csv, failed_row
 from aural.batch.job import Done, run_steps
+from aural.batch.verbs import VERBS
 from aural.enhancement.tab import PHONE_NAMES
-from aural.enhancement.verb import DEGRADE, ENHANCE
-from aural.errors import AuralError, InputError, OptionError, shortened
+from aural.errors import AuralError, InputError, OptionError, shorten
 from aural.files import GIBIBYTE
-from aural.loudness.verb import MASTER, MEASURE
 from aural.options import Verb, describe, parse, require_known
 from aural.studio.tab import preset_choice, rate_choice, strength_choice, target_choice
 from aural.studio.verb import RELEASE
-from aural.superres.verb import SUPER_RESOLVE
-from aural.ui import estimates, machine
-from aural.ui.endpoints import CALL_SECONDS, Answer, answers, endpoint, follow, of_sound
+from aural.ui import estimates, status
+from aural.ui.endpoints import CALL_SECONDS, Updates, endpoint, follow, of_sound, report_errors
 from aural.ui.page import Page, empty, page
 from aural.ui.storage import result_path
 from aural.ui.tables import number, table
 
 Row = dict[str, Any]  # of `aural.batch.folder.COLUMNS`
 
-# The verbs that a batch offers, the usual one first.
+# The verbs offered: first the whole release, which is the default, then its stages, then the others.
 CHOICES: Mapping[str, Verb] = MappingProxyType(
-    {verb.name: verb for verb in (RELEASE, ENHANCE, SUPER_RESOLVE, MASTER, MEASURE, DEGRADE)}
+    {verb.name: verb for verb in (RELEASE, *RELEASE.stages, *VERBS.values()) if verb.batch_name}
 )
 
-# Of a file, as the table shows it: column, heading.
+# Columns of the table: name, heading.
 ROW_FIGURES = (
     ("integrated_lufs_before", "Before, LUFS"),
     ("integrated_lufs", "LUFS"),
@@ -48,7 +47,7 @@ ROW_FIGURES = (
     ("range_lu", "Range, LU"),
     ("seconds", "Duration, s"),
 )
-# The second column holds sentences: beside the file's name they are in sight on a phone too.
+# The second column holds sentences; next to the file's name they are visible on a phone too.
 TABLE_STYLE = """
 th[scope="row"] { min-width: 11em; }
 td:nth-child(2) { min-width: 19em; }
@@ -59,11 +58,11 @@ td:nth-child(2) { min-width: 19em; }
 }
 """
 MAX_FILES = 50
-WORK_SECONDS = CALL_SECONDS - 60  # after which a batch ends with what it has, before the call is ended
-ARCHIVE_BYTES = 4 * GIBIBYTE  # when its results take that much, a batch begins no other file
-MAX_NAME_BYTES = 150  # of a file in the archive, without its ending
+WORK_SECONDS = CALL_SECONDS - 60  # then a batch returns what it has, before its call is ended
+ARCHIVE_BYTES = 4 * GIBIBYTE  # with this much in results, a batch starts no other file
+MAX_NAME_BYTES = 150  # of a name in the archive, without its ending
 MEASUREMENTS = "measurements.csv"
-MESSAGE_HEIGHT = 90  # of an empty message, over which the progress is shown
+MESSAGE_HEIGHT = 90  # of an empty message, which shows the progress
 
 NO_FILES = "No files yet. Upload audio or video files."
 NO_TIME = (
@@ -76,63 +75,90 @@ NO_ROOM = (
 )
 
 
+@dataclass(frozen=True)
+class _Inputs:
+    """The inputs of a batch."""
+
+    files: gr.File
+    verb: gr.Radio
+    controls: Mapping[str, gr.components.Component]  # by the names in `Verb.batch_settings`
+
+
+@dataclass(frozen=True)
+class _Outputs:
+    """The outputs of a batch."""
+
+    message: gr.Markdown
+    download: gr.DownloadButton
+    measurements: gr.DownloadButton
+    rows: gr.JSON
+
+
 def section() -> Page:
     """Add the section to the tab being built."""
     with gr.Row():
         with gr.Column(scale=2, min_width=320):
-            files = gr.File(label="Files", file_count="multiple", height=220)
-            gr.Markdown(
-                f"Up to {MAX_FILES} files of up to {LIMITS.minutes:g} minutes and "
-                f"{LIMITS.file_bytes / GIBIBYTE:g} GiB each. Limit per batch: {WORK_SECONDS / 60:g} minutes "
-                f"and {ARCHIVE_BYTES / GIBIBYTE:g} GiB of results. If a file fails, the others continue."
-            )
-            verb = gr.Radio(
-                [(one.batch_name, name) for name, one in CHOICES.items()],
-                value=RELEASE.name,
-                label="Action",
-            )
-            about = gr.Markdown(RELEASE.help)
-            controls: dict[str, gr.components.Component] = {
-                "target": target_choice(),
-                "preset": preset_choice(),
-                "strength": strength_choice(),
-                "rate": rate_choice(None),
-                "phone": gr.Radio(
-                    [(name, key) for key, name in PHONE_NAMES.items()], value="voice_memo", label="Phone"
-                ),
-            }
-            for name, control in controls.items():
-                control.visible = name in RELEASE.batch_settings.values()
+            inputs = _input_section()
         with gr.Column(scale=5, min_width=320):
             gr.Markdown("Process **several files** and get a zip of all results and a table of measurements.")
-            at = page("batch", "Run the batch", {"verb": verb, **controls})
-            message = gr.Markdown(min_height=1)
-            with gr.Row():
-                download = gr.DownloadButton("All results, zip", interactive=False)
-                measurements = gr.DownloadButton("Measurements, CSV", interactive=False)
-            rows_table = gr.HTML(css_template=TABLE_STYLE)
-            with gr.Accordion("Raw data (JSON)", open=False):
-                rows = gr.JSON(label="Rows")
-    archive = gr.File(label="Results", visible=False)
-    csv_file = gr.File(label="Measurements", visible=False)
-    settings = gr.JSON(label="Settings of the verb", visible=False)
+            at = page("batch", "Run the batch", {"verb": inputs.verb, **inputs.controls})
+            outputs = _output_section()
+    gr.on(
+        [inputs.files.change, inputs.verb.change],
+        _estimate,
+        [inputs.files, inputs.verb],
+        at.expected,
+        api_visibility="private",
+        queue=False,
+        show_progress="hidden",
+    )
+    _wire(at, inputs, outputs)
+    return at
+
+
+def _input_section() -> _Inputs:
+    """The files, the verb, and the controls of its settings."""
+    files = gr.File(label="Files", file_count="multiple", height=220)
+    gr.Markdown(
+        f"Up to {MAX_FILES} files of up to {LIMITS.minutes:g} minutes and "
+        f"{LIMITS.file_bytes / GIBIBYTE:g} GiB each. Limit per batch: {WORK_SECONDS / 60:g} minutes "
+        f"and {ARCHIVE_BYTES / GIBIBYTE:g} GiB of results. If a file fails, the others continue."
+    )
+    verb = gr.Radio(
+        [(one.batch_name, name) for name, one in CHOICES.items()], value=RELEASE.name, label="Action"
+    )
+    about = gr.Markdown(RELEASE.help)
+    controls: dict[str, gr.components.Component] = {
+        "target": target_choice(),
+        "preset": preset_choice(),
+        "strength": strength_choice(),
+        "rate": rate_choice(None),
+        "phone": gr.Radio(
+            [(name, key) for key, name in PHONE_NAMES.items()], value="voice_memo", label="Phone"
+        ),
+    }
+    for name, control in controls.items():
+        control.visible = name in RELEASE.batch_settings.values()
     verb.change(
-        lambda verb: [CHOICES[verb].help, *_fitting(verb, controls)],
+        lambda verb: [CHOICES[verb].help, *_show_controls(verb, controls)],
         verb,
         [about, *controls.values()],
         api_visibility="private",
         queue=False,
         show_progress="hidden",
     )
-    gr.on(
-        [files.change, verb.change],
-        _expected,
-        [files, verb],
-        at.expected,
-        api_visibility="private",
-        queue=False,
-        show_progress="hidden",
-    )
+    return _Inputs(files, verb, controls)
+
+
+def _output_section() -> _Outputs:
+    """Message, downloads, and a table that is updated after each file."""
+    message = gr.Markdown(min_height=1)
+    with gr.Row():
+        download = gr.DownloadButton("All results, zip", interactive=False)
+        measurements = gr.DownloadButton("Measurements, CSV", interactive=False)
+    rows_table = gr.HTML(css_template=TABLE_STYLE)
+    with gr.Accordion("Raw data (JSON)", open=False):
+        rows = gr.JSON(label="Rows")
     rows.change(
         _rows_table,
         rows,
@@ -142,77 +168,84 @@ def section() -> Page:
         show_progress="hidden",
         trigger_mode="always_last",
     )
+    return _Outputs(message, download, measurements, rows)
+
+
+def _wire(at: Page, inputs: _Inputs, outputs: _Outputs) -> None:
+    """Connect the buttons: clear, run and show the results; or cancel."""
+    archive = gr.File(label="Results", visible=False)
+    csv_file = gr.File(label="Measurements", visible=False)
+    settings = gr.JSON(label="Settings of the verb", visible=False)
     event = at.run.click(
         lambda verb, *values: [
-            _chosen(verb, dict(zip(controls, values, strict=True))),
+            _select_settings(verb, dict(zip(inputs.controls, values, strict=True))),
             gr.Markdown("", min_height=MESSAGE_HEIGHT),
-            *map(empty, (rows, download, measurements)),
+            *map(empty, (outputs.rows, outputs.download, outputs.measurements)),
         ],
-        [verb, *controls.values()],
-        [settings, message, rows, download, measurements],
+        [inputs.verb, *inputs.controls.values()],
+        [settings, outputs.message, outputs.rows, outputs.download, outputs.measurements],
         api_visibility="private",
         queue=False,
         show_progress="hidden",
     ).success(
         batch,
-        [files, verb, settings],
-        [archive, csv_file, rows],
+        [inputs.files, inputs.verb, settings],
+        [archive, csv_file, outputs.rows],
         api_name="batch",
         concurrency_id="audio",
-        show_progress_on=message,
+        show_progress_on=outputs.message,
     )
     shown = event.success(
         lambda rows, *paths: [
             gr.Markdown(f"**{_summary(rows)}**", min_height=1),
             *(gr.DownloadButton(value=path, interactive=True) for path in paths),
         ],
-        [rows, archive, csv_file],
-        [message, download, measurements],
+        [outputs.rows, archive, csv_file],
+        [outputs.message, outputs.download, outputs.measurements],
         api_visibility="private",
     )
     at.cancel.click(None, cancels=[event, shown], api_visibility="private")
-    return at
 
 
-def _fitting(verb: str, controls: Iterable[str]) -> list[dict[str, Any]]:
-    """The updates that leave only the controls that the verb has a use for."""
+def _show_controls(verb: str, controls: Iterable[str]) -> list[dict[str, Any]]:
+    """The updates that show only the controls of the verb."""
     return [gr.update(visible=name in CHOICES[verb].batch_settings.values()) for name in controls]
 
 
-def _chosen(verb: str, values: Mapping[str, Any]) -> dict[str, Any]:
+def _select_settings(verb: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """The verb's settings from the values of the controls."""
     return {name: values[control] for name, control in CHOICES[verb].batch_settings.items()}
 
 
-def _expected(files: list[str] | None, verb: str) -> str:
-    """What the batch will take, and whether that is too long."""
+def _estimate(files: list[str] | None, verb: str) -> str:
+    """How long the batch will take, and whether that is too long."""
     amount = _of_files(files)
     if not amount:
         return ""
-    sentences = machine.expectation(CHOICES[verb], amount)
+    sentences = status.estimate(CHOICES[verb], amount)
     if estimates.expected_seconds(CHOICES[verb], amount) > WORK_SECONDS:
         sentences += f" A batch ends after {WORK_SECONDS / 60:g} minutes. Upload fewer files at a time."
     return f"<p>{sentences}</p>"
 
 
 def _of_files(files: list[str] | None, **_: Any) -> float:
-    """The amount of work in all files that can be read."""
+    """The workload of all readable files."""
     amount = 0.0
     for file in files or []:
         try:
             amount += of_sound(file)
-        except AuralError:  # its row will say so
+        except AuralError:  # reported in its row
             continue
     return amount
 
 
-@answers
+@report_errors
 def batch(
     files: list[str],
     verb: str = "release",
     settings: dict[str, Any] | str | None = None,
     progress: gr.Progress = gr.Progress(),
-) -> Answer:
+) -> Updates:
     """Process several audio files with the same settings; if one fails, the others continue.
 
     Args:
@@ -236,7 +269,7 @@ def batch(
 
 
 def _options(verb: str, settings: Any) -> Any:
-    """The verb's options from what a program sent. Raises `OptionError` where it makes no sense."""
+    """The verb's options from a program's settings. Raises `OptionError` if they are invalid."""
     if isinstance(settings, str) and settings:
         try:
             settings = json.loads(settings)
@@ -249,17 +282,15 @@ def _options(verb: str, settings: Any) -> Any:
     values = {}
     for name, value in settings.items():
         if name not in fields:
-            raise OptionError(f"{verb} has no setting {shortened(name)}. Choose one of {', '.join(fields)}.")
+            raise OptionError(f"{verb} has no setting {shorten(name)}. Choose one of {', '.join(fields)}.")
         if not isinstance(value, str | int | float | None):
-            raise OptionError(
-                f"{name} must be a number, a text, true, false or null, not {shortened(value)}."
-            )
+            raise OptionError(f"{name} must be a number, a text, true, false or null, not {shorten(value)}.")
         values[name] = parse(fields[name], _as_text(value))
     return CHOICES[verb].options(**values)
 
 
 def _as_text(value: str | float | None) -> str:
-    """How a shell would write a value.
+    """A value as written in a shell.
 
     >>> _as_text(True), _as_text(None), _as_text(0.7), _as_text(48_000)
     ('true', 'none', '0.7', '48000')
@@ -269,15 +300,15 @@ def _as_text(value: str | float | None) -> str:
     return str(value)
 
 
-def _run_of(verb: Verb) -> Callable[..., Answer]:
-    """What runs a batch of a verb: its estimates are those of the verb."""
+def _run_of(verb: Verb) -> Callable[..., Updates]:
+    """The endpoint of a verb's batch, with the verb's estimates."""
 
     @endpoint(verb, _of_files)
-    def run(files: list[str], options: Any, progress: gr.Progress) -> Answer:
+    def run(files: list[str], options: Any, progress: gr.Progress) -> Updates:
         path = Path(result_path("batch", f"{verb.name}.zip"))
         try:
             rows = yield from _archive(path, verb, files, options, progress)
-        except BaseException:  # the visitor's cancel too: nothing is left half done
+        except BaseException:  # also a cancel: no incomplete archive remains
             shutil.rmtree(path.parent, ignore_errors=True)
             raise
         yield str(path), str(path.with_name(MEASUREMENTS)), rows
@@ -291,9 +322,9 @@ _RUNS = {name: _run_of(verb) for name, verb in CHOICES.items()}
 def _archive(
     path: Path, verb: Verb, files: Sequence[str], options: Any, progress: gr.Progress
 ) -> Generator[Any, None, list[Row]]:
-    """Do each file in turn, and pack what comes of it; returns the rows, which are shown as they come.
+    """Process each file and add its result to the archive; shows the rows after each file and returns them.
 
-    No result lies beside the archive for longer than it takes to be packed.
+    A result is deleted as soon as it is in the archive.
     """
     deadline = time.monotonic() + WORK_SECONDS
     rows: list[Row] = []
@@ -304,7 +335,7 @@ def _archive(
             try:
                 if path.stat().st_size > ARCHIVE_BYTES:
                     raise InputError(NO_ROOM)
-                steps = _until(deadline, run_steps(verb.name, source, output, options))
+                steps = _stop_at(deadline, run_steps(verb.name, source, output, options))
                 steps = part(steps, done / len(files), (done + 1) / len(files))
                 text = f"{done + 1} of {len(files)}: {source.name}"
                 one = yield from follow(steps, progress, text)
@@ -312,7 +343,7 @@ def _archive(
                     archive.write(one.output, one.output.name)
                 rows.append(one.row)
             except AuralError as error:
-                rows.append(failed(source, error))
+                rows.append(failed_row(source, error))
             finally:
                 if output is not None:
                     output.unlink(missing_ok=True)
@@ -323,8 +354,8 @@ def _archive(
     return rows
 
 
-def _until(deadline: float, steps: Steps[Done]) -> Steps[Done]:
-    """The same steps, which end with an `InputError` when the time is up."""
+def _stop_at(deadline: float, steps: Steps[Done]) -> Steps[Done]:
+    """The same steps, but with an `InputError` at the deadline."""
     with Run(steps) as run:
         for share in run:
             yield share
@@ -334,7 +365,7 @@ def _until(deadline: float, steps: Steps[Done]) -> Steps[Done]:
 
 
 def _names(files: Sequence[str], ending: str | None) -> list[str | None]:
-    """Names of results for an archive: each unique, readable, and a file's on every system.
+    """Names of results for an archive: unique, readable, and valid on every system.
 
     >>> _names(["a/memo.m4a", "b/Memo.wav", "...mp3"], "enhanced.wav")
     ['memo-enhanced.wav', 'Memo-2-enhanced.wav', 'file-enhanced.wav']
@@ -344,7 +375,7 @@ def _names(files: Sequence[str], ending: str | None) -> list[str | None]:
     taken: set[str] = set()
     names: list[str | None] = []
     for file in files:
-        stem = _readable(Path(file).stem)
+        stem = _sanitize(Path(file).stem)
         name, copy = f"{stem}-{ending}", 1
         while name.casefold() in taken:
             copy += 1
@@ -354,8 +385,8 @@ def _names(files: Sequence[str], ending: str | None) -> list[str | None]:
     return names
 
 
-def _readable(stem: str) -> str:
-    """A stem without separators, control characters, and what Windows has no names for."""
+def _sanitize(stem: str) -> str:
+    """A stem without separators, control characters, and characters that Windows does not allow."""
     text = "".join(
         "_" if character in '/\\:*?"<>|' or unicodedata.category(character).startswith("C") else character
         for character in unicodedata.normalize("NFC", stem)

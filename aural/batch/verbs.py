@@ -1,4 +1,4 @@
-"""All verbs, which their slices declare; collected for the shell, the page, batches and clusters."""
+"""All verbs as declared by their slices, for the shell, the page, batches and clusters."""
 
 from __future__ import annotations
 

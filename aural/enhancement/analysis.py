@@ -9,7 +9,7 @@ the distribution of decay rates), ITU-R BS.1770-5 (loudness), Boersma 1993 (pitc
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -74,11 +74,12 @@ class Analysis:
     # Both None where torch is not installed, as in the package's core.
     pitch_hz: float | None  # median of the voiced frames; None where there are none
     voiced_share: float | None  # frames with a pitch, 0 to 1
+    loudness: Loudness = field(repr=False)  # the whole measurement, for those who need more of it
 
     def figures(self) -> dict[str, Any]:
         """Rounded for display: tenths of dB, whole Hz, hundredths of seconds."""
         digits = {"bandwidth_hz": 0, "reverberation_seconds": 2, "clipping_share": 5, "voiced_share": 2}
-        values = ((item.name, getattr(self, item.name)) for item in fields(self))
+        values = ((item.name, getattr(self, item.name)) for item in fields(self) if item.name != "loudness")
         return {n: None if v is None else round(float(v), digits.get(n, 1)) for n, v in values}
 
 
@@ -108,6 +109,7 @@ def analyze(clip: Clip, loudness: Loudness | None = None) -> Steps[Analysis]:
         true_peak_dbtp=loudness.true_peak_dbtp,
         pitch_hz=f0_hz,
         voiced_share=voiced_share,
+        loudness=loudness,
     )
 
 

@@ -1,4 +1,4 @@
-"""The Enhance tab: a phone recording in, a studio recording out; or the other way round, to try it."""
+"""The Enhance tab: makes a phone recording sound like a studio recording; or degrades one, to try it."""
 
 from __future__ import annotations
 
@@ -20,13 +20,12 @@ from aural.errors import InputError
 from aural.loudness.meter import measure
 from aural.options import Place
 from aural.ui import plots
-from aural.ui.downloads import download_buttons
-from aural.ui.endpoints import Answer, endpoint, follow, load, takes
+from aural.ui.endpoints import Updates, endpoint, follow, load, with_options
 from aural.ui.examples import PHONE_EXAMPLES
 from aural.ui.fields import NOTHING, examples_with_credits, picture, slider
-from aural.ui.handover import Handover, send_buttons
-from aural.ui.page import Page, Tab, View, expect, page, wire
+from aural.ui.page import Page, Tab, View, page, result_file, show_estimate, wire
 from aural.ui.players import ABPlayer, Version, audio_input, playable
+from aural.ui.send_to import SendTo
 from aural.ui.storage import result_path
 from aural.ui.tables import number, table
 
@@ -45,7 +44,7 @@ SETTING_NAMES = {
 }
 BACKGROUNDS_DB = (-24, -18, -12, -6, 0)
 
-# The names of `degrade.PRESETS`, not imported before it is needed, to start faster.
+# Titles of `degrade.PRESETS`, which is imported on demand, so that the app starts faster.
 PHONE_NAMES = {
     "phone_call": "Phone call",
     "voice_memo": "Voice memo",
@@ -54,7 +53,7 @@ PHONE_NAMES = {
     "random": "Any phone",
 }
 
-# The analysis of a recording, as the tables show it: field, name, unit, decimals.
+# Rows of the table of a recording's analysis: field, name, unit, decimals.
 FIGURES = (
     ("snr_db", "SNR (estimated)", "dB", 1),
     ("bandwidth_hz", "Bandwidth", "Hz", 0),
@@ -64,7 +63,7 @@ FIGURES = (
     ("true_peak_dbtp", "True peak", "dBTP", 1),
     ("pitch_hz", "Median pitch", "Hz", 0),
 )
-# A recording compared with its reference: field, name, unit, decimals.
+# Rows of the comparison with the reference: field, name, unit, decimals.
 MEASURES = (
     ("snr_db", "SNR", "dB", 1),
     ("si_sdr_db", "SI-SDR", "dB", 1),
@@ -78,7 +77,7 @@ DEFAULTS = pipeline.Options()
 
 @dataclass(frozen=True)
 class _Source:
-    """What both sections of the tab work on."""
+    """The input of both sections."""
 
     audio: gr.Audio
     reference: gr.Audio
@@ -112,14 +111,14 @@ def build(places: Sequence[Place]) -> Tab:
                 source = _Source(audio, audio_input("Reference"))
             with examples:
                 examples_with_credits(PHONE_EXAMPLES, audio, source.reference)
-            # Another recording comes next, of which it is not the reference.
+            # The reference does not belong to the next recording.
             audio.clear(lambda: None, None, source.reference, api_visibility="private", queue=False)
             phone_page = _phone_section(source)
         with gr.Column(scale=5, min_width=320):
-            enhance_page, handover = _result_section(
+            enhance_page, send_to = _result_section(
                 places, source, {"preset": preset, "strength": strength, **others}
             )
-    return Tab(ENHANCE.place.id, audio, [enhance_page, phone_page], [handover])
+    return Tab(ENHANCE.place.id, audio, [enhance_page, phone_page], [send_to])
 
 
 def _advanced_section() -> dict[str, gr.components.Component]:
@@ -181,48 +180,44 @@ def _advanced_section() -> dict[str, gr.components.Component]:
 
 def _result_section(
     places: Sequence[Place], source: _Source, settings: dict[str, gr.components.Component]
-) -> tuple[Page, Handover]:
+) -> tuple[Page, SendTo]:
     at = page(ENHANCE.name, "Enhance", settings)
-    expect(at, ENHANCE, {"audio": source.audio, "setting": settings["setting"]})
+    show_estimate(at, ENHANCE, {"audio": source.audio, "setting": settings["setting"]})
     message = gr.Markdown()
     player = ABPlayer(label="Before and after, at matched loudness")
     spectrograms = picture("Spectrograms (line: pitch; dashed: upper limit)")
     found_table = gr.HTML()
     reference_table = gr.HTML()
-    with gr.Row():
-        downloads = download_buttons()
+    result = result_file("Enhanced file", places, ENHANCE.place)
+    with result.row:
         keep_background = gr.DownloadButton("Background, WAV", interactive=False)
-    sending = send_buttons(places, ENHANCE.place)
     with gr.Accordion("Raw data (JSON)", open=False):
         figures = gr.JSON(label="Analysis")
-    result = gr.File(label="Enhanced file", visible=False)
     background = gr.File(label="Background", visible=False)
-    compared = gr.State()  # the files that the result was made from and compared with, whatever comes next
-    handover = Handover(result, sending)
+    compared = gr.State()  # the recording and the reference of the result
     wire(
         at,
         enhance,
         [source.audio, *(settings[name] for name in pipeline.Options.__dataclass_fields__), source.reference],
-        [result, background, figures, spectrograms, compared],
+        [result.file, background, figures, spectrograms, compared],
         View(
             _show,
-            [compared, result, background, figures],
+            [compared, result.file, background, figures],
             [message, player, found_table, reference_table, keep_background],
         ),
-        handover=handover,
-        downloads=downloads,
+        result=result,
     )
-    return at, handover
+    return at, result.send_to
 
 
 @endpoint(ENHANCE)
-@takes(pipeline.Options)
+@with_options(pipeline.Options)
 def enhance(
     audio: str,
     options: pipeline.Options,
     reference: str | None = None,
     progress: gr.Progress = gr.Progress(),
-) -> Answer:
+) -> Updates:
     """Make a phone recording sound as if it came from a studio.
 
     Args:
@@ -237,39 +232,39 @@ def enhance(
         a picture of the spectrograms
     """
     clip = load(audio)
-    # Before the long work: a reference that does not fit ends here.
-    beside = _aligned(clip, reference) if reference else None
+    # Refuse an unsuitable reference before the long work.
+    aligned = _align(clip, reference) if reference else None
     result = yield from follow(pipeline.enhance.steps(clip, options), progress, "Enhancing")
     figures = result.figures()
-    if beside is not None:
-        figures["reference"] = yield from _compared(clip, result.clip, beside, progress)
+    if aligned is not None:
+        figures["reference"] = yield from _compare(clip, result.clip, aligned, progress)
     progress(0.95, desc="Drawing")
     paths = [result_path(audio, ending) for ending in ("enhanced.wav", "background.wav")]
     for made, path in zip((result.clip, result.background), paths, strict=True):
-        write(made, path, wav_encoding(made))  # peaks that were clipped and are mended stay mended
+        write(made, path, wav_encoding(made))  # restored peaks may exceed full scale
     yield *paths, figures, plots.save(_spectrograms(clip, result)), (audio, reference)
 
 
-def _aligned(clip: Clip, path: str) -> Reference:
+def _align(clip: Clip, path: str) -> Reference:
     try:
         return align(clip, read(path))
     except InputError as error:
         raise InputError(f"Can't use the reference. {error}") from error
 
 
-def _compared(
-    before: Clip, after: Clip, beside: Reference, progress: gr.Progress
+def _compare(
+    before: Clip, after: Clip, aligned: Reference, progress: gr.Progress
 ) -> Generator[Any, None, dict[str, Any]]:
     """The figures of a comparison with the reference."""
-    nearness_before, notes = yield from follow(
-        compare_steps(before, beside), progress, "Comparing the recording"
+    metrics_before, notes = yield from follow(
+        compare_steps(before, aligned), progress, "Comparing the recording"
     )
-    nearness_after, more = yield from follow(compare_steps(after, beside), progress, "Comparing the result")
-    loudness = yield from follow(measure.steps(beside.clip), progress, "Measuring the reference")
+    metrics_after, more = yield from follow(compare_steps(after, aligned), progress, "Comparing the result")
+    loudness = yield from follow(measure.steps(aligned.clip), progress, "Measuring the reference")
     return {
-        "delay_seconds": round(beside.delay_seconds, 5),
-        "before": nearness_before.figures(),
-        "after": nearness_after.figures(),
+        "delay_seconds": round(aligned.delay_seconds, 5),
+        "before": metrics_before.figures(),
+        "after": metrics_after.figures(),
         "notes": list(dict.fromkeys(notes + more)),
         "integrated_lufs": loudness.figures()["integrated_lufs"],
     }
@@ -279,7 +274,7 @@ def _spectrograms(clip: Clip, result: pipeline.Result) -> Any:
     from aural.enhancement.features import VOICED
 
     heard = [
-        plots.Heard(label, sound.samples, sound.rate, found.bandwidth_hz)
+        plots.Sound(label, sound.samples, sound.rate, found.bandwidth_hz)
         for label, sound, found in (("Before", clip, result.before), ("After", result.clip, result.after))
     ]
     pitch_hz = np.where(result.voicing > VOICED, result.f0_hz, np.nan)
@@ -294,7 +289,7 @@ def _show(
     versions = [
         Version("Before", playable(audio), before["integrated_lufs"]),
         Version("After", result, after["integrated_lufs"]),
-        # As loud as it was: all others would have to come down to it.
+        # At its own loudness: the others would have to be turned down to it.
         Version("Background", background),
     ]
     against = figures.get("reference")
@@ -342,20 +337,20 @@ def _change(before: float | None, after: float | None, decimals: int) -> str:
 
 
 def _about_preset(key: str) -> str:
-    finish = VOICE_CHAINS.get(key)
-    if finish is None:
+    chain = VOICE_CHAINS.get(key)
+    if chain is None:
         return "Removes noise and echo and restores highs. Level and tone stay the same."
     parts = []
-    if finish.high_pass_hz is not None:
-        parts.append(f"high-pass at {finish.high_pass_hz:g} Hz")
-    if finish.compressor is not None:
-        parts.append(f"{finish.compressor.ratio:g}:1 compression")
-    if finish.de_esser is not None:
+    if chain.high_pass_hz is not None:
+        parts.append(f"high-pass at {chain.high_pass_hz:g} Hz")
+    if chain.compressor is not None:
+        parts.append(f"{chain.compressor.ratio:g}:1 compression")
+    if chain.de_esser is not None:
         parts.append("de-essing")
-    parts.append(f"{number(finish.loudness_lufs, 0)} LUFS")
-    if finish.range_lu is not None:
-        parts.append(f"loudness range up to {finish.range_lu:g} LU")
-    parts.append(f"true peak up to {number(finish.ceiling_dbtp, 0)} dBTP")
+    parts.append(f"{number(chain.loudness_lufs, 0)} LUFS")
+    if chain.range_lu is not None:
+        parts.append(f"loudness range up to {chain.range_lu:g} LU")
+    parts.append(f"true peak up to {number(chain.ceiling_dbtp, 0)} dBTP")
     return f"Restores, then adds: {', '.join(parts)}."
 
 
@@ -371,7 +366,7 @@ def _phone_section(source: _Source) -> Page:
             snr_db = gr.Number(None, label="SNR, dB", info="Empty: typical of the phone.", min_width=120)
             seed = gr.Number(0, label="Seed", info="A different seed gives a different room.", min_width=120)
         at = page("degrade", "Degrade", {"preset": preset, "seed": seed, "snr_db": snr_db})
-        expect(at, DEGRADE, {"audio": source.audio})
+        show_estimate(at, DEGRADE, {"audio": source.audio})
         message = gr.Markdown()
         result = gr.Audio(
             label="Simulated phone recording", type="filepath", interactive=False, buttons=["download"]
@@ -390,7 +385,7 @@ def _phone_section(source: _Source) -> Page:
             [message, take],
         ),
     )
-    # What it was made of becomes the reference.
+    # The original becomes the reference.
     take.click(
         lambda *files: files,
         [result, original],
@@ -408,7 +403,7 @@ def degrade(
     seed: int = 0,
     snr_db: float | None = None,
     progress: gr.Progress = gr.Progress(),
-) -> Answer:
+) -> Updates:
     """Simulate a phone recording: room, noise, microphone and codec.
 
     Args:

@@ -1,4 +1,4 @@
-"""The Generate tab: a class in, one to eight sounds out; or an uploaded sound varied, filled, extended."""
+"""The Generate tab: one to eight sounds of a class; or an uploaded sound varied, filled or extended."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from aural.generation.classes import CLASSES, GROUPS, title, with_article
 from aural.generation.verb import GENERATE
 from aural.options import Place
 from aural.ui import plots
-from aural.ui.endpoints import Answer, endpoint, follow, load, takes
+from aural.ui.endpoints import Updates, endpoint, follow, load, with_options
 from aural.ui.fields import NOTHING, picture, slider
-from aural.ui.handover import Handover, send_buttons
-from aural.ui.page import Page, Tab, View, expect, page, wire
+from aural.ui.page import Page, Tab, View, page, show_estimate, wire
 from aural.ui.players import audio_input
+from aural.ui.send_to import SendTo, send_buttons
 from aural.ui.storage import result_path
 from aural.ui.theme import ACCENT_ON_DARK
 
-PREVIEWS = 8  # pictures of the spectrogram on its way
-PREVIEW_SCALE = 0.5  # of a picture's size: drawn and sent while the visitor waits
+PREVIEWS = 8  # pictures of the spectrogram while it is generated
+PREVIEW_SCALE = 0.5  # relative size, because it is drawn and sent during the run
 MESSAGE_HEIGHT = 64  # pixels: room for the progress bar
 
 GROUP_NAMES = ("Animals", "Nature", "People", "Home", "City")  # in the order of GROUPS, short for a phone
-# What is typed to search a dropdown replaces the choice that stands there, and does not follow it. Letting go
-# of the mouse would undo the selection.
+# Selects the text of a dropdown on focus, so that typing replaces the current choice. Releasing the mouse
+# would undo the selection.
 SELECT_ALL = """() => {
   const field = document.activeElement;
   field.addEventListener("mouseup", (event) => event.preventDefault(), { once: true });
@@ -62,7 +62,7 @@ def build(places: Sequence[Place]) -> Tab:
             source, strength, gap_start, gap_end = _source_section()
             others, seed = _advanced_section()
         with gr.Column(scale=5, min_width=320):
-            at, handovers = _result_section(
+            at, sends = _result_section(
                 places,
                 {
                     "label": label,
@@ -75,11 +75,11 @@ def build(places: Sequence[Place]) -> Tab:
                 },
                 source,
             )
-    return Tab(GENERATE.place.id, source, [at], handovers)
+    return Tab(GENERATE.place.id, source, [at], sends)
 
 
 def _class_picker() -> gr.Dropdown:
-    """All classes by search, and ten at a time by their group; the dropdown holds what is chosen."""
+    """A dropdown to search all classes, and a group picker that shows ten at a time."""
     label = gr.Dropdown(
         [(title(name), name) for name in CLASSES],
         value=DEFAULTS.label,
@@ -187,9 +187,9 @@ def _advanced_section() -> tuple[dict[str, gr.components.Component], gr.Number]:
 
 def _result_section(
     places: Sequence[Place], settings: dict[str, gr.components.Component], source: gr.Audio
-) -> tuple[Page, list[Handover]]:
+) -> tuple[Page, list[SendTo]]:
     at = page(GENERATE.name, "Generate", settings)
-    expect(at, GENERATE, {name: settings[name] for name in ("count", "seconds", "steps")})
+    show_estimate(at, GENERATE, {name: settings[name] for name in ("count", "seconds", "steps")})
     message = gr.Markdown(min_height=1)
     emerging = picture("Spectrogram")
     with gr.Row():
@@ -201,7 +201,7 @@ def _result_section(
     with gr.Accordion("Raw data (JSON)", open=False):
         figures = gr.JSON(label="Settings and classifier results")
     files = gr.File(label="Sounds", file_count="multiple", visible=False)
-    pictures = gr.State()  # one for each card
+    pictures = gr.State()  # one per card
     wire(
         at,
         generate,
@@ -213,16 +213,16 @@ def _result_section(
     keep_seed.click(
         lambda figures: figures["seed"], figures, settings["seed"], api_visibility="private", queue=False
     )
-    return at, [handover for _, handover in cards]
+    return at, [send_to for _, send_to in cards]
 
 
 @endpoint(GENERATE)
-@takes(pipeline.Options)
+@with_options(pipeline.Options)
 def generate(
     options: pipeline.Options,
     source: str | None = None,
     progress: gr.Progress = gr.Progress(),
-) -> Answer:
+) -> Updates:
     """Generate one to eight sounds of a class, or vary, fill or extend an uploaded sound.
 
     Args:
@@ -249,18 +249,18 @@ def generate(
 
 
 class _Preview:
-    """The spectrograms on their way, drawn at most `PREVIEWS` times."""
+    """The spectrograms during generation, drawn at most `PREVIEWS` times."""
 
     def __init__(self) -> None:
         self._mels: NDArray[np.floating[Any]] | None = None
         self._next_share = 0.0
 
     def watch(self, mels: NDArray[np.floating[Any]]) -> None:
-        """Note the latest; mels: (count, bands, frames), scaled."""
+        """Keep the latest; mels: (count, bands, frames), scaled."""
         self._mels = mels
 
     def outputs(self, share: float) -> Any:
-        """What `generate`'s outputs show when this share is done."""
+        """The outputs of `generate` when this share is done."""
         if self._mels is None or share < self._next_share:
             return gr.skip()
         self._next_share = share + 1 / PREVIEWS
@@ -321,7 +321,7 @@ def _message(figures: dict[str, Any]) -> str:
 
 
 def _guesses_list(guesses: list[dict[str, Any]], wanted: set[str | None]) -> str:
-    """The guesses as bars; those of the wanted classes stand out."""
+    """The guesses as bars, with the requested classes highlighted."""
     rows = ""
     for guess in guesses:
         mark = ' class="wanted"' if guess["label"] in wanted else ""
@@ -341,7 +341,7 @@ def _zip(files: list[str]) -> str:
 
 
 def _clear() -> list[Any]:
-    """A run starts on an empty page: what is shown belongs to the settings at hand, or to none."""
+    """Empty the page when a run starts, so that it never shows an older result."""
     card = [gr.Column(visible=False), None, None, None]
     return [
         gr.Image(value=None, visible=True),
@@ -352,8 +352,8 @@ def _clear() -> list[Any]:
     ]
 
 
-def _card(places: Sequence[Place]) -> tuple[list[Any], Handover]:
-    """The place of one variation: column, picture, player, guesses; and where its sound may go."""
+def _card(places: Sequence[Place]) -> tuple[list[Any], SendTo]:
+    """The card of one variation: column, picture, player and guesses, and the buttons that send it on."""
     with gr.Column(visible=False, min_width=280) as column:
         shown = picture("Spectrogram")
         player = gr.Audio(
@@ -367,4 +367,4 @@ def _card(places: Sequence[Place]) -> tuple[list[Any], Handover]:
         )
         guesses = gr.HTML()
         sending = send_buttons(places, GENERATE.place, interactive=True)
-    return [column, shown, player, guesses], Handover(player, sending)
+    return [column, shown, player, guesses], SendTo(player, sending)

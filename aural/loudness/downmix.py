@@ -1,7 +1,6 @@
-"""Fold-down by ITU-R BS.775-4 and by matrix surround, and a phase-safe mono that loses nothing.
+"""Down-mix by ITU-R BS.775-4 and by matrix surround, and a phase-safe mono without cancellation.
 
-Everything is folded in float without normalising: the level is the loudness stage's business, and the true
-peak the limiter's.
+All methods work in float and do not normalise by default: later stages set loudness and true peak.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from aural.options import require_known
 
 METHODS = MappingProxyType(
     {
-        "keep": "the channels as they are",
+        "keep": "all channels, unchanged",
         "stereo": "Lo/Ro, ITU-R BS.775: centre and surrounds at -3 dB",
         "stereo_lt_rt": "Lt/Rt, matrixed for a surround decoder",
         "stereo_pro_logic_ii": "Lt/Rt with the surrounds' sides kept (0.866 / 0.5)",
@@ -40,7 +39,7 @@ METHODS = MappingProxyType(
         "mono_mid": "(L + R) / 2",
         "mono_left": "the left channel alone",
         "mono_right": "the right channel alone",
-        "mono_phase_safe": "(L + R) / 2 with what cancels given back, band by band",
+        "mono_phase_safe": "(L + R) / 2, with cancelled bands restored",
     }
 )
 
@@ -57,7 +56,7 @@ _MONO_ROWS = {
     "mono_right": LO_RO[1],
 }
 
-WINDOW_SECONDS = 0.043  # resolves 23 Hz, yet follows a syllable
+WINDOW_SECONDS = 0.043  # resolves 23 Hz and still follows a syllable
 BANDS = 32  # between 50 Hz and the top, evenly spaced in octaves: a third of an octave each at 48 kHz
 SMOOTHING_SECONDS = 0.03
 MAX_BOOST = 2.0  # +6 dB: a deeper notch is filled from the side signal, not boosted
@@ -70,8 +69,8 @@ def downmix(clip: Clip, method: str, layout: str = AUTO, normalise: bool = False
     """Fold a clip down by one of `METHODS`.
 
     Args:
-        clip: (channels, time), any layout up to 7.1. Mono stays as it is under every mono method.
-        layout: FFmpeg's name where the file does not say or says it wrongly.
+        clip: (channels, time), any layout up to 7.1. Mono methods do not change a mono clip.
+        layout: FFmpeg's name, if the file's layout is missing or wrong.
         normalise: divide by the sum of the largest row's coefficients, so that nothing can exceed full scale.
 
     Raises `OptionError` for an unknown method or layout. Sources: ITU-R BS.775-4; Dolby Surround and Pro
@@ -93,7 +92,7 @@ def downmix(clip: Clip, method: str, layout: str = AUTO, normalise: bool = False
 
 
 def fold_matrix(layout: str, method: str) -> Matrix:
-    """The coefficients of a linear fold-down. Shape: (1 or 2, channels).
+    """The coefficients of a linear down-mix. Shape: (1 or 2, channels).
 
     >>> fold_matrix("5.1", "mono").round(4).tolist()
     [[0.7071, 0.7071, 1.0, 0.0, 0.5, 0.5]]
@@ -106,25 +105,23 @@ def phase_safe_mono_steps(stereo: Samples, rate: int) -> Steps[Samples]:
     """Fold left and right to mono at their mean power, whatever their phase. Shape: (2, time) -> (1, time).
 
     With the mid M = (L + R) / 2 and the side S = (L - R) / 2 the mean power of the channels is |M|² + |S|².
-    In every band M is raised towards that power, by 6 dB at most; what is still missing, out-of-phase
-    content that M has lost, is filled in from S. S joins a quarter turn out of phase (as matrix encoders do),
-    because M and S of a panned source are otherwise in or out of phase and would cancel on one side.
-    Where both channels agree S is zero and M passes bit for bit.
+    In each band M is raised towards that power, by at most 6 dB. The rest, out-of-phase content that M has
+    lost, is filled in from S. S is added with a phase shift of 90 degrees (as in matrix encoders), because M
+    and S of a panned source are otherwise in or out of phase and would cancel on one side. Where both
+    channels are equal, S is zero and M passes unchanged.
     """
     length = stereo.shape[1]
     window_length = 2 ** round(math.log2(WINDOW_SECONDS * rate))
     hop = window_length // 4
-    window = np.sqrt(np.hanning(window_length + 1)[:-1]).astype(
-        np.float32
-    )  # squared, it sums to 2 at this hop
+    # Squared, it sums to 2 at this hop.
+    window = np.sqrt(np.hanning(window_length + 1)[:-1]).astype(np.float32)
     bands = _bands(window_length, rate)
     keep = math.exp(-hop / (SMOOTHING_SECONDS * rate))
     state = None
 
     mono: Samples = 0.5 * (stereo[0] + stereo[1])
-    frames = (
-        math.ceil((length + window_length) / hop) - 1
-    )  # the first ends hop samples in, the last begins inside
+    # The first frame ends `hop` samples in, the last begins inside.
+    frames = math.ceil((length + window_length) / hop) - 1
     for first in range(0, frames, FRAMES_AT_A_TIME):
         count = min(FRAMES_AT_A_TIME, frames - first)
         start = (first + 1) * hop - window_length
@@ -133,10 +130,10 @@ def phase_safe_mono_steps(stereo: Samples, rate: int) -> Steps[Samples]:
             fft.rfft(sliding_window_view(half, window_length)[::hop] * window, workers=2)
             for half in (0.5 * (piece[0] + piece[1]), 0.5 * (piece[0] - piece[1]))
         )
-        side[:, 1:-1] *= 1j  # a quarter turn; DC and the Nyquist bin have no phase to turn
+        side[:, 1:-1] *= 1j  # 90 degrees; DC and the Nyquist bin are real
         powers = np.stack([_power(middle, middle), _power(side, side), _power(middle, side)]) @ bands.T
         if state is None:
-            state = keep * powers[:, :1]  # as if the first frame had lasted for ever before
+            state = keep * powers[:, :1]  # as if the first frame had lasted forever
         powers, state = lfilter([1 - keep], [1, -keep], powers, axis=1, zi=state)
         middle_change, side_gain = (gain @ bands for gain in _gains(*powers))
         correction = fft.irfft(middle_change * middle + side_gain * side, workers=2)
@@ -150,14 +147,16 @@ def phase_safe_mono_steps(stereo: Samples, rate: int) -> Steps[Samples]:
 
 
 def _gains(middle: np.ndarray, side: np.ndarray, cross: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What to add of M and of the turned S to reach the power |M|² + |S|². Shape: (frames, bands)."""
+    """How much to add of M and of the shifted S to reach the power |M|² + |S|². Shape: (frames, bands)."""
     wanted = middle + side
     middle_gain = np.minimum(np.sqrt((wanted + TINY) / (middle + TINY)), MAX_BOOST)
     missing = np.maximum(wanted - middle_gain**2 * middle, 0)
     side_gain = np.sqrt(missing / (side + TINY))
     reached = middle_gain**2 * middle + side_gain**2 * side + 2 * middle_gain * side_gain * cross
-    mend = np.where(side_gain > 0, np.sqrt((wanted + TINY) / (np.maximum(reached, wanted / 4) + TINY)), 1.0)
-    return middle_gain * mend - 1, side_gain * mend
+    correction = np.where(
+        side_gain > 0, np.sqrt((wanted + TINY) / (np.maximum(reached, wanted / 4) + TINY)), 1.0
+    )
+    return middle_gain * correction - 1, side_gain * correction
 
 
 def _power(one: np.ndarray, other: np.ndarray) -> np.ndarray:

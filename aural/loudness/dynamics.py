@@ -14,32 +14,32 @@ from aural.audio.steps import Steps
 from aural.loudness.meter import STEPS_PER_SECOND, Powers, integrated_lufs, loudness_range, lufs
 from aural.loudness.true_peak import BATCH, BLOCK, HALF, TAPS, interpolated_peaks, largest_gain
 
-OVERSAMPLING = 8  # finer than the meter's first look, so that little is left to mend
+OVERSAMPLING = 8  # finer than the meter's first search, so that little is left to correct
 LOOK_AHEAD_SECONDS = 0.002
 RELEASE_SECONDS = 0.08
 BLOCK_SECONDS = 4  # audio handled at a time
 
-RIDE_SECONDS = 2.0  # how fast the level rider moves: slower than a phrase, faster than a scene
-RIDE_FLOOR_LU = -20.0  # what is softer counts as a pause: its boost fades out over another 20 LU
+RIDE_SECONDS = 2.0  # speed of the level rider: slower than a phrase, faster than a scene
+RIDE_FLOOR_LU = -20.0  # quieter passages count as pauses: their boost fades out over another 20 LU
 RIDE_RISE_DB = 12.0  # largest boost
-RIDE_SHARE = 0.9  # largest share of the level differences that is taken away
+RIDE_SHARE = 0.9  # largest share of the level differences to remove
 
 
 def limit_steps(
     samples: Samples, rate: int, gain_db: float, ceiling_dbtp: float
 ) -> Steps[tuple[Samples, float]]:
-    """Apply a gain and hold the true peak at the ceiling; all channels get the same gain, so the image stays.
+    """Apply a gain and hold the true peak at the ceiling. All channels get the same gain, so the image stays.
 
-    The reduction r = 1 - gain that every interval between two samples wants is found on the oversampled
-    signal. Each sample then takes the largest want of the look-ahead to come, lets it go exponentially, and
-    averages over the look-ahead just past: it is down in full when the peak arrives, and never jumps.
+    The reduction r = 1 - gain that each interval between two samples requires is found on the oversampled
+    signal. Each sample takes the largest reduction required within the look-ahead, releases it exponentially,
+    and is averaged over the past look-ahead. The gain is fully down when the peak arrives and never jumps.
 
-        want      ______|______      the peak
-        held   ___|----|______      the largest want to come
-        let go ___|----\\_____
-        mean   ____/---\\_____      reaches the want just in time
+        required  ________|_____     the peak
+        held      ___|----|_____     the largest within the look-ahead
+        released  ___|----\\_____
+        mean      ____/---\\_____     fully down when the peak arrives
 
-    Where nothing exceeds the ceiling the result is the plain gain.
+    If nothing exceeds the ceiling, only the gain is applied.
 
     Shape: (channels, time) -> (channels, time). Returns the samples and the largest reduction in dB.
     """
@@ -53,13 +53,13 @@ def limit_steps(
     deepest = 0.0
     for start in range(0, length, block):
         stop = min(start + block, length)
-        # Sample n lies between the intervals n - 1 and n, so its window of wants begins one before it.
-        wants = _wanted_reductions(samples, start - 1, stop + look, ceiling / gain)
+        # Sample n lies between the intervals n - 1 and n, so its window begins one interval earlier.
+        required = _required_reductions(samples, start - 1, stop + look, ceiling / gain)
         size = look + 2
-        held = maximum_filter1d(wants, size, origin=-(size // 2))[: stop - start]
+        held = maximum_filter1d(required, size, origin=-(size // 2))[: stop - start]
         if start == 0:
-            past = np.full(look, held[0])  # as if the first want had lasted: it has no time to fade in
-        reductions = np.concatenate((past, _let_go(held, past[-1], RELEASE_SECONDS * rate)))
+            past = np.full(look, held[0])  # as if held before the start: no time to fade in
+        reductions = np.concatenate((past, _release(held, past[-1], RELEASE_SECONDS * rate)))
         past = reductions[-look:]
         if reductions.any():
             means = oaconvolve(reductions, smoothing)[look : look + stop - start]
@@ -72,11 +72,11 @@ def limit_steps(
 
 
 def ride_gains(powers: Powers, seconds: float, range_max_lu: float) -> Powers:
-    """Gains in dB, one every 10 ms, that bring the loudness range down to so many LU.
+    """Gains in dB, one every 10 ms, that reduce the loudness range to `range_max_lu`.
 
-    The level over about 2 s is drawn towards the integrated loudness by the smallest share that suffices,
-    found on the power sequence alone: a gain that slow changes K-weighted powers by its square. Zeros where
-    the range is small enough already, or does not exist.
+    The level over about 2 s is moved towards the integrated loudness by the smallest share that suffices.
+    The share is found on the power sequence alone: a gain this slow changes K-weighted powers by its square.
+    All zeros if the range is small enough, or does not exist.
 
     Shape: (steps,) -> (steps,).
     """
@@ -100,7 +100,7 @@ def ride_gains(powers: Powers, seconds: float, range_max_lu: float) -> Powers:
 
 
 def apply_gains_steps(samples: Samples, rate: int, gains_db: Powers) -> Steps[Samples]:
-    """Apply gains given every 10 ms, joined by straight lines in dB. Shape: (channels, time) -> the same."""
+    """Apply gains given every 10 ms, interpolated in dB. Shape: (channels, time) -> (channels, time)."""
     result = np.empty_like(samples)
     centres = (np.arange(gains_db.size) + 0.5) * rate / STEPS_PER_SECOND
     block = BLOCK_SECONDS * rate
@@ -112,8 +112,8 @@ def apply_gains_steps(samples: Samples, rate: int, gains_db: Powers) -> Steps[Sa
     return result
 
 
-def _wanted_reductions(samples: Samples, start: int, stop: int, ceiling: float) -> Powers:
-    """1 - gain for each interval from `start` to `stop`, zero where the peak is below the ceiling."""
+def _required_reductions(samples: Samples, start: int, stop: int, ceiling: float) -> Powers:
+    """1 - gain for each interval from `start` to `stop`; zero if the peak is below the ceiling."""
     rows = math.ceil((stop - start) / BLOCK)
     stretch = excerpt(samples, start - (HALF - 1), start + rows * BLOCK + HALF)
     if np.abs(stretch).max() * largest_gain(OVERSAMPLING) <= ceiling:
@@ -127,7 +127,7 @@ def _wanted_reductions(samples: Samples, start: int, stop: int, ceiling: float) 
     return 1 - ceiling / np.maximum(peaks.reshape(-1)[: stop - start].astype(np.float64), ceiling)
 
 
-def _let_go(held: Powers, before: float, release_samples: float) -> Powers:
+def _release(held: Powers, before: float, release_samples: float) -> Powers:
     """r[n] = max(held[n], a r[n - 1]), a = exp(-1 / release): a running maximum once a^n is divided out."""
     with np.errstate(divide="ignore"):
         logarithms = np.log(np.concatenate(([before], held)))

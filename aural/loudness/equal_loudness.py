@@ -1,4 +1,4 @@
-"""Equal-loudness contours, and the filter that keeps a mix balanced at another listening level.
+"""Equal-loudness contours, and a filter that keeps a mix balanced at another listening level.
 
 Source: ISO 226:2023, formula (1) and table 1.
 """
@@ -76,15 +76,15 @@ def sound_pressure_level_db(frequency_hz: ArrayLike, loudness_phon: float) -> Va
     """
     if not LOWEST_PHON <= loudness_phon <= HIGHEST_PHON:
         raise OptionError(
-            f"Equal-loudness contours reach from {LOWEST_PHON:g} to {HIGHEST_PHON:g} phon: "
-            f"choose a listening level in that range, not {loudness_phon:g}."
+            f"Equal-loudness contours cover {LOWEST_PHON:g} to {HIGHEST_PHON:g} phon. "
+            f"Choose a listening level in that range, not {loudness_phon:g}."
         )
     frequencies = np.asarray(frequency_hz, dtype=np.float64)
     # Written so that a NaN fails too.
     if not np.all((frequencies >= LOWEST_HZ) & (frequencies <= HIGHEST_HZ)):
         raise OptionError(
-            f"Equal-loudness contours reach from {LOWEST_HZ:g} to {HIGHEST_HZ:g} Hz: "
-            "choose frequencies in that range."
+            f"Equal-loudness contours cover {LOWEST_HZ:g} to {HIGHEST_HZ:g} Hz. "
+            "Choose frequencies in that range."
         )
     contour = PchipInterpolator(np.log(FREQUENCIES_HZ), _table_levels_db(loudness_phon))
     return np.asarray(contour(np.log(frequencies)), dtype=np.float64)

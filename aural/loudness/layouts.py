@@ -1,6 +1,6 @@
 """Channel layouts, their loudness weights (ITU-R BS.1770-5) and fold-down matrices (ITU-R BS.775-4).
 
-Channels carry FFmpeg's names and stand in FFmpeg's order, which is also that of WAV's channel mask.
+Channels have FFmpeg's names and order, which is also that of WAV's channel mask.
 """
 
 from __future__ import annotations
@@ -40,20 +40,20 @@ LAYOUTS: dict[str, tuple[str, ...]] = {
     "octagonal": ("FL", "FR", "FC", "BL", "BR", "BC", "SL", "SR"),
 }
 
-# What a file of so many channels is taken for when it does not say.
+# Assumed for a number of channels if the file names no layout.
 USUAL_LAYOUTS = {1: "mono", 2: "stereo", **IMPLIED_LAYOUTS}
 
-AUTO = "auto"  # in place of a layout's name: the one that the file says, or the usual one
+AUTO = "auto"  # the layout that the file names, or the usual one
 
 SURROUND_WEIGHT = 1.41  # BS.1770-5 table 3: +1.5 dB
 HALF_POWER = math.sqrt(0.5)  # BS.775's 0.7071, -3 dB
 
-# The six roles that BS.775's matrices speak of.
+# The six channels of BS.775's matrices.
 LEFT, RIGHT, CENTRE, LFE, LEFT_SURROUND, RIGHT_SURROUND = range(6)
 
 
 def layout_of(clip: Clip, layout: str = AUTO) -> str:
-    """The name of a clip's layout: `layout` unless AUTO, else what its file says, else the usual one.
+    """The name of a clip's layout: `layout` unless AUTO, else the one its file names, else the usual one.
 
     Raises `OptionError` for a layout that is unknown or has another number of channels, and for more
     channels than any layout has.
@@ -62,20 +62,22 @@ def layout_of(clip: Clip, layout: str = AUTO) -> str:
     if layout != AUTO:
         if len(LAYOUTS[layout]) != clip.channels:
             raise OptionError(
-                f"The layout {layout} has {len(LAYOUTS[layout])} channels and the audio {clip.channels}: "
-                "choose a layout of that many, or let the file say."
+                f"The layout {layout} has {len(LAYOUTS[layout])} channels and the audio {clip.channels}. "
+                "Choose a layout that fits, or auto."
             )
         return layout
     if clip.layout is not None and clip.layout not in LAYOUTS:
         alike = [name for name, speakers in LAYOUTS.items() if len(speakers) == clip.channels]
         raise OptionError(
-            f"AURAL does not know the file's channel layout {clip.layout}: "
-            f"choose the nearest yourself ({', '.join(alike) or 'none'}), or export another."
+            f"AURAL doesn't know the file's channel layout {clip.layout}. "
+            f"Choose the closest one yourself ({', '.join(alike) or 'none'}), or export another."
         )
     if clip.layout is not None and len(LAYOUTS[clip.layout]) == clip.channels:
         return clip.layout
     if clip.channels not in USUAL_LAYOUTS:
-        raise OptionError(f"The audio has {clip.channels} channels: AURAL takes 1 to {max(USUAL_LAYOUTS)}.")
+        raise OptionError(
+            f"The audio has {clip.channels} channels; AURAL takes 1 to {max(USUAL_LAYOUTS)}. Export fewer."
+        )
     return USUAL_LAYOUTS[clip.channels]
 
 
@@ -87,19 +89,19 @@ def require_layout(layout: str) -> None:
 def loudness_weights(layout: str) -> Matrix:
     """The weight of each channel's power in the loudness sum. Shape: (channels,).
 
-    1.41 only where the loudspeaker stands at 60 to 120 degrees to the side. Back channels stand at 110
-    degrees where they are the only surrounds, and at 135 to 150, with the sides at 90, where there are both.
+    1.41 for loudspeakers at 60 to 120 degrees to the side. Back channels are at 110 degrees if they are the
+    only surrounds, and at 135 to 150 degrees, with the sides at 90, if there are both.
 
     >>> loudness_weights("7.1").tolist()
     [1.0, 1.0, 1.0, 0.0, 1.0, 1.0, 1.41, 1.41]
     """
     channels = LAYOUTS[layout]
-    beside = {"SL", "SR"} if "SL" in channels else {"BL", "BR"}
-    return np.array([0.0 if c == "LFE" else SURROUND_WEIGHT if c in beside else 1.0 for c in channels])
+    surrounds = {"SL", "SR"} if "SL" in channels else {"BL", "BR"}
+    return np.array([0.0 if c == "LFE" else SURROUND_WEIGHT if c in surrounds else 1.0 for c in channels])
 
 
 def to_five_one(layout: str) -> Matrix:
-    """The matrix that folds any layout to the six roles of 5.1. Shape: (6, channels).
+    """The matrix that folds any layout to the six channels of 5.1. Shape: (6, channels).
 
     7.1 folds by back + 0.7071 side; a centre back is shared by both surrounds at -3 dB.
     """
@@ -124,7 +126,7 @@ def to_five_one(layout: str) -> Matrix:
     return matrix
 
 
-# Rows: left, right. Columns: the six roles. The LFE is dropped, as BS.775 does.
+# Rows: left, right. Columns: the six channels. The LFE is dropped, as in BS.775.
 LO_RO = np.array(
     [
         [1.0, 0.0, HALF_POWER, 0.0, HALF_POWER, 0.0],

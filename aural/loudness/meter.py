@@ -1,8 +1,8 @@
 """Loudness, loudness range and true peak: ITU-R BS.1770-5, EBU R 128, EBU Tech 3341 and 3342.
 
-All loudness figures come from one sequence, the K-weighted power in steps of 10 ms: integrated loudness,
-range, momentary and short-term loudness are windows over it. Steps of 10 ms rather than the usual 100 catch
-the maximum momentary loudness of a burst wherever it falls (EBU Tech 3341, test 13).
+All loudness figures are computed from the K-weighted power in steps of 10 ms: integrated loudness, range,
+momentary and short-term loudness are windows over this sequence. Steps of 10 ms instead of the usual 100
+find the maximum momentary loudness of a burst at any position (EBU Tech 3341, test 13).
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ OFFSET_DB = -0.691  # makes a 997 Hz full-scale sine in one front channel read -
 ABSOLUTE_GATE_LUFS = -70.0
 RELATIVE_GATE_LU = -10.0
 RANGE_GATE_LU = -20.0
-SILENCE_LUFS = -200.0  # stands for the logarithm of nothing inside the meter; never shown
+SILENCE_LUFS = -200.0  # the logarithm of zero inside the meter; never shown
 
-BLOCK_SECONDS = 4  # audio handled at a time; whole seconds hold whole steps at any rate
-SMALLEST_STATE = 1e-50  # a filter left to fade would end in denormal numbers, a hundred times slower
+BLOCK_SECONDS = 4  # audio handled at a time; whole seconds contain whole steps at any rate
+SMALLEST_STATE = 1e-50  # below it a decaying filter reaches denormal numbers, a hundred times slower
 FULL_SCALE = 1 - 2**-15  # the largest positive sample of a 16-bit file
 
 
 @dataclass(frozen=True)
 class Options:
-    """What `measure` can be told.
+    """How to measure.
 
     Raises:
         OptionError: a layout that does not exist.
@@ -60,7 +60,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Loudness:
-    """What a loudness meter reads; `None` is a figure that does not exist: silence has no loudness."""
+    """The readings of a loudness meter; `None` for a figure that does not exist, as in silence."""
 
     integrated_lufs: float | None  # gated loudness of the whole
     range_lu: float | None  # loudness range, LRA; needs 3 s
@@ -70,21 +70,21 @@ class Loudness:
     sample_peak_dbfs: float | None  # largest sample, any channel
     peak_to_loudness_lu: float | None  # true peak above integrated loudness, PLR
     correlation: float | None  # of left and right (Lo and Ro of surround), -1 to 1; None if one is silent
-    mono_loss_db: float | None  # level that (L + R) / 2 loses against the channels' own; None for mono
-    full_scale_samples: int  # samples at or beyond full scale: likely clipped
+    mono_loss_db: float | None  # level of (L + R) / 2 relative to the channels; None for mono
+    full_scale_samples: int  # samples at or beyond full scale, probably clipped
     seconds: float  # duration
     rate: int  # Hz
     channels: int
     layout: str  # FFmpeg's name
-    notes: tuple[str, ...] = ()  # what the reader should know about these figures
+    notes: tuple[str, ...] = ()  # remarks on these figures
     powers: Powers = field(
         default_factory=lambda: np.zeros(0), repr=False, compare=False
     )  # see `step_powers`
 
     def history(self) -> tuple[Powers, Powers, Powers]:
-        """Times in s, momentary and short-term LUFS at those times, ten a second; NaN where there is none.
+        """Times in s, momentary and short-term LUFS at those times, ten per second; NaN if there is none.
 
-        A window is entered at the time it ends, as a meter on a desk shows it. Shape: (points,) each.
+        A window has the time of its end, as on a meter. Shape: (points,) each.
         """
         momentary = lufs(window_powers(self.powers, MOMENTARY_STEPS))[::BLOCK_STEPS]
         short_term = np.full(momentary.size, np.nan)
@@ -97,7 +97,7 @@ class Loudness:
         return times, momentary, short_term
 
     def figures(self) -> dict[str, Any]:
-        """The figures for people and programs: rounded to a hundredth, `None` for what does not exist."""
+        """All figures rounded to a hundredth; `None` if a figure does not exist."""
         names = (f.name for f in fields(self) if f.name not in ("notes", "powers"))
         rounded = {n: round(v, 2) if isinstance(v := getattr(self, n), float) else v for n in names}
         return {**rounded, "notes": list(self.notes)}
@@ -109,7 +109,7 @@ def measure(clip: Clip, layout: str = AUTO) -> Steps[Loudness]:
 
     Args:
         clip: (channels, time), any rate from 4 kHz, up to eight channels.
-        layout: FFmpeg's name of the channel layout where the file does not say or says it wrongly.
+        layout: FFmpeg's name of the channel layout, if the file's is missing or wrong.
 
     Raises `InputError` for an empty clip or samples that are not finite, `OptionError` for a layout that
     does not fit. Source: ITU-R BS.1770-5; EBU Tech 3341 and 3342.
@@ -117,7 +117,7 @@ def measure(clip: Clip, layout: str = AUTO) -> Steps[Loudness]:
     clip.require_finite()
     if clip.rate < LIMITS.min_rate:
         raise InputError(
-            f"K-weighting needs {LIMITS.min_rate} Hz or more, not {clip.rate}: resample the audio."
+            f"K-weighting needs {LIMITS.min_rate} Hz or more, not {clip.rate}. Resample the audio."
         )
     name = layout_of(clip, layout)
     weights = loudness_weights(name)
@@ -173,8 +173,8 @@ def outcome_steps(clip: Clip, options: Options) -> Steps[Outcome]:
 def step_powers(weighted: Powers, rate: int) -> Powers:
     """Mean square in steps of 10 ms. Shape: (channels, time) -> (channels, steps).
 
-    At rates that 10 ms does not divide (22,050 Hz, 11,025 Hz) the borders are rounded to the nearest sample.
-    An incomplete last step counts as if silence followed, as a meter that runs on would read it.
+    If 10 ms are not whole samples (22,050 Hz, 11,025 Hz), the borders are rounded to the nearest sample. An
+    incomplete last step is padded with silence, as on a meter that keeps running.
     """
     steps = math.ceil(weighted.shape[1] * STEPS_PER_SECOND / rate)
     borders = np.round(np.arange(steps) * rate / STEPS_PER_SECOND).astype(np.intp)
@@ -184,9 +184,9 @@ def step_powers(weighted: Powers, rate: int) -> Powers:
 
 
 def window_powers(powers: Powers, steps: int) -> Powers:
-    """Mean power in every window of so many steps, one step apart. Shape: (time,) -> (time - steps + 1,).
+    """Mean power in windows of `steps` steps, one step apart. Shape: (time,) -> (time - steps + 1,).
 
-    A sequence shorter than the window gives one window that silence fills up, as on a meter just started.
+    A sequence shorter than the window gives one window padded with silence, as on a meter just started.
     """
     if powers.size <= steps:
         return np.array([powers.sum() / steps])
@@ -195,14 +195,14 @@ def window_powers(powers: Powers, steps: int) -> Powers:
 
 
 def maximum_lufs(powers: Powers, steps: int) -> float | None:
-    """The loudest window of so many steps, `None` for silence."""
-    return _shown(float(lufs(window_powers(powers, steps).max())))
+    """The loudest window of `steps` steps; `None` for silence."""
+    return _level_or_none(float(lufs(window_powers(powers, steps).max())))
 
 
 def integrated_lufs(powers: Powers, seconds: float) -> float | None:
     """Gated loudness, BS.1770-5 annex 1: blocks of 400 ms every 100 ms, above -70 LUFS, then above -10 LU.
 
-    Audio shorter than a block is one block of its own length. `None` where all lies below the first gate.
+    Audio shorter than a block is one block of its own length. `None` if all blocks are below the first gate.
     """
     if seconds < MOMENTARY_STEPS / STEPS_PER_SECOND:
         return gated_lufs([powers.sum(keepdims=True) / (seconds * STEPS_PER_SECOND)])
@@ -211,11 +211,11 @@ def integrated_lufs(powers: Powers, seconds: float) -> float | None:
 
 def gating_blocks(powers: Powers, seconds: float) -> Powers:
     """Power of each complete gating block of 400 ms. Shape: (steps,) -> (blocks,)."""
-    return window_powers(_complete(powers, seconds), MOMENTARY_STEPS)[::BLOCK_STEPS]
+    return window_powers(_drop_incomplete(powers, seconds), MOMENTARY_STEPS)[::BLOCK_STEPS]
 
 
 def gated_lufs(blocks: Sequence[Powers]) -> float | None:
-    """Gated loudness over the blocks of one or of several files (the loudness of an album)."""
+    """Gated loudness over the blocks of one file or several (the loudness of an album)."""
     pooled = np.concatenate(blocks)
     audible = pooled[lufs(pooled) > ABSOLUTE_GATE_LUFS]
     if audible.size == 0:
@@ -231,7 +231,7 @@ def loudness_range(powers: Powers, seconds: float) -> float | None:
     """
     if seconds < SHORT_TERM_STEPS / STEPS_PER_SECOND:
         return None
-    windows = window_powers(_complete(powers, seconds), SHORT_TERM_STEPS)[::BLOCK_STEPS]
+    windows = window_powers(_drop_incomplete(powers, seconds), SHORT_TERM_STEPS)[::BLOCK_STEPS]
     audible = windows[lufs(windows) > ABSOLUTE_GATE_LUFS]
     if audible.size == 0:
         return None
@@ -241,13 +241,13 @@ def loudness_range(powers: Powers, seconds: float) -> float | None:
     return float(high - low)
 
 
-def _complete(powers: Powers, seconds: float) -> Powers:
-    """The steps without the last one where the audio ends inside it."""
+def _drop_incomplete(powers: Powers, seconds: float) -> Powers:
+    """The steps without an incomplete last one."""
     return powers[: math.floor(seconds * STEPS_PER_SECOND + 1e-6)]
 
 
 def lufs(power: Powers | np.float64) -> Powers:
-    """Loudness of a K-weighted power summed over the channels; `SILENCE_LUFS` at the least."""
+    """Loudness of a K-weighted power summed over the channels; at least `SILENCE_LUFS`."""
     floor = 10 ** ((SILENCE_LUFS - OFFSET_DB) / 10)
     return np.asarray(OFFSET_DB + 10 * np.log10(np.maximum(power, floor)))
 
@@ -257,7 +257,7 @@ def decibels(amplitude: float) -> float | None:
     return 20 * math.log10(amplitude) if amplitude > 0 else None
 
 
-def _shown(level: float) -> float | None:
+def _level_or_none(level: float) -> float | None:
     return level if level > SILENCE_LUFS else None
 
 
@@ -275,7 +275,7 @@ def _image(gram: NDArray[np.float64]) -> tuple[float | None, float | None]:
 
 
 def _count_full_scale(samples: Samples) -> int:
-    """Samples at or beyond full scale, counted piece by piece so that no large array is made."""
+    """Samples at or beyond full scale, counted in pieces to need no large array."""
     return sum(
         int(np.count_nonzero(np.abs(channel[start : start + 2**16]) >= FULL_SCALE))
         for channel in samples
@@ -285,7 +285,7 @@ def _count_full_scale(samples: Samples) -> int:
 
 def _notes(clip: Clip, layout: str, integrated: float | None) -> Iterator[str]:
     if clip.layout is not None and clip.layout != layout:
-        yield f"The file calls its layout {clip.layout}; it was measured as {layout}."
+        yield f"The file names the layout {clip.layout}; it was measured as {layout}."
     if integrated is None:
         yield "Nothing is louder than -70 LUFS: silence has no integrated loudness."
     if clip.seconds < MOMENTARY_STEPS / STEPS_PER_SECOND:

@@ -29,16 +29,16 @@ from aural.loudness.targets import TARGETS, Target
 from aural.loudness.true_peak import true_peak
 from aural.options import Outcome, require, require_known, require_switch
 
-TOLERANCE_LU = 0.02  # where the search for the gain ends; the promise is 0.1 LU
+TOLERANCE_LU = 0.02  # of the search for the gain; 0.1 LU is promised
 MAX_ROUNDS = 12
-PEAK_MARGIN_DB = 0.12  # aimed below the ceiling, half of it kept: other meters interpolate otherwise
-FREE = "free"  # the target whose figures are all the caller's own
+PEAK_MARGIN_DB = 0.12  # below the ceiling, half of it kept, because meters interpolate differently
+FREE = "free"  # a target whose figures come from the options
 CUSTOM = "Custom"  # its name
 
 
 @dataclass(frozen=True)
 class Options:
-    """How to master. What is `None` comes from the target.
+    """How to master. The target replaces `None`.
 
     Raises:
         OptionError: a value out of range, or one that the target lacks.
@@ -83,20 +83,20 @@ class Options:
 
 @dataclass(frozen=True)
 class Result:
-    """A mastered clip, what it measured before and after, and what was done to it."""
+    """A mastered clip, its loudness before and after, and what was done."""
 
-    clip: Clip  # rate and length of the input; its channels too unless folded down
-    before: Loudness  # the input as it came
-    after: Loudness  # the result
-    target_lufs: float  # integrated loudness that was wanted
-    ceiling_dbtp: float  # largest true peak that was allowed
-    gain_db: float  # gain in front of the limiter
-    limiting_db: float  # the limiter's largest reduction of a peak
-    limited_by: str | None  # what kept the target from being met, a key of REMEDIES; None: it is met
-    message: str  # the same in words
+    clip: Clip  # rate and length of the input, and its channels unless down-mixed
+    before: Loudness  # of the input
+    after: Loudness  # of the result
+    target_lufs: float  # target for the integrated loudness
+    ceiling_dbtp: float  # largest true peak allowed
+    gain_db: float  # before the limiter
+    limiting_db: float  # largest gain reduction by the limiter
+    limited_by: str | None  # why the target was missed, a key of REMEDIES; None: it was met
+    message: str  # the result in words
 
     def figures(self) -> dict[str, Any]:
-        """The figures for people and programs, rounded to a hundredth."""
+        """All figures, rounded to a hundredth."""
         values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "clip"}
         return {
             name: value.figures()
@@ -108,7 +108,7 @@ class Result:
         }
 
 
-# What can stop the gain, and what to do about it.
+# What can limit the gain, and the remedy.
 REMEDIES = {
     "ceiling": "the true peak allows no more gain. Turn the limiter on, or lower the target",
     "limiting": "it needs more limiting than allowed. Allow more, raise the ceiling, or lower the target",
@@ -122,24 +122,29 @@ REMEDIES = {
 
 @dataclass(frozen=True)
 class _Track:
-    """A clip on its way: shaped, with no gain yet."""
+    """A clip before its gain is set."""
 
     before: Loudness  # of the input
     shaped: Clip
     measured: Loudness  # of the shaped clip
-    peak_dbtp: float | None  # of the shaped clip, the most that any meter reads
+    peak_dbtp: float | None  # of the shaped clip, the maximum of all meters
 
 
 @stepwise
-def master(clip: Clip, options: Options | None = None) -> Steps[Result]:
+def master(clip: Clip, options: Options | None = None, loudness: Loudness | None = None) -> Steps[Result]:
     """Bring a clip to the loudness, true peak and range of a device or platform.
 
-    The result measures within 0.1 LU of the target and not above the ceiling, or `limited_by` and `message`
-    say what stopped it and by how much. Silence comes back as it is, and says so.
+    The result is within 0.1 LU of the target and not above the ceiling, or `limited_by` and `message` say why
+    not and by how much. Silence is returned unchanged.
 
-    Raises `InputError` for audio that cannot be used and `OptionError` for settings that cannot.
+    Args:
+        clip: any rate from 4 kHz, up to eight channels.
+        options: how to master; None: the defaults.
+        loudness: of the clip, if it was measured before.
+
+    Raises `InputError` for unusable audio and `OptionError` for unusable settings.
     """
-    return (yield from master_album.steps([clip], options))[0]
+    return (yield from _master_steps([clip], options or Options(), [loudness]))[0]
 
 
 def outcome_steps(clip: Clip, options: Options) -> Steps[Outcome]:
@@ -150,27 +155,32 @@ def outcome_steps(clip: Clip, options: Options) -> Steps[Outcome]:
 
 @stepwise
 def master_album(clips: Sequence[Clip], options: Options | None = None) -> Steps[list[Result]]:
-    """Master several clips with one gain, so that what was softer than the rest stays so.
+    """Master several clips with the same gain, so that quieter tracks stay quieter.
 
-    The gain brings the loudness of the album, gated over all its blocks together, to the target. Results
-    come in the order of the clips.
+    The gain brings the loudness of the album, gated over all its blocks together, to the target. The results
+    are in the order of the clips.
     """
     if not clips:
         raise InputError("An album needs at least one track. Upload the tracks in album order.")
-    options = options or Options()
+    return (yield from _master_steps(clips, options or Options(), [None] * len(clips)))
+
+
+def _master_steps(
+    clips: Sequence[Clip], options: Options, measured: Sequence[Loudness | None]
+) -> Steps[list[Result]]:
     target = resolve_target(options)
-    for clip in clips:  # refuse the album before working on its first half
+    for clip in clips:  # refuse an album before any work
         clip.require_finite()
         layout_of(clip, options.layout)
     tracks = []
-    for number, clip in enumerate(clips):
-        shaping = _shape_steps(clip, options, target)
+    for number, (clip, loudness) in enumerate(zip(clips, measured, strict=True)):
+        shaping = _shape_steps(clip, options, target, loudness)
         tracks.append((yield from part(shaping, 0.5 * number / len(clips), 0.5 * (number + 1) / len(clips))))
     return (yield from part(_to_target_steps(tracks, options, target), 0.5, 1.0))
 
 
 def resolve_target(options: Options) -> Target:
-    """The target with the caller's own figures in place of its own. Raises `OptionError`."""
+    """The target, with its figures replaced by those of the options. Raises `OptionError`."""
     if options.target == FREE:
         if options.loudness_lufs is None:
             raise OptionError(
@@ -203,16 +213,20 @@ def resolve_target(options: Options) -> Target:
     return target
 
 
-def _shape_steps(clip: Clip, options: Options, target: Target) -> Steps[_Track]:
-    """All that comes before the gain: fold down, compensate for the listening level, control the range."""
-    before = measured = yield from part(measure.steps(clip, options.layout), 0.0, 0.3)
+def _shape_steps(
+    clip: Clip, options: Options, target: Target, loudness: Loudness | None = None
+) -> Steps[_Track]:
+    """Everything before the gain: down-mix, compensate for the listening level, control the range."""
+    if loudness is None:
+        loudness = yield from part(measure.steps(clip, options.layout), 0.0, 0.3)
+    measured = loudness
     shaped = yield from part(
         downmix.steps(clip, options.downmix, options.layout, options.normalise_downmix), 0.3, 0.4
     )
     if options.playback_phon is not None:
         steps = compensate.steps(shaped.samples, shaped.rate, options.reference_phon, options.playback_phon)
         shaped = shaped.with_samples((yield from part(steps, 0.4, 0.5)))
-    if shaped is not clip:
+    if not np.may_share_memory(shaped.samples, clip.samples):  # not only its layout has changed
         measured = yield from part(measure.steps(shaped), 0.5, 0.7)
     if options.control_range and target.range_max_lu is not None:
         gains_db = ride_gains(measured.powers, measured.seconds, target.range_max_lu)
@@ -220,19 +234,19 @@ def _shape_steps(clip: Clip, options: Options, target: Target) -> Steps[_Track]:
             ridden = yield from part(apply_gains_steps(shaped.samples, shaped.rate, gains_db), 0.7, 0.8)
             shaped = shaped.with_samples(ridden)
             measured = yield from part(measure.steps(shaped), 0.8, 1.0)
-    return _Track(before, shaped, measured, _highest_peak(shaped, measured))
+    return _Track(loudness, shaped, measured, _highest_peak(shaped, measured))
 
 
 @dataclass(frozen=True)
 class _Attempt:
-    """What one gain made of the tracks."""
+    """The tracks after one gain."""
 
     gain_db: float
     clips: list[Clip]
     limiting_db: list[float]
     after: list[Loudness]
-    peak_dbtp: float  # the most that any meter reads in any track
-    loudness_lufs: float  # of all tracks together; minus infinity where all is below the gate
+    peak_dbtp: float  # the maximum of all tracks and meters
+    loudness_lufs: float  # of all tracks together; minus infinity if all blocks are below the gate
 
     @property
     def short_term_max_lufs(self) -> float:
@@ -240,7 +254,7 @@ class _Attempt:
 
 
 def _to_target_steps(tracks: list[_Track], options: Options, target: Target) -> Steps[list[Result]]:
-    """Find the one gain that brings all tracks together to the target, through the limiter."""
+    """Find the gain before the limiter that brings all tracks together to the target."""
     wanted = target.loudness_for(max(track.shaped.channels for track in tracks))
     loudness = _pooled_lufs([track.measured for track in tracks])
     if loudness is None:
@@ -253,13 +267,13 @@ def _to_target_steps(tracks: list[_Track], options: Options, target: Target) -> 
     slope, before, done = 1.0, (0.0, loudness), 0.0
     attempt: _Attempt | None = None
     for _ in range(MAX_ROUNDS):
-        attempt = None  # its samples make room for the next
-        halfway = (1 + done) / 2  # nobody knows how many rounds there will be
+        attempt = None  # frees memory for the next
+        halfway = (1 + done) / 2  # the number of rounds is unknown
         steps = _attempt_steps(tracks, gain_db, ceiling_dbtp, options.limiter)
         attempt = yield from part(steps, done, halfway)
         done = halfway
         missing, stopped_by = wanted - attempt.loudness_lufs, stop
-        if missing == math.inf:  # the limiter has pressed it below the gate
+        if missing == math.inf:  # the limiter has reduced it below the gate
             stopped_by = "limiting"
             break
         if target.short_term_max_lufs is not None:
@@ -273,7 +287,7 @@ def _to_target_steps(tracks: list[_Track], options: Options, target: Target) -> 
         if overshoot <= 0 and (at_limit or abs(missing) <= TOLERANCE_LU):
             break
         ceiling_dbtp -= max(0.0, overshoot)
-        if abs(gain_db - before[0]) > 0.01:  # a limiter gives back less than it is given
+        if abs(gain_db - before[0]) > 0.01:  # with a limiter, loudness rises less than the gain
             slope = min(1.0, max(0.2, (attempt.loudness_lufs - before[1]) / (gain_db - before[0])))
         before = (gain_db, attempt.loudness_lufs)
         gain_db = min(gain_db + missing / slope, largest_gain_db)
@@ -284,7 +298,7 @@ def _to_target_steps(tracks: list[_Track], options: Options, target: Target) -> 
 
 
 def _largest_gain(tracks: list[_Track], options: Options, target: Target) -> tuple[float, str]:
-    """The largest gain that the options and the target allow, and which of them it is, a key of REMEDIES."""
+    """The largest gain that options and target allow, and what limits it, a key of REMEDIES."""
     peak = max(track.peak_dbtp for track in tracks if track.peak_dbtp is not None)
     headroom = target.ceiling_dbtp - PEAK_MARGIN_DB - peak
     limits = [(options.max_gain_db, "quiet")]
@@ -315,7 +329,7 @@ def _attempt_steps(
 def _gain_steps(
     track: _Track, gain_db: float, ceiling_dbtp: float, limiter: bool
 ) -> Steps[tuple[Clip, float, Loudness]]:
-    """One track with the gain, held at the ceiling where it would pass it, and measured."""
+    """One track with the gain, limited if it would exceed the ceiling, and measured."""
     shaped, peak, reduction = track.shaped, track.peak_dbtp, 0.0
     if peak is None or (gain_db == 0 and (peak <= ceiling_dbtp or not limiter)):
         return shaped, reduction, track.measured
@@ -329,7 +343,7 @@ def _gain_steps(
 
 
 def _highest_peak(clip: Clip, measured: Loudness) -> float | None:
-    """The true peak by the meter or by a short filter, whichever reads more, dBTP; `None` for silence."""
+    """The true peak by the meter or by a short filter, whichever is higher, dBTP; `None` for silence."""
     if measured.true_peak_dbtp is None:
         return None
     short_dbtp = decibels(true_peak(clip.samples, clip.rate, short=True))
@@ -337,7 +351,7 @@ def _highest_peak(clip: Clip, measured: Loudness) -> float | None:
 
 
 def _pooled_lufs(measured: list[Loudness]) -> float | None:
-    """Integrated loudness over the blocks of all files; of one file it is that file's own."""
+    """Integrated loudness over the blocks of all files."""
     if len(measured) == 1:
         return measured[0].integrated_lufs
     return gated_lufs([gating_blocks(m.powers, m.seconds) for m in measured])
@@ -352,12 +366,12 @@ def _results(
     range_wanted_lu: float | None,
 ) -> list[Result]:
     if limited_by is None:
-        message = _done(wanted, attempt, target, is_album=len(tracks) > 1)
+        message = _success_message(wanted, attempt, target, is_album=len(tracks) > 1)
     elif limited_by == "silence":
         message = f"No change: {REMEDIES[limited_by]}."
     else:
         short = min(wanted - attempt.loudness_lufs, wanted - ABSOLUTE_GATE_LUFS)
-        message = f"{short:.1f} LU below {_signed(wanted)} LUFS: {REMEDIES[limited_by]}."
+        message = f"{short:.1f} LU below {_format_level(wanted)} LUFS: {REMEDIES[limited_by]}."
     return [
         Result(
             clip=clip,
@@ -368,7 +382,7 @@ def _results(
             gain_db=attempt.gain_db,
             limiting_db=limiting_db,
             limited_by=limited_by,
-            message=message + _about_range(after, range_wanted_lu),
+            message=message + _range_message(after, range_wanted_lu),
         )
         for track, clip, limiting_db, after in zip(
             tracks, attempt.clips, attempt.limiting_db, attempt.after, strict=True
@@ -376,26 +390,26 @@ def _results(
     ]
 
 
-def _done(wanted: float, attempt: _Attempt, target: Target, *, is_album: bool) -> str:
-    """The sentence on a target that is met."""
+def _success_message(wanted: float, attempt: _Attempt, target: Target, *, is_album: bool) -> str:
+    """The message for a target that was met."""
     place = "" if target.name == CUSTOM else f" for {target.name}"
     album = " across the album" if is_album else ""
     peak = max((one.true_peak_dbtp for one in attempt.after if one.true_peak_dbtp is not None), default=None)
-    reached = "" if peak is None else f"true peak {_signed(peak)} dBTP "
+    reached = "" if peak is None else f"true peak {_format_level(peak)} dBTP "
     limit = f"{target.ceiling_dbtp:g}".replace("-", "−")
-    return f"Done: {_signed(wanted)} LUFS{place}{album}, {reached}(limit {limit})."
+    return f"Done: {_format_level(wanted)} LUFS{place}{album}, {reached}(limit {limit})."
 
 
-def _signed(value: float) -> str:
+def _format_level(value: float) -> str:
     """A level with one decimal and a real minus sign.
 
-    >>> _signed(-14)
+    >>> _format_level(-14)
     '−14.0'
     """
     return f"{value:.1f}".replace("-", "−")
 
 
-def _about_range(after: Loudness, wanted_lu: float | None) -> str:
+def _range_message(after: Loudness, wanted_lu: float | None) -> str:
     if wanted_lu is None:
         return ""
     if after.range_lu is None:
@@ -407,17 +421,17 @@ def _about_range(after: Loudness, wanted_lu: float | None) -> str:
 
 @dataclass(frozen=True)
 class Fold:
-    """What one way of folding down makes of a clip."""
+    """A clip after one down-mix."""
 
     method: str  # a key of METHODS
     channels: int
     integrated_lufs: float | None
-    change_lu: float | None  # against the file as it came
+    change_lu: float | None  # relative to the input
     true_peak_dbtp: float | None
 
 
 def compare_downmixes_steps(clip: Clip, before: Loudness) -> Steps[list[Fold]]:
-    """Fold a measured clip down by every method and measure each: yields the share done, returns the rows."""
+    """Down-mix a measured clip by every method and measure each: yields the share done, returns the rows."""
     folds = []
     for number, method in enumerate(METHODS):
         start = number / len(METHODS)
@@ -431,11 +445,9 @@ def compare_downmixes_steps(clip: Clip, before: Loudness) -> Steps[list[Fold]]:
             )
         loudness, reference = measured.integrated_lufs, before.integrated_lufs
         change = None if loudness is None or reference is None else round(loudness - reference, 2)
-        folds.append(
-            Fold(method, folded.channels, _rounded(loudness), change, _rounded(measured.true_peak_dbtp))
-        )
+        folds.append(Fold(method, folded.channels, _round(loudness), change, _round(measured.true_peak_dbtp)))
     return folds
 
 
-def _rounded(value: float | None) -> float | None:
+def _round(value: float | None) -> float | None:
     return None if value is None else round(value, 2)

@@ -1,4 +1,4 @@
-"""The Down-mix & Loudness tab: measure, master, album; and one more section, which `app.py` hands in."""
+"""The Down-mix & Loudness tab: measure, master and album, and the round trip handed in by `app.py`."""
 
 from __future__ import annotations
 
@@ -20,17 +20,16 @@ from aural.loudness.targets import TARGETS
 from aural.loudness.verb import MASTER, MEASURE, PLACE
 from aural.options import Place
 from aural.ui import plots
-from aural.ui.downloads import download_buttons
-from aural.ui.endpoints import Answer, endpoint, follow, load, of_sound, takes
+from aural.ui.endpoints import Updates, endpoint, follow, load, of_sound, with_options
 from aural.ui.examples import EXAMPLES
 from aural.ui.fields import examples_with_credits, picture
-from aural.ui.handover import Handover, send_buttons
-from aural.ui.page import Page, Tab, View, expect, page, wire
+from aural.ui.page import Page, Tab, View, page, result_file, show_estimate, wire
 from aural.ui.players import ABPlayer, Version, audio_input, playable
+from aural.ui.send_to import SendTo
 from aural.ui.storage import result_path
 from aural.ui.tables import number, table
 
-# The figures of a measurement as the tables show them: field, name, unit, decimals.
+# Rows of the tables: field, name, unit, decimals.
 FIGURES = (
     ("integrated_lufs", "Integrated loudness", "LUFS", 1),
     ("range_lu", "Loudness range", "LU", 1),
@@ -46,25 +45,31 @@ FIGURES = (
     ("rate", "Sample rate", "Hz", 0),
 )
 
+TARGET_CHOICES = [
+    (f"{target.name} ({target.loudness_lufs:g} LUFS, {target.ceiling_dbtp:g} dBTP)", key)
+    for key, target in TARGETS.items()
+]
+DOWNMIX_CHOICES = [(f"{key}: {text}", key) for key, text in METHODS.items()]
+
 DEFAULTS = pipeline.Options()
 
 
 @dataclass(frozen=True)
 class _Source:
-    """What all sections of the tab work on."""
+    """The input of all sections."""
 
     audio: gr.Audio
     layout: gr.Dropdown
 
 
 def build(
-    places: Sequence[Place], round_trip: Callable[[Sequence[Place], gr.Audio], tuple[Page, Handover]]
+    places: Sequence[Place], round_trip: Callable[[Sequence[Place], gr.Audio], tuple[Page, SendTo]]
 ) -> Tab:
     """Add the tab to the Blocks being built.
 
     Args:
         places: the tabs that results can be sent to.
-        round_trip: builds the section of that name, for the field that it works on.
+        round_trip: builds the section Round trip for the upload field.
     """
     with gr.Tab("Down-mix & Loudness", id="loudness"), gr.Row():
         with gr.Column(scale=2, min_width=320):
@@ -92,7 +97,7 @@ def build(
 def _measure_section(source: _Source) -> Page:
     compare = gr.Checkbox(True, label="Compare down-mixes", info="Try every down-mix and measure the result.")
     at = page(MEASURE.name, "Measure", {"layout": source.layout, "compare_downmixes": compare})
-    expect(at, MEASURE, {"audio": source.audio})
+    show_estimate(at, MEASURE, {"audio": source.audio})
     figures_table = gr.HTML()
     history = picture("Loudness over time")
     with gr.Row():
@@ -120,7 +125,7 @@ def measure(
     layout: str = AUTO,
     compare_downmixes: bool = True,
     progress: gr.Progress = gr.Progress(),
-) -> Answer:
+) -> Updates:
     """Measure loudness, peaks and stereo image of an audio file, ITU-R BS.1770-5 and EBU R 128.
 
     Args:
@@ -183,22 +188,43 @@ def _figure_columns(figures: dict[str, Any]) -> tuple[list[str], list[str]]:
     return [*names, "Channel layout"], [*values, figures["layout"]]
 
 
-def _master_section(places: Sequence[Place], source: _Source) -> tuple[Page, Handover]:
-    """Build the section; the page's controls stand in the order of `master`'s parameters after the audio."""
+def _master_section(places: Sequence[Place], source: _Source) -> tuple[Page, SendTo]:
+    settings = {"layout": source.layout, **_target_section(), **_processing_section(), **_advanced_section()}
+    # In the order of the parameters of `master` and `master_album`.
+    controls = {name: settings[name] for name in pipeline.Options.__dataclass_fields__}
+    at = page(MASTER.name, "Master", controls)
+    show_estimate(at, MASTER, {"audio": source.audio})
+    message = gr.Markdown()
+    player = ABPlayer(label="Before and after, at matched loudness")
+    figures_table = gr.HTML()
+    history = picture("Loudness over time")
+    result = result_file("Mastered file", places, PLACE)
+    with gr.Accordion("Raw data (JSON)", open=False):
+        figures = gr.JSON(label="Measurements")
+    original = gr.State()  # the source of the result, even if another file is uploaded meanwhile
+    wire(
+        at,
+        master,
+        [source.audio, *controls.values()],
+        [result.file, figures, history, original],
+        View(_show_master, [original, result.file, figures], [message, player, figures_table]),
+        result=result,
+    )
+    return at, result.send_to
+
+
+def _target_section() -> dict[str, gr.components.Component]:
+    """Target and down-mix, with a description of the target."""
     with gr.Row():
         target = gr.Dropdown(
-            [
-                (f"{t.name} ({t.loudness_lufs:g} LUFS, {t.ceiling_dbtp:g} dBTP)", key)
-                for key, t in TARGETS.items()
-            ]
-            + [("Custom (set under Advanced)", pipeline.FREE)],
+            [*TARGET_CHOICES, ("Custom (set under Advanced)", pipeline.FREE)],
             value=DEFAULTS.target,
             label="Target",
             min_width=260,
             info="Where the file will be played.",
         )
         fold = gr.Dropdown(
-            [(f"{key}: {text}", key) for key, text in METHODS.items()],
+            DOWNMIX_CHOICES,
             value=DEFAULTS.downmix,
             label="Down-mix",
             min_width=260,
@@ -208,6 +234,10 @@ def _master_section(places: Sequence[Place], source: _Source) -> tuple[Page, Han
     with gr.Accordion("All targets and their sources", open=False):
         gr.HTML(_targets_table())
     target.change(_about_target, target, about, api_visibility="private", queue=False)
+    return {"target": target, "downmix": fold}
+
+
+def _processing_section() -> dict[str, gr.components.Component]:
     with gr.Row():
         limiter = gr.Checkbox(
             DEFAULTS.limiter,
@@ -219,6 +249,11 @@ def _master_section(places: Sequence[Place], source: _Source) -> tuple[Page, Han
             label="Loudness range control",
             info="Reduce the difference between quiet and loud passages.",
         )
+    return {"limiter": limiter, "control_range": control_range}
+
+
+def _advanced_section() -> dict[str, gr.components.Component]:
+    """The settings that few files need, by the names of their options."""
     with gr.Accordion("Advanced", open=False):
         with gr.Row():
             loudness_lufs = gr.Number(None, label="Loudness, LUFS", info="−60 to 0. Empty: from the target.")
@@ -255,43 +290,25 @@ def _master_section(places: Sequence[Place], source: _Source) -> tuple[Page, Han
                 label="Maximum limiting, dB",
                 info="Maximum gain reduction.",
             )
-    settings: list[gr.components.Component] = [
-        target, loudness_lufs, ceiling_dbtp, range_lu, fold, source.layout, normalise, limiter, control_range,
-        playback_phon, reference_phon, max_gain_db, max_limiting_db,
-    ]  # fmt: skip
-    at = page(MASTER.name, "Master", dict(zip(pipeline.Options.__dataclass_fields__, settings, strict=True)))
-    expect(at, MASTER, {"audio": source.audio})
-    message = gr.Markdown()
-    player = ABPlayer(label="Before and after, at matched loudness")
-    figures_table = gr.HTML()
-    history = picture("Loudness over time")
-    with gr.Row():
-        downloads = download_buttons()
-    sending = send_buttons(places, PLACE)
-    with gr.Accordion("Raw data (JSON)", open=False):
-        figures = gr.JSON(label="Measurements")
-    result = gr.File(label="Mastered file", visible=False)
-    original = gr.State()  # the file that the result was made from, whatever is uploaded meanwhile
-    handover = Handover(result, sending)
-    wire(
-        at,
-        master,
-        [source.audio, *settings],
-        [result, figures, history, original],
-        View(_show_master, [original, result, figures], [message, player, figures_table]),
-        handover=handover,
-        downloads=downloads,
-    )
-    return at, handover
+    return {
+        "loudness_lufs": loudness_lufs,
+        "ceiling_dbtp": ceiling_dbtp,
+        "range_lu": range_lu,
+        "playback_phon": playback_phon,
+        "reference_phon": reference_phon,
+        "normalise_downmix": normalise,
+        "max_gain_db": max_gain_db,
+        "max_limiting_db": max_limiting_db,
+    }
 
 
 @endpoint(MASTER)
-@takes(pipeline.Options)
+@with_options(pipeline.Options)
 def master(
     audio: str,
     options: pipeline.Options,
     progress: gr.Progress = gr.Progress(),
-) -> Answer:
+) -> Updates:
     """Down-mix an audio file and set its loudness, true peak and range for a device or platform.
 
     Args:
@@ -323,7 +340,7 @@ def _album_section(settings: Mapping[str, gr.components.Component]) -> Page:
     archive = gr.File(label="Mastered tracks, 24-bit WAV")
     with gr.Accordion("Raw data (JSON)", open=False):
         figures = gr.JSON(label="Measurements")
-    expect(at, MASTER, {"files": files}, _of_album)
+    show_estimate(at, MASTER, {"files": files}, _of_album)
     wire(
         at,
         master_album,
@@ -339,12 +356,12 @@ def _of_album(files: list[str] | None, **_: Any) -> float:
 
 
 @endpoint(MASTER, _of_album)
-@takes(pipeline.Options)
+@with_options(pipeline.Options)
 def master_album(
     files: list[str],
     options: pipeline.Options,
     progress: gr.Progress = gr.Progress(),
-) -> Answer:
+) -> Updates:
     """Master several audio files as an album, all with the same gain.
 
     Args:
@@ -373,7 +390,7 @@ def master_album(
 
 
 def _load_album(files: list[str] | None, progress: gr.Progress) -> Generator[Any, None, list[Clip]]:
-    """All tracks in memory, which together must keep to the limits of one file."""
+    """All tracks in memory; together they must stay within the limits of one file."""
     clips: list[Clip] = []
     for done, path in enumerate(files or []):
         progress((done, len(files or [])), desc="Reading")

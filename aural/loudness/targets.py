@@ -1,7 +1,7 @@
 """Loudness targets of devices, platforms and standards, with the source of each figure.
 
-Platforms change their figures without notice: each was current in 2026. Where nobody with authority has
-published one (a car, a laptop), the source says that the figure is AURAL's own choice.
+Platforms change their figures without notice; these were current in 2026. If no authoritative figure exists
+(a car, a laptop), the source says that it is AURAL's own choice.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ OWN_CHOICE = "AURAL's own choice: no authoritative figure exists"
 
 @dataclass(frozen=True)
 class Target:
-    """Where a recording is going, and what is wanted of it there."""
+    """The requirements of the place where a file will be played."""
 
-    name: str  # as people call it
+    name: str  # for people
     kind: Literal["device", "platform", "standard"]
     loudness_lufs: float  # integrated
     ceiling_dbtp: float  # largest true peak
-    source: str  # who says so
-    range_max_lu: float | None = None  # largest loudness range that suits the place, where one is known
-    short_term_max_lufs: float | None = None  # largest short-term loudness, where the standard limits it
-    mono_loudness_lufs: float | None = None  # another figure for mono files, where the source gives one
-    down_only: bool = False  # loud material is turned down, quiet material is left as it is
+    source: str  # of the figures
+    range_max_lu: float | None = None  # largest suitable loudness range, if known
+    short_term_max_lufs: float | None = None  # largest short-term loudness, if limited
+    mono_loudness_lufs: float | None = None  # for mono files, if different
+    down_only: bool = False  # quiet files are not turned up
 
     def loudness_for(self, channels: int) -> float:
-        """The integrated loudness wanted of a file of so many channels, LUFS."""
+        """The target loudness of a file with this number of channels, LUFS."""
         if channels == 1 and self.mono_loudness_lufs is not None:
             return self.mono_loudness_lufs
         return self.loudness_lufs

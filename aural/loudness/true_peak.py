@@ -1,12 +1,12 @@
 """True peak: the largest value between the samples, ITU-R BS.1770-5 annex 2.
 
-A sampled signal may swing higher between its samples than at them. The standard asks for at least fourfold
-oversampling at 48 kHz; here the whole signal is searched at fourfold and the highest spots are then read
-at thirty-twofold, which leaves less than 0.01 dB unseen below 0.4 of the sample rate.
+A sampled signal may be higher between its samples than at them. The standard requires at least fourfold
+oversampling at 48 kHz. Here the whole signal is searched at fourfold, and the highest places are then
+measured at thirty-twofold, which misses less than 0.01 dB below 0.4 of the sample rate.
 
 Two things make it fast. Interpolation is a product of short overlapping frames with a Toeplitz matrix, which
-is what a CPU does best. And an interpolated value is at most the largest sample near it times the sum of the
-filter's absolute taps: blocks are taken loudest first, and the rest is skipped once it cannot win.
+CPUs do fast. And an interpolated value is at most the largest sample near it times the sum of the filter's
+absolute taps: the loudest blocks come first, and the rest are skipped once they cannot be higher.
 """
 
 from __future__ import annotations
@@ -37,9 +37,8 @@ def true_peak(samples: Samples, rate: int, short: bool = False) -> Steps[float]:
 
     Args:
         samples: (channels, time).
-        short: by the short interpolator of most other meters. Above 0.4 of the rate such filters read up to a
-            few tenths of a decibel more, or much less: a ceiling that holds for every meter has to hold for
-            theirs too.
+        short: use the short interpolator of most other meters. Above 0.4 of the rate it reads up to a few
+            tenths of a decibel more, or much less, so a ceiling for all meters must include it.
     """
     blocks = [_block_peaks(channel) for channel in samples]
     block_peaks = np.concatenate(blocks)
@@ -61,7 +60,7 @@ def true_peak(samples: Samples, rate: int, short: bool = False) -> Steps[float]:
         found += zip(peaks.tolist(), channels[batch].tolist(), starts[batch].tolist(), strict=True)
         yield first / order.size
     found = sorted(found, reverse=True)[:FINE_BLOCKS]
-    if found and not short:  # others have no second look
+    if found and not short:  # other meters do no second search
         where = np.array([(channel, start) for _, channel, start in found], dtype=np.intp)
         segments = _segments(samples, where[:, 0], where[:, 1])
         best = max(best, float(interpolated_peaks(segments, FINE_FACTOR).max()))
@@ -69,7 +68,7 @@ def true_peak(samples: Samples, rate: int, short: bool = False) -> Steps[float]:
 
 
 def oversampling(rate: int) -> int:
-    """The factor of the first search. BS.1770-5 asks for 4 at 48 kHz and less at higher rates."""
+    """The factor of the first search. BS.1770-5 requires 4 at 48 kHz and less at higher rates."""
     return 4 if rate < 192_000 else 2
 
 
@@ -82,11 +81,11 @@ def interpolated_peaks(segments: Samples, factor: int, short: bool = False) -> S
     """The largest absolute value from each sample up to the next, the sample itself included.
 
     Shape: (rows, `HALF` - 1 samples before, time, `HALF` samples after) -> (rows, time); time is a multiple
-    of `FRAME`. What lies beyond the ends of the signal is handed in as zeros.
+    of `FRAME`. Beyond its ends the signal is zero.
     """
     rows, length = segments.shape[0], segments.shape[1] - TAPS + 1
     frames = sliding_window_view(segments, FRAME + TAPS - 1, axis=1)[:, ::FRAME]
-    # One product a row: small enough for the BLAS to stay in one thread, which a busy machine rewards.
+    # One product per row: small enough that the BLAS stays in one thread, which is faster on a busy machine.
     between = np.ascontiguousarray(frames) @ _toeplitz(factor, short)
     np.abs(between, out=between)
     peaks: Samples = between.reshape(-1, factor - 1, FRAME).max(axis=1).reshape(rows, length)
@@ -137,7 +136,7 @@ def _interpolator(factor: int, short: bool) -> NDArray[np.float64]:
 
 @cache
 def _toeplitz(factor: int, short: bool) -> Samples:
-    """The matrix that turns a frame and its context into all its in-between values.
+    """The matrix that maps a frame and its context to all values between its samples.
 
     Shape: (FRAME + TAPS - 1, (factor - 1) * FRAME), one position between the samples after the other.
     """

@@ -1,8 +1,8 @@
 """K-weighting at any sample rate, ITU-R BS.1770-5 annex 1.
 
-The standard prints two biquads for 48 kHz only. Both are bilinear transforms of analogue prototypes; the
-parameters below are those prototypes', found by inverting the transform, and give the printed coefficients
-back to 1e-12 at 48 kHz.
+The standard prints two biquads for 48 kHz only. Both are bilinear transforms of analogue prototypes. The
+prototypes' parameters below were found by inverting the transform; at 48 kHz they reproduce the printed
+coefficients to 1e-12.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def shelf_filter(rate: int) -> tuple[Coefficients, Coefficients]:
 
 
 def high_pass_filter(rate: int) -> tuple[Coefficients, Coefficients]:
-    """Stage 2, the high-pass at 38 Hz: (b, a). Its numerator is left unnormalised, as the standard prints it.
+    """Stage 2, the high-pass at 38 Hz: (b, a). Its numerator is not normalised, as in the standard.
 
     >>> high_pass_filter(48_000)[1].round(8).tolist()
     [1.0, -1.99004745, 0.99007225]

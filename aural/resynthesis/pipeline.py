@@ -1,6 +1,6 @@
-"""What a spectrogram keeps of the sound: clip -> magnitudes, in mel bands or not -> clip.
+"""Spectrogram round trip: clip -> magnitudes, optionally in mel bands -> clip.
 
-Also the figures for two pictures: what window and zero-padding do to leakage, and a clip's average spectrum.
+Also the data for two pictures: leakage by window and zero-padding, and a clip's average spectrum.
 Importing this module does not import torch.
 """
 
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
 Values = NDArray[np.floating[Any]]
 
-# Bins times frames of one channel: 6 minutes at 48 kHz, 13 at 22.05 kHz. Griffin-Lim takes 2.5 GB for it.
+# Bins times frames of one channel: 6 minutes at 48 kHz, 13 at 22.05 kHz. Griffin-Lim needs 2.5 GB for it.
 MAX_CELLS = 2**25
-# Where decibels of nothing end, in place of minus infinity.
+# Replaces minus infinity.
 FLOOR_DB = -200.0
 # Frames of the average spectrum taken at once.
 PIECE_FRAMES = 512
@@ -39,7 +39,7 @@ PIECE_FRAMES = 512
 
 @dataclass(frozen=True)
 class Options:
-    """What the spectrogram keeps, and how the sound is rebuilt from it.
+    """The spectrogram, and how the sound is rebuilt from it.
 
     Raises:
         OptionError: a value out of range.
@@ -77,20 +77,20 @@ class Options:
 
 @dataclass(frozen=True)
 class Result:
-    """The rebuilt clip and what the way through the spectrogram cost."""
+    """The rebuilt clip and its error."""
 
     clip: Clip  # channels, length, rate and level of the input
     spectrogram_before: NDArray[np.float32]  # (bands or bins, frames), 0 to 1, mean over the channels
-    spectrogram_after: NDArray[np.float32]  # the same of the rebuilt clip
+    spectrogram_after: NDArray[np.float32]  # of the rebuilt clip
     seconds: Values  # (frames,), the middle of each frame
     frequency_hz: Values  # (bands or bins,), the middle of each row
-    floor_db: float  # what 0 in a spectrogram stands for, in dB of a full-scale sine; quieter is 0 too
-    top_db: float  # what 1 stands for; in between, dB are linear
+    floor_db: float  # level of 0 in a spectrogram, in dB re a full-scale sine; quieter is also 0
+    top_db: float  # level of 1; dB are linear in between
     spectral_convergence_db: float  # error of the magnitudes relative to the magnitudes; lower is better
     log_spectral_distance_db: float  # mean distance in dB between the two spectra; lower is better
 
     def figures(self) -> dict[str, Any]:
-        """The figures for people and programs."""
+        """The figures, rounded to a hundredth."""
         return {
             "spectral_convergence_db": round(self.spectral_convergence_db, 2),
             "log_spectral_distance_db": round(self.log_spectral_distance_db, 2),
@@ -101,16 +101,15 @@ class Result:
 def resynthesize(clip: Clip, options: Options | None = None) -> Steps[Result]:
     """Take a clip through its spectrogram and back.
 
-    With the original phase and without mel bands this is the identity, to 1e-6; each departure from that
-    shows what a setting loses. With `Options.rate` the clip is resampled for the spectrogram and resampled
-    back, so that what lies above half that rate is lost too.
+    With the original phase and no mel bands the result equals the input to 1e-6; each other setting shows
+    what it loses. With `Options.rate` the clip is resampled for the spectrogram and back.
 
-    Both figures compare |S|, the STFT's magnitudes of the clip, with |S'|, those of the rebuilt one, over
-    all channels, at the rate of the spectrogram and in all bins, with mel bands or without:
+    Both figures compare |S|, the magnitudes of the clip's STFT, with |S'|, those of the result, over all
+    channels and bins at the spectrogram's rate:
 
     - spectral convergence: 20 lg(‖|S'| - |S|‖ / ‖|S|‖);
     - log-spectral distance: the root mean square over frequency, then the mean over time, of
-      10 lg|S|² - 10 lg|S'|², powers below 1e-8 (of the STFT with a window that peaks at 1) taken as 1e-8.
+      10 lg|S|² - 10 lg|S'|², with powers below 1e-8 (of an STFT whose window peaks at 1) taken as 1e-8.
       Papers on super-resolution leave out the factor 10.
 
     Silence comes back as silence, with figures of -200 dB and 0 dB.
@@ -119,20 +118,16 @@ def resynthesize(clip: Clip, options: Options | None = None) -> Steps[Result]:
         InputError: an empty or not finite clip, or one too long for the settings.
         OptionError: more mel bands than the window can tell apart at this rate, or settings that the vocoder
             is not made for.
-        CheckpointError: the vocoder's files cannot be had.
+        CheckpointError: the vocoder is not available.
     """
     import torch
 
-    from aural.audio.spectral import KNEE_DB, SPAN_DB, mel_filters, scale
+    from aural.audio.spectral import KNEE_DB, SPAN_DB, scale
 
     options = options or Options()
     clip.require_finite()
     front_end = _front_end(options, clip)
-    bin_hz = np.arange(front_end.bins) * (front_end.rate / front_end.fft)
-    frequency_hz = bin_hz
-    if options.mel_bands:
-        filters = mel_filters(front_end).numpy()
-        frequency_hz = filters @ bin_hz / filters.sum(axis=1)
+    frequency_hz = _row_frequencies_hz(front_end, options)
     work = resample(clip, front_end.rate)
 
     samples = np.empty_like(work.samples)
@@ -150,7 +145,7 @@ def resynthesize(clip: Clip, options: Options | None = None) -> Steps[Result]:
         energy += channel.energy
         distance_db += channel.distance_db / work.channels
 
-    # Resampling there and back may end a few samples early or late.
+    # Resampling twice can change the length by a few samples.
     rebuilt = resample(work.with_samples(samples), clip.rate)
     return Result(
         clip=clip.with_samples(excerpt(rebuilt.samples, 0, clip.frames)),
@@ -181,7 +176,7 @@ class _Channel:
 
     samples: NDArray[np.float32]  # (time,)
     before: Tensor  # (rows, frames), magnitude of the input in the rows of the picture
-    after: Tensor  # the same of the rebuilt samples
+    after: Tensor  # of the rebuilt samples
     error: float  # sum of (|S'| - |S|)²
     energy: float  # sum of |S|²
     distance_db: float  # log-spectral distance
@@ -226,7 +221,7 @@ def _channel_steps(samples: NDArray[np.float32], front_end: FrontEnd, options: O
 
 
 def _log_spectral_distance_db(magnitude: Tensor, other: Tensor, front_end: FrontEnd) -> float:
-    # Half the sum of a Hann window is a quarter of its length: it takes amplitudes back to a peak of 1.
+    # Half the sum of a Hann window is a quarter of its length: scales to a window with a peak of 1.
     before_db, after_db = (
         20 * (spectrum * (front_end.window / 4)).clamp_min(LSD_FLOOR**0.5).log10()
         for spectrum in (magnitude, other)
@@ -253,17 +248,28 @@ def _front_end(options: Options, clip: Clip) -> FrontEnd:
     return front_end
 
 
+def _row_frequencies_hz(front_end: FrontEnd, options: Options) -> Values:
+    """The frequency of each bin, or the centre of gravity of each mel band. Shape: (rows,)."""
+    from aural.audio.spectral import mel_filters
+
+    bin_hz = np.arange(front_end.bins) * (front_end.rate / front_end.fft)
+    if not options.mel_bands:
+        return bin_hz
+    filters = mel_filters(front_end).numpy()
+    return np.asarray(filters @ bin_hz / filters.sum(axis=1))
+
+
 def _decibels(power: ArrayLike) -> Values:
-    """Of powers; never less than FLOOR_DB."""
+    """Decibels of powers, at least FLOOR_DB."""
     return 10 * np.log10(np.maximum(power, 10 ** (FLOOR_DB / 10)))
 
 
 @dataclass(frozen=True)
 class Leakage:
-    """Spectrum of one sine, as two windows show it; 0 dB is the sine's true level."""
+    """The spectrum of a sine under two windows; 0 dB is the sine's true level."""
 
     frequency_bins: Values  # (points,), 0 to window / 2, in bins of the transform without zero-padding
-    sine_bins: float  # where the sine lies
+    sine_bins: float  # frequency of the sine
     rectangular_db: Values  # (points,)
     hann_db: Values  # (points,)
 
@@ -271,14 +277,14 @@ class Leakage:
 def leakage(window: int = 1024, zero_padding: int = 8, sine_bins: float | None = None) -> Leakage:
     """The spectrum of a sine between two bins, under the rectangular and under the Hann window.
 
-    Leakage comes from the window: the rectangular one spreads a sine over all frequencies, the Hann window
-    over a wider peak and hardly beyond. Zero-padding adds points to the same curve and takes no leakage
-    away; without it the curve is only seen at whole bins, where the sine may read up to 3.9 dB too low.
+    The window causes the leakage: the rectangular one spreads a sine over all frequencies, the Hann window
+    over a wider peak and little beyond. Zero-padding adds points to the same curve and removes no leakage;
+    without it the curve is known only at whole bins, where the sine may read up to 3.9 dB too low.
 
     Args:
         window: samples, 64 to 16384.
         zero_padding: length of the transform in windows, 1 to 64.
-        sine_bins: the sine's frequency in bins; without it, halfway between two at an eighth of the rate.
+        sine_bins: the sine's frequency in bins; None: halfway between two bins at an eighth of the rate.
     """
     require_whole("window", window, 64, 16_384)
     require_whole("zero-padding factor", zero_padding, 1, 64)
@@ -313,7 +319,7 @@ def average_spectrum(clip: Clip, window: int = 4096) -> AverageSpectrum:
     hop = window - window // 2
     frames = 1 + max(0, clip.frames - window) // hop
     power = np.zeros(window // 2 + 1)
-    # In pieces, so that hours of audio take no more memory than a minute does.
+    # In pieces, so that hours of audio need no more memory than a minute.
     for first in range(0, frames, PIECE_FRAMES):
         count = min(PIECE_FRAMES, frames - first)
         piece = excerpt(clip.samples, first * hop, (first + count - 1) * hop + window)

@@ -1,4 +1,4 @@
-"""The section of the spectrogram round trip, which `app.py` puts into the Down-mix & Loudness tab."""
+"""The section Round trip, which `app.py` adds to the Down-mix & Loudness tab."""
 
 from __future__ import annotations
 
@@ -14,12 +14,11 @@ from aural.options import Place
 from aural.resynthesis import pipeline
 from aural.resynthesis.verb import RESYNTHESIZE
 from aural.ui import plots
-from aural.ui.downloads import download_buttons
-from aural.ui.endpoints import Answer, endpoint, follow, load, takes
+from aural.ui.endpoints import Updates, endpoint, follow, load, with_options
 from aural.ui.fields import picture
-from aural.ui.handover import Handover, send_buttons
-from aural.ui.page import Page, View, expect, page, wire
+from aural.ui.page import Page, View, page, result_file, show_estimate, wire
 from aural.ui.players import ABPlayer, Version, playable
+from aural.ui.send_to import SendTo
 from aural.ui.storage import result_path
 from aural.ui.tables import number, table
 from aural.vocoding import PHASE_SETTINGS
@@ -27,27 +26,64 @@ from aural.vocoding import PHASE_SETTINGS
 PHASE_NAMES = {"original": "original phase", "griffin_lim": "Griffin-Lim", "vocoder": "neural vocoder"}
 PICTURED_PHON = (20.0, 40.0, 60.0, 80.0)
 PICTURED_BANDS = 40
-PICTURED_BINS = 16  # to each side of the tone in the picture of leakage
-FULL_SCALE_SPL_DB = 100.0  # where the picture of hearing puts a full-scale sine: a loud room
+PICTURED_BINS = 16  # on each side of the tone in the picture of leakage
+FULL_SCALE_SPL_DB = 100.0  # level of a full-scale sine in the picture of hearing: loud playback
+
+DEFAULTS = pipeline.Options()
 
 
-def section(places: Sequence[Place], audio: gr.Audio) -> tuple[Page, Handover]:
-    """Add the section to the tab being built, which holds the field that it works on."""
-    defaults = pipeline.Options()
+def section(places: Sequence[Place], audio: gr.Audio) -> tuple[Page, SendTo]:
+    """Add the section to the tab being built.
+
+    Args:
+        places: the tabs that results can be sent to.
+        audio: the tab's upload field.
+    """
     gr.Markdown(
         "Hear what a spectrogram keeps of a sound. The file is turned into a spectrogram and back, "
         "with the original phase, a phase estimated by Griffin-Lim, or a waveform from the neural vocoder."
     )
+    settings = {**_spectrogram_section(), **_advanced_section()}
+    controls = {name: settings[name] for name in pipeline.Options.__dataclass_fields__}
+    at = page(RESYNTHESIZE.name, "Resynthesize", controls)
+    show_estimate(at, RESYNTHESIZE, {"audio": audio, "phase": settings["phase"]})
+    player = ABPlayer(label="Before and after, at matched loudness")
+    figures_table = gr.HTML()
+    pair = picture("Spectrogram before and after, 0 to 1")
+    result = result_file("Resynthesized file", places, RESYNTHESIZE.place)
+    with gr.Accordion("How hearing and windowing shape a spectrogram", open=False):
+        contours = picture("Equal-loudness contours (ISO 226:2023) and this file's spectrum")
+        mel = picture("Mel scale and this file's spectrum")
+        leakage = picture("Spectral leakage by window and zero-padding")
+    with gr.Accordion("Raw data (JSON)", open=False):
+        figures = gr.JSON(label="Metrics")
+    original = gr.State()  # the source of the result, even if another file is uploaded meanwhile
+    wire(
+        at,
+        resynthesize,
+        [audio, *controls.values()],
+        [result.file, figures, pair, original],
+        View(_show, [original, result.file, figures], [player, figures_table]),
+        result=result,
+        more=View(
+            _draw_hearing, [original, settings["mel_bands"], settings["window"]], [contours, mel, leakage]
+        ),
+    )
+    return at, result.send_to
+
+
+def _spectrogram_section() -> dict[str, gr.components.Component]:
+    """Phase, mel bands and rate, by the names of their options."""
     with gr.Row():
         phase = gr.Radio(
             [(PHASE_NAMES[setting], setting) for setting in PHASE_SETTINGS],
-            value=defaults.phase,
+            value=DEFAULTS.phase,
             label="Phase",
             info="Source of the phase, which a spectrogram does not store. The vocoder needs 22,050 Hz, a "
             "window of 1024, a hop of 260 and 80 mel bands.",
         )
         mel_bands = gr.Number(
-            defaults.mel_bands, label="Mel bands", info="8 to 512. 0 keeps every frequency bin.", precision=0
+            DEFAULTS.mel_bands, label="Mel bands", info="8 to 512. 0 keeps every frequency bin.", precision=0
         )
         rate = gr.Number(
             22_050,
@@ -55,70 +91,46 @@ def section(places: Sequence[Place], audio: gr.Audio) -> tuple[Page, Handover]:
             info="4,000 to 384,000. Empty: from file.",
             precision=0,
         )
+    return {"phase": phase, "mel_bands": mel_bands, "rate": rate}
+
+
+def _advanced_section() -> dict[str, gr.components.Component]:
+    """All other settings by the names of their options."""
     with gr.Accordion("Advanced", open=False), gr.Row():
         window = gr.Number(
-            defaults.window, label="Window", info="Length of the Hann window, in samples.", precision=0
+            DEFAULTS.window, label="Window", info="Length of the Hann window, in samples.", precision=0
         )
         hop = gr.Number(
-            defaults.hop, label="Hop", info="Samples between frames. At most half the window.", precision=0
+            DEFAULTS.hop, label="Hop", info="Samples between frames. At most half the window.", precision=0
         )
         iterations = gr.Number(
-            defaults.iterations,
+            DEFAULTS.iterations,
             label="Iterations",
             info="Griffin-Lim, 1 to 1000. More is better and slower.",
             precision=0,
         )
         momentum = gr.Number(
-            defaults.momentum,
+            DEFAULTS.momentum,
             label="Momentum",
             info="Griffin-Lim, from 0 to below 1. Higher converges faster.",
             step=0.01,
         )
         seed = gr.Number(
-            defaults.seed,
+            DEFAULTS.seed,
             label="Seed",
             info="Random seed for Griffin-Lim's first phase and the vocoder's noise.",
             precision=0,
         )
-    settings = [phase, mel_bands, window, hop, iterations, momentum, seed, rate]
-    names = pipeline.Options.__dataclass_fields__
-    at = page(RESYNTHESIZE.name, "Resynthesize", dict(zip(names, settings, strict=True)))
-    expect(at, RESYNTHESIZE, {"audio": audio, "phase": phase})
-    player = ABPlayer(label="Before and after, at matched loudness")
-    figures_table = gr.HTML()
-    pair = picture("Spectrogram before and after, 0 to 1")
-    with gr.Row():
-        downloads = download_buttons()
-    sending = send_buttons(places, RESYNTHESIZE.place)
-    with gr.Accordion("How hearing and windowing shape a spectrogram", open=False):
-        contours = picture("Equal-loudness contours (ISO 226:2023) and this file's spectrum")
-        mel = picture("Mel scale and this file's spectrum")
-        leakage = picture("Spectral leakage by window and zero-padding")
-    with gr.Accordion("Raw data (JSON)", open=False):
-        figures = gr.JSON(label="Metrics")
-    result = gr.File(label="Resynthesized file", visible=False)
-    original = gr.State()  # the file that the result was made from, whatever is uploaded meanwhile
-    handover = Handover(result, sending)
-    wire(
-        at,
-        resynthesize,
-        [audio, *settings],
-        [result, figures, pair, original],
-        View(_show, [original, result, figures], [player, figures_table]),
-        handover=handover,
-        downloads=downloads,
-        more=View(_draw_hearing, [original, mel_bands, window], [contours, mel, leakage]),
-    )
-    return at, handover
+    return {"window": window, "hop": hop, "iterations": iterations, "momentum": momentum, "seed": seed}
 
 
 @endpoint(RESYNTHESIZE)
-@takes(pipeline.Options)
+@with_options(pipeline.Options)
 def resynthesize(
     audio: str,
     options: pipeline.Options,
     progress: gr.Progress = gr.Progress(),
-) -> Answer:
+) -> Updates:
     """Convert an audio file to a spectrogram and back, with its original or a reconstructed phase.
 
     Args:
@@ -160,7 +172,7 @@ def _show(audio: str, result: str, figures: dict[str, float]) -> tuple[list[Vers
 
 
 def _draw_hearing(audio: str, mel_bands: int, window: int) -> tuple[str, str, str]:
-    """Pictures of the equal-loudness contours and the mel scale, with the file in them, and of leakage."""
+    """Pictures of the equal-loudness contours and the mel scale with the file's spectrum, and of leakage."""
     from librosa import hz_to_mel
 
     from aural.audio.spectral import FrontEnd, mel_filters
@@ -169,9 +181,9 @@ def _draw_hearing(audio: str, mel_bands: int, window: int) -> tuple[str, str, st
     spectrum = pipeline.average_spectrum(clip)
     audible = np.geomspace(20, min(12_500, clip.rate / 2), 400)
     contours = {phon: sound_pressure_level_db(audible, phon) for phon in PICTURED_PHON}
-    heard = np.interp(audible, spectrum.frequency_hz, spectrum.level_db) + FULL_SCALE_SPL_DB
+    audible_db = np.interp(audible, spectrum.frequency_hz, spectrum.level_db) + FULL_SCALE_SPL_DB
 
-    # Few enough triangles to be told apart in a picture, over the bins of the average spectrum.
+    # Few enough triangles to be distinguished, over the bins of the average spectrum.
     fft = 2 * (spectrum.frequency_hz.size - 1)
     bands = min(mel_bands or FrontEnd.mel_bands, PICTURED_BANDS)
     filters = mel_filters(
@@ -188,7 +200,7 @@ def _draw_hearing(audio: str, mel_bands: int, window: int) -> tuple[str, str, st
         "Hann window, no zero-padding": np.interp(bins, coarse.frequency_bins, coarse.hann_db),
     }
     return (
-        plots.save(plots.equal_loudness(audible, contours, heard)),
+        plots.save(plots.equal_loudness(audible, contours, audible_db)),
         plots.save(plots.mel_scale(spectrum.frequency_hz, mels, filters, spectrum.level_db)),
         plots.save(plots.leakage(bins * clip.rate / window, curves)),
     )

@@ -1,4 +1,4 @@
-"""The verb of this slice: `resynthesize`. A batch leaves it out: it is an experiment with one file."""
+"""The verb of this slice: `resynthesize`. It is not offered in batches: it is an experiment with one file."""
 
 from aural.loudness.verb import PLACE
 from aural.options import Estimate, Verb, by_setting

@@ -1,4 +1,4 @@
-"""Enhance -> super-resolve -> master: from a phone's recording to what can be released.
+"""Enhance -> super-resolve -> master: from a phone recording to a release.
 
 Importing this module does not import torch.
 """
@@ -23,13 +23,13 @@ from aural.loudness.targets import TARGETS as TARGETS
 from aural.options import Outcome, require_known
 from aural.superres import pipeline as superres
 
-# Where the stages end in the progress, by what they take where there is something to do in each.
+# Progress at the end of each stage, by their usual durations.
 ENHANCED, SUPER_RESOLVED = 0.6, 0.93
 
 
 @dataclass(frozen=True)
 class Options:
-    """What to release a recording as.
+    """How to release a recording.
 
     Raises:
         OptionError: a value that one of the stages cannot use.
@@ -51,7 +51,7 @@ class Options:
 
     def __post_init__(self) -> None:
         require_known("preset", self.preset, PRESETS)
-        require_known("target", self.target, TARGETS)  # not the free one, which needs figures of its own
+        require_known("target", self.target, TARGETS)  # not the custom one, which needs a loudness
         resolving = _super_resolution(self)
         object.__setattr__(self, "rate", resolving.rate)  # programs send 48000.0 for 48000
         mastering.resolve_target(_mastering(self))
@@ -60,16 +60,16 @@ class Options:
 
 @dataclass(frozen=True)
 class Result:
-    """What can be released, and what each stage made on the way to it."""
+    """The file to release, and the result of each stage."""
 
-    clip: Clip  # that of `mastered`
+    clip: Clip  # of `mastered`
     enhanced: enhancement.Result  # of the recording
-    super_resolved: superres.Result  # of the enhanced clip, at the rate of the result if that is lower
+    super_resolved: superres.Result  # of the enhanced clip, resampled first if the result's rate is lower
     mastered: mastering.Result  # of the super-resolved clip
-    message: str  # what the stages found and did, in words
+    message: str  # the results of the stages in words
 
     def figures(self) -> dict[str, Any]:
-        """The figures for people and programs, of each stage too."""
+        """The message, and the figures of each stage."""
         return {
             "message": self.message,
             "enhanced": self.enhanced.figures(),
@@ -82,9 +82,9 @@ class Result:
 def release(clip: Clip, options: Options | None = None) -> Steps[Result]:
     """Enhance, super-resolve and master a clip.
 
-    The preset's finish keeps its high-pass, compressor and de-esser, but goes to the loudness of the target
-    in place of its own, so that no peak is limited for a loudness that is then taken back. The mastering at
-    the end sets loudness and true peak anew, since what super-resolution adds has both.
+    The preset's voice chain keeps its high-pass, compressor and de-esser, but uses the loudness of the target
+    instead of its own, so that no peak is limited for a loudness that is reduced again later. Mastering sets
+    loudness and true peak at the end, because super-resolution changes both.
 
     Args:
         clip: any rate from 4 kHz, 10 ms at least.
@@ -92,34 +92,37 @@ def release(clip: Clip, options: Options | None = None) -> Steps[Result]:
     Raises:
         InputError: audio that one of the stages cannot use.
         OptionError: settings that do not fit the clip.
-        CheckpointError: a model cannot be had.
+        CheckpointError: a model is not available.
     """
     options = options or Options()
     _require_fitting(clip, options)
     enhancing = enhancement.enhance.steps(clip, _enhancement(options, clip))
     enhanced = yield from part(enhancing, 0.0, ENHANCED)
-    # What a lower rate cannot hold is given up here: the next stage refuses to cut into a band.
+    # Highs that a lower rate cannot hold are removed here, because the next stage refuses to do so.
     source = resample(enhanced.clip, min(clip.rate, options.rate or clip.rate))
     resolving = superres.super_resolve.steps(source, _super_resolution(options))
     resolved = yield from part(resolving, ENHANCED, SUPER_RESOLVED)
-    mastered = yield from part(mastering.master.steps(resolved.clip, _mastering(options)), SUPER_RESOLVED, 1)
+    loudness = enhanced.after.loudness if resolved.clip is enhanced.clip else None
+    steps = mastering.master.steps(resolved.clip, _mastering(options), loudness)
+    mastered = yield from part(steps, SUPER_RESOLVED, 1)
     return Result(
         clip=mastered.clip,
         enhanced=enhanced,
         super_resolved=resolved,
         mastered=mastered,
-        message=f"{_found(enhanced)} {resolved.message} {mastered.message}",
+        message=f"{_enhancement_message(enhanced)} {resolved.message} {mastered.message}",
     )
 
 
 def outcome_steps(clip: Clip, options: Options) -> Steps[Outcome]:
     """The verb `release`."""
     result = yield from release.steps(clip, options)
-    return Outcome((result.clip,), result.figures(), result.message, after=result.mastered.after)
+    before, after = result.enhanced.before.loudness, result.mastered.after
+    return Outcome((result.clip,), result.figures(), result.message, before, after)
 
 
 def _enhancement(options: Options, clip: Clip | None = None) -> enhancement.Options:
-    """Those of the first stage; without a clip, of one channel."""
+    """Options of the first stage; without a clip, for one channel."""
     channels = 1 if clip is None or options.downmix.startswith("mono") else clip.channels
     has_voice_chain = VOICE_CHAINS.get(options.preset) is not None
     return enhancement.Options(
@@ -140,9 +143,9 @@ def _mastering(options: Options) -> mastering.Options:
 
 
 def _require_fitting(clip: Clip, options: Options) -> None:
-    """Refuse a clip that a later stage would refuse, before the first one takes its minutes."""
+    """Refuse a clip that a later stage would refuse, before the first stage runs."""
     is_lower = options.rate is not None and options.rate < clip.rate
-    # A stage makes its checks before its first step.
+    # A stage checks its input before its first step.
     stages: tuple[Generator[float, None, Any], ...] = (
         superres.super_resolve.steps(clip, superres.Options() if is_lower else _super_resolution(options)),
         mastering.master.steps(clip, _mastering(options)),
@@ -152,7 +155,7 @@ def _require_fitting(clip: Clip, options: Options) -> None:
         steps.close()
 
 
-def _found(enhanced: enhancement.Result) -> str:
-    """What the first stage says, but for the loudness of its finish, which is not the last word."""
+def _enhancement_message(enhanced: enhancement.Result) -> str:
+    """The message of the first stage without that of its voice chain, whose loudness is not final."""
     chain = enhanced.voice_chain
     return enhanced.message if chain is None else enhanced.message.removesuffix(chain.message).strip()

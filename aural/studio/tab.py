@@ -1,4 +1,4 @@
-"""The Release tab: from a phone's recording to what can be released in one go; and the batch, handed in."""
+"""The Release tab: from a phone recording to a release, and the section Batch handed in by `app.py`."""
 
 from __future__ import annotations
 
@@ -10,31 +10,28 @@ import gradio as gr
 from aural.audio import Clip, wav_encoding, write
 from aural.audio.steps import part
 from aural.enhancement.tab import PRESET_NAMES
-from aural.loudness.downmix import METHODS
-from aural.loudness.meter import measure
-from aural.loudness.targets import TARGETS
+from aural.loudness.tab import DOWNMIX_CHOICES, TARGET_CHOICES
 from aural.options import Place
 from aural.studio import pipeline
 from aural.studio.verb import RELEASE
 from aural.ui import plots
-from aural.ui.downloads import download_buttons
-from aural.ui.endpoints import Answer, endpoint, follow, load, takes
+from aural.ui.endpoints import Updates, endpoint, follow, load, with_options
 from aural.ui.examples import PHONE_EXAMPLES
 from aural.ui.fields import NOTHING, examples_with_credits, picture, slider
-from aural.ui.handover import Handover, send_buttons
-from aural.ui.page import Page, Tab, View, expect, page, wire
+from aural.ui.page import Page, Tab, View, page, result_file, show_estimate, wire
 from aural.ui.players import ABPlayer, Version, audio_input, playable
+from aural.ui.send_to import SendTo
 from aural.ui.storage import result_path
 from aural.ui.tables import number, table
 
-# The stages by their names in the figures: for people, and at the end of the name of its file.
+# The stages by their names in the figures: title, and ending of the file's name.
 STAGES = {
     "enhanced": ("Enhanced", "enhanced.wav"),
     "super_resolved": ("Super-resolved", "super-resolved.wav"),
     "mastered": ("Mastered", "released.wav"),
 }
 VERSIONS = {"before": "Before", **{name: title for name, (title, _) in STAGES.items()}}
-# Of each version, as the table shows it: figure, name, decimals.
+# Rows of the table: figure, name, decimals.
 FIGURES = (
     ("integrated_lufs", "Integrated loudness, LUFS", 1),
     ("range_lu", "Loudness range, LU", 1),
@@ -54,7 +51,7 @@ def build(places: Sequence[Place], batch: Callable[[], Page]) -> Tab:
 
     Args:
         places: the tabs that results can be sent to.
-        batch: builds the section of that name.
+        batch: builds the section Batch.
     """
     with gr.Tab("Release", id="release"), gr.Tabs():
         with gr.Tab("Phone to release", id="release"), gr.Row():
@@ -63,10 +60,10 @@ def build(places: Sequence[Place], batch: Callable[[], Page]) -> Tab:
                 examples_with_credits(PHONE_EXAMPLES, audio)
                 settings = _settings_section()
             with gr.Column(scale=5, min_width=320):
-                release_page, handover = _result_section(places, audio, settings)
+                release_page, send_to = _result_section(places, audio, settings)
         with gr.Tab("Batch", id="batch"):
             batch_page = batch()
-    return Tab(RELEASE.place.id, audio, [release_page, batch_page], [handover])
+    return Tab(RELEASE.place.id, audio, [release_page, batch_page], [send_to])
 
 
 def _settings_section() -> dict[str, gr.components.Component]:
@@ -78,7 +75,7 @@ def _settings_section() -> dict[str, gr.components.Component]:
             DEFAULTS.completion, label="Completion", info="Reconstructs the highs the phone cut off."
         )
         fold = gr.Dropdown(
-            [(f"{key}: {text}", key) for key, text in METHODS.items()],
+            DOWNMIX_CHOICES,
             value=DEFAULTS.downmix,
             label="Down-mix",
             info="Reduces the channels before the loudness is set.",
@@ -96,12 +93,9 @@ def _settings_section() -> dict[str, gr.components.Component]:
 
 
 def target_choice() -> gr.Dropdown:
-    """Where the result goes."""
+    """The target of the result."""
     return gr.Dropdown(
-        [
-            (f"{t.name} ({t.loudness_lufs:g} LUFS, {t.ceiling_dbtp:g} dBTP)", key)
-            for key, t in TARGETS.items()
-        ],
+        TARGET_CHOICES,
         value=DEFAULTS.target,
         label="Target",
         info="Where the file will be played. Sets loudness and true peak.",
@@ -109,7 +103,7 @@ def target_choice() -> gr.Dropdown:
 
 
 def preset_choice() -> gr.Radio:
-    """What the enhancement is to sound like."""
+    """The preset of the enhancement."""
     return gr.Radio(
         [(PRESET_NAMES[key], key) for key in pipeline.PRESETS],
         value=DEFAULTS.preset,
@@ -119,12 +113,12 @@ def preset_choice() -> gr.Radio:
 
 
 def strength_choice() -> gr.Slider:
-    """How strong the enhancement is."""
+    """The strength of the enhancement."""
     return slider(DEFAULTS.strength, 0, 1, 0.05, "Strength", "Enhancement strength (0 = off).")
 
 
 def rate_choice(rate: int | None) -> gr.Radio:
-    """The rate of the result, at first this one."""
+    """The rate of the result; `rate` is the default."""
     return gr.Radio(
         [("Automatic", NOTHING), *((f"{rate / 1000:g} kHz", rate) for rate in RATES)],
         value=rate or NOTHING,
@@ -135,46 +129,41 @@ def rate_choice(rate: int | None) -> gr.Radio:
 
 def _result_section(
     places: Sequence[Place], audio: gr.Audio, settings: dict[str, gr.components.Component]
-) -> tuple[Page, Handover]:
+) -> tuple[Page, SendTo]:
     gr.Markdown(
         "Three steps in one: **enhance** the recording, **super-resolve** it to full bandwidth, and "
         "**master** it for its target. Listen to, measure or download every stage."
     )
     at = page(RELEASE.name, "Make it release-ready", settings)
-    expect(at, RELEASE, {"audio": audio})
+    show_estimate(at, RELEASE, {"audio": audio})
     message = gr.Markdown()
     player = ABPlayer(label="The stages, at matched loudness")
     stages_table = gr.HTML()
     spectrograms = picture("Spectrograms (dashed: upper limit)")
-    with gr.Row():
-        downloads = download_buttons()
-    sending = send_buttons(places, RELEASE.place)
+    result = result_file("Released file", places, RELEASE.place)
     inspected = [
         part for place, (title, _) in enumerate(STAGES.values(), 1) for part in _inspector(place, title)
     ]
-    result = gr.File(label="Released file", visible=False)
     stages = gr.File(label="Stage files", file_count="multiple", visible=False)
     figures = gr.JSON(label="Figures", visible=False)
-    original = gr.State()  # the file that the result was made from, whatever is uploaded meanwhile
-    handover = Handover(result, sending)
+    original = gr.State()  # the source of the result, even if another file is uploaded meanwhile
     wire(
         at,
         release,
         [audio, *(settings[name] for name in pipeline.Options.__dataclass_fields__)],
-        [result, stages, figures, spectrograms, original],
+        [result.file, stages, figures, spectrograms, original],
         View(
-            lambda *values: [*_show(*values), *_inspected(*values[1:])],
-            [original, result, stages, figures],
+            lambda *values: [*_show(*values), *_fill_inspectors(*values[1:])],
+            [original, result.file, stages, figures],
             [message, player, stages_table, *inspected],
         ),
-        handover=handover,
-        downloads=downloads,
+        result=result,
     )
-    return at, handover
+    return at, result.send_to
 
 
 def _inspector(place: int, title: str) -> tuple[gr.Markdown, gr.DownloadButton, gr.JSON]:
-    """What one stage said and made."""
+    """Message, file and figures of one stage."""
     with gr.Accordion(f"Stage {place}: {title}", open=False):
         message = gr.Markdown()
         download = gr.DownloadButton(f"{title}, WAV", interactive=False)
@@ -182,12 +171,12 @@ def _inspector(place: int, title: str) -> tuple[gr.Markdown, gr.DownloadButton, 
 
 
 @endpoint(RELEASE)
-@takes(pipeline.Options)
+@with_options(pipeline.Options)
 def release(
     audio: str,
     options: pipeline.Options,
     progress: gr.Progress = gr.Progress(),
-) -> Answer:
+) -> Updates:
     """Enhance a phone recording, super-resolve it and master it for its target.
 
     Args:
@@ -201,15 +190,11 @@ def release(
         a picture of the spectrograms of the recording and of each stage
     """
     clip = load(audio)
-    steps = part(pipeline.release.steps(clip, options), 0.0, 0.85)
+    steps = part(pipeline.release.steps(clip, options), 0.0, 0.95)
     result = yield from follow(steps, progress, "Enhancing, super-resolving, mastering")
-    measuring = part(measure.steps(clip), 0.85, 0.9)
-    before = yield from follow(measuring, progress, "Measuring")
-    measuring = part(measure.steps(result.enhanced.clip), 0.9, 0.95)
-    enhanced = yield from follow(measuring, progress, "Measuring")
     versions = {
-        "before": before,
-        "enhanced": enhanced,
+        "before": result.enhanced.before.loudness,
+        "enhanced": result.enhanced.after.loudness,
         "super_resolved": result.mastered.before,
         "mastered": result.mastered.after,
     }
@@ -227,14 +212,14 @@ def release(
     }
     made = (result.enhanced.clip, result.super_resolved.clip, result.clip)
     *stages, released = (
-        _written(one, audio, ending) for one, (_, ending) in zip(made, STAGES.values(), strict=True)
+        _write(one, audio, ending) for one, (_, ending) in zip(made, STAGES.values(), strict=True)
     )
     drawn = plots.save(_spectrograms((clip, *made), ends_hz, result.super_resolved.filled_hz is not None))
     yield released, stages, figures, drawn, audio
 
 
 def _ends_of_band(result: pipeline.Result) -> dict[str, float | None]:
-    """Where the band of each version ends, Hz; None for silence."""
+    """The upper limit of each version's band, Hz; None for silence."""
     resolved = result.super_resolved
     filled_hz = resolved.bandwidth_hz if resolved.filled_hz is None else resolved.filled_hz[1]
     is_silent = result.enhanced.before.bandwidth_hz is None
@@ -246,19 +231,19 @@ def _ends_of_band(result: pipeline.Result) -> dict[str, float | None]:
     }
 
 
-def _written(clip: Clip, audio: str, ending: str) -> str:
-    """The path of a version's file."""
+def _write(clip: Clip, audio: str, ending: str) -> str:
+    """Write a version's file and return its path."""
     path = result_path(audio, ending)
     write(clip, path, wav_encoding(clip))
     return path
 
 
 def _spectrograms(clips: Sequence[Clip], ends_hz: Mapping[str, float | None], is_filled: bool) -> Any:
-    heard = []
+    sounds = []
     for (name, title), clip in zip(VERSIONS.items(), clips, strict=True):
         old_hz = ends_hz["enhanced"] if is_filled and name == "super_resolved" else None
-        heard.append(plots.Heard(title, clip.samples, clip.rate, ends_hz[name], old_hz))
-    return plots.spectrogram_versions(heard)
+        sounds.append(plots.Sound(title, clip.samples, clip.rate, ends_hz[name], old_hz))
+    return plots.spectrogram_versions(sounds)
 
 
 def _show(
@@ -280,10 +265,10 @@ def _show(
     )
 
 
-def _inspected(
+def _fill_inspectors(
     result: str = "", stages: Sequence[str] = (), figures: Mapping[str, Any] | None = None
 ) -> list[Any]:
-    """The updates of all parts of all inspectors; without a result they are empty."""
+    """The updates of all inspectors, empty without a result."""
     updates: list[Any] = []
     for name, file in zip(STAGES, [*stages, result] if figures else [None] * len(STAGES), strict=True):
         found = figures[name] if figures else {}

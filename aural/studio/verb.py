@@ -1,4 +1,4 @@
-"""The verbs of other slices in a row: `release`."""
+"""The verb of this slice, `release`: the verbs of other slices in sequence."""
 
 from aural.enhancement.verb import ENHANCE
 from aural.loudness.verb import MASTER
@@ -11,6 +11,7 @@ RELEASE = Verb(
     "aural.studio.pipeline",
     Place("release", "Release"),
     "released.wav",
+    measures=True,
     stages=(ENHANCE, SUPER_RESOLVE, MASTER),
     batch_name="Phone to release",
     batch_settings={"preset": "preset", "strength": "strength", "target": "target"},

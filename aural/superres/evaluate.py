@@ -355,7 +355,7 @@ def filter_target_met(found: Mapping[str, tuple[float, bool]]) -> bool:
 
 def draw_pictures(folder: Path, chosen: Sequence[Item], rows: Sequence[str]) -> list[Path]:
     """Spectrograms of a few recordings and of each row's results, the cut-off dashed, as PNG files."""
-    from aural.ui.plots import PIXELS_PER_INCH, Heard, spectrogram_versions
+    from aural.ui.plots import PIXELS_PER_INCH, Sound, spectrogram_versions
 
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
@@ -365,13 +365,13 @@ def draw_pictures(folder: Path, chosen: Sequence[Item], rows: Sequence[str]) -> 
             reference = item.reference()
             case = Case(rate_in, reference.rate, rate_in / 2)
             low = make_input(reference, case)
-            versions = [Heard("reference", reference.samples, reference.rate, case.cutoff_hz)]
+            versions = [Sound("reference", reference.samples, reference.rate, case.cutoff_hz)]
             for row in rows:
                 try:
                     clip, _ = run_row(low, reference.rate, row)
                 except UNAVAILABLE:
                     continue  # the tables say why
-                versions.append(Heard(ROWS[row].strip("*"), clip.samples, clip.rate, case.cutoff_hz))
+                versions.append(Sound(ROWS[row].strip("*"), clip.samples, clip.rate, case.cutoff_hz))
             words = "".join(letter if letter.isalnum() else "-" for letter in item.name)
             paths.append(folder / f"{words}-from-{rate_in}.png")
             spectrogram_versions(versions).savefig(paths[-1], dpi=PIXELS_PER_INCH)

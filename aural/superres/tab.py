@@ -1,4 +1,4 @@
-"""The Super-resolution tab: a narrow sound in, the band that it lacks made anew, at any rate."""
+"""The Super-resolution tab: reconstructs the missing highs of a sound, at any sample rate."""
 
 from __future__ import annotations
 
@@ -22,13 +22,12 @@ from aural.superres.live import MAX_SECONDS, NARROW_RATES, Sessions
 from aural.superres.streaming import FULL_BAND_HZ, missing_band
 from aural.superres.verb import SUPER_RESOLVE
 from aural.ui import plots
-from aural.ui.downloads import download_buttons
-from aural.ui.endpoints import Answer, answers, endpoint, follow, load, takes
+from aural.ui.endpoints import Updates, endpoint, follow, load, report_errors, with_options
 from aural.ui.examples import NARROW_EXAMPLES
 from aural.ui.fields import NOTHING, examples_with_credits, picture, slider
-from aural.ui.handover import Handover, send_buttons
-from aural.ui.page import Page, Tab, View, expect, page, wire
+from aural.ui.page import Page, Tab, View, page, result_file, show_estimate, wire
 from aural.ui.players import ABPlayer, Version, audio_input, playable
+from aural.ui.send_to import SendTo
 from aural.ui.storage import result_path
 from aural.ui.tables import number, table
 
@@ -36,10 +35,10 @@ METHOD_NAMES: dict[pipeline.Method, str] = {"default": "AURAL", "lisa": "LISA", 
 PRESET_RATES = (44_100, 48_000, 88_200, 96_000, 192_000)
 WHAT_IF_RATES = (4_000, 8_000, 11_025, 12_000, 16_000, 22_050, 24_000)
 
-# LISA takes many times as long as the others: what is longer is not compared.
+# Limit for comparing all methods, because LISA takes many times as long as the others.
 COMPARED_SECONDS = 120.0
 
-# Of a method beside the truth, as the table shows it: name, heading, decimals.
+# Columns of the comparison with the original: name, heading, decimals.
 MEASURES = (
     ("snr_db", "SNR, dB", 1),
     ("lsd", "LSD", 2),
@@ -48,14 +47,14 @@ MEASURES = (
 )
 
 # The zoom between the samples.
-DECODED_RATE = 192_000  # Hz, that the models are asked for
-CONTEXT_SECONDS = 0.15  # to both sides of what is shown
+DECODED_RATE = 192_000  # Hz, of the models' output
+CONTEXT_SECONDS = 0.15  # on both sides of the view
 POINTS_PER_SAMPLE = 32
 MAX_POINTS = 6_000  # three for each column of the picture
 NARROWEST_MS, WIDEST_MS = 1.0, 20.0
-FIRST_SAMPLES = 40  # shown at first
+FIRST_SAMPLES = 40  # in the first view
 
-HIGHEST_SHOWN_HZ = 24_000.0  # of the spectrograms: beyond it nobody hears, and nothing is made
+HIGHEST_SHOWN_HZ = 24_000.0  # of the spectrograms; nothing is audible or generated above
 
 DEFAULTS = pipeline.Options()
 
@@ -97,12 +96,12 @@ def build(places: Sequence[Place]) -> Tab:
                 trigger_mode="always_last",
             )
         with gr.Column(scale=5, min_width=320):
-            at, handover = _result_section(places, audio, settings, compare)
-    return Tab(SUPER_RESOLVE.place.id, audio, [at], [handover])
+            at, send_to = _result_section(places, audio, settings, compare)
+    return Tab(SUPER_RESOLVE.place.id, audio, [at], [send_to])
 
 
 def _target_section() -> dict[str, gr.components.Component]:
-    """Rate and factor by the names of their options; the presets fill in the rate."""
+    """Rate and factor by the names of their options; a preset sets the rate."""
     preset = gr.Radio(
         [("Automatic", NOTHING), *((f"{rate / 1000:g} kHz", rate) for rate in PRESET_RATES)],
         value=NOTHING,
@@ -112,7 +111,7 @@ def _target_section() -> dict[str, gr.components.Component]:
     with gr.Accordion("Custom rate or factor", open=False), gr.Row():
         rate = gr.Number(None, label="Sample rate, Hz", info="4,000 to 192,000.", min_width=120)
         factor = gr.Number(None, label="Factor", info="For example 2.37.", min_width=120)
-    # One of the three says what is wanted, and the others follow.
+    # Only one of the three applies; the others are cleared.
     preset.input(
         lambda chosen: (chosen or None, None), preset, [rate, factor], api_visibility="private", queue=False
     )
@@ -161,8 +160,8 @@ def _live_section() -> None:
         )
         gr.HTML(
             html_template='<div class="live-place"></div>',
-            css_template=_beside("live.css"),
-            js_on_load=_beside("live.js"),
+            css_template=_read_asset("live.css"),
+            js_on_load=_read_asset("live.js"),
             apply_default_css=False,
             server_functions=[live_open, live_push, live_close],
             rates=list(NARROW_RATES),
@@ -171,7 +170,7 @@ def _live_section() -> None:
         )
 
 
-def _beside(name: str) -> str:
+def _read_asset(name: str) -> str:
     return Path(__file__).with_name(name).read_text(encoding="utf-8")
 
 
@@ -180,33 +179,28 @@ def _result_section(
     audio: gr.Audio,
     settings: dict[str, gr.components.Component],
     compare: gr.Checkbox,
-) -> tuple[Page, Handover]:
+) -> tuple[Page, SendTo]:
     at = page(SUPER_RESOLVE.name, "Super-resolve", {**settings, "compare": compare})
-    expect(at, SUPER_RESOLVE, {"audio": audio, "method": settings["method"], "compare": compare})
+    show_estimate(at, SUPER_RESOLVE, {"audio": audio, "method": settings["method"], "compare": compare})
     message = gr.Markdown()
     player = ABPlayer(label="Before and after, at matched loudness")
-    nearness = gr.HTML()
+    comparison = gr.HTML()
     spectrograms = picture("Spectrograms (dashed: upper limit)")
     between = picture("Between the samples")
     with gr.Row():
         position = slider(0, 0, 1, 0.001, "View position, s", "Starts at the loudest point.")
         width = slider(5, NARROWEST_MS, WIDEST_MS, 0.1, "View width, ms", "Width of the view.")
-    with gr.Row():
-        downloads = download_buttons()
-    sending = send_buttons(places, SUPER_RESOLVE.place)
+    result = result_file("Super-resolved file", places, SUPER_RESOLVE.place)
     with gr.Accordion("Raw data (JSON)", open=False):
         figures = gr.JSON(label="Metrics")
-    result = gr.File(label="Super-resolved file", visible=False)
-    made = gr.State()  # what is shown of this run, whatever comes next
-    handover = Handover(result, sending)
+    made = gr.State()  # what the page shows of this run
     wire(
         at,
         super_resolve,
         [audio, *(settings[name] for name in pipeline.Options.__dataclass_fields__), compare],
-        [result, figures, spectrograms, between, made],
-        View(_show, [made, figures], [message, player, nearness, position, width]),
-        handover=handover,
-        downloads=downloads,
+        [result.file, figures, spectrograms, between, made],
+        View(_show, [made, figures], [message, player, comparison, position, width]),
+        result=result,
     )
     gr.on(
         [position.input, width.input],
@@ -218,12 +212,12 @@ def _result_section(
         trigger_mode="always_last",
         show_progress="hidden",
     )
-    return at, handover
+    return at, result.send_to
 
 
-@answers
-def look(audio: str | None, progress: gr.Progress = gr.Progress()) -> Answer:
-    """What the file is, before anything is done with it."""
+@report_errors
+def look(audio: str | None, progress: gr.Progress = gr.Progress()) -> Updates:
+    """Rate, channels, duration and bandwidth of the uploaded file."""
     yield ""
     if not audio:
         return
@@ -238,24 +232,24 @@ def look(audio: str | None, progress: gr.Progress = gr.Progress()) -> Answer:
 
 @dataclass(frozen=True)
 class _Source:
-    """What the zoom looks into: a file that can be read from anywhere, and how it is super-resolved."""
+    """The input of the zoom: a file that can be read at any position, and how it is super-resolved."""
 
     path: str  # WAV or FLAC
     seconds: float
-    channel: int  # the one that is loudest at the loudest moment
+    channel: int  # with the highest peak
     loudest_seconds: float
     bandwidth_hz: float
-    methods: tuple[pipeline.Method, ...]  # whose curves are drawn
+    methods: tuple[pipeline.Method, ...]  # to draw
 
 
 @endpoint(SUPER_RESOLVE)
-@takes(pipeline.Options)
+@with_options(pipeline.Options)
 def super_resolve(
     audio: str,
     options: pipeline.Options,
     compare: bool = False,
     progress: gr.Progress = gr.Progress(),
-) -> Answer:
+) -> Updates:
     """Generate the missing high frequencies of a sound, at any sample rate.
 
     Args:
@@ -278,18 +272,20 @@ def super_resolve(
         figures["message"] += (
             f" Methods are only compared for sounds up to {COMPARED_SECONDS / 60:g} minutes."
         )
-    # Where nothing is missing all methods return the same, of which one is enough.
+    # If nothing is missing, all methods return the same clip.
     others = {method: one for method, one in result.alternatives.items() if one is not result.clip}
     made = {options.method: result.clip, **others}
     methods = tuple(method for method in reversed(pipeline.METHODS) if method in made)
-    paths = {method: _written(made[method], audio, method, options.method) for method in methods}
-    heard = _heard(clip, result, options, {method: made[method] for method in methods})
+    paths = {method: _write(made[method], audio, method, options.method) for method in methods}
+    sounds = _list_sounds(clip, result, options, {method: made[method] for method in methods})
     versions = []
-    for one, path in zip(heard, [playable(audio), *paths.values()], strict=True):
-        loudness = yield from follow(
-            measure.steps(Clip(one.samples, one.rate, clip.layout)), progress, "Measuring"
-        )
-        versions.append(Version(one.label, path, loudness.integrated_lufs))
+    measured: dict[int, float | None] = {}  # where nothing is missing, the result is the input
+    for one, path in zip(sounds, [playable(audio), *paths.values()], strict=True):
+        if id(one.samples) not in measured:
+            measuring = measure.steps(Clip(one.samples, one.rate, clip.layout))
+            loudness = yield from follow(measuring, progress, "Measuring")
+            measured[id(one.samples)] = loudness.integrated_lufs
+        versions.append(Version(one.label, path, measured[id(one.samples)]))
     progress(0.95, desc="Drawing")
     if options.what_if_rate:
         path = result_path(audio, "cut.wav")
@@ -301,34 +297,34 @@ def super_resolve(
     yield (
         paths[options.method],
         figures,
-        plots.save(plots.spectrogram_versions(heard, scale="linear", max_frequency_hz=HIGHEST_SHOWN_HZ)),
+        plots.save(plots.spectrogram_versions(sounds, scale="linear", max_frequency_hz=HIGHEST_SHOWN_HZ)),
         _draw_between(source, at, width),
         (versions, source, at, width),
     )
 
 
-def _written(clip: Clip, audio: str, method: pipeline.Method, chosen: pipeline.Method) -> str:
-    """The path of a version's file; the chosen method's is named after its rate alone."""
+def _write(clip: Clip, audio: str, method: pipeline.Method, chosen: pipeline.Method) -> str:
+    """Write a version's file and return its path; only the chosen method is not in the file's name."""
     rate = f"{clip.rate / 1000:g}kHz"
     path = result_path(audio, f"{rate}.wav" if method == chosen else f"{rate}-{method}.wav")
-    write(clip, path, wav_encoding(clip))  # peaks between samples become samples
+    write(clip, path, wav_encoding(clip))  # new samples may exceed full scale
     return path
 
 
-def _heard(
+def _list_sounds(
     clip: Clip, result: pipeline.Result, options: pipeline.Options, made: dict[pipeline.Method, Clip]
-) -> list[plots.Heard]:
-    """The versions with the ends of their bands. In the mode "what if" the upload is the truth."""
+) -> list[plots.Sound]:
+    """The versions with the upper limits of their bands. With `what_if_rate` the upload is the original."""
     old_hz = result.bandwidth_hz
     if options.what_if_rate:
-        heard = [plots.Heard("Original", clip.samples, clip.rate)]
+        sounds = [plots.Sound("Original", clip.samples, clip.rate)]
     else:
-        heard = [plots.Heard("Before", clip.samples, clip.rate, old_hz)]
+        sounds = [plots.Sound("Before", clip.samples, clip.rate, old_hz)]
     for method, sound in made.items():
         filled = None if method == "sinc" else missing_band(result.source.rate, sound.rate, old_hz)
         ends = (old_hz, None) if filled is None else (filled[1], old_hz)
-        heard.append(plots.Heard(METHOD_NAMES[method], sound.samples, sound.rate, *ends))
-    return heard
+        sounds.append(plots.Sound(METHOD_NAMES[method], sound.samples, sound.rate, *ends))
+    return sounds
 
 
 def _source(path: str, result: pipeline.Result, methods: tuple[pipeline.Method, ...]) -> _Source:
@@ -341,15 +337,15 @@ def _source(path: str, result: pipeline.Result, methods: tuple[pipeline.Method, 
 
 
 def _first_view(source: _Source, rate: int) -> tuple[float, float]:
-    """Where the zoom begins, in s, and how wide it is, in ms: around the loudest moment."""
+    """Start of the zoom in s and its width in ms, around the loudest moment."""
     width = float(np.clip(round(1000 * FIRST_SAMPLES / rate, 1), NARROWEST_MS, WIDEST_MS))
     at = source.loudest_seconds - width / 2000
     return round(min(max(at, 0.0), max(source.seconds - width / 1000, 0.0)), 3), width
 
 
-@answers
-def zoom(made: tuple[list[Version], _Source, float, float] | None, at: float, width: float) -> Answer:
-    """The picture between the samples, from another place or wider."""
+@report_errors
+def zoom(made: tuple[list[Version], _Source, float, float] | None, at: float, width: float) -> Updates:
+    """The picture between the samples at another position or width."""
     if made is None:
         yield None
         return
@@ -359,7 +355,7 @@ def zoom(made: tuple[list[Version], _Source, float, float] | None, at: float, wi
 
 
 def _draw_between(source: _Source, at: float, width_ms: float) -> str:
-    """Draw the samples from `at` s on, and what the methods decode between them."""
+    """Draw the samples from `at` s, and the signals of the methods between them."""
     from aural.superres import sinc
 
     piece, first = _excerpt(source, at - CONTEXT_SECONDS, at + width_ms / 1000 + CONTEXT_SECONDS)
@@ -383,7 +379,7 @@ def _draw_between(source: _Source, at: float, width_ms: float) -> str:
 
 
 def _excerpt(source: _Source, start_seconds: float, end_seconds: float) -> tuple[Clip, int]:
-    """The loudest channel of a piece of the file, and the number of its first sample."""
+    """The loudest channel of an excerpt, and the index of its first sample."""
     try:
         opened = soundfile.SoundFile(source.path)
     except soundfile.LibsndfileError:
@@ -403,14 +399,14 @@ def _show(
     return (
         f"**{figures['message']}**",
         versions,
-        _nearness_table(figures["comparison"]),
+        _comparison_table(figures["comparison"]),
         gr.Slider(value=at, maximum=round(max(source.seconds, 0.001), 3)),
         gr.Slider(value=width),
     )
 
 
-def _nearness_table(comparison: dict[str, dict[str, float | None]] | None) -> str:
-    """How near each method comes to the truth; empty where there is none."""
+def _comparison_table(comparison: dict[str, dict[str, float | None]] | None) -> str:
+    """The error of each method relative to the original; empty without one."""
     if not comparison:
         return ""
     rows = [
@@ -426,27 +422,27 @@ def _nearness_table(comparison: dict[str, dict[str, float | None]] | None) -> st
 
 
 def _figure(value: float | None, decimals: int) -> str:
-    # Adding 0 takes the sign off a zero.
+    # Adding 0 turns −0 into 0.
     return number(None if value is None else round(value, decimals) + 0.0, decimals)
 
 
 def live_open(asked: dict[str, Any]) -> dict[str, Any]:
     """Begin a live session; see `aural.superres.live.Sessions.open`."""
-    return _answered(SESSIONS.open, asked, ("rate", "narrow_rate", "method"))
+    return _call(SESSIONS.open, asked, ("rate", "narrow_rate", "method"))
 
 
 def live_push(asked: dict[str, Any]) -> dict[str, Any]:
     """The next block of a live session; see `aural.superres.live.Sessions.push`."""
-    return _answered(SESSIONS.push, asked, ("key", "samples"))
+    return _call(SESSIONS.push, asked, ("key", "samples"))
 
 
 def live_close(asked: dict[str, Any]) -> dict[str, Any]:
     """End a live session; see `aural.superres.live.Sessions.close`."""
-    return _answered(SESSIONS.close, asked, ("key",))
+    return _call(SESSIONS.close, asked, ("key",))
 
 
-def _answered(call: Callable[..., Any], asked: Any, names: tuple[str, ...]) -> dict[str, Any]:
-    """What the page gets: the answer, or the sentence of what went wrong."""
+def _call(call: Callable[..., Any], asked: Any, names: tuple[str, ...]) -> dict[str, Any]:
+    """The answer for the page, or an error as a sentence."""
     if not isinstance(asked, dict):
         asked = {}
     try:

@@ -1,4 +1,4 @@
-"""A result to take along: a button for each format, which works as soon as its file is there."""
+"""Download buttons for a result, one for each format; each works once its file is written."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ FORMATS = {".wav": "24-bit WAV", ".flac": "FLAC", ".mp3": "MP3"}
 
 
 def download_buttons() -> list[gr.DownloadButton]:
-    """One button for each of `FORMATS`, for a row; hand them to `wire`."""
+    """One button for each of `FORMATS`."""
     return [gr.DownloadButton(text, interactive=False, min_width=100) for text in FORMATS.values()]
 
 
 def encode(path: str) -> Generator[list[gr.DownloadButton | dict[str, Any]], None, None]:
-    """The result in every format offered, one after the other; the WAV is there already."""
+    """Write the result in every format, one after the other; the WAV already exists."""
     clip = read(path)
     ready: list[gr.DownloadButton] = []
     for suffix in FORMATS:
@@ -29,6 +29,6 @@ def encode(path: str) -> Generator[list[gr.DownloadButton | dict[str, Any]], Non
             if encoded != path:
                 write(clip, encoded)
             ready.append(gr.DownloadButton(value=encoded, interactive=True))
-        except OptionError:  # MP3 holds two channels at most
+        except OptionError:  # MP3 holds at most two channels
             ready.append(gr.DownloadButton(interactive=False))
         yield [*ready, *(gr.skip() for _ in range(len(FORMATS) - len(ready)))]

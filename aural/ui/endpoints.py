@@ -1,4 +1,4 @@
-"""What every button's function needs: progress, cancel, clear errors."""
+"""What every endpoint needs: progress, cancel and clear errors."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from aural.ui import estimates
 
 T = TypeVar("T")
 P = ParamSpec("P")
-Answer = Generator[Any, None, None]
-Answering = Callable[P, Answer]
+Updates = Generator[Any, None, None]
+Endpoint = Callable[P, Updates]
 
 SECONDS_BETWEEN_UPDATES = 0.2
-CALL_SECONDS = 20 * 60.0  # that one call may take, so that others get their turn
+CALL_SECONDS = 20 * 60.0  # limit of one call, so that others get their turn
 TOOK_TOO_LONG = (
     "This took longer than the limit of {minutes:g} minutes. Try a shorter file, or run AURAL on your own "
     "computer."
@@ -40,9 +40,9 @@ def follow(
     text: str,
     preview: Callable[[float], Any] = lambda share: gr.skip(),  # noqa: ARG005
 ) -> Generator[Any, None, T]:
-    """Run steps with a progress bar; every update is a place where the visitor's cancel takes effect.
+    """Run steps with a progress bar. A cancel takes effect at the next update.
 
-    preview: what the event's outputs show after a share done; as it is, they stay as they are.
+    preview: the event's outputs after a share done; by default they stay as they are.
     """
     shown = 0.0
     with Run(steps) as run:
@@ -54,11 +54,11 @@ def follow(
     return run.result
 
 
-def answers(function: Callable[P, Iterator[Any]]) -> Answering[P]:
-    """Let a failure that the user can mend reach page and client in its own words."""
+def report_errors(function: Callable[P, Iterator[Any]]) -> Endpoint[P]:
+    """Show an `AuralError` to page and client in its own words."""
 
     @functools.wraps(function)
-    def answering(*args: P.args, **kwargs: P.kwargs) -> Answer:
+    def run(*args: P.args, **kwargs: P.kwargs) -> Updates:
         try:
             yield from function(*args, **kwargs)
         except AuralError as error:
@@ -67,7 +67,7 @@ def answers(function: Callable[P, Iterator[Any]]) -> Answering[P]:
             message = "Not enough memory for audio of this length. Try a shorter file."
             raise gr.Error(message, print_exception=False) from None
 
-    return answering
+    return run
 
 
 def of_sound(audio: str | None, **_: Any) -> float:
@@ -83,18 +83,18 @@ def workload_of(verb: Verb) -> Callable[..., float]:
 
 def endpoint(
     verb: Verb, workload: Callable[..., float] | None = None
-) -> Callable[[Callable[P, Iterator[Any]]], Answering[P]]:
-    """Make a function one that page and programs call: `answers`, and more.
+) -> Callable[[Callable[P, Iterator[Any]]], Endpoint[P]]:
+    """Make a function an endpoint for page and programs: `report_errors` and more.
 
-    A call ends where it takes longer than one may, and how long it took is recorded for the next visitor. On
-    ZeroGPU it asks for the card, for a time that follows from its input.
+    A call that exceeds `CALL_SECONDS` ends. Its duration is recorded for the next estimate. On ZeroGPU the
+    call requests the card for a time that follows from its input.
 
     Args:
-        verb: what the function does; its kind of run and its workload follow from the arguments by name.
-        workload: in the place of the verb's own, from the function's arguments by name.
+        verb: what the function does; gives the kind of run and the workload from the arguments by name.
+        workload: replaces the verb's own workload.
     """
 
-    def decorate(function: Callable[P, Iterator[Any]]) -> Answering[P]:
+    def decorate(function: Callable[P, Iterator[Any]]) -> Endpoint[P]:
         signature = inspect.signature(function)
 
         def work(*args: Any, **kwargs: Any) -> tuple[float, str] | None:
@@ -102,7 +102,7 @@ def endpoint(
             bound.apply_defaults()
             try:
                 return (workload or workload_of(verb))(**bound.arguments), verb.kind(**bound.arguments)
-            except (AuralError, TypeError):  # the function itself will say what is wrong with its input
+            except (AuralError, TypeError):  # the function itself reports what is wrong with its input
                 return None
 
         def seconds_of_gpu(*args: Any, **kwargs: Any) -> int:
@@ -111,9 +111,9 @@ def endpoint(
 
         on_card = gpu(duration_seconds=seconds_of_gpu)(function)
 
-        @answers
+        @report_errors
         @functools.wraps(function)
-        def running(*args: P.args, **kwargs: P.kwargs) -> Answer:
+        def run(*args: P.args, **kwargs: P.kwargs) -> Updates:
             start = time.monotonic()
             try:
                 for outputs in on_card(*args, **kwargs):
@@ -127,16 +127,18 @@ def endpoint(
                 done, kind = known
                 estimates.record(verb, done, took_seconds, kind)
 
-        return running
+        return run
 
     return decorate
 
 
-def takes(options: type[Any]) -> Callable[[Callable[..., Iterator[Any]]], Callable[..., Iterator[Any]]]:
-    """Put the fields of a dataclass in the place of a function's parameter `options`, by name and default.
+def with_options(
+    options: type[Any],
+) -> Callable[[Callable[..., Iterator[Any]]], Callable[..., Iterator[Any]]]:
+    """Replace a function's parameter `options` by the fields of a dataclass, with their defaults.
 
-    Gradio names an endpoint's parameters after the function's: so they are those of the library. What the
-    dataclass says of them goes into the function's docstring, which programs are shown.
+    Gradio names an endpoint's parameters after the function's, so they equal those of the library. The help
+    of the fields goes into the function's docstring, which programs see.
     """
 
     def decorate(function: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
@@ -156,15 +158,15 @@ def takes(options: type[Any]) -> Callable[[Callable[..., Iterator[Any]]], Callab
         signature = inspect.Signature(parameters)
 
         @functools.wraps(function)
-        def taking(*args: Any, **kwargs: Any) -> Iterator[Any]:
+        def with_fields(*args: Any, **kwargs: Any) -> Iterator[Any]:
             bound = signature.bind(*args, **kwargs)
             bound.apply_defaults()
             chosen = {field.name: bound.arguments.pop(field.name) for field in fields(options)}
             return function(**bound.arguments, options=options(**chosen))
 
-        taking.__signature__ = signature  # type: ignore[attr-defined]
-        taking.__doc__ = _with_options(inspect.getdoc(function) or "", options)
-        return taking
+        with_fields.__signature__ = signature  # type: ignore[attr-defined]
+        with_fields.__doc__ = _document_options(inspect.getdoc(function) or "", options)
+        return with_fields
 
     return decorate
 
@@ -174,19 +176,19 @@ def _annotation(field: Field) -> str:
 
 
 def _give_back_memory() -> None:
-    """Hand freed memory back to the system: glibc would keep what large arrays leave behind in its heaps."""
+    """Return freed memory to the system: glibc would keep what large arrays occupied."""
     with contextlib.suppress(OSError, AttributeError):  # other systems' libraries have no such call
         ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
-def _with_options(documentation: str, options: type[Any]) -> str:
-    """The docstring with the fields in the place of the line for `options` among its arguments."""
+def _document_options(documentation: str, options: type[Any]) -> str:
+    """The docstring with the line for `options` replaced by the fields."""
     lines = "\n".join(f"    {field.name}: {field.help}" for field in describe(options))
     return documentation.replace("    options: as below", lines)
 
 
 def load(path: str | None) -> Clip:
-    """The uploaded clip. Raises `InputError` where there is none."""
+    """The uploaded clip. Raises `InputError` if there is none."""
     if not path:
         raise InputError(NO_AUDIO)
     return read(path)

@@ -1,15 +1,14 @@
-"""How long runs take: by the runs of this process, and before the first by the figures of a two-core machine.
+"""How long runs take: from earlier runs of this process, or before the first from a two-core machine.
 
 A run takes
 
     seconds = start_seconds (the first time) + run_seconds + seconds_per_workload * workload
 
-on the machine that the figures are of: whole calls of the app's endpoints, one of two at once on two cores
-without a card, by `python -m tests.bench.bench_estimates`. How many times longer this machine takes, or less,
-is a moving average over the runs that are recorded. The workload is channels times seconds of sound, or what
-the verb says.
+on the reference machine: two cores, no GPU, two calls at once; `python -m tests.bench.bench_estimates`
+measures it. The ratio of this machine to the reference is a moving average over the recorded runs. The
+workload is channels times seconds of sound, unless the verb defines another.
 
-What a verb takes may hang on its settings: `Verb.kind` names the kind of a run. A kind without an estimate of
+A run may take longer with some settings: `Verb.kind` names the kind of a run. A kind without an estimate of
 its own counts as the usual one, "".
 """
 
@@ -21,21 +20,21 @@ from dataclasses import dataclass
 
 from aural.options import Estimate, Verb
 
-# The figures count like a run of so long: a first short one, in which models load, does not rule alone.
+# The reference counts like a run of this length: a short first run, which loads models, has little weight.
 FIGURES_WEIGHT_SECONDS = 2.0
-MAX_WEIGHT_SECONDS = 60.0  # a longer run counts for no more than one of these
-KEPT = 0.8  # of the weight of all that was before, when a run is noted
+MAX_WEIGHT_SECONDS = 60.0  # weight of a longer run
+KEPT = 0.8  # share of the earlier runs' weight when a run is recorded
 
-# What a ZeroGPU Space asks for. A visitor without an account has two minutes of a card a day, and a call that
-# asks for more than is left is refused; no call may ask for more than 300 s.
+# Limits of a ZeroGPU request. A visitor without an account has two minutes of GPU a day, and a call that
+# requests more than is left is refused. No call may request more than 300 s.
 MIN_GPU_SECONDS, MAX_GPU_SECONDS = 10, 300
-GPU_START_SECONDS = 8.0  # a process is forked, the models go onto the card, and kernels load
-GPU_MARGIN = 1.5  # a run that takes longer than was asked for is ended
+GPU_START_SECONDS = 8.0  # fork, copy the models to the GPU, load kernels
+GPU_MARGIN = 1.5  # a run that exceeds its request is ended
 
 
 @dataclass
 class _Average:
-    """A moving average of how many times longer runs took than the figures say."""
+    """A moving average of how many times longer runs took than on the reference machine."""
 
     weighted: float = FIGURES_WEIGHT_SECONDS
     weight: float = FIGURES_WEIGHT_SECONDS
@@ -49,24 +48,24 @@ class _Average:
         self.weight = KEPT * self.weight + weight
 
 
-_lock = threading.Lock()  # guards the two below
+_lock = threading.Lock()  # guards the next two
 _averages: dict[tuple[str, str], _Average] = {}  # by verb and kind
 _started: set[str] = set()  # the verbs whose models are loaded
 
 
 def expected_seconds(verb: Verb, workload: float, kind: str = "") -> float:
-    """How long a run is going to take on this machine; 0 s for a verb without estimates.
+    """Expected duration of a run on this machine; 0 s for a verb without estimates.
 
     Args:
         workload: channels times seconds of sound, or what `verb.workload` says.
         kind: see `verb.kind`.
     """
     with _lock:
-        return _expected(verb, workload, kind)
+        return _estimate_seconds(verb, workload, kind)
 
 
 def is_measured(verb: Verb, kind: str = "") -> bool:
-    """Whether runs of this process stand behind what is expected, or the figures of a two-core machine."""
+    """Whether the estimate comes from runs of this process, not from the reference machine."""
     with _lock:
         if _key(verb, kind) in _averages:
             return True
@@ -74,7 +73,7 @@ def is_measured(verb: Verb, kind: str = "") -> bool:
 
 
 def record(verb: Verb, workload: float, took_seconds: float, kind: str = "") -> None:
-    """Remember how long a run took; nothing is remembered of a verb without estimates."""
+    """Record how long a run took; ignored for a verb without estimates."""
     parts = _parts(verb, kind)
     if not parts or not (workload >= 0 and took_seconds > 0 and math.isfinite(workload + took_seconds)):
         return
@@ -87,12 +86,12 @@ def record(verb: Verb, workload: float, took_seconds: float, kind: str = "") -> 
 
 
 def gpu_seconds(verb: Verb, workload: float, kind: str = "") -> int:
-    """The seconds of a card that a ZeroGPU Space is asked for, from 10 to 300; 0 for what runs no network.
+    """The seconds of GPU to request from ZeroGPU, 10 to 300; 0 for a verb that runs no network.
 
-    No such card was at hand to be measured. A call decodes, measures, draws and writes on the processor while
-    it holds the card, so it is taken to last as long as on two cores alone; only where nearly all of the time
-    is the networks' it is taken to be `Estimate.card_speed` times shorter. Half as much again is asked for.
-    What is asked for decides whether a visitor's quota suffices, and how long he waits.
+    Not measured on such a GPU. A call decodes, measures, draws and writes on the CPU while it holds the GPU,
+    so it is assumed to last as long as on two cores; `Estimate.card_speed` shortens verbs whose time is
+    nearly all in their networks. `GPU_MARGIN` is added. The request counts against the visitor's quota and
+    affects the waiting time.
     """
     parts = _parts(verb, kind)
     if not any(estimate.on_card for _, estimate in parts):
@@ -103,22 +102,22 @@ def gpu_seconds(verb: Verb, workload: float, kind: str = "") -> int:
 
 
 def _key(verb: Verb, kind: str = "") -> tuple[str, str]:
-    """By which a kind of run is remembered."""
+    """The key under which a kind of run is recorded."""
     return verb.name, kind if kind in verb.estimates else ""
 
 
 def _parts(verb: Verb, kind: str = "") -> list[tuple[Verb, Estimate]]:
-    """The verbs that a run is made of, each with its estimate."""
+    """The verbs of a run, each with its estimate."""
     if verb.stages:
         return [part for stage in verb.stages for part in _parts(stage)]
     estimate = verb.estimates.get(kind, verb.estimates.get(""))
     return [] if estimate is None else [(verb, estimate)]
 
 
-def _expected(verb: Verb, workload: float, kind: str = "") -> float:
+def _estimate_seconds(verb: Verb, workload: float, kind: str = "") -> float:
     average = _averages.get(_key(verb, kind))
     if average is None and verb.stages:
-        return sum(_expected(stage, workload) for stage in verb.stages)
+        return sum(_estimate_seconds(stage, workload) for stage in verb.stages)
     seconds = sum(
         _start_seconds(part, estimate) + _run_seconds(estimate, workload)
         for part, estimate in _parts(verb, kind)

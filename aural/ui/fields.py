@@ -1,4 +1,4 @@
-"""What the tabs' columns are made of: settings, examples, places for pictures."""
+"""Parts of the tabs: settings, examples and pictures."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from gradio.component_meta import ComponentMeta, updateable
 
 from aural.ui.examples import Example
 
-NOTHING = ""  # stands for None among the choices of a dropdown or a radio, which have no None
+NOTHING = ""  # stands for None among the choices of a dropdown or a radio
 
 
 class NoStubFile(ComponentMeta):
-    """Gradio's metaclass, except that it does not write a .pyi file beside the module at every import."""
+    """Gradio's metaclass, except that it does not write a .pyi file next to the module at every import."""
 
     def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> type:
         if "__init__" in namespace:
@@ -29,14 +29,14 @@ def slider(value: float, minimum: float, maximum: float, step: float, label: str
     return gr.Slider(minimum, maximum, value, step=step, label=label, info=info)
 
 
-def unchecked(component: gr.components.Component) -> None:
-    """Leave it to the verb to refuse a program's value, in its own words; `NOTHING` becomes None."""
-    # Of the class, since every update of a page replaces a component by a new one of its class.
-    component.__class__ = _unchecked(type(component))
+def skip_checks(component: gr.components.Component) -> None:
+    """Pass a program's value on unchecked, so that the verb reports errors; `NOTHING` becomes None."""
+    # The class is changed because every update of a page replaces a component by a new one of its class.
+    component.__class__ = _unchecked_class(type(component))
 
 
 @cache
-def _unchecked(kind: type[gr.components.Component]) -> type[gr.components.Component]:
+def _unchecked_class(kind: type[gr.components.Component]) -> type[gr.components.Component]:
     def preprocess(_: gr.components.Component, payload: Any) -> Any:
         return None if payload == NOTHING else payload
 
@@ -44,7 +44,7 @@ def _unchecked(kind: type[gr.components.Component]) -> type[gr.components.Compon
 
 
 def picture(label: str) -> gr.Image:
-    """A place for one of the pictures of `aural.ui.plots`."""
+    """An image for one of the pictures of `aural.ui.plots`."""
     return gr.Image(
         label=label,
         type="filepath",
@@ -58,7 +58,7 @@ def picture(label: str) -> gr.Image:
 def examples_with_credits(
     examples: Sequence[Example], audio: gr.Audio, reference: gr.Audio | None = None
 ) -> None:
-    """A button for each example, which puts it into the field; its reference too where there is a field."""
+    """A button for each example, which fills the upload field, and the reference field if there is one."""
     rows = [[str(example.path)] for example in examples]
     fields = [audio]
     if reference is not None:

@@ -1,7 +1,7 @@
-"""Links that last: the page and its settings stand in the address, so nothing has to be kept anywhere.
+"""Links to a page with its settings; the address holds everything, so nothing is stored.
 
-`?tab=enhance&strength=0.7` opens the tab Enhance with that strength. Settings that a link leaves out keep
-their defaults, and so do those whose value cannot be used, of which the visitor is told.
+`?tab=enhance&strength=0.7` opens the tab Enhance with that strength. Other settings keep their defaults. A
+value that cannot be used is reported, and the default is used instead.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from aural.options import FALSE, TRUE
 from aural.ui.fields import NOTHING
 from aural.ui.page import Page, Tab
 
-NONE = "none"  # how an address writes that a setting is off
-MAX_WORD_LENGTH = 40  # of a value that a message repeats
+NONE = "none"  # None in an address
+MAX_WORD_LENGTH = 40  # of a value in a message
 MAX_COMPLAINTS = 3
 
-# Only the browser knows under which address it sees the app.
+# Only the browser knows the app's address.
 ADD_ADDRESS = "(_, ...values) => [location.origin + location.pathname, ...values]"
 COPY = "(link) => { navigator.clipboard?.writeText(link).catch(() => {}); }"
 
 
 def connect(demo: gr.Blocks, tabs: Sequence[Tab], notice: gr.HTML) -> None:
-    """Let the page's load follow its address, and the buttons make such addresses.
+    """Apply the address when the page loads, and let the buttons create such addresses.
 
     Args:
-        notice: a place for what an address asks for in vain; not seen before.
+        notice: shows what is wrong with an address; hidden until then.
     """
     pages = [page for tab in tabs for page in tab.pages]
     by_name = {page.name: page for page in pages}
@@ -42,11 +42,11 @@ def connect(demo: gr.Blocks, tabs: Sequence[Tab], notice: gr.HTML) -> None:
     containers = list({one: None for page in pages for way in page.ways.values() for one, _ in way})
 
     def follow(request: gr.Request) -> dict[Block, Any]:
-        # Gradio gives an empty number a 0 once its section opens, unless the page's load has emptied it.
+        # Gradio sets an empty number to 0 once its section opens, unless the page's load has emptied it.
         empty: dict[Block, Any] = {
             field: gr.update(value=None) for field in controls if _is_empty_number(field)
         }
-        updates, complaints = opened(by_name, dict(request.query_params))
+        updates, complaints = parse_query(by_name, dict(request.query_params))
         told = " ".join(html.escape(complaint) for complaint in complaints[:MAX_COMPLAINTS])
         shown = gr.update(value=f'<p role="alert">{told}</p>', visible=bool(told))
         return {**empty, **updates, notice: shown}
@@ -65,7 +65,7 @@ def connect(demo: gr.Blocks, tabs: Sequence[Tab], notice: gr.HTML) -> None:
 
 
 def link(page: Page, values: Iterable[Any], address: str) -> str:
-    """The address of a page with these values of its controls; those that are as at first are left out."""
+    """The address of a page with these values of its controls; defaults are left out."""
     query = {"tab": page.name}
     for (name, control), value in zip(page.controls.items(), values, strict=True):
         if _as_text(value) != _as_text(control.value):
@@ -73,10 +73,10 @@ def link(page: Page, values: Iterable[Any], address: str) -> str:
     return f"{address}?{urlencode(query)}"
 
 
-def opened(
+def parse_query(
     pages: Mapping[str, Page], query: Mapping[str, str]
 ) -> tuple[dict[Block, dict[str, Any]], list[str]]:
-    """What an address asks for: the updates of tabs, sections and controls; and what it asks for in vain."""
+    """The updates of tabs, sections and controls that an address asks for, and its errors as sentences."""
     if "tab" not in query:
         return {}, []
     name = query["tab"]
@@ -89,19 +89,19 @@ def opened(
         if name in query:
             try:
                 updates[control] = gr.update(value=_value(name, control, query[name]))
-                updates |= _shown(page, control)
+                updates |= _reveal(page, control)
             except OptionError as error:
                 complaints.append(str(error))
-    return updates | _shown(page, page.run), complaints
+    return updates | _reveal(page, page.run), complaints
 
 
-def _shown(page: Page, component: Block) -> dict[Block, dict[str, Any]]:
-    """The updates that bring a component of the page into sight."""
+def _reveal(page: Page, component: Block) -> dict[Block, dict[str, Any]]:
+    """The updates that make a component of the page visible."""
     return {one: gr.update(**change) for one, change in page.ways[component]}
 
 
 def _value(name: str, control: gr.components.Component, text: str) -> Any:
-    """The control's value that a text in an address stands for."""
+    """A control's value from its text in an address."""
     remedy = "The default is used instead."
     if isinstance(control, gr.Checkbox):
         if text.lower() not in TRUE + FALSE:

@@ -1,6 +1,6 @@
-"""A verb's page: its run and cancel buttons, its link, and what the run will take.
+"""A verb's page: run and cancel buttons, link, estimate and result.
 
-A tab holds one page or several; `app.py` gets them all in a `Tab`.
+A tab holds one or more pages; `app.py` gets them in a `Tab`.
 """
 
 from __future__ import annotations
@@ -13,82 +13,82 @@ import gradio as gr
 from gradio.blocks import Block
 
 from aural.errors import AuralError
-from aural.options import Verb
-from aural.ui import machine
-from aural.ui.downloads import encode
+from aural.options import Place, Verb
+from aural.ui import status
+from aural.ui.downloads import download_buttons, encode
 from aural.ui.endpoints import workload_of
-from aural.ui.fields import unchecked
-from aural.ui.handover import Handover, switch_on
+from aural.ui.fields import skip_checks
+from aural.ui.send_to import SendTo, send_buttons, switch_on
 
 Ways = Sequence[tuple[Block, Mapping[str, Any]]]
 
 
 @dataclass(frozen=True)
 class Page:
-    """The place of one verb."""
+    """The controls of one verb."""
 
-    name: str  # the verb's, by which a link leads here
+    name: str  # of the verb, used in links
     run: gr.Button
     cancel: gr.Button
-    copy: gr.Button  # makes the link
+    copy: gr.Button  # creates the link
     link: gr.Textbox  # shows it
-    expected: gr.HTML  # what a run will take
-    controls: Mapping[str, gr.components.Component]  # by the name that links know them by
-    ways: Mapping[Block, Ways]  # to the page, of `run`, and to each control
+    expected: gr.HTML  # how long a run will take
+    controls: Mapping[str, gr.components.Component]  # by their names in links
+    ways: Mapping[Block, Ways]  # what reveals `run` and each control
 
 
 @dataclass(frozen=True)
 class Tab:
-    """What a tab hands to `app.py`."""
+    """The parts of a tab that `app.py` connects."""
 
     id: str
-    audio: gr.Audio  # takes what other tabs send
+    audio: gr.Audio  # receives what other tabs send
     pages: Sequence[Page]
-    handovers: Sequence[Handover]
+    sends: Sequence[SendTo]
 
 
 def page(name: str, text: str, controls: Mapping[str, gr.components.Component]) -> Page:
     """Add the buttons of a verb to the tab being built.
 
     Args:
-        text: of the button that runs it.
-        controls: what a link to the page may set, by the names of the verb's settings. From now on they hand
-            over whatever a program sends.
+        text: label of the run button.
+        controls: what a link may set, by the names of the verb's settings. From now on they pass on any value
+            that a program sends.
     """
     for control in controls.values():
-        unchecked(control)
+        skip_checks(control)
     with gr.Row(elem_classes="aural-run"):
         run = gr.Button(text, variant="primary", min_width=120)
         cancel = gr.Button("Cancel", variant="stop", min_width=80)
         copy = gr.Button("Copy link", min_width=80)
     expected = gr.HTML(elem_classes="aural-expected", container=False)
-    # Could be written in, so that it can be selected by the keyboard.
+    # Interactive, so that it can be selected by keyboard.
     link = gr.Textbox(label="Link with these settings", visible=False, interactive=True)
-    # Now: Gradio forgets where a component stands once it has sent an event.
+    # Now, because Gradio forgets a component's place once it has sent an event.
     ways: dict[Block, Ways] = {component: reveal(component) for component in (run, *controls.values())}
     return Page(name, run, cancel, copy, link, expected, controls, ways)
 
 
-def expect(
+def show_estimate(
     at: Page,
     verb: Verb,
     inputs: Mapping[str, gr.components.Component],
     workload: Callable[..., float] | None = None,
 ) -> None:
-    """Say what a run will take, as soon as the inputs change.
+    """Show how long a run will take, whenever the inputs change.
 
     Args:
-        inputs: on which that depends, by the names of the verb's arguments.
-        workload: in the place of the verb's own, from the inputs' values by name.
+        inputs: what the time depends on, by the names of the verb's arguments.
+        workload: replaces the verb's own workload.
     """
 
     def tell(*values: Any) -> str:
         settings = dict(zip(inputs, values, strict=True))
         try:
             done = (workload or workload_of(verb))(**settings)
-        except (AuralError, TypeError):  # nothing that can be used: the run will say so
+        except (AuralError, TypeError):  # unusable: the run will report it
             return ""
-        sentence = machine.expectation(verb, done, verb.kind(**settings))
+        sentence = status.estimate(verb, done, verb.kind(**settings))
         return f"<p>{sentence}</p>" if done else ""
 
     gr.on(
@@ -104,12 +104,37 @@ def expect(
 
 @dataclass(frozen=True)
 class View:
-    """What a page shows of a result once it is there."""
+    """What a page shows of a result."""
 
     show: Callable[..., Any]  # the values of `inputs` -> those of `outputs`
     inputs: Sequence[Block]  # of the run's outputs
     outputs: Sequence[Block]
-    clear: Callable[[], Sequence[Any]] | None = None  # those of `outputs` when a run starts; None: `empty`
+    clear: Callable[[], Sequence[Any]] | None = None  # `outputs` when a run starts; None: `empty`
+
+
+@dataclass(frozen=True)
+class ResultFile:
+    """A page's result: its file, the buttons that download it, and those that send it to another tab."""
+
+    file: gr.File
+    downloads: Sequence[gr.DownloadButton]  # one for each format
+    send_to: SendTo
+    row: gr.Row  # of the downloads, to which a page may add more
+
+
+def result_file(label: str, places: Sequence[Place], own: Place) -> ResultFile:
+    """Add a result to the page being built.
+
+    Args:
+        label: of the file, which the page does not show.
+        places: the tabs that results can be sent to.
+        own: the tab at hand, which is left out.
+    """
+    with gr.Row() as row:
+        downloads = download_buttons()
+    buttons = send_buttons(places, own)
+    file = gr.File(label=label, visible=False)
+    return ResultFile(file, downloads, SendTo(file, buttons), row)
 
 
 def wire(
@@ -119,23 +144,21 @@ def wire(
     outputs: Sequence[Block],
     view: View,
     *,
-    handover: Handover | None = None,
-    downloads: Sequence[gr.DownloadButton] = (),
+    result: ResultFile | None = None,
     more: View | None = None,
     show_progress_on: gr.components.Component | None = None,
 ) -> None:
-    """Let the page's buttons run a verb: clear the page, run, show, encode the downloads; or cancel.
+    """Connect the page's buttons: clear, run, show and encode the downloads; or cancel.
 
     Args:
-        function: the endpoint, named after the page.
-        inputs: of the function, by its parameters in order.
-        outputs: of the function, and after them what its last step yields for the page alone.
-        handover: whose buttons work once there is a result.
-        downloads: of the handover's file in each format, see `download_buttons`; made after all is shown.
-        more: what is shown after the view, since it takes longer.
-        show_progress_on: None: on all outputs that can be seen.
+        function: the endpoint; its API name is that of the page.
+        inputs: in the order of the function's parameters.
+        outputs: of the function; the last ones may be for the page alone.
+        result: its buttons are enabled once there is a result; downloads are encoded last.
+        more: shown after the view, because it takes longer.
+        show_progress_on: None: all visible outputs.
     """
-    sending = {} if handover is None else handover.buttons
+    sending = {} if result is None else result.send_to.buttons
     event = at.run.click(
         function,
         list(inputs),
@@ -144,30 +167,30 @@ def wire(
         concurrency_id="audio",
         show_progress_on=show_progress_on,
     )
-    _clear_on_run(at, view, [*downloads, *sending.values()])
+    _clear_on_run(at, view, [*(result.downloads if result else ()), *sending.values()])
 
     def show(*values: Any) -> Any:
         updates = view.show(*values)
-        return _answer([*(updates if len(view.outputs) > 1 else [updates]), *switch_on(sending)])
+        return _unwrap([*(updates if len(view.outputs) > 1 else [updates]), *switch_on(sending)])
 
     private: dict[str, Any] = {"api_visibility": "private"}
     events = [event, event.success(show, list(view.inputs), [*view.outputs, *sending.values()], **private)]
     if more is not None:
         settings = {**private, "concurrency_id": "audio"}
         events.append(events[-1].success(more.show, list(more.inputs), list(more.outputs), **settings))
-    if handover is not None and downloads:
+    if result is not None:
         settings = {**private, "concurrency_id": "encoding"}
-        events.append(events[-1].success(encode, handover.file, list(downloads), **settings))
+        events.append(events[-1].success(encode, result.file, list(result.downloads), **settings))
     at.cancel.click(None, cancels=events, **private)
 
 
 def _clear_on_run(at: Page, view: View, buttons: Sequence[gr.Button | gr.DownloadButton]) -> None:
-    """A run starts on an empty page: what is shown belongs to the file at hand, or to none."""
+    """Empty the page when a run starts, so that it never shows an older result."""
     outputs = list(view.outputs)
     if view.clear is None:
         outputs = [one for one in outputs if not isinstance(one, gr.Slider)]
     at.run.click(
-        lambda: _answer([*(view.clear() if view.clear else map(empty, outputs)), *map(empty, buttons)]),
+        lambda: _unwrap([*(view.clear() if view.clear else map(empty, outputs)), *map(empty, buttons)]),
         None,
         [*outputs, *buttons],
         api_visibility="private",
@@ -176,21 +199,21 @@ def _clear_on_run(at: Page, view: View, buttons: Sequence[gr.Button | gr.Downloa
 
 
 def empty(component: Block) -> Any:
-    """The update that takes from a component what it shows, and from a button what it does."""
+    """The update that empties a component and disables a button."""
     if isinstance(component, gr.DownloadButton):
         return gr.DownloadButton(value=None, interactive=False)
     return gr.Button(interactive=False) if isinstance(component, gr.Button) else None
 
 
-def _answer(updates: list[Any]) -> Any:
-    """As Gradio takes it: of one output alone, not in a list."""
+def _unwrap(updates: list[Any]) -> Any:
+    """The updates as Gradio expects them: a single one is not in a list."""
     return updates if len(updates) != 1 else updates[0]
 
 
 def reveal(component: Block) -> Ways:
-    """What shows a component: each of the tabs and closed sections around it, with what to change of it.
+    """The tabs and closed sections around a component, each with the change that makes it visible.
 
-    To be asked while the page is built; the changes are for `gr.update`, which has to be made anew each time.
+    Call it while the page is built. The changes are arguments of `gr.update`.
     """
     found: list[tuple[Block, Mapping[str, Any]]] = []
     around: Block | None = component

@@ -1,6 +1,6 @@
-"""Listening: an A/B player at matched loudness, and an upload field that leaves the file as it is.
+"""Listening: an A/B player at matched loudness, and an upload field that does not change the file.
 
-Python measures and outlines the files; `player/*.js` plays them in the browser, `players.css` dresses it.
+Python measures the files and draws their outlines; `player/*.js` plays them, `players.css` styles the player.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from aural.ui.storage import result_path
 from aural.ui.theme import ACCENT_ON_DARK
 
 WAVEFORM_COLUMNS = 800
-WAVEFORM_STEPS = 200  # of a waveform's height per full scale: two digits are all that a screen can show
+WAVEFORM_STEPS = 200  # of a waveform's height per full scale; a screen shows no finer steps
 
 MONO_ON_TWO_DB = 10 * math.log10(2)
 
-# Up to here a browser holds every version decoded in memory and switches to the sample; beyond it streams.
+# Up to this size a browser decodes all versions into memory and switches to the sample; beyond, it streams.
 DECODED_LIMIT_BYTES = 512 * 2**20
 
-# One script in the end. The player itself comes last: it starts at once, and needs the others then.
+# Joined into one script. The player comes last, because it starts at once and needs the others.
 JAVASCRIPT = "\n".join(
     Path(__file__).with_name("player").joinpath(f"{name}.js").read_text(encoding="utf-8")
     for name in ("engines", "abx", "player")
@@ -42,17 +42,17 @@ STYLE = Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
 class Version:
     """One of the files to compare.
 
-    WAV and FLAC keep versions aligned to the sample; lossy files may start a few milliseconds late, and not
-    every browser decodes every kind.
+    WAV and FLAC keep versions aligned to the sample. Lossy files may start a few milliseconds late, and no
+    browser decodes all formats.
     """
 
-    label: str  # what the listener reads on the button
+    label: str  # of the button
     path: str | Path
-    loudness_lufs: float | None = None  # integrated; None or not finite: unknown, played as it is
+    loudness_lufs: float | None = None  # integrated; None or not finite: unknown, played unchanged
 
 
 class PlayerVersion(GradioModel):
-    """What the browser gets for one `Version`."""
+    """One `Version` as sent to the browser."""
 
     label: str
     file: FileData
@@ -62,23 +62,23 @@ class PlayerVersion(GradioModel):
     channels: int
     seconds: float
     peaks: list[int]  # highest absolute sample in each column, in 1 / WAVEFORM_STEPS
-    levels: list[int]  # root mean square in each column, likewise
+    levels: list[int]  # root mean square in each column, in the same unit
 
 
 class PlayerVersions(GradioRootModel):
-    """What the browser gets: Gradio copies the files inside to its cache and fills in their URLs."""
+    """The versions as sent to the browser. Gradio copies their files to its cache and fills in the URLs."""
 
     root: list[PlayerVersion]
 
 
 class ABPlayer(gr.HTML, metaclass=NoStubFile):
-    """Two to four versions of a sound behind one transport: switching keeps the place and leaves no gap.
+    """Plays two to four versions of a sound; switching between them is gapless and keeps the position.
 
-    With "Matched loudness" on, as it is at first, the louder versions are turned down to the quietest one's
-    integrated loudness, because the louder of two otherwise equal sounds is always preferred. A region can go
-    round, and a blind test (ABX) says with a p-value whether two versions are told apart.
+    "Matched loudness", on by default, turns the louder versions down to the integrated loudness of the
+    quietest, because listeners prefer the louder of two otherwise equal sounds. A region can be looped. A
+    blind test (ABX) gives a p-value for the difference between two versions.
 
-    Value: list of `Version`, or None for an empty player. Events return nothing; endpoints leave it out.
+    Value: list of `Version`, or None for an empty player. It is not part of the API.
     """
 
     data_model = PlayerVersions
@@ -108,21 +108,21 @@ class ABPlayer(gr.HTML, metaclass=NoStubFile):
 
     @property
     def skip_api(self) -> bool:
-        """A program gets the files themselves from the endpoint; the player is for people."""
+        """Programs get the files from the endpoint instead."""
         return True
 
     def preprocess(self, payload: PlayerVersions | None) -> None:  # type: ignore[override]
-        """Nothing: the player is an output only."""
+        """Nothing: the player is only an output."""
 
     def postprocess(self, value: Sequence[Version] | None) -> PlayerVersions | None:  # type: ignore[override]
-        """Outline each version and hand its file to Gradio.
+        """Compute each version's outline and pass its file to Gradio.
 
-        Errors: InputError where a file cannot be read.
+        Raises `InputError` if a file cannot be read.
         """
         if not value:
             return None
         versions = [_player_version(version) for version in value]
-        gains_db = matched_gains_db([_heard_lufs(version) for version in versions])
+        gains_db = matched_gains_db([_playback_lufs(version) for version in versions])
         for version, gain_db in zip(versions, gains_db, strict=True):
             version.matched_gain_db = gain_db
         return PlayerVersions(root=versions)
@@ -131,7 +131,7 @@ class ABPlayer(gr.HTML, metaclass=NoStubFile):
 def matched_gains_db(loudness_lufs: Sequence[float | None]) -> list[float]:
     """Gain in dB, never above 0, that brings each version to the quietest one's loudness.
 
-    A version of unknown loudness, or a silent one, stays as it is and is no measure for the others.
+    A silent version, or one of unknown loudness, is not changed and does not count.
 
     >>> matched_gains_db([-9.0, -14.0, None, -math.inf])
     [-5.0, 0.0, 0.0, 0.0]
@@ -141,9 +141,9 @@ def matched_gains_db(loudness_lufs: Sequence[float | None]) -> list[float]:
 
 
 def audio_input(label: str, *, elem_id: str | None = None) -> gr.Audio:
-    """An upload or microphone field whose event gets the path of the very file that the visitor chose.
+    """An upload or microphone field whose event gets the path of the original file.
 
-    As NumPy, Gradio would hand over 16 bits; its trimming tool would write 44.1 kHz.
+    As a NumPy array Gradio would pass 16 bits, and its trimming tool would write 44.1 kHz.
     """
     return gr.Audio(
         label=label,
@@ -158,16 +158,16 @@ def audio_input(label: str, *, elem_id: str | None = None) -> gr.Audio:
 
 
 def playable(path: str) -> str:
-    """The file in a form that every browser plays from the same first sample on."""
-    if Path(path).suffix.lower() in (".wav", ".flac") and _is_named_rightly(path):
+    """The file, or a WAV copy if not every browser decodes it from its first sample."""
+    if Path(path).suffix.lower() in (".wav", ".flac") and _is_playable(path):
         return path
     decoded = result_path(path, "decoded.wav")
     write(read(path), decoded)
     return decoded
 
 
-def _is_named_rightly(path: str) -> bool:
-    """Whether a WAV or FLAC is one that every browser decodes: some programs call an M4A so."""
+def _is_playable(path: str) -> bool:
+    """Whether every browser decodes this WAV or FLAC: some programs give an M4A such a name."""
     try:
         info = soundfile.info(path)
         is_plain = info.subtype.startswith("PCM_") or info.subtype in ("FLOAT", "DOUBLE")  # ADPCM is not
@@ -180,8 +180,8 @@ def _is_known(loudness_lufs: float | None) -> TypeGuard[float]:
     return loudness_lufs is not None and math.isfinite(loudness_lufs)
 
 
-def _heard_lufs(version: PlayerVersion) -> float | None:
-    """Loudness as played: one channel is measured as one loudspeaker, and a browser plays it on two."""
+def _playback_lufs(version: PlayerVersion) -> float | None:
+    """Loudness as played: mono is measured on one loudspeaker, but a browser plays it on two."""
     if version.loudness_lufs is None or version.channels > 1:
         return version.loudness_lufs
     return version.loudness_lufs + MONO_ON_TWO_DB

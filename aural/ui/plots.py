@@ -1,8 +1,8 @@
 """Pictures of sound: loudness, spectrograms, samples, goniometer, mel scale, leakage, comparisons.
 
-Each function takes plain arrays and returns a matplotlib figure of `WIDTH_PX` x `HEIGHT_PX`, or a higher one
-where four spectrograms stand in it; `save` writes it as PNG. No pyplot: it keeps global state, which a
-server's threads would share. matplotlib is imported with the first picture, so that the app starts fast.
+Each function takes plain arrays and returns a matplotlib figure of `WIDTH_PX` x `HEIGHT_PX`, or higher for
+four spectrograms; `save` writes it as PNG. pyplot is not used, because its global state would be shared by
+the server's threads. matplotlib is imported for the first picture, so that the app starts fast.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
 
-# Twice the 900 x 450 of the page, letters 2 % of the width: sharp on a desk, legible on a phone.
+# Twice the page's 900 x 450, letters 2 % of the width: sharp on a desktop, legible on a phone.
 WIDTH_PX, HEIGHT_PX = 1800, 900
 PIXELS_PER_INCH = 200
-TWO_ROWS_HEIGHT = 1.4  # times as high, where spectrograms with axes stand in two rows
+TWO_ROWS_HEIGHT = 1.4  # relative height with two rows of spectrograms with axes
 FONT_POINTS = 12.5
 
-# A dark panel on light and dark pages alike, as meters in a studio have; teal is the theme's accent.
+# A dark panel on light and dark pages, like a studio meter; teal is the theme's accent.
 PANEL = "#131417"
 FIELD = "#0b0c0e"
 GRID = "#2c2e35"
@@ -36,13 +36,13 @@ ACCENT = "#2dd4bf"
 SECOND = "#fbbf24"
 WARNING = "#fb7185"
 SERIES = (ACCENT, SECOND, "#c084fc", "#60a5fa", WARNING, TEXT)
-CURVES = (ACCENT, SECOND, QUIET_TEXT)  # from the front to the back
+CURVES = (ACCENT, SECOND, QUIET_TEXT)  # front to back
 COLOUR_MAP = "inferno"
 
 COLUMNS = 1200
 ROWS = 512
-SPECTRA_PER_COLUMN = 8  # where a column of a long file covers more, it shows the highest of 8 spread over it
-LOWEST_HZ = 30.0  # of a logarithmic frequency axis
+SPECTRA_PER_COLUMN = 8  # at most; a column of a long file shows the maximum of 8 spread over it
+LOWEST_HZ = 30.0  # start of a logarithmic frequency axis
 DYNAMIC_RANGE_DB = 90.0
 
 LOUDNESS_FLOOR_LUFS = -70.0  # the absolute gate of ITU-R BS.1770
@@ -59,9 +59,9 @@ def loudness_history(
     integrated_lufs: float | None,
     target_lufs: float | None = None,
 ) -> Figure:
-    """Momentary and short-term loudness against time; integrated loudness and target as lines.
+    """Momentary and short-term loudness over time; integrated loudness and target as lines.
 
-    Shape: the three series are (n,). What is not finite, as in silence, leaves a gap.
+    Shape: the three series are (n,). Values that are not finite, as in silence, leave a gap.
     """
     from matplotlib.ticker import MaxNLocator
 
@@ -73,10 +73,10 @@ def loudness_history(
         if value is not None and math.isfinite(value)
     ]
     figure, axes = _panel()
-    axes.plot(*_thinned(times, momentary), color=QUIET_TEXT, linewidth=1.2, alpha=0.75, label="momentary")
-    axes.plot(*_thinned(times, short_term), color=ACCENT, linewidth=3, label="short-term")
+    axes.plot(*_thin(times, momentary), color=QUIET_TEXT, linewidth=1.2, alpha=0.75, label="momentary")
+    axes.plot(*_thin(times, short_term), color=ACCENT, linewidth=3, label="short-term")
     for value, colour, name in lines:
-        axes.axhline(value, color=colour, linewidth=2, linestyle="--", label=f"{name} {_signed(value)}")
+        axes.axhline(value, color=colour, linewidth=2, linestyle="--", label=f"{name} {_format_level(value)}")
     axes.set_ylim(*_loudness_limits(np.concatenate([momentary, short_term]), [value for value, *_ in lines]))
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylabel("Loudness (LUFS)")
@@ -98,7 +98,7 @@ def spectrogram(
     """
     top_hz = min(rate / 2, max_frequency_hz or math.inf)
     rows_hz = np.geomspace(LOWEST_HZ, top_hz, ROWS) if scale == "log" else np.linspace(0, top_hz, ROWS)
-    # Bass needs the longer window, and only a logarithmic axis shows it.
+    # Bass needs a longer window, but only a logarithmic axis shows bass.
     window = 2 ** round(math.log2(rate * (0.085 if scale == "log" else 0.043)))
     levels = spectrogram_dbfs(samples, rate, rows_hz, window)
     highest = 10 * math.ceil(max(levels.max(initial=-math.inf), -60.0) / 10)
@@ -116,7 +116,7 @@ def spectrogram_dbfs(
 ) -> NDArray[np.float32]:
     """Level at the given frequencies, at up to `COLUMNS` times; a full-scale sine reads 0 dBFS.
 
-    Channels are averaged as powers, so that nothing cancels. Memory and time stop growing with the length.
+    Channels are averaged as powers, so that nothing cancels. Memory and time are bounded for any length.
 
     Shape: samples (channels, time), rows_hz (rows,) ascending -> (rows, columns).
     """
@@ -126,10 +126,10 @@ def spectrogram_dbfs(
     spectra = min(SPECTRA_PER_COLUMN, math.ceil(frames / columns / (window // 2)) or 1)
     power = np.empty((window + 1, columns), np.float32)
     starts = np.linspace(0, frames, columns * spectra, endpoint=False).astype(int) - window // 2
-    # Padded to twice its length, a Hann window loses 0.4 dB between two bins instead of 1.4 dB.
+    # Zero-padded to twice its length, a Hann window loses 0.4 dB between two bins instead of 1.4 dB.
     for column, group in enumerate(starts.reshape(columns, spectra)):
         index = group[:, np.newaxis] + np.arange(window)
-        # Picked by index, not by `take`, which would copy a whole transposed array at every turn.
+        # Indexing, because `take` would copy a whole transposed array each time.
         pieces = samples[:, index.clip(0, frames - 1)] * np.where((index >= 0) & (index < frames), hann, 0)
         power[:, column] = np.square(np.abs(np.fft.rfft(pieces, 2 * window))).mean(0).max(0)
     bins_db = 10 * np.log10(power / (hann.sum() / 2) ** 2 + 1e-16)
@@ -160,28 +160,28 @@ def spectrogram_pair(
 
 
 @dataclass(frozen=True, eq=False)
-class Heard:
-    """One of the sounds that `spectrogram_versions` compares."""
+class Sound:
+    """A sound shown by `spectrogram_versions`."""
 
     label: str
     samples: NDArray[np.float32]  # (channels, time)
     rate: int
-    end_hz: float | None = None  # where its band ends: dashed
-    old_end_hz: float | None = None  # where its band ended before something was added: dotted
+    end_hz: float | None = None  # upper limit of its band: dashed
+    old_end_hz: float | None = None  # upper limit before highs were added: dotted
 
 
 def spectrogram_versions(
-    versions: Sequence[Heard],
+    versions: Sequence[Sound],
     pitch_s: ArrayLike = (),
     pitch_hz: ArrayLike = (),
     scale: Literal["erb", "linear"] = "erb",
     max_frequency_hz: float | None = None,
 ) -> Figure:
-    """Level in dBFS of several sounds side by side, four two by two, on one scale of levels and frequencies.
+    """Level in dBFS of several sounds on shared scales, up to three side by side, four in two rows.
 
-    At first the frequencies stand as the ear spaces them (the ERB-rate scale of Glasberg and Moore 1990),
-    which leaves room for both the pitch and the highs; a linear scale shows most of the highs. Above half its
-    rate a sound is shown as silent.
+    The default frequency scale is that of the ear (ERB rate, Glasberg and Moore 1990), which leaves room for
+    both the pitch and the highs; a linear scale gives the highs most room. Above half its rate a sound is
+    shown as silent.
 
     Shape: pitch_s and pitch_hz (n,), drawn over every sound; NaN leaves a gap.
     """
@@ -234,9 +234,9 @@ def spectrogram_versions(
 def between_samples(
     seconds: ArrayLike, samples: ArrayLike, curve_seconds: ArrayLike, curves: Mapping[str, ArrayLike]
 ) -> Figure:
-    """A sound's samples as dots, and the continuous signals that stand for it: a line for each label.
+    """A sound's samples as dots, and continuous signals through them: one line for each label.
 
-    The last one is in the accent colour and on top; the time is in ms from the first point on.
+    The last line has the accent colour and is on top. Time is in ms from the first point.
 
     Shape: seconds and samples (n,), curve_seconds (points,) ascending, each curve (points,).
     """
@@ -248,7 +248,7 @@ def between_samples(
     figure, axes = _panel()
     axes.axhline(0, color=GRID, linewidth=1.5)
     for behind, (label, curve) in reversed(list(enumerate(reversed(lines.items())))):
-        # The further behind, the wider: none hides another.
+        # Lines further back are wider, so that none is hidden.
         axes.plot(
             1000 * (times - start),
             curve,
@@ -289,7 +289,7 @@ def spectrogram_tiles(spectrograms: Sequence[ArrayLike], seconds: float, frequen
     times, rows_hz = np.array([0.0, seconds]), np.asarray(frequencies_hz, float)
     for axes, values in zip(panels, spectrograms, strict=False):
         _draw_image(axes, np.asarray(values, float), times, rows_hz, 0, 1)
-    if len(panels) > 1:  # too narrow for axes: the tiles share theirs, and are told apart by a number
+    if len(panels) > 1:  # too narrow for axes: each tile has a number instead
         for number, axes in enumerate(panels, start=1):
             axes.set(xticks=[], yticks=[], xlabel="", ylabel="")
             axes.set_title(str(number), color=TEXT, fontsize=FONT_POINTS, loc="left")
@@ -298,7 +298,7 @@ def spectrogram_tiles(spectrograms: Sequence[ArrayLike], seconds: float, frequen
 
 
 def goniometer(samples: NDArray[np.float32], correlation: float | None) -> Figure:
-    """Left against right, turned by 45 degrees, and the stereo correlation beside it.
+    """Left against right, rotated by 45 degrees, next to the stereo correlation.
 
     Mono is a vertical line, out of phase a horizontal one. Shape: samples (1 or 2, time).
     """
@@ -315,7 +315,7 @@ def goniometer(samples: NDArray[np.float32], correlation: float | None) -> Figur
         cmap=COLOUR_MAP,
         origin="lower",
         extent=(-radius, radius, -radius, radius),
-        vmin=-0.35 * shade.max(),  # a single sample is not black on black
+        vmin=-0.35 * shade.max(),  # keeps a single sample visible
         interpolation="nearest",
         zorder=2,
     )
@@ -326,14 +326,14 @@ def goniometer(samples: NDArray[np.float32], correlation: float | None) -> Figur
     axes.set(xlim=(-1.18 * radius, 1.18 * radius), ylim=(-1.05 * radius, 1.18 * radius), aspect="equal")
     axes.set_axis_off()
     _draw_correlation(meter, correlation)
-    meter.set_xlabel(f"peak {_signed(20 * math.log10(peak))} dBFS" if peak else "silence", labelpad=30)
+    meter.set_xlabel(f"peak {_format_level(20 * math.log10(peak))} dBFS" if peak else "silence", labelpad=30)
     return figure
 
 
 def equal_loudness(
     frequencies_hz: ArrayLike, contours: Mapping[float, ArrayLike], spectrum_db: ArrayLike | None = None
 ) -> Figure:
-    """Equal-loudness contours, dB SPL for each level in phon, with a file's spectrum behind them.
+    """Equal-loudness contours in dB SPL for each level in phon, and a file's spectrum behind them.
 
     Shape: frequencies_hz (n,), each contour (n,), spectrum_db (n,) in dB SPL.
     """
@@ -369,7 +369,7 @@ def equal_loudness(
 def mel_scale(
     frequencies_hz: ArrayLike, mels: ArrayLike, filters: ArrayLike, spectrum_db: ArrayLike | None = None
 ) -> Figure:
-    """The triangles of a mel filter bank over Hz below and mel above, with a file's mean spectrum.
+    """The triangles of a mel filter bank, with Hz below and mel above, and a file's mean spectrum.
 
     Shape: frequencies_hz (bins,), mels (bins,) the same in mel, filters (bands, bins), spectrum_db (bins,).
     """
@@ -404,7 +404,7 @@ def mel_scale(
 
 
 def leakage(frequencies_hz: ArrayLike, curves: Mapping[str, ArrayLike]) -> Figure:
-    """Spectra in dB below their peak, one line for each label: what a window does to a tone.
+    """Spectral leakage of windows in dB below the peak, one line for each label.
 
     Shape: frequencies_hz (n,), each curve (n,).
     """
@@ -419,13 +419,13 @@ def leakage(frequencies_hz: ArrayLike, curves: Mapping[str, ArrayLike]) -> Figur
 
 
 def comparison_bars(labels: Sequence[str], values: Sequence[float | None], unit: str) -> Figure:
-    """One level for each label, as bars of a meter.
+    """One level for each label, as bars.
 
     A value that is None or not finite, such as the level of silence, shows as "silent".
     """
     numbers = _finite([math.nan if value is None else value for value in values])
     known = numbers[np.isfinite(numbers)]
-    # Decibels have no natural zero: the bars start below the lowest, at least 6 dB below the highest value.
+    # Decibels have no natural zero, so bars start below the lowest value, at least 6 dB below the highest.
     low, high = (known.min(), known.max()) if known.size else (0.0, 0.0)
     start, end = min(low - 0.25 * (high - low), high - 6), high + max(0.08 * (high - low), 0.5)
     figure, axes = _panel()
@@ -433,7 +433,7 @@ def comparison_bars(labels: Sequence[str], values: Sequence[float | None], unit:
     axes.barh(rows, end - start, left=start, height=0.62, color=GRID, alpha=0.55)
     axes.barh(rows, np.nan_to_num(numbers, nan=start) - start, left=start, height=0.62, color=ACCENT)
     for row, number in zip(rows, numbers, strict=True):
-        text = f"{_signed(number)} {unit}" if math.isfinite(number) else "silent"
+        text = f"{_format_level(number)} {unit}" if math.isfinite(number) else "silent"
         axes.annotate(
             text,
             (end, row),
@@ -452,9 +452,9 @@ def comparison_bars(labels: Sequence[str], values: Sequence[float | None], unit:
 
 
 def save(figure: Figure, scale: float = 1.0) -> str:
-    """Write the figure as PNG to where Gradio serves files from, and return the path.
+    """Write the figure as PNG to the folder that Gradio serves, and return the path.
 
-    At a scale of 0.5 it has half the pixels each way, and is drawn and sent in half the time.
+    At a scale of 0.5 it has half the width and height, and takes half the time to draw and send.
     """
     from aural.ui.storage import picture_path
 
@@ -490,7 +490,7 @@ def _panels(
 
 
 def _legend(axes: Axes, inside: bool = False) -> None:
-    """One line above the field, or at the top inside it."""
+    """One line above the axes, or inside at the top."""
     axes.legend(
         loc="upper right" if inside else "lower right",
         bbox_to_anchor=(1.0, 1.0),
@@ -504,14 +504,14 @@ def _legend(axes: Axes, inside: bool = False) -> None:
 
 
 def _finite(values: ArrayLike) -> Array:
-    """A copy with NaN for all that is not finite: matplotlib leaves a gap there."""
+    """A copy with NaN for values that are not finite, where matplotlib leaves a gap."""
     numbers = np.array(values, float)
     numbers[~np.isfinite(numbers)] = np.nan
     return numbers
 
 
-def _thinned(times: Array, values: Array) -> tuple[Array, Array]:
-    """At most `COLUMNS` points, each the highest of those that it stands for; hours have a million."""
+def _thin(times: Array, values: Array) -> tuple[Array, Array]:
+    """At most `COLUMNS` points, each the maximum of those it replaces; hours of sound have a million."""
     step = math.ceil(len(values) / COLUMNS) or 1
     starts = np.arange(0, len(values), step)
     return times[starts], np.fmax.reduceat(values, starts) if len(values) else values
@@ -520,7 +520,7 @@ def _thinned(times: Array, values: Array) -> tuple[Array, Array]:
 def _loudness_limits(values: Array, lines: Sequence[float]) -> tuple[float, float]:
     heard = values[values > LOUDNESS_FLOOR_LUFS]
     top = max([*lines, heard.max(initial=LOUDNESS_FLOOR_LUFS)]) if lines or heard.size else -10.0
-    # Fades and pauses may leave the picture at the bottom: shown in full, they would flatten all the rest.
+    # Fades and pauses may be cut off at the bottom; shown in full, they would flatten the rest.
     usual = np.percentile(heard, 10) if heard.size else top
     return max(LOUDNESS_FLOOR_LUFS, min([*lines, usual, top - 12]) - 4), top + 3
 
@@ -532,7 +532,7 @@ def _time_axis(axes: Axes, times: Array) -> None:
     long = last >= 60
     axes.set_xlim(0, last)
     axes.set_xlabel("Time (min:s)" if long else "Time (s)")
-    # Steps that divide a minute where minutes are shown.
+    # Steps that divide a minute if minutes are shown.
     axes.xaxis.set_major_locator(MaxNLocator(7, steps=[1, 1.5, 3, 6, 10] if long else [1, 2, 5, 10]))
     axes.xaxis.set_major_formatter(lambda at, _: _clock(at) if long else f"{at:g}")
 
@@ -542,14 +542,14 @@ def _clock(seconds: float) -> str:
     return f"{minutes}:{rest:02d}"
 
 
-def _signed(number: float) -> str:
+def _format_level(number: float) -> str:
     return f"{number:.1f}".replace("-", "−")
 
 
 def _draw_image(
     axes: Axes, values: NDArray[np.floating], times: Array, rows_hz: Array, low: float, high: float
 ) -> AxesImage:
-    """Image of (rows, columns); the rows may be spaced in any way, the ticks stand where they belong."""
+    """Image of (rows, columns) with ticks at the right rows, however the rows are spaced."""
     from matplotlib.ticker import MaxNLocator
 
     axes.grid(False)
@@ -567,7 +567,7 @@ def _draw_image(
         ticks = [float(tick) for tick in MaxNLocator(6).tick_values(0, rows_hz[-1])]
     else:
         ticks = [step * decade for decade in (10, 100, 1000, 10_000, 100_000) for step in (1, 2, 5)]
-    shown: dict[float, str] = {}  # row -> name, from the top down, as far apart as letters need
+    shown: dict[float, str] = {}  # row -> name, from the top down, far enough apart for letters
     for tick in reversed([tick for tick in ticks if rows_hz[0] <= tick <= rows_hz[-1]]):
         row = _row_of(tick, rows_hz)
         if min(shown, default=math.inf) - row > 0.07 * len(rows_hz):
@@ -593,7 +593,7 @@ def _colour_bar(figure: Figure, image: AxesImage, row: list[Axes], label: str) -
 
 
 def _at_rows(bins_db: NDArray[np.float32], rows: Array) -> NDArray[np.float32]:
-    """Values of (bins, columns) at fractional bins: the highest that a row covers, or what lies between."""
+    """Values of (bins, columns) at fractional bins: the maximum within a row, or interpolated."""
     edges = np.concatenate([rows[:1], (rows[1:] + rows[:-1]) / 2, rows[-1:]])
     last = len(bins_db) - 1
     first = np.minimum(np.ceil(edges[:-1]).astype(int), last)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable, Sequence
 
-WIDEST_NUMBER = 16  # characters: a cell that is longer holds words, which read from the left
+WIDEST_NUMBER = 16  # characters; longer cells hold words and are left-aligned
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[object]], caption: str) -> str:
-    """An HTML table whose first column heads its rows; see `number` for the cells that hold one."""
+    """An HTML table whose first column holds the row headings; format numbers by `number`."""
     head = "".join(f'<th scope="col">{_cell(heading)}</th>' for heading in headings)
     body = "".join(
         f'<tr><th scope="row">{_cell(first)}</th>'
@@ -24,7 +24,7 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]], caption: st
 
 
 def number(value: float | None, decimals: int = 1) -> str:
-    """A number for people: a real minus sign, and a dash for what does not exist.
+    """A number as text, with a real minus sign; a dash for None.
 
     >>> number(-14), number(None), number(44_100, 0)
     ('−14.0', '–', '44,100')

@@ -1,7 +1,7 @@
-"""The look of the app: one theme for light and dark pages, one accent colour, fonts that are already there.
+"""The look of the app: a theme for light and dark pages, one accent colour, system fonts.
 
-Nothing here makes the browser ask another host: Gradio loads a web font only for font objects, not for names.
-Texts keep a contrast of at least 4.5 : 1 (WCAG 2.2, level AA) in both modes.
+The browser contacts no other host: Gradio loads web fonts only for font objects, not for names. Text has a
+contrast of at least 4.5 : 1 (WCAG 2.2, level AA) in both modes.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import gradio as gr
 from gradio.themes.utils import colors
 
-# The accent is teal: dark enough for white letters on a light page (5.5 : 1), its light tone for a dark page.
+# The accent is teal: a dark tone with white letters on a light page (5.5 : 1), a light tone on a dark page.
 ACCENT_ON_LIGHT = colors.teal.c700
 ACCENT_ON_DARK = colors.teal.c400
 ACCENT_TINT_ON_DARK = "#12332f"
@@ -26,7 +26,7 @@ HEADER = """
 </header>
 """
 
-# Gradio gives pictures no text, groups of radio buttons no name, sections no state, and hides no icon.
+# Adds what screen readers need and Gradio omits: alternative texts, names, states, and hidden icons.
 HEAD = """
 <script>
 (() => {
@@ -86,7 +86,7 @@ table, input[type="number"] { font-variant-numeric: tabular-nums; }
   border: 1px solid var(--color-accent); border-radius: 8px; padding: 8px 12px;
   background: var(--color-accent-soft);
 }
-/* Dashed: what comes with the result. */
+/* Dashed: filled once there is a result. */
 .block > .empty { min-height: 96px !important; }
 .block > .empty svg { display: none; }
 .block:has(> .empty), .gradio-container button.secondary:disabled { border-style: dashed !important; }
@@ -94,7 +94,7 @@ table, input[type="number"] { font-variant-numeric: tabular-nums; }
 .gradio-container button.secondary:disabled {
   opacity: 1; background: transparent; color: var(--body-text-color-subdued);
 }
-/* An empty text leaves no gap, except where a run shows its progress. */
+/* An empty text leaves no gap, unless it shows a run's progress. */
 .form:empty,
 .block:has(> [data-testid="markdown-wrapper"] .md:empty):not(:has(> .wrap:not(.hide))),
 .block:has(> .html-container > :empty):not(:has(> .wrap:not(.hide))) {
@@ -104,7 +104,7 @@ table, input[type="number"] { font-variant-numeric: tabular-nums; }
 .gr-accordion .form { border: 0 !important; box-shadow: none; background: transparent; }
 .gr-accordion .form > .block { padding-inline: 0 !important; }
 .gr-accordion .row > .form { column-gap: 16px; }
-/* Numbers side by side stand on one line, however long the lines above them. */
+/* Number fields side by side are aligned, however long their labels are. */
 .row > .form > .block > label:has(> input[type="number"]) {
   display: flex; flex-direction: column; height: 100%;
 }
@@ -122,7 +122,7 @@ input[type="range"]:not(.ab-seek)::-moz-range-thumb { border: 2px solid var(--co
 }
 .aural-run { align-items: stretch; }
 .aural-run > * { flex: 1 !important; }
-/* In a row of less than 420 pixels the others stand below. */
+/* In a row narrower than 420 pixels the other buttons wrap below. */
 .aural-run > .primary { flex: 3 1 calc((420px - 100%) * 999) !important; max-width: 100%; }
 .aural-expected { font-size: 13px; color: var(--body-text-color-subdued); }
 .aural-expected:not(:has(*)) { display: none; }
@@ -130,7 +130,7 @@ input[type="range"]:not(.ab-seek)::-moz-range-thumb { border: 2px solid var(--co
 .aural-sending > * { flex: none !important; width: auto !important; min-height: 32px; }
 /* Gradio adds no rule for the page around the tabs here, and cuts a list in a selector at its commas. */
 @media (max-width: 640px) {
-  /* All tabs fit: long names stand in two lines. Those whose hidden copies do not fit go into a menu. */
+  /* Long names wrap, so that all tabs fit. Gradio moves tabs into a menu if their hidden copies don't fit. */
   .tab-wrapper { height: auto !important; }
   .tab-container { height: auto !important; flex-wrap: wrap; }
   .tab-container button {
@@ -162,7 +162,7 @@ class Studio(gr.themes.Base):
             font_mono=MONO,
         )
         self.name = "aural"
-        # `set` has no parameter for the accent of a dark page, but every "_dark" attribute gets there.
+        # `set` has no parameter for the accent of a dark page, but every "_dark" attribute is used.
         self.color_accent_dark = ACCENT_ON_DARK
         self.set(
             body_background_fill="*neutral_50",

@@ -254,7 +254,7 @@ def test_steps_rise_to_1_and_end_in_the_same() -> None:
 def test_what_is_no_sound_is_refused() -> None:
     with pytest.raises(InputError, match="empty"):
         bandwidth(clip(np.zeros(0)))
-    with pytest.raises(InputError, match="export"):
+    with pytest.raises(InputError, match=r"far beyond full scale\. Export the file again"):
         bandwidth(clip(np.array([0.0, np.nan])))
     with pytest.raises(InputError, match="4000"):
         bandwidth(clip(np.ones(3_000), 3_000))

@@ -92,15 +92,15 @@ def test_silence_comes_back_as_next_to_nothing() -> None:
 
 
 def test_what_cannot_be_coded_is_refused() -> None:
-    with pytest.raises(OptionError, match="choose one of opus, aac"):
+    with pytest.raises(OptionError, match=r'^There is no codec "flac"\. Choose one of opus, aac'):
         Codec("flac", 100)  # type: ignore[arg-type]
     with pytest.raises(OptionError, match="bit rate"):
         Codec("mp3", 0)
-    with pytest.raises(OptionError, match="leave it out"):
+    with pytest.raises(OptionError, match=r"has no cut-off to set\. Leave it out\.$"):
         Codec("opus", 24, cutoff_hz=4_000)
     with pytest.raises(OptionError, match="cut-off"):
         Codec("mp3", 64, cutoff_hz=30_000)
-    with pytest.raises(OptionError, match="another bit rate"):
+    with pytest.raises(OptionError, match=r"does not work at 500 kbit/s\. Choose another bit rate\.$"):
         transcode(white(RATE // 10), Codec("opus", 500))
     for wrong in (np.zeros(0, np.float32), np.zeros((1, 9), np.float32)):
         with pytest.raises(InputError, match="shape"):

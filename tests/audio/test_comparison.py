@@ -98,12 +98,12 @@ def test_log_spectral_distance_of_a_band() -> None:
     low = log_spectral_distance(louder, signal, rate=48_000, high_hz=12_000)
     high = log_spectral_distance(louder, signal, rate=48_000, low_hz=12_000)
     assert 10 * low < high
-    with pytest.raises(InputError, match="widen"):
+    with pytest.raises(InputError, match=r"Hz\. Widen the band\.$"):
         log_spectral_distance(louder, signal, rate=48_000, low_hz=30_000)
 
 
 def test_log_spectral_distance_needs_signals_alike_and_long_enough() -> None:
-    with pytest.raises(InputError, match="align"):
+    with pytest.raises(InputError, match=r"Align them first\.$"):
         log_spectral_distance(np.ones(4000), np.ones(4001))
     with pytest.raises(InputError, match="1024"):
         log_spectral_distance(np.ones(1024), np.ones(1024))
@@ -206,13 +206,13 @@ def test_pesq_leaves_out_pieces_in_which_nobody_speaks(speech: NDArray[np.float3
 
 @pytest.mark.parametrize("measure", [PESQ, stoi])
 def test_speech_that_cannot_be_measured(measure: SpeechMeasure, speech: NDArray[np.float32]) -> None:
-    with pytest.raises(InputError, match="align them"):
+    with pytest.raises(InputError, match=r"^Can't compare signals of the shapes .*\. Align them first\.$"):
         measure(speech[1:], speech, RATE)
-    with pytest.raises(InputError, match="silent reference"):
+    with pytest.raises(InputError, match="The reference is silent, so there is nothing to compare"):
         measure(speech, 0 * speech, RATE)
-    with pytest.raises(InputError, match="silent estimate"):
+    with pytest.raises(InputError, match="The estimate is silent, so there is nothing to compare"):
         measure(0 * speech, speech, RATE)
-    with pytest.raises(InputError, match="longer clip"):
+    with pytest.raises(InputError, match=r" s of sound\. Choose a longer clip\.$"):
         measure(speech[: RATE // 5], speech[: RATE // 5], RATE)
     with pytest.raises(InputError, match="not finite"):
         measure(speech + np.float32(np.nan), speech, RATE)
@@ -222,9 +222,12 @@ def test_a_short_noise_is_no_speech() -> None:
     knock = np.zeros(3 * RATE, np.float32)
     knock[RATE : RATE + RATE // 50] = normal(RATE // 50)
     if HAS_PESQ:
-        with pytest.raises(InputError, match="somebody speaks"):
+        with pytest.raises(InputError, match="PESQ finds no speech in the reference"):
             pesq_wideband(knock, knock, RATE)
-    with pytest.warns(RuntimeWarning), pytest.raises(InputError, match="not silent: choose a longer one"):
+    with (
+        pytest.warns(RuntimeWarning),
+        pytest.raises(InputError, match=r"of sound in the reference\. Choose a longer one\.$"),
+    ):
         stoi(knock, knock, RATE)
 
 
@@ -252,9 +255,9 @@ def test_a_package_that_is_missing_is_named(
 
 def test_signals_that_have_no_si_sdr() -> None:
     signal = normal(100)
-    with pytest.raises(InputError, match="silent reference"):
+    with pytest.raises(InputError, match="The reference is silent, so there is nothing to compare"):
         si_sdr_db(signal, 0 * signal)
-    with pytest.raises(InputError, match="silent estimate"):
+    with pytest.raises(InputError, match="The estimate is silent, so there is nothing to compare"):
         si_sdr_db(0 * signal, signal)
-    with pytest.raises(InputError, match="align"):
+    with pytest.raises(InputError, match=r"Align them first\.$"):
         si_sdr_db(signal, signal[1:])

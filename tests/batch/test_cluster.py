@@ -134,7 +134,7 @@ def test_no_error_ends_a_worker(error: Exception, job: Job, monkeypatch: pytest.
 def test_a_machine_that_does_not_see_the_folders_says_so(job: Job) -> None:
     job.scratch.rmdir()
     (row,) = Worker(job)({"item": [json.dumps(["one.wav", "one-mastered.wav"])]})["row"]
-    assert "does not see" in row and "that all machines share" in row
+    assert "can't see" in row and "that all machines share" in row
 
 
 def test_any_name_gets_into_the_table(tmp_path: Path) -> None:
@@ -159,16 +159,16 @@ def test_without_ray_the_remedy_is_named(
     monkeypatch.setattr(batch, "import_module", missing)
     monkeypatch.setattr(os, "environ", dict(os.environ))
     assert batch.main(["measure", str(job.in_folder), str(job.out_folder)]) == 1
-    assert capfd.readouterr().err == 'This needs ray: run pip install ".[batch]" in AURAL\'s folder.\n'
+    assert capfd.readouterr().err == 'This needs ray. Run pip install ".[batch]" in AURAL\'s folder.\n'
 
 
 @pytest.mark.parametrize(
     ("arguments", "remedy"),
     [
-        (["master", "in", "in"], "choose another one for the results"),
-        (["master", "nowhere", "out"], "choose one that holds audio files"),
-        (["master", "out", "in"], "choose another folder"),
-        (["master", "in", "in/one.wav"], "choose another one"),
+        (["master", "in", "in"], "Both folders are the same. Choose another one for the results."),
+        (["master", "nowhere", "out"], "There is no folder 'nowhere'. Choose one with audio files."),
+        (["master", "out", "in"], "There are no audio or video files in 'out'. Choose another folder."),
+        (["master", "in", "in/one.wav"], "). Choose another one."),
         (["resynthesize", "in", "out", "--iterations", "0"], "iterations"),
         (["measure", "in", "out", "--address", "127.0.0.1:9"], "ray start --head"),
     ],

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from aural.batch.folder import COLUMNS, as_csv, planned, sources
+from aural.batch.folder import COLUMNS, as_csv, plan_outputs, sources
 from aural.errors import InputError
 
 
@@ -25,7 +25,7 @@ def test_sources_are_found_by_suffix_below_a_folder_but_not_where_it_is_hidden(t
         path.touch()
     found = [str(path.relative_to(tmp_path)) for path in sources(tmp_path)]
     assert found == ["a.mp3", "b.WAV", "talks/c.m4a", "talks/clip.mp4"]
-    with pytest.raises(InputError, match="no folder"):
+    with pytest.raises(InputError, match=r"^There is no folder 'nowhere'\. Choose one with audio files\.$"):
         sources(tmp_path / "nowhere")
 
 
@@ -37,7 +37,7 @@ def test_results_are_laid_out_as_their_sources_and_never_meet(tmp_path: Path) ->
         path.touch()
     pairs = {
         str(source.relative_to(folder)): str(output.relative_to(out))
-        for source, output in planned(folder, out, "enhanced.wav")
+        for source, output in plan_outputs(folder, out, "enhanced.wav")
         if output is not None
     }
     assert pairs == {
@@ -45,12 +45,12 @@ def test_results_are_laid_out_as_their_sources_and_never_meet(tmp_path: Path) ->
         "talks/A.wav": "talks/A.wav-enhanced.wav",
         "talks/a.m4a": "talks/a.m4a-enhanced.wav",
     }
-    assert len(planned(folder, folder, None)) == 4
-    with pytest.raises(InputError, match="same"):
-        planned(folder, folder, "enhanced.wav")
+    assert len(plan_outputs(folder, folder, None)) == 4
+    with pytest.raises(InputError, match=r"Both folders are the same\. Choose another one"):
+        plan_outputs(folder, folder, "enhanced.wav")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="no audio"):
-        planned(tmp_path / "empty", out, None)
+    with pytest.raises(InputError, match="There are no audio or video files in 'empty'"):
+        plan_outputs(tmp_path / "empty", out, None)
 
 
 def test_no_cell_is_a_formula_and_every_text_comes_back() -> None:

@@ -14,7 +14,7 @@ import aural
 from aural.audio import Clip, read, write
 from aural.audio.steps import finish
 from aural.batch import job
-from aural.batch.folder import COLUMNS, failed
+from aural.batch.folder import COLUMNS, failed_row
 from aural.batch.job import Done, run_steps
 from aural.batch.verbs import VERBS
 from aural.errors import InputError, OptionError
@@ -112,11 +112,11 @@ def test_what_exceeds_full_scale_keeps_its_peaks_in_wav_and_is_told_of_in_flac(t
 @pytest.mark.parametrize(
     ("source", "output", "match"),
     [
-        ("memo.wav", "memo.wav", "itself"),
-        ("memo.wav", "folder/../memo.wav", "itself"),
-        ("memo.wav", "memo.doc", "format"),
-        ("memo.wav", "memo", "format"),
-        ("memo.wav", "memo.wav/result.wav", "folder"),
+        ("memo.wav", "memo.wav", "is the source itself. Give the result another name."),
+        ("memo.wav", "folder/../memo.wav", "is the source itself. Give the result another name."),
+        ("memo.wav", "memo.doc", "'memo.doc' doesn't end in a known format. Use one of .flac, .mp3"),
+        ("memo.wav", "memo", "'memo' doesn't end in a known format. Use one of .flac, .mp3"),
+        ("memo.wav", "memo.wav/result.wav", "Can't create the folder 'memo.wav'"),
     ],
 )
 def test_an_output_that_cannot_be_written_is_refused(
@@ -131,7 +131,7 @@ def test_an_output_that_cannot_be_written_is_refused(
 def test_a_file_that_cannot_be_read_gets_a_row_with_the_reason(tmp_path: Path) -> None:
     with pytest.raises(InputError) as raised:
         run("measure", tmp_path / "missing.wav")
-    row = failed(tmp_path / "missing.wav", raised.value)
+    row = failed_row(tmp_path / "missing.wav", raised.value)
     assert tuple(row) == COLUMNS
     assert (row["file"], row["error"]) == ("missing.wav", str(raised.value))
     assert row["integrated_lufs"] is None
@@ -142,7 +142,7 @@ def test_too_little_memory_is_told_in_words(recording: Path, monkeypatch: pytest
         raise MemoryError
 
     monkeypatch.setattr(job, "read", fails)
-    with pytest.raises(InputError, match="shorter"):
+    with pytest.raises(InputError, match=r"^Not enough memory for audio of this length\. Cut it into"):
         run("measure", recording)
 
 

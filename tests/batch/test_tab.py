@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import numpy as np
 import pytest
 import soundfile
 
 import aural
-from aural.audio import Clip, read, write
+from aural.audio import read
 from aural.batch import tab
 from aural.batch.folder import COLUMNS
 from aural.batch.verbs import VERBS
@@ -26,8 +25,7 @@ from aural.loudness.targets import TARGETS
 from aural.studio import pipeline
 from aural.studio.tab import RATES
 from tests.batch.test_folder import rows_of
-
-RATE = 16_000
+from tests.memos import write_memo
 
 
 @pytest.fixture(autouse=True)
@@ -37,13 +35,6 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "gradio" / "results"
 
 
-def recording(path: Path, hz: float = 440.0, channels: int = 1) -> str:
-    time_s = np.arange(2 * RATE) / RATE
-    tone = 0.1 * np.sin(2 * np.pi * hz * time_s) * np.exp(-3 * (time_s % 0.5))
-    write(Clip(np.stack([tone] * channels).astype(np.float32), RATE), path)
-    return str(path)
-
-
 @pytest.fixture
 def three(tmp_path: Path) -> list[str]:
     """A good file, a bad one, and a good one of the same name in another folder."""
@@ -51,9 +42,9 @@ def three(tmp_path: Path) -> list[str]:
         (tmp_path / name).mkdir()
     (tmp_path / "b" / "notes.wav").write_text("This is not audio.")
     return [
-        recording(tmp_path / "a" / "memo.wav"),
+        write_memo(tmp_path / "a" / "memo.wav"),
         str(tmp_path / "b" / "notes.wav"),
-        recording(tmp_path / "c" / "memo.flac", 300.0, channels=2),
+        write_memo(tmp_path / "c" / "memo.flac", 300.0, channels=2),
     ]
 
 
@@ -62,8 +53,10 @@ def outputs(*args: Any) -> list[Any]:
 
 
 def test_every_control_of_a_verb_sets_one_of_its_settings() -> None:
-    assert set(tab.CHOICES.items()) < set(VERBS.items())
+    assert list(tab.CHOICES) == ["release", "enhance", "super_resolve", "master", "measure", "degrade"]
+    assert f"verb: one of {', '.join(tab.CHOICES)}\n" in (tab.batch.__doc__ or "")
     assert set(tab.CHOICES) == {name for name, verb in VERBS.items() if verb.batch_name}
+    assert set(tab.CHOICES.items()) < set(VERBS.items())
     for verb in tab.CHOICES.values():
         assert set(verb.batch_settings) <= {field.name for field in fields(verb.options)}, verb
     for verb in ("release", "enhance"):
@@ -81,7 +74,7 @@ def test_every_control_of_a_verb_sets_one_of_its_settings() -> None:
     ("verb", "settings", "said"),
     [
         ("generate", {}, "no verb for a batch .generate."),
-        (["enhance"], {}, "choose one of release"),
+        (["enhance"], {}, r"\. Choose one of release"),
         ("enhance", {"volume": 1}, "no setting volume. Choose one of preset, strength"),
         ("enhance", {"strength": "much"}, "must be a number"),
         ("enhance", {"strength": 2}, "from 0 to 1"),
@@ -256,7 +249,7 @@ def test_the_table_tells_figures_and_failures_as_text() -> None:
 def test_what_is_to_come_is_told_and_so_is_what_is_too_long(
     three: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert "hand in fewer" not in tab._expected(three, "measure")
+    assert "hand in fewer" not in tab._estimate(three, "measure")
     monkeypatch.setattr(tab, "WORK_SECONDS", 0.001)
-    assert "Upload fewer" in tab._expected(three, "measure")
-    assert tab._expected([three[1]], "measure") == tab._expected(None, "measure") == ""
+    assert "Upload fewer" in tab._estimate(three, "measure")
+    assert tab._estimate([three[1]], "measure") == tab._estimate(None, "measure") == ""

@@ -509,8 +509,8 @@ def test_degrading_by_the_verb_keeps_the_form() -> None:
 @pytest.mark.parametrize(
     ("options", "remedy"),
     [
-        ({"preset": "studio"}, "choose"),
-        ({"setting": "magic"}, "choose"),
+        ({"preset": "studio"}, r"\. Choose one of restore, podcast"),
+        ({"setting": "magic"}, r"\. Choose one of original_phase"),
         ({"strength": 1.5}, "from 0 to 1"),
         ({"strength": float("nan")}, "from 0 to 1"),
         ({"strength": "1"}, "from 0 to 1"),
@@ -537,7 +537,7 @@ def test_a_setting_out_of_range_is_refused_with_a_remedy(options: dict[str, Any]
 def test_samples_that_are_no_sound_are_refused(value: float) -> None:
     samples = voice(1.0).samples.copy()
     samples[0, 100] = value
-    with pytest.raises(InputError, match="export"):
+    with pytest.raises(InputError, match=r"far beyond full scale\. Export the file again"):
         enhance(Clip(samples, RATE))
     with pytest.raises(InputError, match="empty"):
         enhance(Clip(samples[:, :0], RATE))

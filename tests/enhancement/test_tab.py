@@ -104,8 +104,8 @@ def brightness(figure: object) -> np.ndarray:
 
 def test_spectrograms_share_their_scale_and_end_where_the_sound_does() -> None:
     noise = (0.1 * np.random.default_rng(0).standard_normal((1, 48_000))).astype(np.float32)
-    full = plots.Heard("full band", noise, 48_000)
-    half = plots.Heard("half band", noise[:, :RATE], RATE)
+    full = plots.Sound("full band", noise, 48_000)
+    half = plots.Sound("half band", noise[:, :RATE], RATE)
     pixels = brightness(plots.spectrogram_versions([half, full]))
     height, width = pixels.shape
     # 8 kHz is at 33 of 43 ERB, three quarters up.
@@ -119,7 +119,7 @@ def test_the_pitch_and_the_end_of_the_band_are_drawn_where_they_are() -> None:
     silence = np.zeros((1, RATE), np.float32)
     times, pitch_hz = np.linspace(0, 1, 50), np.full(50, 200.0)
     pitch_hz[20:30] = np.nan
-    figure = plots.spectrogram_versions([plots.Heard("one", silence, RATE, end_hz=3400)], times, pitch_hz)
+    figure = plots.spectrogram_versions([plots.Sound("one", silence, RATE, end_hz=3400)], times, pitch_hz)
     axes = figure.axes[0]
     pitch, band = axes.lines
     rows = axes.get_images()[0].get_array().shape[0]

@@ -260,5 +260,5 @@ def test_what_cannot_be_finished_is_refused() -> None:
     for mix in (-0.1, 1.1, float("nan")):
         with pytest.raises(OptionError, match=r"from 0 \(dry\) to 1"):
             run(speech(1), VOICE_CHAINS["podcast"], mix=mix)
-    with pytest.raises(InputError, match="export"):
+    with pytest.raises(InputError, match=r"far beyond full scale\. Export the file again"):
         run(Clip(np.full((1, RATE), np.nan, np.float32), RATE), VOICE_CHAINS["podcast"])

@@ -10,8 +10,7 @@ import pytest
 import aural
 from aural.audio import Clip, read, write
 from aural.studio import tab
-
-RATE = 16_000
+from tests.memos import RATE, write_memo
 
 
 @pytest.fixture(autouse=True)
@@ -21,16 +20,9 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "gradio" / "results"
 
 
-def recording(path: Path, hz: float = 440.0, channels: int = 1) -> str:
-    time_s = np.arange(2 * RATE) / RATE
-    tone = 0.1 * np.sin(2 * np.pi * hz * time_s) * np.exp(-3 * (time_s % 0.5))
-    write(Clip(np.stack([tone] * channels).astype(np.float32), RATE), path)
-    return str(path)
-
-
 @pytest.mark.usefixtures("tiny_checkpoints")
 def test_each_stage_of_a_release_can_be_inspected(tmp_path: Path) -> None:
-    source = recording(tmp_path / "memo.wav", channels=2)
+    source = write_memo(tmp_path / "memo.wav", channels=2)
     path, stages, figures, picture, original = list(tab.release(source, target="spotify", rate=None))[-1]
     assert original == source and Path(picture).is_file()
     names = [Path(file).name for file in (*stages, path)]
@@ -45,14 +37,14 @@ def test_each_stage_of_a_release_can_be_inspected(tmp_path: Path) -> None:
     assert figures["mastered"]["message"] in message
     assert [version.label for version in versions] == list(tab.VERSIONS.values())
     assert all(f">{title}<" in shown for title in tab.VERSIONS.values())
-    parts = tab._inspected(path, stages, figures)
+    parts = tab._fill_inspectors(path, stages, figures)
     assert [update.value["path"] for update in parts[1::3]] == [*stages, path]
     assert parts[0::3] == [figures[name]["message"] for name in tab.STAGES]
     assert parts[2::3] == [figures[name] for name in tab.STAGES]
 
 
 def test_without_a_result_nothing_can_be_inspected() -> None:
-    for message, download, figures in zip(*[iter(tab._inspected())] * 3, strict=True):
+    for message, download, figures in zip(*[iter(tab._fill_inspectors())] * 3, strict=True):
         assert message is None and figures is None and not download.interactive
 
 

@@ -193,5 +193,5 @@ def test_what_is_missing_ends_at_half_the_rate_or_24_khz() -> None:
 
 
 def test_a_method_that_is_none_is_refused() -> None:
-    with pytest.raises(OptionError, match='no method "best": choose one of default, lisa, sinc'):
+    with pytest.raises(OptionError, match=r'no method "best"\. Choose one of default, lisa, sinc'):
         Streamer(1, 8_000, 48_000, 3_900, "best")  # type: ignore[arg-type]

@@ -53,23 +53,23 @@ def test_the_table_has_a_row_for_each_method_that_ran() -> None:
         "default": {"snr_db": 18.04, "lsd": 1.0, "lsd_above": 1.5, "lsd_below": 0.012},
         "sinc": {"snr_db": None, "lsd": 2.94, "lsd_above": -0.001, "lsd_below": 0.01},
     }
-    shown = tab._nearness_table(rows)
+    shown = tab._comparison_table(rows)
     assert shown.index(">Sinc<") < shown.index(">AURAL<") and ">LISA<" not in shown
     assert (
         ">18.0<" in shown and ">2.94<" in shown and ">0.01<" in shown and ">–<" in shown and "−" not in shown
     )
-    assert tab._nearness_table(None) == ""
+    assert tab._comparison_table(None) == ""
 
 
 def test_the_spectrograms_mark_what_was_and_what_is_filled() -> None:
     before, after = Clip(tone(440)[np.newaxis], RATE), Clip(tone(440, rate=48_000)[np.newaxis], 48_000)
     made = {"sinc": after, "default": after}
-    first, sinc, default = tab._heard(before, result(after, before), Options(), made)
+    first, sinc, default = tab._list_sounds(before, result(after, before), Options(), made)
     assert (first.label, first.end_hz, first.old_end_hz) == ("Before", BAND_HZ, None)
     assert (sinc.end_hz, sinc.old_end_hz) == (BAND_HZ, None)
     assert (default.end_hz, default.old_end_hz) == (20_000, BAND_HZ)
     cut = Options(what_if_rate=4_000)
-    truth, *_ = tab._heard(before, result(after, before), cut, made)
+    truth, *_ = tab._list_sounds(before, result(after, before), cut, made)
     assert (truth.label, truth.end_hz) == ("Original", None)
 
 

@@ -6,7 +6,7 @@ import gradio as gr
 import pytest
 
 import app
-from aural.ui.links import link, opened
+from aural.ui.links import link, parse_query
 from aural.ui.page import Page, Tab, page
 
 ADDRESS = "http://127.0.0.1:7860/"
@@ -33,7 +33,7 @@ def the_page(tab: Tab) -> Page:
 
 def set_by(tab: Tab, **query: str) -> tuple[dict[str, object], list[str]]:
     """The values that a link sets, by name, and its complaints."""
-    updates, complaints = opened({"enhance": the_page(tab)}, {"tab": "enhance", **query})
+    updates, complaints = parse_query({"enhance": the_page(tab)}, {"tab": "enhance", **query})
     names = {control: name for name, control in the_page(tab).controls.items()}
     return {names[one]: update["value"] for one, update in updates.items() if one in names}, complaints
 
@@ -84,13 +84,13 @@ def test_names_that_no_page_knows_change_nothing(tab: Tab) -> None:
 
 
 def test_a_tab_that_does_not_exist_is_told(tab: Tab) -> None:
-    updates, (complaint,) = opened({"enhance": the_page(tab)}, {"tab": "../../etc"})
+    updates, (complaint,) = parse_query({"enhance": the_page(tab)}, {"tab": "../../etc"})
     assert not updates and "'../../etc'" in complaint
 
 
 def test_a_link_opens_the_tabs_and_the_sections_of_what_it_sets(tab: Tab) -> None:
     def kinds(**query: str) -> list[tuple[str, object]]:
-        updates, _ = opened({"enhance": the_page(tab)}, {"tab": "enhance", **query})
+        updates, _ = parse_query({"enhance": the_page(tab)}, {"tab": "enhance", **query})
         return [
             (type(one).__name__, update.get("selected", update.get("open")))
             for one, update in updates.items()
@@ -110,12 +110,12 @@ def test_what_is_shown_is_the_way_from_the_outside_in(tab: Tab) -> None:
 
 def test_a_link_works_for_the_next_visitor_too(tab: Tab) -> None:
     """Gradio takes the updates apart, and the button that was clicked off its place."""
-    first, _ = opened({"enhance": the_page(tab)}, {"tab": "enhance", "seed": "3"})
+    first, _ = parse_query({"enhance": the_page(tab)}, {"tab": "enhance", "seed": "3"})
     wanted = {one: dict(update) for one, update in first.items()}
     for update in first.values():
         update.clear()
     the_page(tab).run.parent = None
-    assert opened({"enhance": the_page(tab)}, {"tab": "enhance", "seed": "3"})[0] == wanted
+    assert parse_query({"enhance": the_page(tab)}, {"tab": "enhance", "seed": "3"})[0] == wanted
 
 
 def test_every_page_of_the_app_has_a_link_of_its_own() -> None:

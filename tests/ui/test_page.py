@@ -8,9 +8,8 @@ import gradio as gr
 import pytest
 
 from aural.options import Place
-from aural.ui.downloads import FORMATS, download_buttons
-from aural.ui.handover import Handover, send_buttons
-from aural.ui.page import View, page, wire
+from aural.ui.downloads import FORMATS
+from aural.ui.page import View, page, result_file, wire
 
 PLACES = (Place("here", "Here"), Place("there", "There"), Place("elsewhere", "Elsewhere"))
 
@@ -27,19 +26,17 @@ def demo() -> gr.Blocks:
         sound = gr.Textbox()
         at = page("work", "Work", {})
         message, zoom = gr.Markdown(), gr.Slider()
-        downloads, sending = download_buttons(), send_buttons(PLACES, PLACES[0])
-        result, original, picture = gr.File(visible=False), gr.State(), gr.Image()
+        result, original, picture = result_file("Result", PLACES, PLACES[0]), gr.State(), gr.Image()
         wire(
             at,
             work,
             [sound],
-            [result, original],
-            View(lambda file, sound: (f"{file} of {sound}", 0.5), [result, original], [message, zoom]),
-            handover=Handover(result, sending),
-            downloads=downloads,
+            [result.file, original],
+            View(lambda file, sound: (f"{file} of {sound}", 0.5), [result.file, original], [message, zoom]),
+            result=result,
             more=View(lambda sound: f"{sound}.png", [original], [picture]),
         )
-    assert set(sending) == {"there", "elsewhere"}
+    assert set(result.send_to.buttons) == {"there", "elsewhere"}
     return demo
 
 

@@ -238,7 +238,7 @@ def test_silence_one_sample_and_nothing_have_a_picture_between_the_samples(draw:
 
 def test_four_spectrograms_stand_two_by_two_with_both_ends_of_their_bands() -> None:
     heard = [
-        plots.Heard(f"{number}", sine(1000, 0.5)[np.newaxis], RATE, 20_000, 4_000) for number in range(4)
+        plots.Sound(f"{number}", sine(1000, 0.5)[np.newaxis], RATE, 20_000, 4_000) for number in range(4)
     ]
     figure = plots.spectrogram_versions(heard, scale="linear", max_frequency_hz=22_000)
     panels = figure.axes[:4]

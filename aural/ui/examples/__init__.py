@@ -1,4 +1,4 @@
-"""Short pieces to try the app with; README.md beside them has the full credits."""
+"""Short examples to try the app with; README.md in this folder has the full credits."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ class Example:
     """A file that comes with the app."""
 
     path: Path
-    title: str  # what it is, for the visitor
+    title: str  # shown on its button
     credit: str  # author, work, licence, and what was changed
-    reference: Path | None = None  # the studio recording that a phone recording was made of
+    reference: Path | None = None  # the studio recording behind a simulated phone recording
 
 
 EXAMPLES = [

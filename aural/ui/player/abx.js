@@ -1,19 +1,19 @@
-// The blind test of the A/B player: X is one of two versions, and the score shows whether it can be told.
+// The blind test of the A/B player: X is one of two versions, and the score shows whether they can be told apart.
 
 const TRIALS = [8, 10, 16, 20];
-const CONVINCING = 0.05; // a result that chance alone brings more seldom than this shows a difference
+const CONVINCING = 0.05; // a smaller p-value shows a difference
 
-// The blind test, null outside it: its stage, "setup", "trial" or "result"; the pair's places among the versions; and
-// from the first trial on the number of trials, the answers, which of A, B and X is to be heard, whether X has been,
-// and `x`, the place in the pair of what X is: it stands here alone, and nothing on the page depends on it before the
-// last answer.
+// The blind test, or null: its stage, "setup", "trial" or "result"; the indices of the pair among the versions; and
+// from the first trial on the number of trials, the answers, which of A, B and X is audible, whether X has been heard,
+// and `x`, the index of X in the pair. `x` is stored only here, and nothing on the page depends on it before the last
+// answer.
 let test = null;
 let count = 10;
 
 const blind = () => test?.stage === "trial";
 const usable = () => versions.flatMap((version, index) => (version.loudness_lufs === null ? [] : [index]));
 
-// Why X could be told by something other than the sound; "" where it cannot.
+// Why something other than the sound could reveal X; "" if nothing could.
 const refusal = () => {
   const channels = test.pair.map((index) => versions[index].channels);
   if (usable().length < 2)
@@ -25,7 +25,7 @@ const refusal = () => {
   return "";
 };
 
-// Probability of at least so many right answers by chance: one-sided, exact.
+// Probability of at least this many right answers by chance: one-sided, exact.
 const chance = (right, trials) => {
   let [ways, sum] = [1, 0];
   for (let each = trials; each >= right; each--) {
@@ -70,7 +70,7 @@ const pairFields = () =>
     select.onchange = () => {
       const [before, other] = [test.pair[side], test.pair[1 - side]];
       test.pair[side] = +select.value;
-      if (other === test.pair[side]) test.pair[1 - side] = before; // the two change places
+      if (other === test.pair[side]) test.pair[1 - side] = before; // swap the two
       showTest();
       panel.querySelectorAll("select")[side].focus();
     };
@@ -104,7 +104,7 @@ const setup = () => {
   return [form];
 };
 
-// One mark for each trial: until the end it tells only that there was an answer.
+// One mark per trial; until the end it shows only that there was an answer.
 const marks = () => {
   const list = make("ol", { class: "ab-marks" });
   if (blind()) list.setAttribute("aria-hidden", "true");
@@ -148,7 +148,7 @@ const showTest = () => {
   ears.hidden = answers.hidden = !blind();
   if (engine) showHint();
   showChoice();
-  const focused = document.activeElement; // may have gone, or be hidden now
+  const focused = document.activeElement; // may be gone or hidden by now
   if (held && !(root.contains(focused) && focused.checkVisibility())) root.focus({ preventScroll: true });
 };
 

@@ -1,12 +1,12 @@
-// The engines of the A/B player: each plays all versions in step and lets one of them be heard.
+// The engines of the A/B player: each plays all versions in sync, with one of them audible.
 
-const FADE_SECONDS = 0.003; // time constant: a switch is over in about 10 ms, too short for a dip, too long for a click
+const FADE_SECONDS = 0.003; // time constant: a switch takes about 10 ms, too short for a dip and too long for a click
 const START_SECONDS = 0.02; // lead that lets every version start on the same sample
-const REGION_SECONDS = 0.05; // the shortest region that goes round
+const REGION_SECONDS = 0.05; // the shortest loop region
 
 // Short sounds: every version decoded, all sources started on one sample, one of them audible.
 const bufferEngine = async (versions, rate, signal) => {
-  const decoder = new OfflineAudioContext(1, 1, rate); // an AudioContext may not be made before a click
+  const decoder = new OfflineAudioContext(1, 1, rate); // an AudioContext may not be created before a click
   const buffers = await Promise.all(
     versions.map(async (version) => {
       const response = await fetch(version.file.url, { signal }).catch(() => {
@@ -30,11 +30,11 @@ const bufferEngine = async (versions, rate, signal) => {
   });
 
   let context = null;
-  let run = null; // what sounds now: { sources, gains, gate, startedAt, loops }
+  let run = null; // what is playing: { sources, gains, gate, startedAt, loops }
   let wanted = false;
   let offset = 0;
   let levels = versions.map(() => 0);
-  let loop = null; // what goes round, { from, to } in seconds; whoever starts behind it plays on to the end first
+  let loop = null; // the loop region, { from, to } in seconds; a start behind it plays to the end first
   const setSource = (source) => {
     source.loop = loop !== null;
     if (loop) [source.loopStart, source.loopEnd] = [loop.from, loop.to];
@@ -117,11 +117,11 @@ const bufferEngine = async (versions, rate, signal) => {
     },
     setLoop: (next) => {
       const at = engine.position();
-      // On whole samples nothing is interpolated at the seam.
+      // Whole samples, so that nothing is interpolated at the seam.
       next &&= { from: Math.round(next.from * rate) / rate, to: Math.round(next.to * rate) / rate };
       const inside = !next || (at >= next.from && at < next.to);
       const border = Math.min(run?.loops ? loop.to : engine.seconds, next ? next.to : engine.seconds);
-      const restart = run && !(inside && border - at > REGION_SECONDS); // no source may meet its border meanwhile
+      const restart = run && !(inside && border - at > REGION_SECONDS); // no source may reach its border meanwhile
       if (restart) stop();
       loop = next;
       if (!run) offset = inside ? offset : loop.from;
@@ -138,7 +138,7 @@ const bufferEngine = async (versions, rate, signal) => {
   return engine;
 };
 
-// Long sounds: one streaming element for each version; the silent ones are pulled along with the audible one.
+// Long sounds: one streaming element per version; the silent ones follow the audible one.
 const streamEngine = async (versions, rate, signal) => {
   const players = versions.map((version) => Object.assign(new Audio(version.file.url), { preload: "auto" }));
   signal.addEventListener("abort", () => {
@@ -218,7 +218,7 @@ const streamEngine = async (versions, rate, signal) => {
       engine.seek(loop ? loop.from : 0);
       loop ? engine.play().catch(engine.onend) : engine.onend();
     };
-    // On a busy machine Chromium may wait for ever for what it holds already; a seek to where it is wakes it.
+    // On a busy machine Chromium may wait forever for data it already has; a seek to its position wakes it.
     player.onwaiting = () =>
       setTimeout(() => {
         const { buffered, currentTime: at } = player;
@@ -227,7 +227,7 @@ const streamEngine = async (versions, rate, signal) => {
         if (player.paused || player.readyState > 2 || !Array.from(buffered, holds).some(Boolean)) return;
         player.currentTime = at;
       }, 300);
-    player.ontimeupdate = () => engine.position(); // a page in the background draws no frames, but its loop goes on
+    player.ontimeupdate = () => engine.position(); // a background page draws no frames, but its loop must continue
   });
   return engine;
 };

@@ -1,5 +1,5 @@
-// The A/B player of players.py. gr.HTML runs this once for each player it shows; `element`, `props` and `watch`
-// are its own. The state that tests and style sheets need stands in data attributes of the player's root.
+// The A/B player of players.py. gr.HTML runs this once for each player, and provides `element`, `props` and `watch`.
+// State for tests and style sheets is in data attributes of the player's root.
 
 const KEYS = "ABCD";
 const HANDLE_STEPS = {
@@ -126,7 +126,7 @@ const showChoice = () => {
   matchButton.setAttribute("aria-pressed", matched || hidden);
   loopButton.setAttribute("aria-pressed", looping);
   [...ears.children].forEach((button, ear) => button.setAttribute("aria-pressed", ear === test?.ear));
-  // One zoom for all lanes, so that their heights compare as the sounds do.
+  // One zoom for all lanes, so that their heights are comparable.
   const highest = Math.max(...versions.map((version, index) => gains[index] * Math.max(...version.peaks)));
   const zoom = (0.95 * props.waveform_steps) / Math.max(1, highest);
   versions.forEach((version, index) => {
@@ -139,7 +139,7 @@ const showChoice = () => {
   });
 };
 
-// A region that is being drawn is shown before it goes round.
+// A region is shown while it is drawn, before it loops.
 const showRegion = (span = region) => {
   for (const part of [shade, ...handles]) part.hidden = !span;
   removeButton.disabled = !region;
@@ -159,7 +159,7 @@ const applyLoop = () => engine?.setLoop(looping ? (region ?? { from: 0, to: engi
 
 const tick = () => {
   if (!playing) return;
-  // A tab that was left hides its player or takes it off the page; nothing there could stop the sound.
+  // Leaving a tab hides or removes its player, which could then no longer be stopped.
   if (root.offsetParent === null) return root.isConnected ? pause() : leave();
   showPosition();
   requestAnimationFrame(tick);
@@ -202,7 +202,7 @@ const setRegion = (span) => {
   spoken.textContent = span ? `Loop from ${clock(span.from)} to ${clock(span.to)}` : "Region removed";
 };
 
-// The span with one side elsewhere. index: 0 its start, 1 its end.
+// The span with one side moved. index: 0 its start, 1 its end.
 const moved = (span, index, seconds) =>
   index
     ? { from: span.from, to: Math.min(engine.seconds, Math.max(span.from + REGION_SECONDS, seconds)) }
@@ -210,7 +210,7 @@ const moved = (span, index, seconds) =>
 
 const setSide = (index) => {
   if (!engine) return;
-  const at = engine.position() || (index ? engine.seconds : 0); // nothing ends where all begins
+  const at = engine.position() || (index ? engine.seconds : 0); // a region cannot end at 0
   const whole = { from: 0, to: engine.seconds };
   const fits = region && (index ? at > region.from : at < region.to);
   setRegion(moved(fits ? region : whole, index, at));
@@ -315,7 +315,7 @@ const load = async () => {
   showPosition();
   if (!versions.length) return setState("empty", "Nothing to compare yet.");
   setState("loading", "Loading …");
-  // Rates that every browser's audio engine takes; at 44.1, 48 and 96 kHz nothing is resampled here.
+  // Rates that every browser supports; at 44.1, 48 and 96 kHz nothing is resampled.
   const rate = Math.min(96000, Math.max(44100, ...versions.map((version) => version.rate)));
   const decoded = versions.reduce((bytes, version) => bytes + 4 * version.channels * version.seconds * rate, 0);
   try {
@@ -333,7 +333,7 @@ const load = async () => {
     setState("ready");
     showPosition();
   };
-  // The same sound made anew keeps its region.
+  // A new result from the same sound keeps the region.
   if (region && Math.abs(engine.seconds - length) > 0.001) [region, looping] = [null, looping && loopedBefore];
   length = engine.seconds;
   applyLoop();
@@ -353,7 +353,7 @@ removeButton.onclick = () => setRegion(null);
 testButton.onclick = () => (test ? closeTest() : openTest());
 seek.oninput = () => moveTo(+seek.value);
 
-// Follows a pointer until it lets go; spanAt: seconds -> the region to show meanwhile and to keep in the end.
+// Follows a pointer until it is released; spanAt: seconds -> the region to show and finally to keep.
 const drag = (target, event, spanAt) => {
   const { left, width } = lanes.getBoundingClientRect();
   const secondsAt = ({ clientX }) => Math.min(1, Math.max(0, (clientX - left) / width)) * engine.seconds;
@@ -388,7 +388,7 @@ handles.forEach((handle, index) => {
   });
 });
 
-// After a click the keys belong to the player; whoever came by the Tab key stays on the control.
+// After a click the player gets the keyboard focus; after the Tab key the control keeps it.
 root.addEventListener("click", (event) => {
   if (event.detail > 0 && !event.target.closest("select, label, .ab-handle")) root.focus({ preventScroll: true });
 });

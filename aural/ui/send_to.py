@@ -1,4 +1,4 @@
-"""A result that goes on to another tab: the buttons beside it, which `app.py` wires."""
+"""Buttons that send a result to another tab; `app.py` connects them."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from aural.options import Place
 
 
 @dataclass(frozen=True)
-class Handover:
-    """What `app.py` sends on to other tabs."""
+class SendTo:
+    """A result and the buttons that send it to other tabs."""
 
     file: gr.File | gr.Audio  # the result
-    buttons: Mapping[str, gr.Button]  # by the id of the tab that each leads to
+    buttons: Mapping[str, gr.Button]  # by the id of the target tab
 
 
 def send_buttons(places: Sequence[Place], own: Place, interactive: bool = False) -> dict[str, gr.Button]:
-    """A button for each tab but one's own, which the tab at hand switches on once there is a result."""
+    """A button for every tab except `own`; they work once there is a result."""
     with gr.Row(elem_classes="aural-sending"):
         return {
             place.id: gr.Button(f"Send to {place.name}", size="sm", min_width=0, interactive=interactive)
@@ -29,5 +29,5 @@ def send_buttons(places: Sequence[Place], own: Place, interactive: bool = False)
 
 
 def switch_on(buttons: Mapping[str, gr.Button]) -> list[gr.Button]:
-    """The buttons' update once there is a result."""
+    """The update that enables the buttons."""
     return [gr.Button(interactive=True) for _ in buttons]

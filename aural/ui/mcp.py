@@ -1,10 +1,9 @@
-"""What programs see of the app: its endpoints' parameters told in full, and the same verbs as MCP tools.
+"""The endpoints for programs: full descriptions of their parameters, and the same verbs as MCP tools.
 
-Gradio serves every public endpoint to assistants over the Model Context Protocol. What differs here from its
-own server: a tool that is called without a progress token answers in the same parts as one that is called
-with it; figures are JSON; pictures are small enough for a conversation; a file may be one that this app holds
-already, so that a result can go on to the next tool; several files may be given; and a call ends when its
-caller has gone.
+Gradio serves every public endpoint to assistants over the Model Context Protocol. `Tools` differs from its
+server as follows: a call without a progress token is answered in the same parts as one with it; figures are
+JSON; pictures are small enough for a conversation; a file may be one that this app already holds, so that a
+result can go to the next tool; several files may be given; a call ends when its caller disconnects.
 """
 
 from __future__ import annotations
@@ -49,29 +48,29 @@ KINDS = {
     "None": "null",
     "str": "string",
 }
-CLIENT_SECONDS = 60.0  # that a busy machine may take to answer itself
+CLIENT_SECONDS = 60.0  # timeout of the app's calls to itself
 PICTURE_PIXELS = 1000  # longest side of a picture in a tool's answer
 PICTURE_COLOURS = 64
-SERVED = "/gradio_api/file="  # what precedes the path of a file in its address
+SERVED = "/gradio_api/file="  # precedes the path of a file in its address
 HOW_TO_GIVE_A_FILE = (
     " A file is given by its http or https address, which may be that of another tool's result, as a data: "
     "URI, or by the path that this app's /gradio_api/upload returns. The tool upload_file_to_gradio, if "
     "present, uploads one."
 )
 FILE_AS_SETTING = (
-    "Only a tool's file arguments take files: give the other settings as numbers, texts, true, false or null."
+    "Only a tool's file arguments take files. Give the other settings as numbers, texts, true, false or null."
 )
 NO_FILE = (
-    "A file is given by its address (http or https), by the path that an upload to this app has returned, or "
-    "whole as a data: URI, not as {text!r}."
+    "{text!r} is not a file. Give its http or https address, the path that an upload to this app returned, "
+    "or a data: URI."
 )
 
 
 def describe(demo: Blocks) -> None:
-    """Let the endpoints say what they give, and their parameters what they take, as their functions do.
+    """Describe the endpoints and their parameters by the docstrings of their functions.
 
-    It belongs inside the Blocks being built, after all else. From the components alone Gradio would tell that
-    a number is wanted where None may stand too, and explain its own classes.
+    Call it inside the Blocks being built, last. From the components alone Gradio would ask for a number where
+    None is allowed too, and describe its own classes.
     """
     for endpoint in demo.fns.values():
         if endpoint.fn is None or endpoint.api_visibility != "public":
@@ -81,16 +80,16 @@ def describe(demo: Blocks) -> None:
         parameters = inspect.signature(endpoint.fn).parameters.values()
         for field, parameter in zip(endpoint.inputs, parameters, strict=False):
             if isinstance(field, Component):
-                _tell(field, parameter, _sentence(explained[parameter.name]))
+                _describe_parameter(field, parameter, _sentence(explained[parameter.name]))
 
 
-def _tell(field: Component, parameter: inspect.Parameter, explained: str) -> None:
+def _describe_parameter(field: Component, parameter: inspect.Parameter, explained: str) -> None:
     told = field.api_info()
-    # A file's schema is Gradio's own.
+    # A file keeps Gradio's own schema.
     if told.get("title") not in ("FileData", "ListFiles"):
         choices = [choice for choice in told.get("enum", ()) if choice != NOTHING]
         kinds = str(parameter.annotation).split(" | ")
-        if getattr(field, "value", None) is None:  # Gradio adds by itself that None may stand here
+        if getattr(field, "value", None) is None:  # Gradio adds None itself
             kinds = [kind for kind in kinds if kind != "None"]
         schemas = [_schema(kind, choices) for kind in kinds]
         told = schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
@@ -100,14 +99,14 @@ def _tell(field: Component, parameter: inspect.Parameter, explained: str) -> Non
 
 def _sentence(text: str) -> str:
     """
-    >>> _sentence("of all that is random")
-    'Of all that is random.'
+    >>> _sentence("random seed")
+    'Random seed.'
     """
     return f"{text[:1].upper()}{text[1:]}." if text else ""
 
 
 def _schema(kind: str, choices: list[Any]) -> dict[str, Any]:
-    """The JSON schema of a type by its name in Python; what is not among `KINDS` is one of the choices."""
+    """The JSON schema of a Python type by its name; a name outside `KINDS` means a choice."""
     schema: dict[str, Any] = {"type": KINDS.get(kind.partition("[")[0], "string")}
     if choices and schema["type"] == "string":
         schema["enum"] = choices
@@ -133,7 +132,7 @@ class Tools(GradioMCPServer):
             one = field.get("items", field)
             if str(one.get("format", "")).startswith("Gradio File Input"):
                 files.append([name])
-                # What Gradio leaves of its own classes points nowhere.
+                # References to Gradio's own classes lead nowhere.
                 kept = {"type": "string", "format": one["format"]}
                 told = {"type": "array", "items": kept} if "items" in field else kept
                 field = {**told, "description": field.get("description", "")}
@@ -143,10 +142,10 @@ class Tools(GradioMCPServer):
         return schema, files
 
     def convert_strings_to_filedata(self, value: Any, filedata_positions: list[list[str | int]]) -> Any:
-        """The arguments of a call, with the files in them where Gradio takes them."""
+        """The arguments of a call, with the files as Gradio expects them."""
         files = {position[0] for position in filedata_positions}
-        # The client that Gradio calls the app with runs on this machine: it would hand over any file of it
-        # that stands among the other arguments.
+        # Gradio calls the app by a client on this machine, which would upload any local file named in the
+        # other arguments.
         return {
             name: self._files(given)
             if name in files
@@ -160,13 +159,13 @@ class Tools(GradioMCPServer):
         return given if given is None else handle_file(self._place(str(given)))
 
     def _place(self, text: str) -> str:
-        """The address of a file elsewhere, or the path of one that this app holds."""
+        """The address of an external file, or the path of one that this app holds."""
         if text.startswith("data:"):
-            return _kept(text)
+            return _save_data_uri(text)
         _, served, path = text.rpartition(SERVED)
         if served or not text.startswith(("http://", "https://")):
             held = Path(unquote(path) if served else text).resolve()
-            # Whoever knows such a path can fetch the file from its address anyway.
+            # Whoever knows such a path can download the file anyway.
             if held.is_relative_to(Path(get_upload_folder()).resolve()) and held.is_file():
                 return str(held)
         if text.startswith(("http://", "https://")):
@@ -179,12 +178,12 @@ class Tools(GradioMCPServer):
         return client
 
     async def _execute_tool_without_progress(self, job: Any) -> list[Any]:
-        with _cancelled_with_its_call(job):
+        with _cancel_with_call(job):
             answer = await to_thread.run_sync(job.result, abandon_on_cancel=True)
         return list(answer) if isinstance(answer, tuple) else [answer]
 
     async def _execute_tool_with_progress(self, job: Any, progress_token: str | int) -> Any:
-        with _cancelled_with_its_call(job):
+        with _cancel_with_call(job):
             try:
                 return await super()._execute_tool_with_progress(job, progress_token)
             except RuntimeError as error:
@@ -198,7 +197,7 @@ class Tools(GradioMCPServer):
         return GradioMCPServer._format_progress_message(update)
 
     def postprocess_output_data(self, data: Any, root_url: str) -> list[Any]:
-        """The contents of an answer: files as their addresses, pictures also as pictures, figures as JSON."""
+        """The contents of an answer: files as addresses, pictures also as images, figures as JSON."""
         contents: list[Any] = []
         for output in data:
             parts = output if _is_list_of_files(output) else [output]
@@ -219,7 +218,7 @@ class Tools(GradioMCPServer):
 
 
 def serve_tools() -> None:
-    """From now on `launch(mcp_server=True)` serves `Tools`."""
+    """Make `launch(mcp_server=True)` serve `Tools`."""
     gradio.mcp.GradioMCPServer = Tools  # type: ignore[misc]
 
 
@@ -228,14 +227,14 @@ def _refuse(_: Any) -> Any:
 
 
 def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """The JSON schema of the same, or nothing."""
+    """The JSON schema with null allowed."""
     described = {"description": schema["description"]} if "description" in schema else {}
     rest = {name: told for name, told in schema.items() if name != "description"}
     return {"anyOf": [*rest.get("anyOf", [rest]), {"type": "null"}], **described}
 
 
-def _kept(uri: str) -> str:
-    """The path of a new file with what a data: URI holds, which goes when results do."""
+def _save_data_uri(uri: str) -> str:
+    """Write the contents of a data: URI to a new file, which is swept like a result; returns its path."""
     head, comma, body = uri.partition(",")
     kind = head.removeprefix("data:")
     try:
@@ -251,16 +250,16 @@ def _kept(uri: str) -> str:
 
 
 @contextmanager
-def _cancelled_with_its_call(job: Any) -> Iterator[None]:
+def _cancel_with_call(job: Any) -> Iterator[None]:
     try:
         yield
     except get_cancelled_exc_class():
-        threading.Thread(target=_cancel, args=[job], daemon=True).start()  # the server is this one
+        threading.Thread(target=_cancel, args=[job], daemon=True).start()  # the request goes to this server
         raise
 
 
 def _cancel(job: Any) -> None:
-    with suppress(httpx.HTTPError):  # asked for, if not answered
+    with suppress(httpx.HTTPError):  # the request counts, not its answer
         job.cancel()
 
 

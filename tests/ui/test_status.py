@@ -1,4 +1,4 @@
-"""What the page says of the machine, and of the time that a run takes."""
+"""What the page says about the system and how long a run takes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from aural import hub
 from aural.audio import Limits
 from aural.batch.verbs import VERBS
 from aural.hub import device
-from aural.ui import estimates, machine
+from aural.ui import estimates, status
 from tests.checkpoints import instead
 from tests.superres import tiny
 
@@ -57,14 +57,14 @@ class Words(html.parser.HTMLParser):
         return [text for element, text in self.found if element == tag]
 
 
-def state() -> Words:
-    return Words(machine.state(24, 2, 1200))
+def system_info() -> Words:
+    return Words(status.system_info(24, 2, 1200))
 
 
 @pytest.mark.usefixtures("checkpoints")
 def test_the_state_tells_the_device_and_the_limits() -> None:
     limits = Limits(minutes=30, file_bytes=2**29, channels=6)
-    page = Words(machine.state(7, 3, 600, limits=limits, kept_seconds=1800))
+    page = Words(status.system_info(7, 3, 600, limits=limits, kept_seconds=1800))
     facts = dict(zip(page.of("dt"), page.of("dd"), strict=True))
     assert facts["Models run on"] == device.describe()
     assert facts["Jobs"] == "3 at a time, up to 10 minutes each; queue of 7"
@@ -74,26 +74,26 @@ def test_the_state_tells_the_device_and_the_limits() -> None:
 
 @pytest.mark.usefixtures("checkpoints")
 def test_a_model_is_told_as_loaded_once_it_is() -> None:
-    page = state()
+    page = system_info()
     assert page.of("b") == ["Extender", "LISA"]
     assert page.of("span") == ["not loaded yet"] * 2
     assert page.of("small") == ["licence MIT"] * 2
     hub.load("lisa", device="cpu")
-    page = state()
+    page = system_info()
     assert page.of("span") == ["not loaded yet", "on the CPU"]
     assert page.of("small")[1] == "from the files of the app; licence MIT"
 
 
 def test_no_folder_of_the_machine_is_told(checkpoints: Path) -> None:
     hub.load("lisa", device="cpu")
-    assert str(checkpoints) not in machine.state(24, 2, 1200)
+    assert str(checkpoints) not in status.system_info(24, 2, 1200)
 
 
 @pytest.mark.usefixtures("checkpoints")
 def test_the_hub_is_told_where_models_come_from(monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = [hub.Loaded("lisa", "cuda", "owner/aural at v1"), hub.Loaded("lisa", "cpu", "owner/aural at v1")]
     monkeypatch.setattr(hub, "loaded", lambda: loaded)
-    page = state()
+    page = system_info()
     assert page.of("span")[1] == "on the GPU and on the CPU"
     assert page.of("small")[1] == "from owner/aural at v1; licence MIT"
 
@@ -104,31 +104,31 @@ def test_whatever_the_manifest_holds_is_only_text(checkpoints: Path) -> None:
     evil = "<script>alert(1)</script>"
     manifest[f"{evil}&"] = {**manifest.pop("lisa"), "licence": f'"{evil}'}
     path.write_text(json.dumps(manifest))
-    page = machine.state(24, 2, 1200)
+    page = status.system_info(24, 2, 1200)
     assert "<script" not in page
     assert f'licence "{evil}' in "".join(Words(page).of("small"))
 
 
 def test_a_broken_manifest_is_told_in_a_sentence(checkpoints: Path) -> None:
     (checkpoints / "manifest.json").write_text("{")
-    assert "is not JSON" in state().of("p")[0]
+    assert "is not JSON" in system_info().of("p")[0]
 
 
 @pytest.mark.parametrize("verb", ["enhance", "release", "generate"])
 def test_the_expectation_follows_the_runs_so_far(verb: str) -> None:
-    assert re.fullmatch(r"About \d+ (s|min)( or less)?\.", machine.expectation(VERBS[verb], 60))
+    assert re.fullmatch(r"About \d+ (s|min)( or less)?\.", status.estimate(VERBS[verb], 60))
     for _ in range(20):
         estimates.record(VERBS[verb], 60, 40)
-    assert machine.expectation(VERBS[verb], 60) == "About 40 s."
+    assert status.estimate(VERBS[verb], 60) == "About 40 s."
 
 
 def test_a_card_is_told_to_be_faster_than_the_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "pick_device", lambda: "cuda")
-    sentence = machine.expectation(VERBS["enhance"], 60)
+    monkeypatch.setattr(status, "pick_device", lambda: "cuda")
+    sentence = status.estimate(VERBS["enhance"], 60)
     assert sentence.endswith(" or less.")
     estimates.record(VERBS["enhance"], 60, 3)
-    assert sentence != machine.expectation(VERBS["enhance"], 60)
-    assert "or less" not in machine.expectation(VERBS["enhance"], 60)
+    assert sentence != status.estimate(VERBS["enhance"], 60)
+    assert "or less" not in status.estimate(VERBS["enhance"], 60)
 
 
 @pytest.mark.parametrize(
@@ -149,4 +149,4 @@ def test_a_card_is_told_to_be_faster_than_the_figures(monkeypatch: pytest.Monkey
     ],
 )
 def test_times_are_as_exact_as_they_are_known(seconds: float, words: str) -> None:
-    assert machine.duration(seconds) == words
+    assert status.duration(seconds) == words

@@ -1,4 +1,4 @@
-"""What the machine is, has loaded and allows; and how long a run is going to take on it."""
+"""System info: device, limits and models; and the estimate of a run as a sentence."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ CSS = """
 """
 
 
-def state(
+def system_info(
     queue_length: int,
     calls_at_once: int,
     call_seconds: float,
@@ -55,14 +55,14 @@ def state(
     limits: Limits = LIMITS,
     kept_seconds: float = KEPT_SECONDS,
 ) -> str:
-    """The device, the limits, and each checkpoint with where it is and came from, as HTML; see `CSS`.
+    """The device, the limits, and each checkpoint with its place and source, as HTML styled by `CSS`.
 
     The first call imports torch.
 
     Args:
         queue_length: calls that may wait.
         calls_at_once: calls that run at the same time.
-        call_seconds: that one call may take.
+        call_seconds: limit of one call.
         kept_seconds: how long uploads and results are kept.
     """
     facts = {
@@ -77,19 +77,19 @@ def state(
     return f'<div class="aural-machine"><dl>{rows}</dl><h2>Models</h2>{_models()}</div>'
 
 
-def expectation(verb: Verb, workload: float, kind: str = "") -> str:
-    """A sentence on how long a run is going to take, see `aural.ui.estimates`.
+def estimate(verb: Verb, workload: float, kind: str = "") -> str:
+    """A sentence on how long a run will take; see `aural.ui.estimates`.
 
     >>> duration(0.4), duration(12.3), duration(47), duration(200), duration(8000)
     ('less than a second', 'about 12 s', 'about 45 s', 'about 3 min', 'about 2.2 h')
     """
     seconds = duration(estimates.expected_seconds(verb, workload, kind)).capitalize()
-    is_upper_bound = _has_card() and not estimates.is_measured(verb, kind)  # the figures are of a CPU
+    is_upper_bound = _has_card() and not estimates.is_measured(verb, kind)  # the reference has no GPU
     return f"{seconds} or less." if is_upper_bound else f"{seconds}."
 
 
 def duration(seconds: float) -> str:
-    """Words for a time that is not known exactly."""
+    """An approximate time in words."""
     if seconds < 1:
         return "less than a second"
     if seconds < 20:
@@ -106,7 +106,7 @@ def _has_card() -> bool:
 
 
 def _models() -> str:
-    """A list of the checkpoints of the manifest."""
+    """A list of the checkpoints in the manifest."""
     try:
         entries = manifest.entries()
     except CheckpointError as error:
@@ -138,7 +138,7 @@ def _title(name: str) -> str:
 
 
 def _source(source: str) -> str:
-    """Where a checkpoint came from, without the folders of this machine.
+    """Where a checkpoint came from, without local folders.
 
     >>> _source("/srv/aural/checkpoints/lisa"), _source("owner/aural at v1")
     ('from the files of the app', 'from owner/aural at v1')
