@@ -53,9 +53,10 @@ def score_all(score: Callable[[Item], list[Score]], items: Sequence[Item], worke
 
 
 def mean_figures(figures: Iterable[Mapping[str, float]], names: Iterable[str]) -> dict[str, float]:
-    """The mean of each named figure over the items; empty without items."""
-    measured = list(figures)
-    return {name: float(np.mean([each[name] for each in measured])) for name in names} if measured else {}
+    """The mean of each named figure over the items that have it; figures that no item has are left out."""
+    items = list(figures)
+    measured = {name: [each[name] for each in items if name in each] for name in names}
+    return {name: float(np.mean(values)) for name, values in measured.items() if values}
 
 
 def describe_failures(failures: Iterable[tuple[str, str | None]]) -> list[str]:

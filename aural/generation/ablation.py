@@ -28,18 +28,9 @@ from aural.evaluation.table import markdown_table, short_cell
 from aural.generation.classes import CLASSES, find
 from aural.generation.data import LENGTH, Esc50, load
 from aural.generation.diffusion import SpectrogramPipeline
-from aural.generation.evaluate import (
-    Quality,
-    Real,
-    Scored,
-    Scorer,
-    Sounds,
-    first_of_each,
-    our_scorer,
-    quality,
-    score,
-    sixteen_bits,
-)
+from aural.generation.evaluate_scorers import Scored, Scorer, first_of_each, our_scorer, score
+from aural.generation.evaluate_scores import Quality, quality
+from aural.generation.evaluate_sounds import Real, Sounds, sixteen_bits
 from aural.generation.model import Config, DiffusionModel
 from aural.generation.pipeline import Options
 from aural.generation.train import TINY, Objective, train_denoiser

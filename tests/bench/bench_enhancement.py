@@ -1,4 +1,4 @@
-"""Enhancement beside noisereduce and RNNoise, on a minute of 48 kHz mono; and its memory on ten of stereo.
+"""Enhancement compared with noisereduce and RNNoise, on a minute of 48 kHz mono, and its memory.
 
 Every method takes its turn in each round, and its best round counts.
 """
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from aural.audio import Clip, read
 from aural.audio.resample import resample
-from aural.enhancement.evaluate import ROWS
+from aural.enhancement.evaluate_methods import ROWS
 from aural.enhancement.pipeline import SETTINGS, Options, enhance
 from aural.hub.device import describe, pick_device
 from tests.bench.bench_loudness import RATE, SECONDS

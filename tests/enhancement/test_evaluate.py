@@ -16,7 +16,8 @@ from aural.audio import Clip, read
 from aural.audio.comparison import si_sdr_db
 from aural.enhancement import evaluate
 from aural.enhancement.data import RATE, Item, Wave
-from aural.enhancement.evaluate import COLUMNS, ROWS, Scored
+from aural.enhancement.evaluate import COLUMNS, Scored
+from aural.enhancement.evaluate_methods import ROWS, ready
 from aural.errors import CheckpointError
 from aural.evaluation.metrics import DnsMos
 
@@ -64,9 +65,9 @@ def pipeline(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Options]]:
 
     stub = SimpleNamespace(Options=Options, enhance=enhance)
     monkeypatch.setitem(sys.modules, "aural.enhancement.pipeline", stub)
-    evaluate._ready.cache_clear()
+    ready.cache_clear()
     yield calls
-    evaluate._ready.cache_clear()
+    ready.cache_clear()
 
 
 def figures_of(item: Item, row: str) -> dict[str, float]:

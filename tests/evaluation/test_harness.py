@@ -42,6 +42,11 @@ def test_means_are_over_items_and_empty_without_any() -> None:
     assert mean_figures([], ["lsd"]) == {}
 
 
+def test_means_leave_out_what_was_not_measured() -> None:
+    items = [{"lsd": 1.0, "pesq": 4.0}, {"lsd": 2.0}]
+    assert mean_figures(items, ["lsd", "pesq", "stoi"]) == {"lsd": 1.5, "pesq": 4.0}
+
+
 def test_failures_are_counted_by_row_and_reason() -> None:
     pairs = [("LISA", None), ("LISA", "No checkpoint."), ("LISA", "No checkpoint."), ("sinc", None)]
     assert describe_failures(pairs) == ["LISA: 2 of 3 not measured. No checkpoint."]

@@ -26,17 +26,9 @@ from aural.evaluation.metrics import diversity, frechet_distance, mean_reciproca
 from aural.generation.classes import CLASSES
 from aural.generation.data import LENGTH, load
 from aural.generation.diffusion import SpectrogramPipeline
-from aural.generation.evaluate import (
-    Real,
-    Scored,
-    Scorer,
-    Sounds,
-    audible,
-    class_accuracies,
-    our_scorer,
-    score,
-    sixteen_bits,
-)
+from aural.generation.evaluate_scorers import Scored, Scorer, our_scorer, score
+from aural.generation.evaluate_scores import class_accuracies
+from aural.generation.evaluate_sounds import Real, Sounds, audible, sixteen_bits
 from aural.generation.model import DiffusionModel, build
 from tools.card.generator import loaded
 
