@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
@@ -157,10 +158,7 @@ class SpectrogramPipeline(DiffusionPipeline):  # type: ignore[misc]
             ValueError: neither or both of class_labels and condition, a wrong number of generators, or an
                 unknown name in callback_on_step_end_tensor_inputs.
         """
-        if (class_labels is None) == (condition is None):
-            raise ValueError("Give either class_labels or condition.")
-        if unknown := set(callback_on_step_end_tensor_inputs) - set(self._callback_tensor_inputs):
-            raise ValueError(f"The callback can have {self._callback_tensor_inputs}, not {sorted(unknown)}.")
+        self.check_inputs(class_labels, condition, callback_on_step_end_tensor_inputs)
         if condition is None:
             condition = self.condition(torch.as_tensor(class_labels), generator)
 
@@ -183,6 +181,19 @@ class SpectrogramPipeline(DiffusionPipeline):  # type: ignore[misc]
         self.maybe_free_model_hooks()
         result = mels.cpu().numpy() if output_type == "np" else mels
         return SpectrogramOutput(mels=result) if return_dict else (result,)
+
+    def check_inputs(
+        self, class_labels: Sequence[int] | Tensor | None, condition: Tensor | None, names: Sequence[str]
+    ) -> None:
+        """Raise `ValueError` for arguments of a call that don't fit together.
+
+        Args:
+            names: of the tensors that the callback gets.
+        """
+        if (class_labels is None) == (condition is None):
+            raise ValueError("Give either class_labels or condition.")
+        if unknown := set(names) - set(self._callback_tensor_inputs):
+            raise ValueError(f"The callback can have {self._callback_tensor_inputs}, not {sorted(unknown)}.")
 
     def _watch(
         self, callback: Callback | None, names: Sequence[str]
@@ -254,32 +265,25 @@ class SpectrogramPipeline(DiffusionPipeline):  # type: ignore[misc]
                 [0, 1]); returned latents replace the old ones.
         """
         device = self._execution_device
-        model = self._model()
-        guide = None if self.guide is None else self._model(self.guide)
-        # Multistep samplers keep a history, so each run has its own.
-        scheduler = type(self.scheduler).from_config(self.scheduler.config)
-        timesteps = _noise_levels(scheduler, steps, strength, device)
+        model, guide = self._model(), None if self.guide is None else self._model(self.guide)
+        scheduler, timesteps = _noise_levels(self.scheduler, steps, strength, device)
         generators = _one_each(generator, len(condition))
         # A short spectrogram is the start of a full window of the network.
         canvas = num_frames if loop else max(num_frames, FRAMES)
         latents = torch.stack([torch.randn(BANDS, canvas, generator=one) for one in generators]).to(device)
         if source is not None:
             source = _fit_canvas(source, canvas).to(latents)
-            if strength < 1:
-                signal, noise = model.levels(timesteps[:1])
-                latents = signal * model.normalise(source) + noise * latents
+            latents = _mix(model, source, latents, timesteps[:1]) if strength < 1 else latents
         if known is not None:
             known = torch.nn.functional.pad(known, (0, canvas - num_frames)).to(device)
-        nothing = torch.full((len(condition),), NULL_CLASS, device=device)
-        null = self.condition(nothing, active=torch.zeros(len(condition)))
-        windows = _windows(canvas, loop).to(device)
+        conditions = condition, self._null_condition(len(condition))
+        predict = partial(
+            _guided_prediction, (model, guide), conditions, _windows(canvas, loop).to(device), guidance
+        )
         for number, timestep in enumerate(timesteps):
             shifts = [int(torch.randint(canvas, (), generator=one)) if loop else 0 for one in generators]
             with inference(device.type):
-                predicted = _guided_prediction(
-                    (model, guide), _rotate(latents, shifts), timestep, (condition, null), windows, guidance
-                )
-                clean = model.denormalise(_rotate(predicted, [-shift for shift in shifts])).clamp(0, 1)
+                clean = model.denormalise(predict(latents, timestep, shifts)).clamp(0, 1)
                 if known is not None and source is not None:
                     clean = torch.where(known, source, clean)
                 latents = scheduler.step(model.normalise(clean), timestep, latents).prev_sample
@@ -289,6 +293,11 @@ class SpectrogramPipeline(DiffusionPipeline):  # type: ignore[misc]
                 latents = latents if changed is None else changed
             yield (number + 1) / len(timesteps)
         return clean[..., :num_frames]
+
+    def _null_condition(self, count: int) -> Tensor:
+        """The condition of no class. Shape: result: (count, width)."""
+        labels = torch.full((count,), NULL_CLASS, device=self._execution_device)
+        return self.condition(labels, active=torch.zeros(count))
 
     def _model(self, unet: UNet2DModel | None = None) -> DiffusionModel:
         """The model of the components, or with another U-Net."""
@@ -308,8 +317,12 @@ def _one_each(generator: Generators, count: int) -> list[torch.Generator | None]
     return list(generator)
 
 
-def _noise_levels(scheduler: Scheduler, steps: int, strength: float, device: torch.device) -> Tensor:
-    """Set the scheduler's timesteps: at most `steps`, for the last `strength` of the noise levels."""
+def _noise_levels(
+    scheduler: Scheduler, steps: int, strength: float, device: torch.device
+) -> tuple[Scheduler, Tensor]:
+    """A new scheduler and its timesteps: at most `steps`, for the last `strength` of the noise levels."""
+    # Multistep samplers keep a history, so each run has its own.
+    scheduler = type(scheduler).from_config(scheduler.config)
     levels = steps
     if strength < 1:
         levels = round(TRAIN_STEPS / math.ceil(TRAIN_STEPS * strength / steps))
@@ -321,8 +334,7 @@ def _noise_levels(scheduler: Scheduler, steps: int, strength: float, device: tor
     first = levels - max(1, round(levels * strength))
     if hasattr(scheduler, "set_begin_index"):
         scheduler.set_begin_index(first)
-    timesteps: Tensor = scheduler.timesteps[first:]
-    return timesteps
+    return scheduler, scheduler.timesteps[first:]
 
 
 def _fit_canvas(mel: Tensor, canvas: int) -> Tensor:
@@ -332,6 +344,12 @@ def _fit_canvas(mel: Tensor, canvas: int) -> Tensor:
     """
     padded = torch.nn.functional.pad(mel, (0, max(0, REAL_FRAMES - mel.shape[-1])))
     return padded[:, torch.arange(canvas) % padded.shape[-1]]
+
+
+def _mix(model: DiffusionModel, source: Tensor, noise: Tensor, timestep: Tensor) -> Tensor:
+    """The noisy source at a noise level. Shape: noise: (batch, 80, canvas); source: (80, canvas)."""
+    signal_level, noise_level = model.levels(timestep)
+    return signal_level * model.normalise(source) + noise_level * noise
 
 
 def _rotate(spectrograms: Tensor, shifts: list[int]) -> Tensor:
@@ -362,29 +380,34 @@ def _windows(canvas: int, loop: bool) -> Tensor:
 
 def _guided_prediction(
     models: tuple[DiffusionModel, DiffusionModel | None],
-    latents: Tensor,
-    timestep: Tensor,
     conditions: tuple[Tensor, Tensor],
     windows: Tensor,
     guidance: float,
+    latents: Tensor,
+    timestep: Tensor,
+    shifts: list[int],
 ) -> Tensor:
     """The clean spectrograms (batch, 80, canvas), guided while there is enough noise.
 
     Args:
         models: the model, and its guide or None.
         conditions: the condition and that of no class, (batch, width) each.
+        shifts: frames by which each spectrogram is rotated, so that the windows start elsewhere.
     """
     model, guide = models
     condition, null = conditions
     signal, noise = model.levels(timestep[None])
+    rotated = _rotate(latents, shifts)
     if guidance == 1 or float(noise / signal) <= MIN_GUIDED_NOISE:
-        return _predict(model, latents, timestep, condition[None], windows)[0]
-    if guide is None:
-        strong, weak = _predict(model, latents, timestep, torch.stack((condition, null)), windows)
+        (clean,) = _predict(model, rotated, timestep, condition[None], windows)
     else:
-        (strong,) = _predict(model, latents, timestep, condition[None], windows)
-        (weak,) = _predict(guide, latents, timestep, condition[None], windows)
-    return torch.lerp(weak, strong, guidance)
+        if guide is None:
+            strong, weak = _predict(model, rotated, timestep, torch.stack((condition, null)), windows)
+        else:
+            (strong,) = _predict(model, rotated, timestep, condition[None], windows)
+            (weak,) = _predict(guide, rotated, timestep, condition[None], windows)
+        clean = torch.lerp(weak, strong, guidance)
+    return _rotate(clean, [-shift for shift in shifts])
 
 
 def _predict(

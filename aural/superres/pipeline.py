@@ -173,23 +173,12 @@ def super_resolve(clip: Clip, options: Options | None = None, *, compare: bool =
         reference = yield from part(_apply_method_steps(clip, rate, clip.rate / 2, "sinc"), 0.05, 0.1)
     found = yield from part(_band_steps(source, options), 0.1, 0.15)
     _require_above_band(source, rate, found)
-
-    made: dict[str, Clip] = {}
-    is_filled = missing_band(source.rate, rate, found.hz) is not None
-    share, end = 0.15, 0.95 if reference is None else 0.75
-    total = sum(COSTS[method] for method in methods)
-    for method in methods:
-        if made and not is_filled:
-            made[method] = made[methods[0]]
-            continue
-        until = share + (end - share) * COSTS[method] / total
-        made[method] = yield from part(_apply_method_steps(source, rate, found.hz, method), share, until)
-        total -= COSTS[method]
-        share = until
+    end = 0.95 if reference is None else 0.75
+    made = yield from part(_apply_methods_steps(source, rate, found.hz, methods), 0.15, end)
     comparison = None
     if reference is not None and options.what_if_rate is not None:
         cutoff_hz = FLAT_SHARE * options.what_if_rate / 2
-        comparison = yield from part(_comparison_steps(made, reference, cutoff_hz), share, 1.0)
+        comparison = yield from part(_comparison_steps(made, reference, cutoff_hz), end, 1.0)
     chosen = made.pop(options.method)
     filled_hz = None if options.method == "sinc" else missing_band(source.rate, rate, found.hz)
     return Result(
@@ -270,6 +259,23 @@ def _band_steps(source: Clip, options: Options) -> Steps[Bandwidth]:
         )
     is_limited = options.bandwidth_hz < SHARE_OF_THE_RATE * source.rate / 2
     return Bandwidth(float(options.bandwidth_hz), is_limited)
+
+
+def _apply_methods_steps(
+    source: Clip, rate: int, bandwidth_hz: float, methods: list[Method]
+) -> Steps[dict[str, Clip]]:
+    """The source at the new rate, by each method; without a missing band all give the same."""
+    if missing_band(source.rate, rate, bandwidth_hz) is None:
+        result = yield from _apply_method_steps(source, rate, bandwidth_hz, methods[0])
+        return dict.fromkeys(methods, result)
+    results: dict[str, Clip] = {}
+    total, done = sum(COSTS[method] for method in methods), 0.0
+    for method in methods:
+        until = done + COSTS[method] / total
+        steps = _apply_method_steps(source, rate, bandwidth_hz, method)
+        results[method] = yield from part(steps, done, until)
+        done = until
+    return results
 
 
 def _apply_method_steps(source: Clip, rate: int, bandwidth_hz: float, method: Method) -> Steps[Clip]:

@@ -147,38 +147,49 @@ def train(
         OptionError: the folder already holds a run and `resume` is off, or the other way round.
         FloatingPointError: a loss is not finite; the last saved state stays in the folder.
     """
+    _check_folder(settings)
     accelerator = Accelerator(
         cpu=not torch.cuda.is_available(),
         log_with="tensorboard",
         project_config=ProjectConfiguration(str(settings.folder), str(settings.folder)),
     )
-    state_path = settings.folder / STATE
-    if settings.resume != state_path.is_file():
+    settings.folder.mkdir(parents=True, exist_ok=True)
+    accelerator.init_trackers("logs")
+    run = _Run(trained_modules, settings, accelerator)
+    if settings.resume:
+        run.restore(torch.load(settings.folder / STATE, map_location="cpu", weights_only=True))
+    _take_steps(run, sample, validate, card or {})
+    accelerator.end_training()
+    return Outcome(run.averages(), run.step, run.seconds / 60, run.history)
+
+
+def _check_folder(settings: Settings) -> None:
+    if settings.resume != (settings.folder / STATE).is_file():
         raise OptionError(
             f"There is no run in {settings.folder} to resume: leave out --resume."
             if settings.resume
             else f"{settings.folder} already holds a run: add --resume, or choose another --folder."
         )
-    settings.folder.mkdir(parents=True, exist_ok=True)
-    accelerator.init_trackers("logs")
-    run = _Run(trained_modules, settings, accelerator)
-    if settings.resume:
-        run.restore(torch.load(state_path, map_location="cpu", weights_only=True))
+
+
+def _take_steps(
+    run: _Run[Batch],
+    sample: Callable[[torch.Generator], Batch],
+    validate: Callable[[Mapping[str, nn.Module]], Mapping[str, float]] | None,
+    card: Mapping[str, Any],
+) -> None:
+    """Take the remaining steps or those that fit the time; log, validate and save in between."""
+    settings, losses = run.settings, _Means()
     start, spent, saved = time.monotonic(), run.seconds, 0.0
     bar = tqdm(
         initial=run.step,
         total=settings.steps,
-        disable=not accelerator.is_main_process,
+        disable=not run.accelerator.is_main_process,
         mininterval=5,
         desc=settings.folder.name,
     )
-    sums: dict[str, Tensor] = {}
-    counted = 0
     while run.step < settings.steps:
-        logs = run.take_step(sample)
-        counted += 1
-        for key, value in logs.items():
-            sums[key] = sums.get(key, torch.zeros(())) + value.detach().float().cpu()
+        losses.add(run.take_step(sample))
         bar.update()
         elapsed = run.synchronize(time.monotonic() - start)
         run.seconds = spent + elapsed
@@ -186,33 +197,39 @@ def train(
         is_last = is_over or run.step == settings.steps
         is_logged = run.step % settings.log_steps == 0 or is_last
         if is_logged:
-            means = {key: float(value) / counted for key, value in sums.items()}
+            means = losses.take()
             if not all(math.isfinite(value) for value in means.values()):
                 raise FloatingPointError(f"At step {run.step} a loss is not finite: {means}")
-            sums, counted = {}, 0
             run.log(means)
             bar.set_postfix({key: f"{value:.4f}" for key, value in means.items()}, refresh=False)
         if validate is not None and (run.step % settings.validate_steps == 0 or is_last):
-            if accelerator.is_main_process:
-                with torch.random.fork_rng():
-                    figures = dict(validate(run.averages()))
-                run.log({f"validation/{key}": value for key, value in figures.items()})
-                bar.write(
-                    f"step {run.step}: " + ", ".join(f"{key} {value:.4f}" for key, value in figures.items())
-                )
-            accelerator.wait_for_everyone()
+            run.validate(validate, bar)
         # Only logged steps are saved: their losses are finite, and no logged mean spans an interruption.
         if is_logged and (elapsed - saved >= 60 * settings.save_minutes or is_last):
             saved = elapsed
-            if accelerator.is_main_process:
-                run.save(state_path)
-                _write_card(settings, run, accelerator, card or {})
-            accelerator.wait_for_everyone()
+            run.save(card)
         if is_over:
             break
     bar.close()
-    accelerator.end_training()
-    return Outcome(run.averages(), run.step, run.seconds / 60, run.history)
+
+
+class _Means:
+    """Running means of the values to log."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, Tensor] = {}
+        self.count = 0
+
+    def add(self, values: Mapping[str, Tensor]) -> None:
+        self.count += 1
+        for key, value in values.items():
+            self.sums[key] = self.sums.get(key, torch.zeros(())) + value.detach().float().cpu()
+
+    def take(self) -> dict[str, float]:
+        """The means since the last call."""
+        means = {key: float(value) / self.count for key, value in self.sums.items()}
+        self.sums, self.count = {}, 0
+        return means
 
 
 class _Run(Generic[Batch]):
@@ -304,9 +321,30 @@ class _Run(Generic[Batch]):
         self.accelerator.log(dict(figures), step=self.step)
         self.history.append({"step": self.step, "minutes": round(self.seconds / 60, 3), **figures})
 
-    def save(self, path: Path) -> None:
+    def validate(
+        self, figures_of: Callable[[Mapping[str, nn.Module]], Mapping[str, float]], bar: Any
+    ) -> None:
+        """Log the figures of the averages, computed by the main process alone."""
+        if self.accelerator.is_main_process:
+            with torch.random.fork_rng():
+                figures = dict(figures_of(self.averages()))
+            self.log({f"validation/{key}": value for key, value in figures.items()})
+            bar.write(
+                f"step {self.step}: " + ", ".join(f"{key} {value:.4f}" for key, value in figures.items())
+            )
+        self.accelerator.wait_for_everyone()
+
+    def save(self, card: Mapping[str, Any]) -> None:
+        """Write the state and the run card."""
+        if self.accelerator.is_main_process:
+            with write_then_rename(self.settings.folder / STATE) as temporary:
+                torch.save(self.state(), temporary)
+            _write_card(self.settings, self, self.accelerator, card)
+        self.accelerator.wait_for_everyone()
+
+    def state(self) -> dict[str, Any]:
         unwrap = self.accelerator.unwrap_model
-        state = {
+        return {
             "step": self.step,
             "seconds": self.seconds,
             "history": self.history,
@@ -314,8 +352,6 @@ class _Run(Generic[Batch]):
             "averaged": {name: module.state_dict() for name, module in self.averaged.items()},
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
         }
-        with write_then_rename(path) as temporary:
-            torch.save(state, temporary)
 
     def restore(self, state: Mapping[str, Any]) -> None:
         self.step, self.seconds = state["step"], state["seconds"]
