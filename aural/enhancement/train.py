@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -38,23 +37,20 @@ from aural.enhancement.discriminators import Discriminators
 from aural.enhancement.features import FRONT_END, VOICED, conditioning, pitch
 from aural.enhancement.level import ACTIVE_RMS, active_level
 from aural.enhancement.waveform import WaveformConfig, WaveformEnhancer
-from aural.training.adversarial import feature_matching_loss, generator_loss, hinge
-from aural.training.checkpoints import save
-from aural.training.corpus import Corpus, load
+from aural.training.adversarial import AdversarialLoss
+from aural.training.command import CORPUS, arguments, save_outcome, settings
+from aural.training.corpus import LICENCE, Corpus, load
 from aural.training.loop import (
     STATE,
     Loss,
     Outcome,
     Settings,
     TrainedModule,
-    arguments,
-    settings,
     this_process,
     train,
 )
 from aural.training.losses import perceptual_loss, resolutions, scaled_spectra, spectral_distance
 
-LICENCE = "CC-BY-NC-SA-4.0"  # the most restrictive licence of the recordings, that of RAVDESS
 FRAMES = 128  # of a training piece, 2 s
 UNCONDITIONED_SHARE = 0.3  # of the batches, so that the networks also work without the conditions
 VALIDATION_ITEMS = 16
@@ -196,45 +192,35 @@ class Bands:
     clean: Tensor  # (batch, bins, frames), power of the clean speech
 
 
-class Game:
-    """What the completer and its discriminators are to make small, each in its turn."""
+class CompleterLoss:
+    """The losses of the completer and of its discriminators."""
 
     def __init__(self, discriminators: Discriminators, objective: CompleterObjective) -> None:
-        self.discriminators, self.objective = discriminators, objective
-        self.made: Tensor | None = None  # by the completer in its last turn, which comes first
+        self.objective = objective
+        self.adversarial = AdversarialLoss(
+            discriminators, objective.adversarial, objective.matching, objective.start
+        )
 
-    def completing(self, module: nn.Module, bands: Bands) -> tuple[Tensor, dict[str, Tensor]]:
-        """The mean error of the mel bands and, from some turn on, what the discriminators say of them."""
-        made = module(bands.denoised, bands.noisy, bands.conditions)
-        self.made = made.detach()
-        error = (made - bands.wanted).abs().mean()
-        with torch.autocast(made.device.type, enabled=False):
+    def completer_loss(self, module: nn.Module, bands: Bands) -> tuple[Tensor, dict[str, Tensor]]:
+        """The errors of the mel bands and, after `start` steps, the adversarial losses."""
+        completed = module(bands.denoised, bands.noisy, bands.conditions)
+        error = (completed - bands.wanted).abs().mean()
+        with torch.autocast(completed.device.type, enabled=False):
             present = unscale(bands.denoised)
-            added = render(bands.spectrum, present, present, unscale(made), None)
+            added = render(bands.spectrum, present, present, unscale(completed), None)
             perceptual = perceptual_loss(_power(bands.spectrum + added), bands.clean, RATE).mean()
         logs = {
             "error": error,
             "input_error": (bands.denoised - bands.wanted).abs().mean(),
             "disturbance": perceptual,
         }
-        error = error + self.objective.disturbance * perceptual
-        ramp = self.discriminators.ramp(self.objective.start)
-        if ramp == 0:
-            return error, {"loss": error, **logs}
-        judged = self.discriminators(made, bands.denoised)
-        with torch.no_grad():
-            real = self.discriminators(bands.wanted, bands.denoised)
-        adversarial = generator_loss(judged)
-        matched = feature_matching_loss(judged, real)
-        total = error + ramp * (self.objective.adversarial * adversarial + self.objective.matching * matched)
-        return total, {"loss": total, **logs, "adversarial": adversarial, "matching": matched}
+        terms, adversarial_logs = self.adversarial.generator_terms(completed, bands.wanted, bands.denoised)
+        total = error + self.objective.disturbance * perceptual + terms
+        return total, {"loss": total, **logs, **adversarial_logs}
 
-    def discriminating(self, module: nn.Module, bands: Bands) -> tuple[Tensor, dict[str, Tensor]]:
-        """The hinge loss of telling completed mel bands from those of the studio."""
-        assert self.made is not None, "the completer goes first"
-        error = hinge(module(bands.wanted, bands.denoised), module(self.made, bands.denoised))
-        self.discriminators.steps += 1
-        return error, {"hinge": error}
+    def discriminator_loss(self, module: nn.Module, bands: Bands) -> tuple[Tensor, dict[str, Tensor]]:
+        """The hinge loss between the mel bands of studio recordings and completed ones."""
+        return self.adversarial.discriminator_loss(module, bands.wanted, bands.denoised)
 
 
 def train_denoiser(
@@ -267,9 +253,9 @@ def train_denoiser(
         if trained.step < pretrain_steps:
             return module, trained  # out of time; to be resumed
         run = replace(run, resume=False)
-    player = TrainedModule(module, denoising(objective), objective.learning_rate, betas=(0.9, 0.99))
+    trained_module = TrainedModule(module, denoising(objective), objective.learning_rate, betas=(0.9, 0.99))
     outcome = train(
-        {"denoiser": player},
+        {"denoiser": trained_module},
         sample,
         run,
         validate=_validation(corpus),
@@ -292,11 +278,11 @@ def train_waveform(
 ) -> tuple[WaveformEnhancer, Outcome]:
     """The averaged waveform network after a run."""
     torch.manual_seed(run.seed)
-    player = TrainedModule(
+    trained_module = TrainedModule(
         WaveformEnhancer(config), enhancing(objective), objective.learning_rate, betas=(0.9, 0.98)
     )
     outcome = train(
-        {"waveform_enhancer": player},
+        {"waveform_enhancer": trained_module},
         _sampler(corpus, run, example_count),
         run,
         validate=_validation(corpus),
@@ -317,7 +303,7 @@ def train_completer(
     """The averaged completer after a run on the output of a denoiser."""
     torch.manual_seed(run.seed)
     completer, discriminators = Completer(config), Discriminators()
-    game = Game(discriminators, objective)
+    losses = CompleterLoss(discriminators, objective)
     denoiser = denoiser.to(this_process().device).eval()
     sample_examples = _sampler(corpus, run, example_count)
 
@@ -325,18 +311,20 @@ def train_completer(
         with torch.no_grad():
             return _bands_of(sample_examples(generator), denoiser)
 
-    players = {
-        "completer": TrainedModule(completer, game.completing, objective.learning_rate, betas=(0.8, 0.98)),
+    trained_modules = {
+        "completer": TrainedModule(
+            completer, losses.completer_loss, objective.learning_rate, betas=(0.8, 0.98)
+        ),
         "discriminators": TrainedModule(
             discriminators,
-            game.discriminating,
+            losses.discriminator_loss,
             objective.discriminator_rate,
             betas=(0.8, 0.98),
             averaged=False,
         ),
     }
     outcome = train(
-        players,
+        trained_modules,
         sample,
         run,
         validate=_completer_validation(corpus, denoiser),
@@ -496,12 +484,10 @@ def _completer_validation(
 
 def main(command: list[str] | None = None) -> None:
     """Train by the command line's settings and save the checkpoint."""
-    parser = arguments(__doc__ or "", steps=10_000, batch=6, folder="runs/enhancement")
-    parser.add_argument("--data", type=Path, required=True, help="a folder with esc50/, speech/, music/")
+    parser = arguments(__doc__, data=CORPUS, steps=10_000, batch=6, folder="runs/enhancement")
     parser.add_argument("--stage", choices=("denoiser", "completer", "waveform_enhancer"), default="denoiser")
     parser.add_argument("--pretrain", type=int, default=0, help="steps of masked-band pre-training")
     parser.add_argument("--examples", "--pool", type=int, help="examples computed in advance")
-    parser.add_argument("--no-save", action="store_true", help="do not write to checkpoints/")
     chosen = parser.parse_args(command)
     corpus = load(chosen.data, RATE)
     example_count = 8 if chosen.smoke else chosen.examples
@@ -530,9 +516,7 @@ def main(command: list[str] | None = None) -> None:
             corpus, size, CompleterObjective(), run, denoiser, example_count=example_count
         )
         config_dict = size.to_dict()
-    print(f"{outcome.step} steps in {outcome.minutes:.1f} minutes")
-    if not (chosen.smoke or chosen.no_save):
-        print("Saved", save(chosen.stage, module, config_dict, LICENCE))
+    save_outcome(chosen, outcome, chosen.stage, module, config_dict, LICENCE)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Literal, cast
 
 import torch
@@ -19,8 +18,8 @@ from torch import Tensor, nn
 
 from aural.generation.data import Batch, Esc50, batch_sampler, fit_statistics, load, roll_loops
 from aural.generation.model import NULL_CLASS, TRAIN_STEPS, Config, DiffusionModel, active_share
-from aural.training.checkpoints import save
-from aural.training.loop import Outcome, Settings, TrainedModule, arguments, settings, this_process, train
+from aural.training.command import ESC50, arguments, save_outcome, settings
+from aural.training.loop import Outcome, Settings, TrainedModule, this_process, train
 
 LICENCE = "CC-BY-NC-3.0"
 MAX_WEIGHT = 5.0
@@ -59,9 +58,9 @@ def train_denoiser(
         denoiser.conditioning.mean.zero_()
         denoiser.conditioning.deviation.fill_(1)
     # A wrapper, because the loop calls the module's forward.
-    player = TrainedModule(_Predictor(denoiser), objective_of(objective.loss), objective.learning_rate)
+    trained = TrainedModule(_Predictor(denoiser), objective_of(objective.loss), objective.learning_rate)
     outcome = train(
-        {"denoiser": player},
+        {"denoiser": trained},
         batch_sampler(clips.training, run.batch, device),
         run,
         validate=validation(clips, device),
@@ -129,18 +128,14 @@ def _errors(module: nn.Module, batch: Batch, kind: str, *, dropped: float) -> tu
 
 
 def main(command: list[str] | None = None) -> None:
-    parser = arguments(__doc__ or "", steps=9_000, batch=16, folder="runs/generator")
-    parser.add_argument("--data", type=Path, required=True, help="a clone of karolpiczak/ESC-50")
+    parser = arguments(__doc__, data=ESC50, steps=9_000, batch=16, folder="runs/generator")
     parser.add_argument(
         "--channels", type=int, nargs=3, default=Config.channels, help="of the U-Net's levels"
     )
-    parser.add_argument("--no-save", action="store_true", help="leave checkpoints/ as it is")
     chosen = parser.parse_args(command)
     config = TINY if chosen.smoke else Config(channels=tuple(chosen.channels))
     denoiser, outcome = train_denoiser(load(chosen.data), config, Objective(), settings(chosen))
-    print(f"{outcome.step} steps in {outcome.minutes:.1f} minutes")
-    if not (chosen.smoke or chosen.no_save):
-        print("Saved", save("generator", denoiser, config.to_dict(), LICENCE))
+    save_outcome(chosen, outcome, "generator", denoiser, config.to_dict(), LICENCE)
 
 
 if __name__ == "__main__":

@@ -22,21 +22,18 @@ from aural.audio.comparison import LSD_FLOOR, LSD_WINDOW, frame_distances
 from aural.superres.data import RATE, TRANSCODED, BatchSampler, Pairs, validation_pairs
 from aural.superres.discriminators import Discriminators
 from aural.superres.model import Extender, ExtenderConfig
-from aural.training.adversarial import feature_matching_loss, generator_loss, hinge
-from aural.training.checkpoints import save
-from aural.training.corpus import Corpus, load
+from aural.training.adversarial import AdversarialLoss
+from aural.training.command import CORPUS, arguments, save_outcome, settings
+from aural.training.corpus import LICENCE, Corpus, load
 from aural.training.loop import (
     Loss,
     Outcome,
     Settings,
     TrainedModule,
-    arguments,
-    settings,
     this_process,
     train,
 )
 
-LICENCE = "CC-BY-NC-SA-4.0"  # the narrowest of the recordings' licences, that of RAVDESS
 WINDOWS = (128, 512, 2048)  # samples, of the compared spectra; the last one gives the published LSD
 EDGES_HZ = (4_000.0, 6_000.0, 8_000.0, 12_000.0)  # of the validation
 VALIDATION_ITEMS = 16
@@ -67,39 +64,27 @@ class AdversarialObjective:
     discriminator_rate: float = 4e-4
 
 
-class AdversarialLoss:
-    """The losses of the extender and of its discriminators."""
+class ExtenderLoss:
+    """The losses of the second phase, of the extender and of its discriminators."""
 
     def __init__(
         self, discriminators: Discriminators, objective: Objective, adversarial: AdversarialObjective
     ) -> None:
-        self.discriminators, self.adversarial = discriminators, adversarial
         self.objective = objective
-        self.extended: Tensor | None = None  # the extender's last output; its loss comes first
+        self.adversarial = AdversarialLoss(
+            discriminators, adversarial.adversarial, adversarial.matching, adversarial.start
+        )
 
     def extender_loss(self, module: nn.Module, pairs: Pairs) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of the first phase and, after `start` steps, the adversarial losses."""
         extended = pairs.samples + module(pairs.samples, pairs.bandwidth_hz)
-        self.extended = extended.detach()
         total, logs = reconstruction_loss(extended, pairs, self.objective)
-        ramp = self.discriminators.ramp(self.adversarial.start)
-        if ramp == 0:
-            return total, logs
-        generated = self.discriminators(extended, pairs.samples)
-        with torch.no_grad():
-            real = self.discriminators(pairs.target, pairs.samples)
-        generator_term, matching_term = generator_loss(generated), feature_matching_loss(generated, real)
-        total = total + ramp * (
-            self.adversarial.adversarial * generator_term + self.adversarial.matching * matching_term
-        )
-        return total, {**logs, "adversarial": generator_term, "matching": matching_term}
+        terms, adversarial_logs = self.adversarial.generator_terms(extended, pairs.target, pairs.samples)
+        return total + terms, {**logs, **adversarial_logs}
 
     def discriminator_loss(self, module: nn.Module, pairs: Pairs) -> tuple[Tensor, dict[str, Tensor]]:
         """The hinge loss between recordings and extended sound."""
-        assert self.extended is not None, "the extender goes first"
-        error = hinge(module(pairs.target, pairs.samples), module(self.extended, pairs.samples))
-        self.discriminators.steps += 1
-        return error, {"hinge": error}
+        return self.adversarial.discriminator_loss(module, pairs.target, pairs.samples)
 
 
 def extender_loss(objective: Objective) -> Loss[Pairs]:
@@ -184,7 +169,7 @@ def train_extender(
         }
     else:
         discriminators = Discriminators()
-        losses = AdversarialLoss(discriminators, objective, adversarial)
+        losses = ExtenderLoss(discriminators, objective, adversarial)
         trained_modules = {
             "extender": TrainedModule(extender, losses.extender_loss, adversarial.learning_rate, betas=betas),
             "discriminators": TrainedModule(
@@ -270,9 +255,7 @@ def _validation(corpus: Corpus) -> Callable[[Mapping[str, nn.Module]], dict[str,
 
 def main(command: list[str] | None = None) -> None:
     """Train as the command line asks, and save the checkpoint."""
-    parser = arguments(__doc__ or "", steps=4_000, batch=12, folder="runs/extender")
-    parser.add_argument("--data", type=Path, required=True, help="a folder with esc50/, speech/, music/")
-    parser.add_argument("--no-save", action="store_true", help="do not write to checkpoints/")
+    parser = arguments(__doc__, data=CORPUS, steps=4_000, batch=12, folder="runs/extender")
     parser.add_argument(
         "--adversarial", action="store_true", help="train the second phase, with discriminators"
     )
@@ -291,9 +274,7 @@ def main(command: list[str] | None = None) -> None:
         transcoded_count=4 if chosen.smoke else TRANSCODED,
         noise_rounds=2 if chosen.smoke else NOISE_ROUNDS,
     )
-    print(f"{outcome.step} steps in {outcome.minutes:.1f} minutes")
-    if not (chosen.smoke or chosen.no_save):
-        print("Saved", save("extender", extender, config.to_dict(), LICENCE))
+    save_outcome(chosen, outcome, "extender", extender, config.to_dict(), LICENCE)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -27,21 +26,18 @@ from aural.audio.comparison import log_spectral_distance, snr_db
 from aural.audio.resample import resample_samples
 from aural.errors import InputError
 from aural.superres.lisa import Lisa, LisaConfig
-from aural.training.checkpoints import save
-from aural.training.corpus import KINDS, Corpus, Recording, load
+from aural.training.command import CORPUS, arguments, save_outcome, settings
+from aural.training.corpus import KINDS, LICENCE, Corpus, Recording, load
 from aural.training.loop import (
     Loss,
     Outcome,
     Settings,
     TrainedModule,
-    arguments,
-    settings,
     this_process,
     train,
 )
 from aural.training.losses import resolutions, scaled_spectra, spectral_distance
 
-LICENCE = "CC-BY-NC-SA-4.0"  # the narrowest of the recordings' licences, that of RAVDESS
 RATE = 48_000  # Hz, of the recordings
 TINY = LisaConfig(widths=(4, 8, 8), latent=8, hidden=16, layers=2)
 
@@ -200,20 +196,16 @@ def validation(corpus: Corpus) -> Callable[[Mapping[str, nn.Module]], dict[str, 
 
 def main(command: list[str] | None = None) -> None:
     """Train as the command line says, and save the checkpoint."""
-    parser = arguments(__doc__ or "", steps=5_000, batch=4, folder="runs/lisa")
-    parser.add_argument("--data", type=Path, required=True, help="a folder with esc50/, speech/, music/")
+    parser = arguments(__doc__, data=CORPUS, steps=5_000, batch=4, folder="runs/lisa")
     parser.add_argument("--spectral", type=float, default=Objective.spectral, help="weight of the spectra")
     parser.add_argument("--learning-rate", type=float, default=Objective.learning_rate)
-    parser.add_argument("--no-save", action="store_true", help="leave checkpoints/ as it is")
     chosen = parser.parse_args(command)
     config = TINY if chosen.smoke else LisaConfig()
     lisa, outcome = train_lisa(
         load(chosen.data, RATE), config, Objective(chosen.spectral, chosen.learning_rate), settings(chosen)
     )
-    print(f"{outcome.step} steps in {outcome.minutes:.1f} minutes")
-    if not (chosen.smoke or chosen.no_save):
-        # So small that half precision would spare nothing.
-        print("Saved", save("lisa", lisa, config.to_dict(), LICENCE, half=False))
+    # So small that half precision would save nothing.
+    save_outcome(chosen, outcome, "lisa", lisa, config.to_dict(), LICENCE, half=False)
 
 
 def _example(wave: NDArray[np.float32], generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:

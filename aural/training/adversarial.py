@@ -39,7 +39,7 @@ class PatchDiscriminator(nn.Sequential):
 
 
 class PatchDiscriminators(nn.Module):
-    """Several discriminators, each with pictures of its own: the sound, stacked on what it was made from."""
+    """Several discriminators, each with its own picture of a sound and of the input it was made from."""
 
     steps: Tensor
 
@@ -58,6 +58,55 @@ class PatchDiscriminators(nn.Module):
     def ramp(self, start: int) -> Tensor:
         """The weight of the adversarial losses: 0 for `start` steps, then rising to 1 over as many again."""
         return (self.steps / start - 1).clamp(0, 1)
+
+
+class AdversarialLoss:
+    """The losses of a generator and its discriminators, which are updated in turn.
+
+    Args:
+        discriminators: called with (sound, input of the generator), they return `Outputs`.
+        adversarial, matching: weights of the generator's loss and of feature matching.
+        start: steps without these losses, and again until their full weight.
+    """
+
+    def __init__(
+        self, discriminators: PatchDiscriminators, adversarial: float, matching: float, start: int
+    ) -> None:
+        self.discriminators = discriminators
+        self.adversarial, self.matching, self.start = adversarial, matching, start
+        self.generated: Tensor | None = None  # the generator's last output; its loss comes first
+
+    def generator_terms(
+        self, generated: Tensor, real: Tensor, given: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The weighted terms of the generator's loss, 0 before `start`, and values to log.
+
+        Args:
+            given: the input of the generator.
+        """
+        self.generated = generated.detach()
+        ramp = self.discriminators.ramp(self.start)
+        if ramp == 0:
+            return torch.zeros_like(ramp), {}
+        outputs: Outputs = self.discriminators(generated, given)
+        with torch.no_grad():
+            real_outputs: Outputs = self.discriminators(real, given)
+        adversarial, matching = generator_loss(outputs), feature_matching_loss(outputs, real_outputs)
+        total = ramp * (self.adversarial * adversarial + self.matching * matching)
+        return total, {"adversarial": adversarial, "matching": matching}
+
+    def discriminator_loss(
+        self, module: nn.Module, real: Tensor, given: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The hinge loss between the real sound and the last generated one, and values to log.
+
+        Args:
+            module: the discriminators, as the training loop prepared them.
+        """
+        assert self.generated is not None, "the generator goes first"
+        error = hinge(module(real, given), module(self.generated, given))
+        self.discriminators.steps += 1
+        return error, {"hinge": error}
 
 
 def hinge(real: Outputs, generated: Outputs) -> Tensor:

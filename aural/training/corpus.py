@@ -26,6 +26,8 @@ from aural.files import write_then_rename
 from aural.training.esc50 import esc50_clips, table_path
 from aural.training.recordings import Wave, cache_folder, decode
 
+# Of models trained on these recordings: the most restrictive of the recordings' licences, that of RAVDESS.
+LICENCE = "CC-BY-NC-SA-4.0"
 KINDS = ("esc50", "speech", "music")
 SUFFIXES = {".ogg", ".wav", ".flac", ".mp3"}
 VALIDATION_ACTORS = range(21, 25)

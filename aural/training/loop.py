@@ -9,7 +9,6 @@ The same code runs on one processor, on one GPU, or on several under `accelerate
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import platform
@@ -34,15 +33,13 @@ from aural.files import write_then_rename
 Batch = TypeVar("Batch")
 Loss = Callable[[nn.Module, Batch], tuple[Tensor, Mapping[str, Tensor]]]
 
-SMOKE_SECONDS = 30
-SMOKE_STEPS = 4
 STATE = "state.pt"
 CARD = "run.json"
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings of a run. `arguments` sets each training module's own defaults.
+    """The settings of a run. `aural.training.command` reads them from the command line.
 
     Raises:
         OptionError: a value out of range.
@@ -93,34 +90,6 @@ class Outcome:
     step: int
     minutes: float  # of training, including earlier parts of a resumed run
     history: list[dict[str, float]] = field(default_factory=list)  # logged means of losses, with their step
-
-
-def arguments(
-    description: str, *, steps: int, batch: int, folder: str, minutes: float | None = None
-) -> argparse.ArgumentParser:
-    """The options that all training modules share; pass the parsed ones to `settings`."""
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--folder", type=Path, default=Path(folder), help="where the run is written")
-    parser.add_argument("--steps", type=int, default=steps, help="steps of the whole run")
-    parser.add_argument("--batch", type=int, default=batch, help="clips per step, on each process")
-    parser.add_argument("--minutes", type=float, default=minutes, help="stop after this time, to be resumed")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--resume", action="store_true", help="continue from the folder's state")
-    parser.add_argument("--precision", choices=("no", "bf16"), default="no", help="of the forward pass")
-    parser.add_argument("--smoke", action="store_true", help="test: train a tiny model for a few seconds")
-    return parser
-
-
-def settings(chosen: argparse.Namespace, **others: Any) -> Settings:
-    """The settings for the parsed options; `others` are further fields."""
-    values = {
-        name: getattr(chosen, name)
-        for name in ("folder", "steps", "batch", "minutes", "seed", "resume", "precision")
-    }
-    if chosen.smoke:
-        values |= {"steps": SMOKE_STEPS, "batch": 2, "minutes": SMOKE_SECONDS / 60}
-        others |= {"warm_up": 1, "log_steps": 1, "validate_steps": SMOKE_STEPS}
-    return Settings(**{**values, **others})
 
 
 def this_process() -> PartialState:

@@ -12,22 +12,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from aural.audio.spectral import log_mel
-from aural.training.checkpoints import save
-from aural.training.corpus import Corpus, load
-from aural.training.loop import Outcome, Settings, TrainedModule, arguments, settings, this_process, train
+from aural.training.command import CORPUS, arguments, save_outcome, settings
+from aural.training.corpus import LICENCE, Corpus, load
+from aural.training.loop import Outcome, Settings, TrainedModule, this_process, train
 from aural.training.losses import energy_distance, resolutions, scaled_spectra
 from aural.vocoding.data import batches
 from aural.vocoding.evaluate import excerpt, log_spectral_distance_db, validation_recordings
 from aural.vocoding.model import Config, Vocoder
 
-LICENCE = "CC-BY-NC-SA-4.0"  # the narrowest of the recordings' licences, that of RAVDESS
 TINY = Config(width=16, layers=1)
 VALIDATION_CLIPS = 20
 
@@ -119,13 +117,11 @@ def validation(corpus: Corpus, config: Config) -> Callable[[Mapping[str, nn.Modu
 
 def main(command: list[str] | None = None) -> None:
     """Train as the command line asks, and save the checkpoint."""
-    parser = arguments(__doc__ or "", steps=8_000, batch=8, folder="runs/vocoder")
-    parser.add_argument("--data", type=Path, required=True, help="a folder with esc50/, speech/, music/")
+    parser = arguments(__doc__, data=CORPUS, steps=8_000, batch=8, folder="runs/vocoder")
     parser.add_argument("--width", type=int, default=Config.width, help="channels of the blocks")
     parser.add_argument("--layers", type=int, default=Config.layers, help="blocks")
     parser.add_argument("--rounds", type=int, default=Objective.rounds, help="in training")
     parser.add_argument("--repulsion", type=float, default=Objective.repulsion, help="0 smooth, 1 textured")
-    parser.add_argument("--no-save", action="store_true", help="do not write to checkpoints/")
     chosen = parser.parse_args(command)
     config = TINY if chosen.smoke else Config(width=chosen.width, layers=chosen.layers)
     vocoder, outcome = train_vocoder(
@@ -134,9 +130,7 @@ def main(command: list[str] | None = None) -> None:
         Objective(repulsion=chosen.repulsion, rounds=chosen.rounds),
         settings(chosen),
     )
-    print(f"{outcome.step} steps in {outcome.minutes:.1f} minutes")
-    if not (chosen.smoke or chosen.no_save):
-        print("Saved", save("vocoder", vocoder, config.to_dict(), LICENCE))
+    save_outcome(chosen, outcome, "vocoder", vocoder, config.to_dict(), LICENCE)
 
 
 if __name__ == "__main__":

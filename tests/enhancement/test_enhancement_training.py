@@ -33,9 +33,9 @@ from aural.enhancement.features import FRONT_END, pitch
 from aural.enhancement.train import (
     UNCONDITIONED_SHARE,
     Bands,
+    CompleterLoss,
     CompleterObjective,
     DenoiserObjective,
-    Game,
     denoising,
     enhancing,
     main,
@@ -46,7 +46,7 @@ from aural.enhancement.train import (
 )
 from aural.enhancement.waveform import WaveformConfig, build_waveform
 from aural.errors import InputError, OptionError
-from aural.training import loop
+from aural.training import command as command_line
 from aural.training.adversarial import feature_matching_loss, hinge
 from aural.training.loop import Outcome, Settings
 from tests.enhancement.small_corpus import small_corpus, write_folder
@@ -100,8 +100,8 @@ def test_a_smoke_run_of_each_stage_and_its_resumption(
 ) -> None:
     # A smoke run neither needs a checkpoint nor leaves one.
     monkeypatch.setenv("AURAL_CHECKPOINTS", str(tmp_path / "none"))
-    monkeypatch.setattr(train, "save", None)
-    monkeypatch.setattr(loop, "SMOKE_SECONDS", 3_600)  # a busy machine takes longer than an idle one
+    monkeypatch.setattr(command_line, "save", None)
+    monkeypatch.setattr(command_line, "SMOKE_SECONDS", 3_600)  # a busy machine takes longer than an idle one
     command = ["--data", str(folder), "--folder", str(tmp_path / "run"), "--stage", stage, "--smoke"]
     main([*command, "--pretrain", "100"])
     card = json.loads((tmp_path / "run" / stage / "run.json").read_text(encoding="utf-8"))
@@ -372,18 +372,20 @@ def made_of(bands: Bands, share: float) -> nn.Module:
 def test_the_error_of_the_completer_falls_as_it_nears_the_studio() -> None:
     given = bands()
     for turns in (0, 100):
-        game = Game(Discriminators(4), CompleterObjective(disturbance=0.0, adversarial=0.0, start=10))
-        game.discriminators.steps += turns
+        losses = CompleterLoss(
+            Discriminators(4), CompleterObjective(disturbance=0.0, adversarial=0.0, start=10)
+        )
+        losses.adversarial.discriminators.steps += turns
         with torch.no_grad():
-            losses = [game.completing(made_of(given, share), given) for share in (0, 0.5, 1)]
-        assert falls([float(loss) for loss, _ in losses])
-        assert float(losses[-1][0]) == pytest.approx(0, abs=1e-6)
-        assert float(losses[0][1]["error"]) == float(losses[0][1]["input_error"])
+            found = [losses.completer_loss(made_of(given, share), given) for share in (0, 0.5, 1)]
+        assert falls([float(loss) for loss, _ in found])
+        assert float(found[-1][0]) == pytest.approx(0, abs=1e-6)
+        assert float(found[0][1]["error"]) == float(found[0][1]["input_error"])
 
 
 def test_what_an_ear_minds_counts_in_the_completed_sound() -> None:
     given = bands()
-    loss, logs = Game(Discriminators(4), CompleterObjective(disturbance=0.5)).completing(
+    loss, logs = CompleterLoss(Discriminators(4), CompleterObjective(disturbance=0.5)).completer_loss(
         made_of(given, 0.5), given
     )
     assert float(logs["disturbance"]) > 0
@@ -392,12 +394,12 @@ def test_what_an_ear_minds_counts_in_the_completed_sound() -> None:
 
 def test_the_judges_are_heeded_from_their_start_on_and_in_full_at_twice_of_it() -> None:
     given = bands()
-    game = Game(Discriminators(4), CompleterObjective(disturbance=0.0, start=10))
+    losses = CompleterLoss(Discriminators(4), CompleterObjective(disturbance=0.0, start=10))
     shares = []
     for turns in (0, 10, 15, 20, 90):
-        game.discriminators.steps.fill_(turns)
+        losses.adversarial.discriminators.steps.fill_(turns)
         with torch.no_grad():
-            loss, logs = game.completing(made_of(given, 0.5), given)
+            loss, logs = losses.completer_loss(made_of(given, 0.5), given)
         shares.append(float(loss - logs["error"]))
     assert shares[:2] == [0, 0]
     assert shares[2] == pytest.approx(shares[3] / 2, rel=1e-3) and shares[3] != 0
@@ -406,13 +408,16 @@ def test_the_judges_are_heeded_from_their_start_on_and_in_full_at_twice_of_it() 
 
 def test_the_judges_learn_from_what_was_made_and_do_not_teach_in_their_own_turn() -> None:
     given = bands()
-    game = Game(Discriminators(4), CompleterObjective(start=1))
+    losses = CompleterLoss(Discriminators(4), CompleterObjective(start=1))
     completer = build_completer(COMPLETER.to_dict())
-    game.completing(completer, given)
-    error, _ = game.discriminating(game.discriminators, given)
+    losses.completer_loss(completer, given)
+    error, _ = losses.discriminator_loss(losses.adversarial.discriminators, given)
     error.backward()
-    assert float(game.discriminators.steps) == 1
-    assert any(weight.grad is not None and weight.grad.any() for weight in game.discriminators.parameters())
+    assert float(losses.adversarial.discriminators.steps) == 1
+    assert any(
+        weight.grad is not None and weight.grad.any()
+        for weight in losses.adversarial.discriminators.parameters()
+    )
     assert all(weight.grad is None for weight in completer.parameters())
 
 
@@ -445,7 +450,7 @@ def test_the_completer_of_a_full_run_asks_for_the_denoiser_that_was_trained(
 
     monkeypatch.setattr(hub, "load", load)
     monkeypatch.setattr(train, "CompleterConfig", lambda: COMPLETER)
-    monkeypatch.setattr(train, "save", None)
+    monkeypatch.setattr(command_line, "save", None)
     main(["--data", str(folder), "--folder", str(tmp_path), "--stage", "completer", "--steps", "1",
           "--batch", "2", "--pool", "8", "--no-save"])  # fmt: skip
     assert asked == ["denoiser"]

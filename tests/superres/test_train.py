@@ -17,8 +17,8 @@ from aural.superres.data import POINTS, RATE, Pairs
 from aural.superres.discriminators import Discriminators
 from aural.superres.model import ExtenderConfig
 from aural.superres.train import (
-    AdversarialLoss,
     AdversarialObjective,
+    ExtenderLoss,
     Objective,
     _error_db,
     even_noise,
@@ -147,8 +147,8 @@ def test_the_judges_come_in_after_their_start(tmp_path: Path) -> None:
 def test_discriminators_learn_to_tell_noise_from_silence() -> None:
     batch = pairs()
     discriminators = Discriminators(4)
-    losses = AdversarialLoss(discriminators, Objective(), AdversarialObjective())
-    losses.extended = batch.samples
+    losses = ExtenderLoss(discriminators, Objective(), AdversarialObjective())
+    losses.adversarial.generated = batch.samples
     optimizer = torch.optim.Adam(discriminators.parameters(), 3e-3)
     errors = []
     for _ in range(25):

@@ -16,19 +16,18 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import save_file
-from torch import Tensor, nn
-from torch.nn import functional
-from torch.nn.utils.parametrizations import weight_norm
+from torch import Tensor
 
 from aural.audio.comparison import LSD_FLOOR, LSD_WINDOW
 from aural.superres.model import NOISE_FRAMES, RATE, Extender, ExtenderConfig
+from aural.training.adversarial import generator_loss, hinge
 from tools.card.bank import Bank
+from tools.card.extender_discriminators import Discriminators
 from tools.card.loop import Optimizer, Schedule, prepare, run
 from tools.card.lowpass import LowPasses
 
@@ -185,89 +184,6 @@ def _between(frequency: Tensor, low_hz: Tensor, high_hz: Tensor) -> Tensor:
     return ((frequency >= low_hz[:, None]) & (frequency <= high_hz[:, None])).float()
 
 
-class SpectrogramDiscriminator(nn.Module):
-    """Sees compressed complex spectra of the output and of the input."""
-
-    def __init__(self, window: int, width: int) -> None:
-        super().__init__()
-        self.window = window
-        self.register_buffer("hann", torch.hann_window(window) * (2 / window), persistent=False)
-        layers = [nn.Conv2d(5, width, (3, 9), padding=(1, 4))]
-        layers += [
-            nn.Conv2d(width, width, (3, 9), stride=(1, 2), dilation=(dilation, 1), padding=(dilation, 4))
-            for dilation in (1, 2, 4)
-        ]
-        layers += [nn.Conv2d(width, width, 3, padding=1), nn.Conv2d(width, 1, 3, padding=1)]
-        self.layers = nn.ModuleList([weight_norm(layer) for layer in layers])
-
-    def picture(self, waves: Tensor) -> Tensor:
-        """(batch, 3, frames, bins): compressed real and imaginary part, and the logarithm of the power."""
-        spectrum = torch.stft(
-            waves, self.window, self.window // 4, window=self.hann, center=True, return_complex=True
-        ).transpose(1, 2)
-        power = spectrum.real.square() + spectrum.imag.square() + 1e-12
-        factor = power.pow(-0.35)
-        return torch.stack(
-            (3 * spectrum.real * factor, 3 * spectrum.imag * factor, (power.log10() + 7) / 3), 1
-        )
-
-    def forward(self, waves: Tensor, given: Tensor) -> list[Tensor]:
-        """The features of each layer, the scores last. Shape: waves, given (batch, time)."""
-        with torch.autocast(waves.device.type, enabled=False):
-            seen = self.picture(given)
-            x = torch.cat((self.picture(waves), seen[:, 2:], seen[:, :1]), 1)
-            x = x.contiguous(memory_format=torch.channels_last)
-        features = []
-        for layer in self.layers[:-1]:
-            x = functional.leaky_relu(layer(x), 0.2)
-            features.append(x)
-        features.append(self.layers[-1](x))
-        return features
-
-
-class PeriodDiscriminator(nn.Module):
-    """Looks at every p-th sample of the pre-emphasised wave (Kong et al. 2020), in small."""
-
-    def __init__(self, period: int, width: int) -> None:
-        super().__init__()
-        self.period = period
-        widths = (1, width, 2 * width, 4 * width, 4 * width)
-        layers = [
-            nn.Conv2d(before, after, (5, 1), (3, 1), padding=(2, 0)) for before, after in pairwise(widths)
-        ]
-        layers.append(nn.Conv2d(widths[-1], 1, (3, 1), padding=(1, 0)))
-        self.layers = nn.ModuleList([weight_norm(layer) for layer in layers])
-
-    def forward(self, waves: Tensor, given: Tensor) -> list[Tensor]:
-        """The features of each layer, the scores last. Shape: waves, given (batch, time)."""
-        x = waves[:, 1:] - 0.97 * waves[:, :-1]
-        scale = (given[:, 1:] - 0.97 * given[:, :-1]).square().mean(1, keepdim=True)
-        x = 0.3 * x * (scale + 1e-8).rsqrt()
-        x = x[:, : x.shape[1] // self.period * self.period]
-        x = x.reshape(len(x), 1, -1, self.period).contiguous(memory_format=torch.channels_last)
-        features = []
-        for layer in self.layers[:-1]:
-            x = functional.leaky_relu(layer(x), 0.2)
-            features.append(x)
-        features.append(self.layers[-1](x))
-        return features
-
-
-class Discriminators(nn.Module):
-    """Spectrograms at three resolutions and waves at three periods."""
-
-    def __init__(self, width: int = 32) -> None:
-        super().__init__()
-        self.parts = nn.ModuleList(
-            [SpectrogramDiscriminator(window, width) for window in (512, 1024, 2048)]
-            + [PeriodDiscriminator(period, width // 2) for period in (2, 3, 5)]
-        )
-
-    def forward(self, waves: Tensor, given: Tensor) -> list[list[Tensor]]:
-        """Shape: waves, given (batch, time)."""
-        return [part(waves, given) for part in self.parts]
-
-
 def train(
     bank: Bank,
     folder: Path,
@@ -331,7 +247,7 @@ def train(
             fake = discriminators(shown, beside)
         with precision():
             real = discriminators(target.gather(1, index), beside)
-        adversarial = -sum(scores[-1].float().mean() for scores in fake) / len(fake)
+        adversarial = generator_loss(fake)
         matching = sum(
             (ours.float() - theirs.detach().float()).abs().mean()
             / (theirs.detach().float().abs().mean() + 1e-4)
@@ -340,11 +256,8 @@ def train(
         ) / sum(len(a) - 1 for a in fake)
         generator_term = objective.adversarial * adversarial + objective.features * matching
         (pull,) = torch.autograd.grad(generator_term, shown, retain_graph=True)
-        hinge = sum(
-            (1 - good[-1].float()).clamp_min(0).mean() + (1 + bad[-1].float()).clamp_min(0).mean()
-            for good, bad in zip(real, fake, strict=True)
-        ) / len(real)
-        discriminator_step.step(hinge)
+        hinge_loss = hinge(real, fake)
+        discriminator_step.step(hinge_loss)
         total = total + schedule.ramp * (made.gather(1, index) * pull).sum()
         generator_step.step(total)
         return {
@@ -352,7 +265,7 @@ def train(
             "bands": per_frame,
             "long_term": long_term,
             "bias": bias,
-            "hinge": hinge,
+            "hinge": hinge_loss,
             "adversarial": adversarial,
             "matching": matching,
         }
