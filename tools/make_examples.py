@@ -86,14 +86,14 @@ def out_of_phase(stereo: Samples) -> Samples:
 def surround(stereo: Samples, speech: Samples) -> Samples:
     """5.1 in the order L, R, C, LFE, Ls, Rs: music in front, speech in the middle, dull late music behind."""
     frames = stereo.shape[1]
-    centre = delayed(0.7 * speech[0], 0.0, frames)
+    centre = delay(0.7 * speech[0], 0.0, frames)
     bass = sosfilt(butter(4, 120, output="sos", fs=RATE), stereo.mean(axis=0))
     dull = sosfilt(butter(2, 5000, output="sos", fs=RATE), stereo)
-    behind = [delayed(0.4 * dull[0], 0.017, frames), delayed(0.4 * dull[1], 0.023, frames)]
+    behind = [delay(0.4 * dull[0], 0.017, frames), delay(0.4 * dull[1], 0.023, frames)]
     return np.stack([*(0.5 * stereo), centre, 0.5 * bass, *behind]).astype(np.float32)
 
 
-def delayed(samples: Samples, seconds: float, frames: int) -> Samples:
+def delay(samples: Samples, seconds: float, frames: int) -> Samples:
     """One channel, later, and of the given length."""
     late = round(seconds * RATE)
     return np.pad(samples, (late, frames))[:frames]

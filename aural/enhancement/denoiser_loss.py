@@ -36,7 +36,7 @@ class Weights:
     magnitude: float = 120.0  # squared error of compressed magnitudes
     spectrum: float = 20.0  # squared error of compressed complex spectra
     logarithm: float = 0.05  # per dB of mean absolute error of bins
-    disturbance: float = 0.4  # per point of perceptual loss
+    perceptual: float = 0.4  # perceptual loss (P.862)
     level: float = 0.12  # per dB of mean error of the long-term level per ERB
     resolutions: float = 1.0  # spectral distance at other resolutions
     noise: float = 20.0  # squared error of the compressed background
@@ -66,23 +66,23 @@ class DenoiserLoss:
             clean, noise = (stft(wave, MASK_FRONT_END) for wave in (mixture.speech, mixture.noise))
         estimate = masks.apply(spectrum)
         wave = overlap_add(estimate, mixture.speech.shape[-1])
-        made, wanted = _power(estimate), _power(clean)
+        power, target = _power(estimate), _power(clean)
         solid = self.hz <= mixture.solid_hz[:, None]  # (batch, bins)
         weight = self.importance * solid
         weight = (weight / weight.mean())[..., None]
 
         low = weights.compression / 2
-        magnitude = (weight * ((made + TINY).pow(low) - (wanted + TINY).pow(low)).square()).mean()
-        difference = estimate * (made + TINY).pow(low - 0.5) - clean * (wanted + TINY).pow(low - 0.5)
+        magnitude = (weight * ((power + TINY).pow(low) - (target + TINY).pow(low)).square()).mean()
+        difference = estimate * (power + TINY).pow(low - 0.5) - clean * (target + TINY).pow(low - 0.5)
         complex_error = (weight * _power(difference)).mean()
-        logarithm = (weight * (((made + FLOOR) / (wanted + FLOOR)).log10() * 10).abs()).mean()
-        speaks = (active_rms(mixture.speech) > 0.1 * ACTIVE_RMS).to(made)
+        logarithm = (weight * (((power + FLOOR) / (target + FLOOR)).log10() * 10).abs()).mean()
+        speaks = (active_rms(mixture.speech) > 0.1 * ACTIVE_RMS).to(power)
         spoken = speaks.sum().clamp_min(1)
         perceptual = perceptual_loss(
-            made[..., ::2], wanted[..., ::2], RATE, colouration_db=weights.colouration_db
+            power[..., ::2], target[..., ::2], RATE, colouration_db=weights.colouration_db
         )
         perceptual = (perceptual.clamp_max(10) * speaks).sum() / spoken
-        level_db = self._level_errors_db(made, wanted, mixture.solid_hz)
+        level_db = self._level_errors_db(power, target, mixture.solid_hz)
         level = (level_db.abs().mean(-1) * speaks).sum() / spoken
         bias_db = (level_db.mean(-1) * speaks).sum() / spoken
         distance = self._distance(wave, mixture)
@@ -94,7 +94,7 @@ class DenoiserLoss:
             weights.magnitude * magnitude
             + weights.spectrum * complex_error
             + weights.logarithm * logarithm
-            + weights.disturbance * perceptual
+            + weights.perceptual * perceptual
             + weights.level * level
             + weights.resolutions * distance
             + weights.noise * noise_error
@@ -104,19 +104,19 @@ class DenoiserLoss:
             "magnitude": magnitude,
             "complex": complex_error,
             "logarithm_db": logarithm,
-            "disturbance": perceptual,
+            "perceptual": perceptual,
             "level_db": level,
             "level_bias_db": bias_db,
             "distance": distance,
             "noise": noise_error,
         }
 
-    def _level_errors_db(self, made: Tensor, wanted: Tensor, solid_hz: Tensor) -> Tensor:
+    def _level_errors_db(self, power: Tensor, target: Tensor, solid_hz: Tensor) -> Tensor:
         """Level error of each ERB over the active frames, (batch, ERB_BANDS); 0 above `solid_hz`."""
-        frames = wanted.sum(1)
-        active = (frames > frames.amax(-1, keepdim=True) * 10 ** (-ACTIVE_DB / 10)).to(made)
+        frames = target.sum(1)
+        active = (frames > frames.amax(-1, keepdim=True) * 10 ** (-ACTIVE_DB / 10)).to(power)
         shares = (active / active.sum(-1, keepdim=True).clamp_min(1))[:, :, None]
-        given, right = ((self.bands @ (power @ shares)).squeeze(-1) for power in (made, wanted))
+        given, right = ((self.bands @ (values @ shares)).squeeze(-1) for values in (power, target))
         # The exact level of a band without voice is inaudible.
         floor = right.amax(-1, keepdim=True).clamp_min(FLOOR) * 1e-5
         return 10 * ((given + floor) / (right + floor)).log10() * (self.band_tops <= solid_hz[:, None])
@@ -125,11 +125,11 @@ class DenoiserLoss:
         """Distance of floored log magnitudes and compressed magnitudes at other resolutions."""
         terms = []
         for front_end, hz in zip(self.others, self.other_hz, strict=True):
-            made, wanted = (_power(stft(x, front_end)) for x in (wave, mixture.speech))
+            power, target = (_power(stft(x, front_end)) for x in (wave, mixture.speech))
             weight = (hz <= mixture.solid_hz[:, None]) / (0.00437 * hz + 1)
             weight = (weight / weight.mean())[..., None]
-            logarithm = ((made + FLOOR) / (wanted + FLOOR)).log10().abs() / 2
-            compressed = ((made + TINY).pow(0.15) - (wanted + TINY).pow(0.15)).abs()
+            logarithm = ((power + FLOOR) / (target + FLOOR)).log10().abs() / 2
+            compressed = ((power + TINY).pow(0.15) - (target + TINY).pow(0.15)).abs()
             terms.append((weight * (logarithm + 4 * compressed)).mean())
         return torch.stack(terms).mean()
 

@@ -40,7 +40,7 @@ from aural.audio.comparison import log_spectral_distance, matching_gain, pesq_wi
 from aural.audio.spectral import FrontEnd, stft
 from aural.enhancement.data import RATE, Item, Wave, validation_items
 from aural.enhancement.degrade.phone import DEGRADATIONS
-from aural.enhancement.evaluate_methods import ROWS, installed, label, ready
+from aural.enhancement.evaluate_methods import ROWS, is_installed, label, ready
 from aural.evaluation import harness
 from aural.evaluation.harness import UNAVAILABLE
 from aural.evaluation.metrics import dnsmos
@@ -117,7 +117,7 @@ def score(item: Item, row: str) -> Scored:
 
 def score_all(items: Sequence[Item], rows: Iterable[str], workers: int = 1) -> list[Scored]:
     """Every recording after every row that is installed, in processes of one thread each."""
-    found = [row for row in rows if installed(row)]
+    found = [row for row in rows if is_installed(row)]
     return harness.score_all(_score_pair, [(item, row) for item in items for row in found], workers)
 
 
@@ -159,7 +159,7 @@ def table(scored: Sequence[Scored], rows: Iterable[str]) -> str:
     for row in rows:
         found = means(scored, row)
         cells = [figure_cell(found.get(name), digits) for name, (_, digits) in COLUMNS.items()]
-        if not installed(row):
+        if not is_installed(row):
             cells[0] = "not installed"
         lines.append([label(row), *cells])
     return markdown_table(["", *(heading for heading, _ in COLUMNS.values())], lines)

@@ -92,7 +92,7 @@ ROWS = {
 }
 
 
-def installed(row: str) -> bool:
+def is_installed(row: str) -> bool:
     """Whether the row's package can be imported."""
     package = ROWS[row].package
     return package is None or find_spec(package) is not None

@@ -179,6 +179,6 @@ def _bark_tables() -> tuple[Tensor, Tensor]:
     collect = shared.clamp_min(0) / width / HANN_BANDWIDTH * 10 ** (FULL_SCALE_DB_SPL / 10)
     distance = torch.arange(BANDS)[:, None] - torch.arange(BANDS)  # of the excited above the exciting band
     fall_db = torch.where(distance > 0, UPPER_SLOPE_DB * distance, -LOWER_SLOPE_DB * distance)
-    spread = 10 ** (-fall_db.double() / 10)
+    spreading = 10 ** (-fall_db.double() / 10)
     kilohertz = (edges[1:] + edges[:-1]) / 2_000
-    return (spread @ collect).float(), (10 ** (threshold_in_quiet_db(kilohertz) / 10)).float()
+    return (spreading @ collect).float(), (10 ** (threshold_in_quiet_db(kilohertz) / 10)).float()

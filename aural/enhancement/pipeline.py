@@ -171,11 +171,11 @@ def enhance(clip: Clip, options: Options | None = None) -> Steps[Result]:
     is_silent = not max(clip.samples.max(), -clip.samples.min()) > MIN_PEAK
     if options.strength == 0 or is_silent:
         reason = "the clip is silent" if is_silent else "the strength is 0"
-        return _untouched(clip, before, f"No change: {reason}.")
+        return _keep_clip(clip, before, f"No change: {reason}.")
     if options.noise_reduction or options.completion:
         voice, background, track = yield from part(_stages_steps(clip, options), 0.15, 0.65)
     else:
-        nothing = _untouched(clip, before, "No change: everything is switched off.")
+        nothing = _keep_clip(clip, before, "No change: everything is switched off.")
         if options.voice_chain is None and options.expand_rate in (None, clip.rate):
             return nothing
         voice, background = resample(clip, options.expand_rate or clip.rate), nothing.background
@@ -224,7 +224,7 @@ class _Track:
         return cls(seconds, np.zeros(count, np.float32), np.zeros(count, np.float32))
 
 
-def _untouched(clip: Clip, found: Analysis, message: str) -> Result:
+def _keep_clip(clip: Clip, found: Analysis, message: str) -> Result:
     track = _Track.of_frames(0)
     nothing = clip.with_samples(np.zeros(clip.samples.shape, np.float32))
     return Result(clip, nothing, found, found, None, track.seconds, track.f0_hz, track.voicing, message)

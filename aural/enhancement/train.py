@@ -66,7 +66,7 @@ class DenoiserObjective:
     compression: float = 0.3  # exponent of both
     si_sdr: float = 0.15  # negative SI-SDR in dB
     logarithm: float = 16.0  # error of log magnitudes, so that quiet parts are kept
-    disturbance: float = 0.4  # of what an ear would mind
+    perceptual: float = 0.4  # perceptual loss (P.862)
     resolutions: float = 5.0  # distance of log spectra of the waveform
     noise: float = 20.0  # squared error of the compressed background
     pitch: float = 0.05  # cross-entropy of the pitch bins
@@ -77,10 +77,10 @@ class DenoiserObjective:
 class CompleterObjective:
     """Weights of the completer's loss."""
 
-    disturbance: float = 0.03  # of what an ear would mind in the completed sound
-    adversarial: float = 0.01  # of the hinge loss
-    matching: float = 0.2  # of the features' distance
-    start: int = 800  # turns of the discriminators before the completer heeds them
+    perceptual: float = 0.03  # perceptual loss (P.862) of the completed sound
+    adversarial: float = 0.01  # the generator's adversarial loss
+    matching: float = 0.2  # feature matching loss
+    start: int = 800  # steps without the adversarial losses, and again until their full weight
     learning_rate: float = 1e-3
     discriminator_rate: float = 4e-4
 
@@ -103,11 +103,11 @@ def denoising(objective: DenoiserObjective) -> Loss[Examples]:
         with torch.autocast(device.type, enabled=False):
             estimate = masks.apply(spectrum)
             wave = istft(estimate, examples.speech.shape[-1], FRONT_END)
-            made, wanted = (_compress(x, objective.compression) for x in (estimate, clean))
+            compressed, target = (_compress(x, objective.compression) for x in (estimate, clean))
             weight = weights.to(device)[:, None]
-            magnitude = (weight * (made.abs() - wanted.abs()).square()).mean()
+            magnitude = (weight * (compressed.abs() - target.abs()).square()).mean()
             logarithm = (weight * (scale(_power(estimate).sqrt()) - scale(_power(clean).sqrt())).abs()).mean()
-            complex_error = (weight * torch.view_as_real(made - wanted).square().sum(-1)).mean()
+            complex_error = (weight * torch.view_as_real(compressed - target).square().sum(-1)).mean()
             si_sdr_db = _si_sdr_db(wave, examples.speech).clamp_max(MAX_SI_SDR_DB).mean()
             perceptual = perceptual_loss(_power(estimate), _power(clean), RATE).mean()
             distance = spectral_distance(
@@ -122,7 +122,7 @@ def denoising(objective: DenoiserObjective) -> Loss[Examples]:
                 + objective.spectrum * complex_error
                 - objective.si_sdr * si_sdr_db
                 + objective.logarithm * logarithm
-                + objective.disturbance * perceptual
+                + objective.perceptual * perceptual
                 + objective.resolutions * distance
                 + objective.noise * noise_error
                 + objective.pitch * pitch_error
@@ -133,7 +133,7 @@ def denoising(objective: DenoiserObjective) -> Loss[Examples]:
             "complex": complex_error,
             "si_sdr_db": si_sdr_db,
             "logarithm": logarithm,
-            "disturbance": perceptual,
+            "perceptual": perceptual,
             "distance": distance,
             "noise": noise_error,
             "pitch": pitch_error,
@@ -156,11 +156,11 @@ def enhancing(objective: DenoiserObjective) -> Loss[Examples]:
             estimate, clean = stft(wave, FRONT_END), stft(examples.speech, FRONT_END)
             perceptual = perceptual_loss(_power(estimate), _power(clean), RATE).mean()
             total = (
-                objective.disturbance * perceptual
+                objective.perceptual * perceptual
                 + 2 * objective.resolutions * distance
                 - objective.si_sdr * si_sdr_db
             )
-        return total, {"loss": total, "si_sdr_db": si_sdr_db, "disturbance": perceptual, "distance": distance}
+        return total, {"loss": total, "si_sdr_db": si_sdr_db, "perceptual": perceptual, "distance": distance}
 
     return loss
 
@@ -186,7 +186,7 @@ class Bands:
 
     denoised: Tensor
     noisy: Tensor
-    wanted: Tensor
+    target: Tensor
     conditions: Tensor | None  # (batch, 4, frames)
     spectrum: Tensor  # (batch, bins, frames), complex; `denoised` are its bands
     clean: Tensor  # (batch, bins, frames), power of the clean speech
@@ -204,23 +204,23 @@ class CompleterLoss:
     def completer_loss(self, module: nn.Module, bands: Bands) -> tuple[Tensor, dict[str, Tensor]]:
         """The errors of the mel bands and, after `start` steps, the adversarial losses."""
         completed = module(bands.denoised, bands.noisy, bands.conditions)
-        error = (completed - bands.wanted).abs().mean()
+        error = (completed - bands.target).abs().mean()
         with torch.autocast(completed.device.type, enabled=False):
             present = unscale(bands.denoised)
             added = render(bands.spectrum, present, present, unscale(completed), None)
             perceptual = perceptual_loss(_power(bands.spectrum + added), bands.clean, RATE).mean()
         logs = {
             "error": error,
-            "input_error": (bands.denoised - bands.wanted).abs().mean(),
-            "disturbance": perceptual,
+            "input_error": (bands.denoised - bands.target).abs().mean(),
+            "perceptual": perceptual,
         }
-        terms, adversarial_logs = self.adversarial.generator_terms(completed, bands.wanted, bands.denoised)
-        total = error + self.objective.disturbance * perceptual + terms
+        terms, adversarial_logs = self.adversarial.generator_terms(completed, bands.target, bands.denoised)
+        total = error + self.objective.perceptual * perceptual + terms
         return total, {"loss": total, **logs, **adversarial_logs}
 
     def discriminator_loss(self, module: nn.Module, bands: Bands) -> tuple[Tensor, dict[str, Tensor]]:
         """The hinge loss between the mel bands of studio recordings and completed ones."""
-        return self.adversarial.discriminator_loss(module, bands.wanted, bands.denoised)
+        return self.adversarial.discriminator_loss(module, bands.target, bands.denoised)
 
 
 def train_denoiser(
@@ -363,10 +363,10 @@ def _bands_of(examples: Examples, denoiser: Denoiser | FrontEndDenoiser) -> Band
     strength = (1.3 * torch.rand(len(spectrum), 1, 1, device=spectrum.device)).clamp_max(1)
     speech = spectrum + strength * (denoiser(spectrum, conditions).apply(spectrum) - spectrum)
     clean = stft(examples.speech, FRONT_END)
-    noisy, denoised, wanted = (
+    noisy, denoised, target = (
         scale(mel_from_magnitude(x.abs(), FRONT_END)) for x in (spectrum, speech, clean)
     )
-    return Bands(denoised, noisy, wanted, conditions, spectrum=speech, clean=_power(clean))
+    return Bands(denoised, noisy, target, conditions, spectrum=speech, clean=_power(clean))
 
 
 def _mask_rectangles(bands: Tensor) -> Tensor:
@@ -418,7 +418,7 @@ def _at_training_level(item: Item) -> tuple[Tensor, Tensor]:
 
 
 def _validation(corpus: Corpus) -> Callable[[Mapping[str, nn.Module]], dict[str, float]]:
-    """SI-SDR gained and disturbance left, over a few validation recordings."""
+    """SI-SDR and perceptual loss, before and after, over a few validation recordings."""
     items = [_at_training_level(item) for item in validation_items(corpus, count=VALIDATION_ITEMS, seed=1)]
 
     def validate(averages: Mapping[str, nn.Module]) -> dict[str, float]:
@@ -447,8 +447,8 @@ def _validation(corpus: Corpus) -> Callable[[Mapping[str, nn.Module]], dict[str,
         return {
             "si_sdr_db": si_sdr,
             "si_sdr_before_db": si_sdr_before,
-            "disturbance": perceptual,
-            "disturbance_before": perceptual_before,
+            "perceptual": perceptual,
+            "perceptual_before": perceptual_before,
         }
 
     return validate
@@ -471,10 +471,10 @@ def _completer_validation(
                 conditions = conditioning(recording)
                 speech = denoiser(spectrum, conditions).apply(spectrum)
                 noisy, denoised = (scale(mel_from_magnitude(x.abs(), FRONT_END)) for x in (spectrum, speech))
-                wanted = log_mel(clean, FRONT_END)
-                made = completer(denoised, noisy, conditions)
+                target = log_mel(clean, FRONT_END)
+                completed = completer(denoised, noisy, conditions)
                 sums += torch.stack(
-                    [(made - wanted).abs().mean().cpu(), (denoised - wanted).abs().mean().cpu()]
+                    [(completed - target).abs().mean().cpu(), (denoised - target).abs().mean().cpu()]
                 )
         after, before = (sums / len(items)).tolist()
         return {"error": after, "error_before": before}

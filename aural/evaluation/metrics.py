@@ -158,8 +158,8 @@ def dnsmos(samples: NDArray[np.float32], rate: int) -> DnsMos:
             "hand in a channel that is not silent."
         )
     low = resample_samples(samples[None], rate, DNSMOS_RATE)[0]
-    found = _dnsmos_rater()(low / max(1.0, float(np.abs(low).max())), DNSMOS_RATE, False)
-    return DnsMos(*(float(found[name]) for name in ("ovrl_mos", "sig_mos", "bak_mos")))
+    ratings = _dnsmos_rater()(low / max(1.0, float(np.abs(low).max())), DNSMOS_RATE, False)
+    return DnsMos(*(float(ratings[name]) for name in ("ovrl_mos", "sig_mos", "bak_mos")))
 
 
 @cache

@@ -25,7 +25,7 @@ from aural.audio.spectral import magnitude_from_mel, unscale
 from aural.errors import OptionError
 from aural.evaluation.metrics import Integers
 from aural.evaluation.table import markdown_table, short_cell
-from aural.generation.classes import CLASSES, find
+from aural.generation.classes import CLASSES, class_index
 from aural.generation.data import LENGTH, Esc50, load
 from aural.generation.diffusion import SpectrogramPipeline
 from aural.generation.evaluate_scorers import Scored, Scorer, first_of_each, our_scorer, score
@@ -65,7 +65,7 @@ class Arm:
 
 
 @dataclass(frozen=True)
-class Found:
+class ArmResult:
     """The results of an arm."""
 
     minutes: float  # of training
@@ -123,7 +123,7 @@ def arms(config: Config = SMALL) -> dict[str, Arm]:
     }
 
 
-def run_arm(arm: Arm, clips: Esc50, run: Settings, evaluator: Evaluator, per_class: int) -> Found:
+def run_arm(arm: Arm, clips: Esc50, run: Settings, evaluator: Evaluator, per_class: int) -> ArmResult:
     """Train, generate and score one arm; the results of a finished one are read from its folder.
 
     Raises:
@@ -139,22 +139,26 @@ def run_arm(arm: Arm, clips: Esc50, run: Settings, evaluator: Evaluator, per_cla
     figures = run.folder / f"figures-{per_class}.json"
     if figures.is_file():
         held = json.loads(figures.read_text(encoding="utf-8"))
-        return Found(held["minutes"], held["parameters"], Quality(**held["plain"]), Quality(**held["guided"]))
+        return ArmResult(
+            held["minutes"], held["parameters"], Quality(**held["plain"]), Quality(**held["guided"])
+        )
     denoiser, outcome = train_denoiser(
         clips, arm.config, arm.objective, replace(run, resume=(run.folder / STATE).is_file())
     )
     labels = np.repeat(np.asarray(evaluator.labels, np.int64), per_class)
-    found = Found(
+    result = ArmResult(
         minutes=round(outcome.minutes, 2),
         parameters=sum(weight.numel() for weight in denoiser.parameters()),
-        plain=evaluator.quality(generated(denoiser, labels, 1.0, run.seed)),
-        guided=evaluator.quality(generated(denoiser, labels, Options(label=CLASSES[0]).guidance, run.seed)),
+        plain=evaluator.quality(generate_clips(denoiser, labels, 1.0, run.seed)),
+        guided=evaluator.quality(
+            generate_clips(denoiser, labels, Options(label=CLASSES[0]).guidance, run.seed)
+        ),
     )
-    figures.write_text(json.dumps(asdict(found), indent=1) + "\n", encoding="utf-8")
-    return found
+    figures.write_text(json.dumps(asdict(result), indent=1) + "\n", encoding="utf-8")
+    return result
 
 
-def generated(denoiser: DiffusionModel, labels: Integers, guidance: float, seed: int) -> Sounds:
+def generate_clips(denoiser: DiffusionModel, labels: Integers, guidance: float, seed: int) -> Sounds:
     """One clip per label, by Griffin-Lim; clip k starts from the same noise for every model."""
     pipeline = SpectrogramPipeline.of(denoiser, "dpm++")
     pipeline.set_progress_bar_config(disable=True)
@@ -168,22 +172,22 @@ def generated(denoiser: DiffusionModel, labels: Integers, guidance: float, seed:
     return Sounds(np.concatenate(waves), labels, np.full(len(labels), -1, np.int64))
 
 
-def report(rows: dict[str, tuple[Arm, Found]], real: Quality) -> str:
+def report(rows: dict[str, tuple[Arm, ArmResult]], real: Quality) -> str:
     """The two tables in Markdown."""
     columns = ["FAD", "top-1", "top-5", "top-10", "mAP@10"]
     published = rows["noise"][1].plain.fad if "noise" in rows else None
     headings = ["M parameters", "minutes", *columns, "FAD by that of the last arm"]
     headings += [f"study: {name}" for name in columns]
     lines = []
-    for arm, found in rows.values():
-        fad = found.plain.fad
+    for arm, result in rows.values():
+        fad = result.plain.fad
         ratio = None if published is None or fad is None else fad / published
-        cells = [found.parameters / 1e6, found.minutes, *_figures(found.plain), ratio]
+        cells = [result.parameters / 1e6, result.minutes, *_figures(result.plain), ratio]
         cells += astuple(arm.published) if arm.published else [None] * len(columns)
         lines.append(_row(arm.name, cells))
     empty = [None] * (1 + len(columns))
     lines.append(_row(f"{real.clips} real clips of fold 5", [None, None, *_figures(real), *empty]))
-    guided = [_row(arm.name, _figures(found.guided)) for arm, found in rows.values()]
+    guided = [_row(arm.name, _figures(result.guided)) for arm, result in rows.values()]
     return (
         "Without guidance, as in the study. Its own figures come from other scorers: FAD of ten classes, "
         f"accuracies by CLAP.\n\n{markdown_table(['', *headings], lines)}\n\n"
@@ -226,7 +230,7 @@ def main(command: list[str] | None = None) -> None:
     chosen = parser.parse_args(command)
     if chosen.per_class < 2:
         raise OptionError("Distances within a class need 2 clips of it: give --per-class 2 or more.")
-    labels = sorted({find(name) for name in chosen.classes})[: 2 if chosen.smoke else None]
+    labels = sorted({class_index(name) for name in chosen.classes})[: 2 if chosen.smoke else None]
     clips = load(chosen.data)
     clips = clips.take(torch.isin(clips.labels, torch.tensor(labels)))
     evaluator = Evaluator.of(clips, our_scorer(), labels)

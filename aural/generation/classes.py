@@ -73,20 +73,20 @@ CLASSES: tuple[str, ...] = tuple(name for names in GROUPS.values() for name in n
 UNCOUNTED = ("rain", "wind", "sheep", "pouring_water", "brushing_teeth")  # and all plurals and activities
 
 
-def find(name: str) -> int:
+def class_index(name: str) -> int:
     """The label of a class; spaces, hyphens and capitals are forgiven.
 
     Raises:
         OptionError: there is no such class; the sentence names the nearest ones.
 
-    >>> find("Chirping birds"), CLASSES[14]
+    >>> class_index("Chirping birds"), CLASSES[14]
     (14, 'chirping_birds')
     """
-    wanted = "_".join(name.replace("-", " ").replace("_", " ").lower().split())
-    if wanted in CLASSES:
-        return CLASSES.index(wanted)
-    holding = [known for known in CLASSES if wanted and wanted in known]
-    near = (holding + difflib.get_close_matches(wanted, CLASSES, n=3, cutoff=0.5))[:3] or ["dog", "rain"]
+    key = "_".join(name.replace("-", " ").replace("_", " ").lower().split())
+    if key in CLASSES:
+        return CLASSES.index(key)
+    holding = [known for known in CLASSES if key and key in known]
+    near = (holding + difflib.get_close_matches(key, CLASSES, n=3, cutoff=0.5))[:3] or ["dog", "rain"]
     choices = " or ".join(f'"{title(known)}"' for known in dict.fromkeys(near))
     raise OptionError(
         f'"{name[:40]}" is not one of the 50 classes of ESC-50. Choose one of them, such as {choices}.'

@@ -135,8 +135,8 @@ def batch_sampler(
         label = labels[chosen]
         batch = mel[chosen].float()
         room = REAL_FRAMES - sounding[chosen]
-        spread = torch.where(room > REAL_FRAMES // 10, room // 3, REAL_FRAMES)
-        batch = roll_loops(batch, (uniform(0, 1) * spread).long())
+        max_shift = torch.where(room > REAL_FRAMES // 10, room // 3, REAL_FRAMES)
+        batch = roll_loops(batch, (uniform(0, 1) * max_shift).long())
 
         partner = order[starts[label] + (uniform(0, 1) * counts[label]).long()]
         other = roll_loops(mel[partner].float(), (uniform(0, 1) * REAL_FRAMES).long())

@@ -21,7 +21,7 @@ from typing import Any
 
 from aural.errors import OptionError
 from aural.evaluation.harness import evaluation_parser, write_json
-from aural.generation.classes import CLASSES, find
+from aural.generation.classes import CLASSES, class_index
 from aural.generation.data import load
 from aural.generation.evaluate_report import (
     class_ranking,
@@ -55,7 +55,7 @@ GENERATED = "generated"  # name of a row
 def main(command: list[str] | None = None) -> None:
     """Print the tables."""
     chosen = _parser().parse_args(command)
-    labels = [find(name) for name in chosen.classes] if chosen.classes else list(range(len(CLASSES)))
+    labels = [class_index(name) for name in chosen.classes] if chosen.classes else list(range(len(CLASSES)))
     if chosen.per_class < 2 or chosen.per_class > SEEDS_PER_CLASS:
         raise OptionError(f"Give --per-class from 2 to {SEEDS_PER_CLASS}, not {chosen.per_class}.")
     options = _options(chosen)

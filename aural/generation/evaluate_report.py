@@ -7,7 +7,7 @@ from pathlib import Path
 
 from aural.audio.spectral import log_mel
 from aural.evaluation.table import table_of_records
-from aural.generation.classes import CLASSES, find, title
+from aural.generation.classes import CLASSES, class_index, title
 from aural.generation.evaluate_scores import REAL_UNSEEN, Novelty, Quality
 from aural.generation.evaluate_sounds import Sounds, floats
 
@@ -67,7 +67,7 @@ def draw_pictures(path: Path, real: Sounds, generated: Sounds, labels: Sequence[
     """
     from matplotlib.figure import Figure
 
-    labels = [label for label in map(find, PICTURED) if label in labels] or labels[:10]
+    labels = [label for label in map(class_index, PICTURED) if label in labels] or labels[:10]
     figure = Figure(figsize=(12, 1.5 * len(labels)), layout="constrained")
     grid = figure.subplots(len(labels), 4, squeeze=False, sharex=True, sharey=True)
     for row, label in zip(grid, labels, strict=True):

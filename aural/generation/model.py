@@ -206,8 +206,8 @@ class DiffusionModel(nn.Module):
         They are at least the class's quantile MIN_QUANTILE and at least MIN_ACTIVE, since for smaller shares
         the network often generates silence.
         """
-        drawn = torch.rand(len(labels), generator=generator).to(labels.device)
-        place = (MIN_QUANTILE + (1 - MIN_QUANTILE) * drawn) * (QUANTILES - 1)
+        quantile = torch.rand(len(labels), generator=generator).to(labels.device)
+        place = (MIN_QUANTILE + (1 - MIN_QUANTILE) * quantile) * (QUANTILES - 1)
         lower = place.long().clamp_max(QUANTILES - 2)
         quantiles = self.conditioning.active_quantiles[labels]
         ends = torch.gather(quantiles, 1, torch.stack((lower, lower + 1), 1))

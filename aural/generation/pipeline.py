@@ -19,7 +19,7 @@ from aural.audio.clip import Clip, Samples, excerpt
 from aural.audio.resample import resample
 from aural.audio.steps import Steps, part, stepwise
 from aural.errors import InputError, OptionError
-from aural.generation.classes import CLASSES, find
+from aural.generation.classes import CLASSES, class_index
 from aural.generation.waveforms import VOCODERS as VOCODERS
 from aural.generation.waveforms import (
     Vocoder,
@@ -88,9 +88,9 @@ class Options:
     ] = False
 
     def __post_init__(self) -> None:
-        find(str(self.label or ""))
+        class_index(str(self.label or ""))
         if self.morph is not None:
-            find(str(self.morph))
+            class_index(str(self.morph))
         require_whole("number of clips", self.count, 1, MAX_CLIPS)
         require("duration", self.seconds, 0.5, MAX_SECONDS, " s")
         require_whole("number of steps", self.steps, 1, 200)
@@ -142,8 +142,8 @@ class Result:
         morph = self.options.morph
         return {
             **asdict(self.options),
-            "label": CLASSES[find(self.options.label)],
-            "morph": None if morph is None else CLASSES[find(morph)],
+            "label": CLASSES[class_index(self.options.label)],
+            "morph": None if morph is None else CLASSES[class_index(morph)],
             "seed": self.seed,
             "message": self.message,
             "guesses": [[asdict(guess) for guess in guesses] for guesses in self.guesses],
@@ -352,7 +352,7 @@ def _condition(pipeline: SpectrogramPipeline, options: Options, seed: int, task:
         active = share.expand(options.count) if share > 0 else None
 
     def condition(name: str) -> Tensor:
-        labels = torch.full((options.count,), find(name))
+        labels = torch.full((options.count,), class_index(name))
         return pipeline.condition(labels, _generators(seed, options.count), active)
 
     if options.morph is None:

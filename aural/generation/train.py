@@ -72,13 +72,13 @@ def train_denoiser(
 def validation(clips: Esc50, device: torch.device) -> Callable[[Mapping[str, nn.Module]], dict[str, float]]:
     """The loss on up to 100 clips of fold 5, and on as many training clips for comparison."""
 
-    def spread(part: Esc50) -> Batch:
+    def sample_evenly(part: Esc50) -> Batch:
         chosen = torch.linspace(0, len(part) - 1, min(100, len(part))).long()
         mel = part.mel[chosen].float()
         looped = roll_loops(mel, torch.zeros(len(mel), dtype=torch.long))
         return Batch(looped.to(device), part.labels[chosen].to(device), active_share(mel).to(device))
 
-    parts = {"unseen": spread(clips.validation), "seen": spread(clips.training)}
+    parts = {"unseen": sample_evenly(clips.validation), "seen": sample_evenly(clips.training)}
 
     def validate(averages: Mapping[str, nn.Module]) -> dict[str, float]:
         figures = {}
@@ -102,8 +102,8 @@ class _Predictor(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """The prediction and its target."""
         clean = self.denoiser.normalise(mel)
-        signal, spread = self.denoiser.levels(timesteps)
-        noisy = signal * clean + spread * noise
+        signal, noise_level = self.denoiser.levels(timesteps)
+        noisy = signal * clean + noise_level * noise
         predicted = self.denoiser.predict(noisy, timesteps, self.denoiser.condition(labels, active))
         return predicted.float(), clean if self.denoiser.config.predicts == "clean" else noise
 

@@ -147,7 +147,7 @@ def train_classifier(
     mel = clips.training.mel.float()
     classifier.mean.copy_(mel.mean((0, 2))[:, None])
     classifier.deviation.copy_(mel.std((0, 2))[:, None])
-    player = TrainedModule(
+    trained = TrainedModule(
         classifier,
         objective_of(recipe),
         recipe.learning_rate,
@@ -160,7 +160,7 @@ def train_classifier(
         return asdict(figures(places(cast(Classifier, averages["classifier"]), unseen)))
 
     outcome = train(
-        {"classifier": player},
+        {"classifier": trained},
         batch_sampler(clips.training, run.batch, config.classes, recipe, device),
         run,
         validate=validate,

@@ -127,13 +127,13 @@ class BatchSampler:
             raise InputError(f"No recording is {POINTS / RATE:.1f} s long: give a folder with longer ones.")
         self.corpus, self.batch, self.device = corpus, batch, device
         self.responses = responses(seed)
-        generator = np.random.default_rng(seed)
-        self.transcoded = [self._transcode(generator) for _ in range(transcoded_count)]
+        random = np.random.default_rng(seed)
+        self.transcoded = [self._transcode(random) for _ in range(transcoded_count)]
 
     def __call__(self, generator: torch.Generator) -> Pairs:
         seed = int(torch.randint(2**62, (), generator=generator))
-        drawn = np.random.default_rng(seed)
-        return stack([self._pair(drawn) for _ in range(self.batch)]).to(self.device)
+        random = np.random.default_rng(seed)
+        return stack([self._pair(random) for _ in range(self.batch)]).to(self.device)
 
     def _pair(self, generator: np.random.Generator) -> tuple[Any, Any, float]:
         if self.transcoded and generator.random() < TRANSCODED_SHARE:

@@ -23,7 +23,7 @@ OPUS_KILOBITS = {4_000: 8.0, 8_000: 12.0}  # Opus has no bit rate that ends at t
 Filter = Callable[[Samples], Samples]  # (channels, time) at RATE, both
 
 
-def _low_passed(kind: LowPass, cutoff_hz: int) -> Filter:
+def _low_pass_filter(kind: LowPass, cutoff_hz: int) -> Filter:
     return lambda samples: low_pass(samples, RATE, cutoff_hz, kind)
 
 
@@ -67,8 +67,8 @@ def _opus(cutoff_hz: int) -> Filter | None:
 
 # Each kind's function from a cut-off (Hz) to a filter; None if the kind does not have that cut-off.
 FILTERS: dict[str, Callable[[int], Filter | None]] = {
-    OWN_FILTER: partial(_low_passed, "resampled"),
-    **{kind: partial(_low_passed, kind) for kind in LOW_PASSES if kind != OWN_FILTER},
+    OWN_FILTER: partial(_low_pass_filter, "resampled"),
+    **{kind: partial(_low_pass_filter, kind) for kind in LOW_PASSES if kind != OWN_FILTER},
     "scipy": _scipy,
     "torchaudio": _torchaudio,
     "mp3": lambda cutoff_hz: _codec(Codec("mp3", CODEC_KILOBITS, MP3_CUT_OFFS_HZ[cutoff_hz])),

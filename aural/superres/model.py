@@ -146,7 +146,7 @@ class Extender(nn.Module):
         # White until `train.even_noise` gives another; learned with the rest.
         self.noise = nn.Parameter(torch.randn(NOISE_FRAMES * HOP))
         self.register_buffer("window", torch.hann_window(WINDOW) / (WINDOW / 2), persistent=False)
-        self.register_buffer("spread", _band_to_bin(), persistent=False)
+        self.register_buffer("band_to_bin", _band_to_bin(), persistent=False)
         self.register_buffer("collect", _band_to_bin(FLOOR_BANDS), persistent=False)
 
     def forward(self, samples: Tensor, bandwidth_hz: Tensor, noise_offsets: Tensor | None = None) -> Tensor:
@@ -300,7 +300,7 @@ class Extender(nn.Module):
 
     def _floor(self, floors: Tensor, answers: Tensor, bandwidth_hz: Tensor, noise: Tensor) -> Tensor:
         """(batch, frames, bins), complex: noise at the level of the recording's own floor."""
-        shape = answers[..., 2 * BINS + (2 * CARRIERS - 1) * MIX_BANDS :] @ self.get_buffer("spread")
+        shape = answers[..., 2 * BINS + (2 * CARRIERS - 1) * MIX_BANDS :] @ self.get_buffer("band_to_bin")
         gain = torch.pow(10.0, (5 * shape).clamp(-4, 1.5))
         floor: Tensor = _zone(bandwidth_hz)[:, None] * floors[..., None] * gain * noise
         return floor
@@ -316,7 +316,7 @@ class Extender(nn.Module):
         amplitude = _top_mean(power, bandwidth_hz)[..., None].sqrt() * torch.pow(
             10.0, (gain - 0.5).clamp(-6, 3)
         )
-        weights = mix.reshape(*mix.shape[:2], 2 * CARRIERS - 1, MIX_BANDS) @ self.get_buffer("spread")
+        weights = mix.reshape(*mix.shape[:2], 2 * CARRIERS - 1, MIX_BANDS) @ self.get_buffer("band_to_bin")
         copy_real, copy_imaginary, rectified_real, rectified_imaginary, noise_gain = weights.unbind(-2)
         copy = _copy_up(_whiten(own_spectrum, power), bandwidth_hz)
         whitened_rectified = _whiten(rectified, _power(rectified))

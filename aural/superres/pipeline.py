@@ -33,7 +33,7 @@ EDGE_TOLERANCE = 0.05  # of the band's end, by which a new rate may cut into it
 FLAT_SHARE = 0.9  # of half the rate that "what if" cuts to: below it the cut has changed nothing
 OWN_SHARE = 0.85  # of the band's end: up to there the default changes nothing
 BLOCK_SECONDS = 2.0  # pushed at a time
-# Of a second of sound, roughly, beside each other: what a share of the progress is worth.
+# Rough relative cost of each method, for the progress.
 COSTS: dict[Method, float] = {"sinc": 0.05, "default": 1.0, "lisa": 9.0}
 FIGURES = ("snr_db", "lsd", "lsd_above", "lsd_below")
 
@@ -118,7 +118,7 @@ class Result:
     message: str  # what was found and what was done, in words
     alternatives: dict[str, Clip] = field(default_factory=dict)  # by the other methods, where asked for
     reference: Clip | None = None  # of "what if": the input at the new rate
-    comparison: dict[str, dict[str, float]] | None = None  # of "what if": method -> FIGURES against the truth
+    comparison: dict[str, dict[str, float]] | None = None  # with the reference: method -> FIGURES
 
     def figures(self) -> dict[str, Any]:
         """The figures for people and programs."""
@@ -171,24 +171,24 @@ def super_resolve(clip: Clip, options: Options | None = None, *, compare: bool =
     if options.what_if_rate is not None:
         source = yield from part(_downsample_steps(clip, options.what_if_rate), 0.0, 0.05)
         reference = yield from part(_apply_method_steps(clip, rate, clip.rate / 2, "sinc"), 0.05, 0.1)
-    found = yield from part(_band_steps(source, options), 0.1, 0.15)
-    _require_above_band(source, rate, found)
+    band = yield from part(_band_steps(source, options), 0.1, 0.15)
+    _require_above_band(source, rate, band)
     end = 0.95 if reference is None else 0.75
-    made = yield from part(_apply_methods_steps(source, rate, found.hz, methods), 0.15, end)
+    results = yield from part(_apply_methods_steps(source, rate, band.hz, methods), 0.15, end)
     comparison = None
     if reference is not None and options.what_if_rate is not None:
         cutoff_hz = FLAT_SHARE * options.what_if_rate / 2
-        comparison = yield from part(_comparison_steps(made, reference, cutoff_hz), end, 1.0)
-    chosen = made.pop(options.method)
-    filled_hz = None if options.method == "sinc" else missing_band(source.rate, rate, found.hz)
+        comparison = yield from part(_comparison_steps(results, reference, cutoff_hz), end, 1.0)
+    chosen = results.pop(options.method)
+    filled_hz = None if options.method == "sinc" else missing_band(source.rate, rate, band.hz)
     return Result(
         clip=chosen,
         source=source,
-        bandwidth_hz=found.hz,
-        is_limited=found.is_limited,
+        bandwidth_hz=band.hz,
+        is_limited=band.is_limited,
         filled_hz=filled_hz,
-        message=_message(source, rate, found, filled_hz, options),
-        alternatives=made if compare else {},
+        message=_message(source, rate, band, filled_hz, options),
+        alternatives=results if compare else {},
         reference=reference,
         comparison=comparison,
     )
@@ -227,11 +227,11 @@ def _require_room(clip: Clip, rate: int, methods: list[Method], options: Options
         )
 
 
-def _require_above_band(source: Clip, rate: int, found: Bandwidth) -> None:
-    lowest = math.ceil(2 * found.hz * (1 - EDGE_TOLERANCE))
+def _require_above_band(source: Clip, rate: int, band: Bandwidth) -> None:
+    lowest = math.ceil(2 * band.hz * (1 - EDGE_TOLERANCE))
     if rate < min(lowest, source.rate):
         raise OptionError(
-            f"The sound extends to {_kilohertz(found.hz)}, so {rate} Hz is too low. "
+            f"The sound extends to {_kilohertz(band.hz)}, so {rate} Hz is too low. "
             f"Choose {lowest} Hz or more."
         )
 
@@ -287,30 +287,30 @@ def _apply_method_steps(source: Clip, rate: int, bandwidth_hz: float, method: Me
     # Networks square and cube what they hear; ordinary levels stay as they are, as in a stream.
     level = float(peak) if peak > 0 and not 1e-3 < peak < 1e3 else 1.0
     streamer = Streamer(source.channels, source.rate, rate, bandwidth_hz, method, level=level)
-    made = np.empty((source.channels, resampled_length(source.frames, source.rate, rate)), np.float32)
+    result = np.empty((source.channels, resampled_length(source.frames, source.rate, rate)), np.float32)
     block = round(BLOCK_SECONDS * source.rate)
     end = 0
     for start in range(0, source.frames, block):
         piece = streamer.push(source.samples[:, start : start + block])
-        made[:, end : end + piece.shape[1]] = piece
+        result[:, end : end + piece.shape[1]] = piece
         end += piece.shape[1]
         yield min(start + block, source.frames) / source.frames
-    made[:, end:] = streamer.finish()
-    return Clip(made, rate, source.layout)
+    result[:, end:] = streamer.finish()
+    return Clip(result, rate, source.layout)
 
 
 def _comparison_steps(
-    made: dict[str, Clip], reference: Clip, cutoff_hz: float
+    results: dict[str, Clip], reference: Clip, cutoff_hz: float
 ) -> Steps[dict[str, dict[str, float]] | None]:
-    """FIGURES of each method; None where the truth is silent or too short for a spectrum."""
-    frames = min(reference.frames, *(clip.frames for clip in made.values()))
+    """FIGURES of each method; None if the reference is silent or too short for a spectrum."""
+    frames = min(reference.frames, *(clip.frames for clip in results.values()))
     target = reference.samples[:, :frames]
     if frames <= LSD_WINDOW // 2 or not target.any():
         return None
     bands_hz = ((0.0, math.inf), (cutoff_hz, math.inf), (0.0, cutoff_hz))  # of FIGURES but the first
     rows: dict[str, dict[str, float]] = {}
-    for number, method in enumerate(method for method in METHODS if method in made):
-        estimate = made[method].samples[:, :frames]
+    for number, method in enumerate(method for method in METHODS if method in results):
+        estimate = results[method].samples[:, :frames]
         row = dict.fromkeys(FIGURES, 0.0)
         row["snr_db"] = snr_db(estimate, target)
         # One channel at a time: what is held is a few copies of it.
@@ -319,33 +319,33 @@ def _comparison_steps(
             distances = log_spectral_distances(x, y, bands_hz, rate=reference.rate)
             for name, distance in zip(FIGURES[1:], distances, strict=True):
                 row[name] += distance / reference.channels
-            yield (number + (channel + 1) / reference.channels) / len(made)
+            yield (number + (channel + 1) / reference.channels) / len(results)
         rows[method] = row
     return rows
 
 
 def _message(
-    source: Clip, rate: int, found: Bandwidth, filled_hz: tuple[float, float] | None, options: Options
+    source: Clip, rate: int, band: Bandwidth, filled_hz: tuple[float, float] | None, options: Options
 ) -> str:
-    """What was found and what was done, in words."""
+    """The detected bandwidth and what was done."""
     cut = f"Downsampled to {source.rate / 1000:g} kHz first. " if options.what_if_rate is not None else ""
     is_given = options.bandwidth_hz is not None
-    end = f"{_kilohertz(found.hz)}{', as set' if is_given else ''}"
+    end = f"{_kilohertz(band.hz)}{', as set' if is_given else ''}"
     new_rate = f"{rate / 1000:g} kHz"
-    if missing_band(source.rate, rate, found.hz) is None:
+    if missing_band(source.rate, rate, band.hz) is None:
         full = f"{cut}Already full-band ({end})"
         return f"{full}: no change." if rate == source.rate else f"{full}: resampled to {new_rate}."
-    room = f" of {source.rate / 2000:g} kHz possible" if found.is_limited and found.hz < FULL_BAND_HZ else ""
-    band = f"{cut}Bandwidth {end}{room}."
+    room = f" of {source.rate / 2000:g} kHz possible" if band.is_limited and band.hz < FULL_BAND_HZ else ""
+    summary = f"{cut}Bandwidth {end}{room}."
     if filled_hz is not None:
         low, high = (f"{round(hz / 1000, 1):g}" for hz in filled_hz)
         generated = f"{low}–{high} kHz was generated"
         if options.method == "lisa":
-            return f"{band} {generated} by LISA."
-        return f"{band} {generated}; below {_kilohertz(OWN_SHARE * filled_hz[0])} is untouched."
+            return f"{summary} {generated} by LISA."
+        return f"{summary} {generated}; below {_kilohertz(OWN_SHARE * filled_hz[0])} is untouched."
     if rate == source.rate:
-        return f"{band} Sinc adds no highs: no change."
-    return f"{band} Resampled to {new_rate} by sinc, which adds no highs."
+        return f"{summary} Sinc adds no highs: no change."
+    return f"{summary} Resampled to {new_rate} by sinc, which adds no highs."
 
 
 def _kilohertz(hz: float) -> str:

@@ -130,16 +130,16 @@ def batches(corpus: Corpus, size: int) -> Callable[[torch.Generator], Examples]:
                 break
         return cast(NDArray[np.float32], wave.numpy())
 
-    def draw(generator: torch.Generator) -> Examples:
-        drawn = [_example(segment(generator), generator) for _ in range(size)]
-        longest = max(len(samples) for samples, _, _ in drawn)
+    def sample(generator: torch.Generator) -> Examples:
+        examples = [_example(segment(generator), generator) for _ in range(size)]
+        longest = max(len(samples) for samples, _, _ in examples)
         return Examples(
-            torch.stack([functional.pad(samples, (0, longest - len(samples))) for samples, _, _ in drawn]),
-            torch.stack([positions for _, positions, _ in drawn]),
-            torch.stack([targets for _, _, targets in drawn]),
+            torch.stack([functional.pad(samples, (0, longest - len(samples))) for samples, _, _ in examples]),
+            torch.stack([positions for _, positions, _ in examples]),
+            torch.stack([targets for _, _, targets in examples]),
         )
 
-    return draw
+    return sample
 
 
 def train_lisa(
@@ -148,16 +148,18 @@ def train_lisa(
     """The averaged model after a run; the recordings for validation are only looked at."""
     torch.manual_seed(run.seed)
     device = this_process().device
-    draw_examples = batches(corpus, run.batch)
+    sample_examples = batches(corpus, run.batch)
 
-    def draw(generator: torch.Generator) -> Examples:
-        drawn = draw_examples(generator)
-        return Examples(drawn.samples.to(device), drawn.positions.to(device), drawn.targets.to(device))
+    def sample(generator: torch.Generator) -> Examples:
+        examples = sample_examples(generator)
+        return Examples(
+            examples.samples.to(device), examples.positions.to(device), examples.targets.to(device)
+        )
 
     trained = TrainedModule(Lisa(config), objective_of(objective), objective.learning_rate, weight_decay=0.0)
     outcome = train(
         {"lisa": trained},
-        draw,
+        sample,
         run,
         validate=validation(corpus),
         card={"config": config.to_dict(), "objective": asdict(objective), "shares": SHARES},
@@ -169,8 +171,8 @@ def validation(corpus: Corpus) -> Callable[[Mapping[str, nn.Module]], dict[str, 
     """SNR in dB and LSD of a few sentences that are not trained on, brought to 48 kHz, beside sinc's."""
     speech = [item for item in corpus.of("speech", validation=True) if item.length >= RATE]
     places = np.linspace(0, len(speech) - 1, min(len(speech), VALIDATION_ITEMS)).round().astype(int)
-    found = [_excerpt(corpus, speech[place]) for place in places]
-    waves = [wave for wave in found if wave.any()]
+    excerpts = [_excerpt(corpus, speech[place]) for place in places]
+    waves = [wave for wave in excerpts if wave.any()]
     lows = {rate: [resample_samples(wave, RATE, rate) for wave in waves] for rate in VALIDATION_RATES}
     sincs = {rate: [resample_samples(low, rate, RATE) for low in lows[rate]] for rate in VALIDATION_RATES}
 

@@ -217,14 +217,14 @@ class Vocoder(nn.Module):
     ) -> Tensor:
         """Fast Griffin-Lim, see `aural.vocoding.griffin_lim`, in which the magnitude is only partly fixed."""
         filters = mel_filters(self.front_end).to(magnitude)
-        spread = filters.T / filters.sum(0).clamp_min(MIN_POWER)[:, None]
+        band_to_bin = filters.T / filters.sum(0).clamp_min(MIN_POWER)[:, None]
         previous: Tensor | None = None
         for _ in range(rounds):
             consistent = stft(istft(spectrum, length, self.front_end), self.front_end)
             # |c|^texture · m^(1 - texture)
             found = (consistent.real.square() + consistent.imag.square() + MIN_POWER).sqrt()
             target = magnitude * (found / (magnitude + MIN_POWER**0.5)).pow(texture)
-            target = target * _fill_ends(spread @ (bands / (filters @ target + MIN_POWER**0.5)))
+            target = target * _fill_ends(band_to_bin @ (bands / (filters @ target + MIN_POWER**0.5)))
             # The first round has no earlier step for the momentum.
             ahead = consistent if previous is None else consistent + MOMENTUM * (consistent - previous)
             spectrum, previous = target * _phasors(ahead, magnitude), consistent

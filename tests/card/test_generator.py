@@ -75,7 +75,7 @@ def test_a_rehearsal_writes_weights_that_load(data: Path, tmp_path: Path) -> Non
     for name in ("generator", "guide"):
         card = json.loads((tmp_path / f"{name}.json").read_text(encoding="utf-8"))
         assert card["steps"] == 2
-        networks[name] = generator.loaded(tmp_path / f"{name}.safetensors", card["config"])
+        networks[name] = generator.load_weights(tmp_path / f"{name}.safetensors", card["config"])
     main, guide = networks["generator"].conditioning, networks["guide"].conditioning
     # The guide has the conditions of the main network, and what a clip looks like is known to both.
     for one, other in zip(main.parameters(), guide.parameters(), strict=True):
@@ -132,8 +132,8 @@ def test_a_few_steps_bring_the_loss_down(clips: generator.Clips) -> None:
 def test_without_speed_and_pitch_a_clip_is_only_shifted() -> None:
     mel = torch.rand(3, 80, REAL_FRAMES)
     shift, zero = torch.tensor([0.0, 17.0, 424.0]), torch.zeros(3)
-    assert torch.equal(generator.moved(mel, shift, zero + 1, zero), roll_loops(mel, shift.long()))
-    shifted = generator.moved(mel, zero, zero + 1, torch.tensor([-1.0, 0.0, 1.0]))
+    assert torch.equal(generator.move(mel, shift, zero + 1, zero), roll_loops(mel, shift.long()))
+    shifted = generator.move(mel, zero, zero + 1, torch.tensor([-1.0, 0.0, 1.0]))
     assert torch.equal(shifted, shift_bands(roll_loops(mel, zero.long()), torch.tensor([-1, 0, 1])))
 
 
@@ -141,9 +141,9 @@ def test_faster_means_shorter_and_half_a_band_is_between_two() -> None:
     mel = torch.zeros(1, 80, REAL_FRAMES)
     mel[:, 40, 110] = 1.0
     one = torch.ones(1)
-    fast = generator.moved(mel, 0 * one, 1.1 * one, 0 * one)
+    fast = generator.move(mel, 0 * one, 1.1 * one, 0 * one)
     assert int(fast[0, 40].argmax()) == 100
-    half = generator.moved(mel, 0 * one, one, 0.5 * one)
+    half = generator.move(mel, 0 * one, one, 0.5 * one)
     assert half[0, 39:42, 110].tolist() == pytest.approx([0.0, 0.5, 0.5])
 
 

@@ -66,7 +66,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pieces of half a second, two recordings to validate by, and judges that are quick."""
+    """Pieces of half a second, two recordings to validate by, and discriminators that start early."""
     monkeypatch.setattr(train, "FRAMES", 32)
     monkeypatch.setattr(train, "VALIDATION_ITEMS", 2)
     monkeypatch.setattr(train, "Discriminators", lambda: Discriminators(4))
@@ -108,7 +108,7 @@ def test_a_smoke_run_of_each_stage_and_its_resumption(
     assert card["step"] == 4
     assert set(card["modules"]) == {stage} | ({"discriminators"} if stage == "completer" else set())
     last = card["history"][-1]
-    wanted = "error" if stage == "completer" else "disturbance"
+    wanted = "error" if stage == "completer" else "perceptual"
     assert f"validation/{wanted}" in last
     assert all(np.isfinite(value) for entry in card["history"] for value in entry.values())
     build = {"denoiser": build_denoiser, "completer": build_completer, "waveform_enhancer": build_waveform}
@@ -151,10 +151,10 @@ def test_a_resumed_run_ends_where_a_whole_one_does(stage: str, tmp_path: Path) -
     for name, weight in whole.state_dict().items():
         torch.testing.assert_close(resumed.state_dict()[name], weight, rtol=0, atol=1e-5)
     if stage == "completer":
-        # The discriminators' turns are part of the run: from the third on they are heeded.
+        # The discriminators' steps are part of the run: from the third on the adversarial losses count.
         for history in (outcome.history, again.history):
-            heeded = [bool(entry.get("adversarial")) for entry in history if "hinge" in entry]
-            assert heeded == [False, False, True, True]
+            has_adversarial = [bool(entry.get("adversarial")) for entry in history if "hinge" in entry]
+            assert has_adversarial == [False, False, True, True]
 
 
 @pytest.mark.parametrize("stage", ["denoiser", "completer", "waveform_enhancer"])
@@ -171,7 +171,7 @@ def test_training_lowers_the_loss_of_what_it_hears_again_and_again(
     assert len(losses) == 15
     assert np.mean(losses[-4:]) < np.mean(losses[:4])
     figures = {name for entry in outcome.history for name in entry if name.startswith("validation/")}
-    measure = {"completer": "error"}.get(stage, "disturbance")
+    measure = {"completer": "error"}.get(stage, "perceptual")
     assert {f"validation/{measure}", f"validation/{measure}_before"} <= figures
 
 
@@ -219,7 +219,7 @@ def test_every_part_of_the_denoisers_loss_falls_as_the_estimate_nears_the_clean(
     for share in SHARES:
         estimate = Estimate(given, share)
         logs.append(loss(cast(nn.Module, lambda *_, estimate=estimate: estimate), given)[1])
-    for name in ("loss", "magnitude", "complex", "disturbance", "distance", "noise", "pitch"):
+    for name in ("loss", "magnitude", "complex", "perceptual", "distance", "noise", "pitch"):
         figures = [float(entry[name]) for entry in logs]
         assert falls(figures), name
         if name != "loss":
@@ -235,7 +235,7 @@ def test_every_part_of_the_loss_from_samples_to_samples_falls_likewise() -> None
     loss = enhancing(DenoiserObjective())
     waves = [given.speech + share * given.noise for share in SHARES]
     logs = [loss(cast(nn.Module, lambda _, wave=wave: wave), given)[1] for wave in waves]
-    for name in ("loss", "disturbance", "distance"):
+    for name in ("loss", "perceptual", "distance"):
         assert falls([float(entry[name]) for entry in logs]), name
 
 
@@ -328,11 +328,11 @@ def scored(*values: float) -> list[list[Tensor]]:
     return [[torch.full((1, 2, 2), 99.0), torch.full((1, 1, 2), value)] for value in values]
 
 
-def test_the_judges_loss_is_0_only_beyond_both_margins() -> None:
+def test_the_hinge_loss_is_0_only_beyond_both_margins() -> None:
     assert float(hinge(scored(1, 7), scored(-1, -5))) == 0
     assert float(hinge(scored(0), scored(0))) == 2
     assert float(hinge(scored(-1), scored(1))) == 4
-    # Each judge counts alike, and what is beyond the margin makes up for nothing.
+    # Every discriminator counts the same, and scores beyond the margin make up for nothing.
     assert float(hinge(scored(9, 0), scored(-9, 0))) == 1
 
 
@@ -342,18 +342,18 @@ def test_features_match_those_of_the_same_and_the_scores_are_no_features() -> No
     assert float(feature_matching_loss(other, scored(1))) == 0.5
 
 
-def test_each_judge_sees_its_own_band_and_both_what_was_made_and_what_was_given() -> None:
-    judges = Discriminators(4).eval()
+def test_each_discriminator_sees_its_own_band_of_both_output_and_input() -> None:
+    discriminators = Discriminators(4).eval()
     mel, given = torch.rand(2, 96, 40), torch.rand(2, 96, 40)
-    scores = [judge[-1] for judge in judges(mel, given)]
+    scores = [outputs[-1] for outputs in discriminators(mel, given)]
     for number, changed in enumerate((mel, given)):
         for band in (0, 40, 80):
             pair = [mel, given]
             pair[number] = changed.clone()
             pair[number][:, band] += 1
             sees = [
-                not torch.equal(judge[-1], before)
-                for judge, before in zip(judges(*pair), scores, strict=True)
+                not torch.equal(outputs[-1], before)
+                for outputs, before in zip(discriminators(*pair), scores, strict=True)
             ]
             assert sees == [round(96 * low) <= band < round(96 * high) for low, high in BAND_SHARES]
 
@@ -366,16 +366,16 @@ def bands() -> Bands:
 
 def made_of(bands: Bands, share: float) -> nn.Module:
     """Goes a share of the way from the denoised to the wanted bands."""
-    return cast(nn.Module, lambda *_: bands.denoised + share * (bands.wanted - bands.denoised))
+    return cast(nn.Module, lambda *_: bands.denoised + share * (bands.target - bands.denoised))
 
 
 def test_the_error_of_the_completer_falls_as_it_nears_the_studio() -> None:
     given = bands()
-    for turns in (0, 100):
+    for steps in (0, 100):
         losses = CompleterLoss(
-            Discriminators(4), CompleterObjective(disturbance=0.0, adversarial=0.0, start=10)
+            Discriminators(4), CompleterObjective(perceptual=0.0, adversarial=0.0, start=10)
         )
-        losses.adversarial.discriminators.steps += turns
+        losses.adversarial.discriminators.steps += steps
         with torch.no_grad():
             found = [losses.completer_loss(made_of(given, share), given) for share in (0, 0.5, 1)]
         assert falls([float(loss) for loss, _ in found])
@@ -383,21 +383,21 @@ def test_the_error_of_the_completer_falls_as_it_nears_the_studio() -> None:
         assert float(found[0][1]["error"]) == float(found[0][1]["input_error"])
 
 
-def test_what_an_ear_minds_counts_in_the_completed_sound() -> None:
+def test_the_perceptual_loss_counts_in_the_completed_sound() -> None:
     given = bands()
-    loss, logs = CompleterLoss(Discriminators(4), CompleterObjective(disturbance=0.5)).completer_loss(
+    loss, logs = CompleterLoss(Discriminators(4), CompleterObjective(perceptual=0.5)).completer_loss(
         made_of(given, 0.5), given
     )
-    assert float(logs["disturbance"]) > 0
-    assert float(loss - logs["error"]) == pytest.approx(0.5 * float(logs["disturbance"]), rel=1e-4)
+    assert float(logs["perceptual"]) > 0
+    assert float(loss - logs["error"]) == pytest.approx(0.5 * float(logs["perceptual"]), rel=1e-4)
 
 
-def test_the_judges_are_heeded_from_their_start_on_and_in_full_at_twice_of_it() -> None:
+def test_the_adversarial_losses_count_from_their_start_on_and_in_full_at_twice_of_it() -> None:
     given = bands()
-    losses = CompleterLoss(Discriminators(4), CompleterObjective(disturbance=0.0, start=10))
+    losses = CompleterLoss(Discriminators(4), CompleterObjective(perceptual=0.0, start=10))
     shares = []
-    for turns in (0, 10, 15, 20, 90):
-        losses.adversarial.discriminators.steps.fill_(turns)
+    for steps in (0, 10, 15, 20, 90):
+        losses.adversarial.discriminators.steps.fill_(steps)
         with torch.no_grad():
             loss, logs = losses.completer_loss(made_of(given, 0.5), given)
         shares.append(float(loss - logs["error"]))
@@ -406,7 +406,7 @@ def test_the_judges_are_heeded_from_their_start_on_and_in_full_at_twice_of_it() 
     assert shares[4] == pytest.approx(shares[3])
 
 
-def test_the_judges_learn_from_what_was_made_and_do_not_teach_in_their_own_turn() -> None:
+def test_the_discriminators_learn_from_the_last_output_and_do_not_train_the_completer() -> None:
     given = bands()
     losses = CompleterLoss(Discriminators(4), CompleterObjective(start=1))
     completer = build_completer(COMPLETER.to_dict())
@@ -431,8 +431,8 @@ def test_what_the_completer_sees_lies_between_the_mixture_and_the_denoised(
     estimate = Estimate(given, 0.0)
     monkeypatch.setattr(train, "_conditions", lambda _: None)
     seen = train._bands_of(given, cast(Any, lambda *_: estimate))
-    assert seen.denoised.shape == seen.wanted.shape == (64, FRONT_END.mel_bands, 5)
-    whole = (seen.noisy - seen.wanted).flatten(1)
+    assert seen.denoised.shape == seen.target.shape == (64, FRONT_END.mel_bands, 5)
+    whole = (seen.noisy - seen.target).flatten(1)
     way = ((seen.noisy - seen.denoised).flatten(1) * whole).sum(1) / whole.square().sum(1)
     assert -1e-4 < float(way.min()) < 0.2
     # In full as often as a strength of 1 or more is drawn.

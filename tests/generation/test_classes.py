@@ -3,7 +3,7 @@
 import pytest
 
 from aural.errors import OptionError
-from aural.generation.classes import CLASSES, GROUPS, find, title
+from aural.generation.classes import CLASSES, GROUPS, class_index, title
 
 
 def test_fifty_classes_in_five_groups_of_ten() -> None:
@@ -22,9 +22,9 @@ def test_fifty_classes_in_five_groups_of_ten() -> None:
 @pytest.mark.parametrize("label", range(50))
 def test_a_class_is_found_by_its_name_and_its_title(label: int) -> None:
     assert (
-        find(CLASSES[label])
-        == find(title(CLASSES[label]))
-        == find(f" {title(CLASSES[label]).upper()} ")
+        class_index(CLASSES[label])
+        == class_index(title(CLASSES[label]))
+        == class_index(f" {title(CLASSES[label]).upper()} ")
         == label
     )
 
@@ -34,4 +34,4 @@ def test_a_class_is_found_by_its_name_and_its_title(label: int) -> None:
 )
 def test_an_unknown_class_is_answered_with_near_ones(wrong: str, near: str) -> None:
     with pytest.raises(OptionError, match=near):
-        find(wrong)
+        class_index(wrong)

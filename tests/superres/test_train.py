@@ -119,7 +119,7 @@ def test_a_few_steps_lower_the_loss(tmp_path: Path) -> None:
     assert 0 < outcome.history[-1]["validation/lsd_8k"] < 5
 
 
-def test_the_judges_come_in_after_their_start(tmp_path: Path) -> None:
+def test_the_adversarial_losses_come_in_after_their_start(tmp_path: Path) -> None:
     extender, _ = train_extender(
         corpus(),
         TINY,

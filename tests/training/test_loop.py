@@ -93,12 +93,12 @@ def test_the_time_budget_ends_a_run_that_can_go_on(tmp_path: Path) -> None:
     assert run(tmp_path / "run", steps=3, resume=True).step == 3
 
 
-def test_two_players_take_turns(tmp_path: Path) -> None:
-    turns: list[str] = []
+def test_two_modules_are_updated_in_turn(tmp_path: Path) -> None:
+    updates: list[str] = []
 
     def noted(name: str) -> Callable[[nn.Module, Tensor], tuple[Tensor, Mapping[str, Tensor]]]:
         def loss(module: nn.Module, batch: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
-            turns.append(name)
+            updates.append(name)
             value, _ = error(module, batch)
             return value, {name: value}
 
@@ -108,7 +108,7 @@ def test_two_players_take_turns(tmp_path: Path) -> None:
         name: TrainedModule(line(), noted(name), averaged=name == "first") for name in ("first", "second")
     }
     outcome = train(trained_modules, sample, Settings(tmp_path / "run", 2, 8, log_steps=1))
-    assert turns == ["first", "second"] * 2
+    assert updates == ["first", "second"] * 2
     assert {"first", "second"} <= set(outcome.history[-1])
     assert outcome.averages["second"] is trained_modules["second"].module
 

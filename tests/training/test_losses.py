@@ -63,7 +63,7 @@ def constant(value: float) -> list[Tensor]:
     return [torch.full((64, 1, 1), value)]
 
 
-def drawn(seed: int, spread: float) -> list[Tensor]:
+def normal(seed: int, spread: float) -> list[Tensor]:
     return [spread * torch.randn(4096, 1, 1, generator=torch.Generator().manual_seed(seed))]
 
 
@@ -73,7 +73,7 @@ def test_without_repulsion_the_middle_is_the_best_guess_and_with_all_of_it_the_r
 
     def best(repulsion: float) -> float:
         losses = [
-            float(energy_distance(drawn(1, spread), drawn(2, spread), drawn(0, 1.0), repulsion)[1])
+            float(energy_distance(normal(1, spread), normal(2, spread), normal(0, 1.0), repulsion)[1])
             for spread in spreads
         ]
         return spreads[losses.index(min(losses))]
@@ -89,7 +89,7 @@ def test_the_attraction_is_the_mean_of_both_distances() -> None:
     assert float(loss) == pytest.approx(0.4 - 0.5 / 2 * 2 * 0.4, abs=1e-5)
 
 
-# What an ear minds
+# The perceptual loss
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +100,7 @@ def speech() -> Tensor:
     return torch.from_numpy(samples.mean(0))
 
 
-def minded(estimate: Tensor, clean: Tensor, rate: int = SPEECH_RATE) -> float:
+def perceptual(estimate: Tensor, clean: Tensor, rate: int = SPEECH_RATE) -> float:
     front_end = FrontEnd(rate, rate // 1000 * 32, rate // 1000 * 16, rate // 1000 * 32)
     powers = [stft(samples[None], front_end).abs().square() for samples in (estimate, clean)]
     return float(perceptual_loss(*powers, rate))
@@ -118,15 +118,15 @@ def low_passed(clean: Tensor, cutoff_hz: float) -> Tensor:
 
 def test_nobody_minds_the_same_at_any_level(speech: Tensor) -> None:
     for gain in (1.0, 0.01, 3.0, -1.0):
-        assert minded(gain * speech, speech) < 0.01
-    assert minded(0.1 * noisy(speech, 10), speech) == pytest.approx(
-        minded(noisy(speech, 10), speech), rel=1e-3
+        assert perceptual(gain * speech, speech) < 0.01
+    assert perceptual(0.1 * noisy(speech, 10), speech) == pytest.approx(
+        perceptual(noisy(speech, 10), speech), rel=1e-3
     )
 
 
 def test_more_noise_is_minded_more_and_so_is_a_narrower_band(speech: Tensor) -> None:
-    by_noise = [minded(noisy(speech, snr_db), speech) for snr_db in (40, 30, 20, 10, 0)]
-    by_band = [minded(low_passed(speech, hz), speech) for hz in (7_000, 4_000, 2_000, 1_000, 500)]
+    by_noise = [perceptual(noisy(speech, snr_db), speech) for snr_db in (40, 30, 20, 10, 0)]
+    by_band = [perceptual(low_passed(speech, hz), speech) for hz in (7_000, 4_000, 2_000, 1_000, 500)]
     for rising in (by_noise, by_band):
         assert (np.diff(rising) > 0.1).all()
     # The scale is that of PESQ, from 4.5 down to -0.5.
@@ -157,15 +157,15 @@ def test_the_rate_hardly_matters_as_only_what_lies_below_8_khz_is_heard(speech: 
             torch.from_numpy(resample_samples(x.numpy()[None], SPEECH_RATE, 48_000)[0])
             for x in (made, speech)
         ]
-        assert minded(*high, rate=48_000) == pytest.approx(minded(made, speech), rel=0.05)
+        assert perceptual(*high, rate=48_000) == pytest.approx(perceptual(made, speech), rel=0.05)
 
 
-def test_each_of_a_batch_is_judged_alone(speech: Tensor) -> None:
+def test_each_item_of_a_batch_counts_alone(speech: Tensor) -> None:
     waves = torch.stack((noisy(speech, 20), noisy(speech, 5)))
     powers = stft(waves, FrontEnd(SPEECH_RATE, 512, 256, 512)).abs().square()
     clean = stft(speech[None], FrontEnd(SPEECH_RATE, 512, 256, 512)).abs().square()
     both = perceptual_loss(powers, clean.expand_as(powers), SPEECH_RATE).tolist()
-    assert both == pytest.approx([minded(wave, speech) for wave in waves], rel=1e-4)
+    assert both == pytest.approx([perceptual(wave, speech) for wave in waves], rel=1e-4)
 
 
 def test_the_gradient_leads_out_of_noise_and_is_finite_at_the_goal_and_in_silence(speech: Tensor) -> None:
@@ -183,20 +183,20 @@ def test_the_gradient_leads_out_of_noise_and_is_finite_at_the_goal_and_in_silenc
 
 
 @pytest.mark.parametrize("frames", [1, 19, 21])
-def test_a_few_frames_are_judged_too(speech: Tensor, frames: int) -> None:
+def test_a_few_frames_are_enough(speech: Tensor, frames: int) -> None:
     power = stft(speech[None], FrontEnd(SPEECH_RATE, 512, 256, 512)).abs().square()[..., 60 : 60 + frames]
     worse = power + power.mean() * torch.rand(power.shape, generator=torch.Generator().manual_seed(0))
     assert perceptual_loss(power, power, SPEECH_RATE) < 0.01 < perceptual_loss(worse, power, SPEECH_RATE)
 
 
 def test_pesq_agrees(speech: Tensor) -> None:
-    """PESQ as it is before its last mapping, which is what the disturbance stands for."""
+    """PESQ as it is before its last mapping, which the perceptual loss stands for."""
     pesq = pytest.importorskip("pesq").pesq
     degraded = [noisy(speech, snr_db) for snr_db in (5, 10, 15, 20, 30)]
     degraded += [low_passed(speech, hz) for hz in (500, 1_000, 2_000, 4_000, 6_000)]
     ours, theirs = [], []
     for made in degraded:
-        ours.append(4.5 - minded(made, speech))
+        ours.append(4.5 - perceptual(made, speech))
         mapped = pesq(SPEECH_RATE, speech.numpy(), made.numpy(), "wb")
         # P.862.2: mapped = 0.999 + 4 / (1 + exp(3.8224 - 1.3669 raw)).
         theirs.append((3.8224 - np.log(4 / (mapped - 0.999) - 1)) / 1.3669)

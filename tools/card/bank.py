@@ -76,7 +76,7 @@ class Bank:
         """Decode the rows' files, resample them and put them behind those that are there."""
         chosen = [row for row in rows if self.weight(row) > 0]
         with ThreadPoolExecutor(16) as workers:
-            waves = list(workers.map(lambda row: _decoded(folder / row["file"]), chosen))
+            waves = list(workers.map(lambda row: _try_decode(folder / row["file"]), chosen))
         # TF32 would add noise to what is resampled, and each new length would be tried in every way.
         flags = torch.backends.cudnn
         held = flags.allow_tf32, flags.benchmark
@@ -131,7 +131,7 @@ def decode(path: Path) -> tuple[np.ndarray[Any, np.dtype[np.float32]], int]:
     return np.ascontiguousarray(samples.mean(1)), rate
 
 
-def _decoded(path: Path) -> tuple[np.ndarray[Any, np.dtype[np.float32]], int] | None:
+def _try_decode(path: Path) -> tuple[np.ndarray[Any, np.dtype[np.float32]], int] | None:
     try:
         return decode(path)
     except RuntimeError as error:  # one damaged file must not end a training

@@ -30,7 +30,7 @@ from aural.generation.evaluate_scorers import Scored, Scorer, our_scorer, score
 from aural.generation.evaluate_scores import class_accuracies
 from aural.generation.evaluate_sounds import Real, Sounds, audible, sixteen_bits
 from aural.generation.model import DiffusionModel, build
-from tools.card.generator import loaded
+from tools.card.generator import load_weights
 
 BATCH = 10  # clips in one pass of the network
 SILENT_PEAK_DB = -40.0  # a clip whose peak is below counts as silent
@@ -45,13 +45,13 @@ def network(folder: Path, name: str) -> DiffusionModel:
     file = folder / f"{name}.safetensors"
     if file.is_file():
         config = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))["config"]
-        return loaded(file, config)
+        return load_weights(file, config)
     from tools.card.generator import FINE
 
-    return loaded(folder / f"{name}.partial.safetensors", FINE.as_json())
+    return load_weights(folder / f"{name}.partial.safetensors", FINE.to_dict())
 
 
-def generated(
+def generate_clips(
     pipeline: SpectrogramPipeline, labels: list[int], per_class: int, steps: int, guidance: float, seed: int
 ) -> tuple[Sounds, float]:
     """Clips of the classes as the app would make them, and the seconds for each."""
@@ -157,7 +157,9 @@ def main(command: list[str] | None = None) -> None:
         guide = network(chosen.weights, "guide") if guided else None
         pipeline = SpectrogramPipeline.of(denoiser, chosen.sampler, guide)
         pipeline.set_progress_bar_config(disable=True)
-        sounds, seconds = generated(pipeline, chosen.classes, chosen.per_class, steps, guidance, chosen.seed)
+        sounds, seconds = generate_clips(
+            pipeline, chosen.classes, chosen.per_class, steps, guidance, chosen.seed
+        )
         figures, scored = row(sounds, seconds, scorer, real)
         name = f"{'guide' if guided else 'null class'} {guidance:g}, {steps} steps"
         print(line(name, figures), flush=True)

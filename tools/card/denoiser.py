@@ -295,7 +295,7 @@ def main() -> None:
     save_file(training.weights(), arguments.out / f"{NAME}.safetensors")
     lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
     summary = {
-        "config": config.as_json(),
+        "config": config.to_dict(),
         "seconds": round(time.monotonic() - begun, 1),
         "steps": steps,
         "batch": batch,

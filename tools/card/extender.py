@@ -131,9 +131,9 @@ class Spectra:
         self.band_hz = 21.4  # Glasberg and Moore: number of ERBs below a frequency
         erb = 21.4 * torch.log10(1 + 0.00437 * frequency)
         place = erb / erb[-1] * (ERB_BANDS - 1)
-        spread = (1 - (place - torch.arange(ERB_BANDS, device=where)[:, None]).abs()).clamp_min(0)
-        self.collect = spread
-        self.centres_hz = (spread @ frequency) / spread.sum(1)
+        triangles = (1 - (place - torch.arange(ERB_BANDS, device=where)[:, None]).abs()).clamp_min(0)
+        self.collect = triangles
+        self.centres_hz = (triangles @ frequency) / triangles.sum(1)
         self.bins = torch.arange(length // 2 + 1, device=where) * (RATE / length)
 
     def cut(self, waves: Tensor, solid_hz: Tensor) -> Tensor:
@@ -242,11 +242,11 @@ def train(
         first = (torch.rand(batch, 1, device=where) * (length - DISCRIMINATED)).long()
         index = first + torch.arange(DISCRIMINATED, device=where)
         shown = made.detach().gather(1, index).requires_grad_()
-        beside = given.gather(1, index)
+        context = given.gather(1, index)
         with precision():
-            fake = discriminators(shown, beside)
+            fake = discriminators(shown, context)
         with precision():
-            real = discriminators(target.gather(1, index), beside)
+            real = discriminators(target.gather(1, index), context)
         adversarial = generator_loss(fake)
         matching = sum(
             (ours.float() - theirs.detach().float()).abs().mean()
@@ -290,7 +290,7 @@ def train(
         max_steps=max_steps,
     )
     write(out / f"{name}.safetensors", extender, generator_step)
-    card = {"config": config.as_json(), "objective": asdict(objective), "steps": steps, "batch": batch}
+    card = {"config": config.to_dict(), "objective": asdict(objective), "steps": steps, "batch": batch}
     (out / f"{name}.json").write_text(json.dumps(card), encoding="utf-8")
     return steps
 

@@ -168,11 +168,11 @@ class Clips:
 
         # A clip whose end is silent is only shifted into that silence, as in `aural.generation.data`.
         room = REAL_FRAMES - self.sounding[item]
-        spread = torch.where(room > REAL_FRAMES // 10, room // 3, torch.full_like(room, REAL_FRAMES))
-        first = moved(self.mel[item].float(), (uniform() * spread).floor(), speed.exp2(), bands)
+        max_shift = torch.where(room > REAL_FRAMES // 10, room // 3, torch.full_like(room, REAL_FRAMES))
+        first = move(self.mel[item].float(), (uniform() * max_shift).floor(), speed.exp2(), bands)
         place = torch.minimum(uniform() * self.member_counts[label], self.member_counts[label] - 1).long()
         other = self.mel[self.members[label, place]].float()
-        second = moved(other, (uniform() * REAL_FRAMES).floor(), speed.exp2(), bands)
+        second = move(other, (uniform() * REAL_FRAMES).floor(), speed.exp2(), bands)
         share = torch.where(is_mixed, uniform(0.2, 0.7), torch.zeros_like(speed))[:, None, None]
         powers = ((1 - share) * unscale(first)).square() + (share * unscale(second)).square()
         mel = scale(powers.sqrt() * (10 ** (gain_db / 20))[:, None, None])
@@ -197,7 +197,7 @@ def spectrograms(waves: list[Tensor], rate: int, where: torch.device) -> Tensor:
     return log_mel(rounded)
 
 
-def moved(mel: Tensor, shift: Tensor, speed: Tensor, bands: Tensor) -> Tensor:
+def move(mel: Tensor, shift: Tensor, speed: Tensor, bands: Tensor) -> Tensor:
     """Each clip as a loop, played from another place at its own speed, and moved up by so many bands.
 
     Between frames and between bands the scaled (logarithmic) values are interpolated. Whole numbers move
@@ -229,10 +229,10 @@ def errors(
 ) -> tuple[Tensor, Tensor]:
     """Mean squared error of each clip's prediction, and its weight min(SNR + 1, 5): each (batch,)."""
     clean = denoiser.normalise(mel)
-    signal, spread = denoiser.levels(timesteps)
-    predicted = denoiser.predict(signal * clean + spread * noise, timesteps, condition)
+    signal, noise_level = denoiser.levels(timesteps)
+    predicted = denoiser.predict(signal * clean + noise_level * noise, timesteps, condition)
     error = (predicted.float() - clean).square().mean((1, 2))
-    return error, spread[:, 0, 0].square().reciprocal().clamp_max(MAX_WEIGHT)
+    return error, noise_level[:, 0, 0].square().reciprocal().clamp_max(MAX_WEIGHT)
 
 
 class HalfPrecisionNorm(nn.GroupNorm):
@@ -478,7 +478,7 @@ def main(command: list[str] | None = None) -> None:
 
     def note(name: str, network: Config, steps: int, begun: float) -> None:
         logs = [json.loads(line) for line in _lines(chosen.out / f"{name}.log")[-3:]]
-        card.update({"config": network.as_json(), "seconds": time.monotonic() - begun, "steps": steps})
+        card.update({"config": network.to_dict(), "seconds": time.monotonic() - begun, "steps": steps})
         text = json.dumps({**card, "log": logs}, indent=1)
         (chosen.out / f"{name}.json").write_text(text + "\n", encoding="utf-8")
 
@@ -519,7 +519,7 @@ def _lines(path: Path) -> list[str]:
     return path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
 
 
-def loaded(path: Path, config: Mapping[str, Any]) -> DiffusionModel:
+def load_weights(path: Path, config: Mapping[str, Any]) -> DiffusionModel:
     """A denoiser from weights as `write` leaves them and the `config` of the JSON beside."""
     from safetensors.torch import load_file
 

@@ -133,7 +133,7 @@ def run(
     log.parent.mkdir(parents=True, exist_ok=True)
     _set(schedule, 0.0, 0, warm_up, hold, ramp)
     means: dict[str, Tensor] = {}
-    replay = _captured(step, means, where)
+    replay = _capture(step, means, where)
     start = read = time.monotonic()
     count, counted = 0, 0
     averages_are_young = True
@@ -180,12 +180,12 @@ def _set(
     schedule.done.fill_(share)
 
 
-def _captured(
+def _capture(
     step: Callable[[], Mapping[str, Tensor]], means: dict[str, Tensor], where: torch.device
 ) -> Callable[[], None]:
     """The step as something to be repeated; `means` gets a moving average of what it returns."""
 
-    def logged() -> None:
+    def run_and_log() -> None:
         for key, value in step().items():
             flat = value.detach().float().mean()
             if key in means:
@@ -194,22 +194,22 @@ def _captured(
                 means[key] = flat.clone()
 
     if where.type != "cuda":
-        return logged
+        return run_and_log
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
         for _ in range(WARM_UP_CALLS):
-            logged()
+            run_and_log()
     torch.cuda.current_stream().wait_stream(side)
     torch.cuda.synchronize()
     graph = torch.cuda.CUDAGraph()
     try:
         with torch.cuda.graph(graph):
-            logged()
+            run_and_log()
     except RuntimeError:  # slower, but better than nothing
         traceback.print_exc()
         print("not captured: the step runs as it is", flush=True)
         torch.cuda.synchronize()
-        return logged
+        return run_and_log
     print(f"captured; {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB", flush=True)
     return graph.replay

@@ -139,10 +139,10 @@ class Training:
         vocoder, weights = self.vocoder, self.weights
         length = self.bank.length
         with torch.no_grad():
-            drawn = self.bank.sample(self.sizes.batch).waves
+            waves = self.bank.sample(self.sizes.batch).waves
             low_db, high_db = GAIN_DB
-            gain_db = low_db + (high_db - low_db) * torch.rand(len(drawn), 1, device=self.where)
-            real = drawn * (gain_db * (math.log(10) / 20)).exp()
+            gain_db = low_db + (high_db - low_db) * torch.rand(len(waves), 1, device=self.where)
+            real = waves * (gain_db * (math.log(10) / 20)).exp()
             mel = disturb(log_mel(real, vocoder.front_end), weights.disturbed)
             noise = torch.randn(len(real), length, device=self.where)
             wanted = self._magnitudes(real)
@@ -193,7 +193,7 @@ class Training:
             "ratio": ratio,
         }
 
-    def averaged(self) -> dict[str, Tensor]:
+    def averaged_weights(self) -> dict[str, Tensor]:
         """The vocoder's averaged weights as float16, on the CPU."""
         names = [name for name, _ in self.vocoder.named_parameters()]
         return {
@@ -336,9 +336,9 @@ def write(folder: Path, training: Training, mark: str, facts: Mapping[str, Any])
     """The averaged weights and what they are of; a file is there as a whole or not at all."""
     weights = folder / f"{NAME}{mark}.safetensors"
     scratch = weights.with_suffix(".writing")
-    save_file(training.averaged(), scratch)
+    save_file(training.averaged_weights(), scratch)
     scratch.replace(weights)
-    card = {"config": training.vocoder.config.as_json(), "sizes": vars(training.sizes), **facts}
+    card = {"config": training.vocoder.config.to_dict(), "sizes": vars(training.sizes), **facts}
     (folder / f"{NAME}{mark}.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
 
 
