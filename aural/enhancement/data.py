@@ -182,7 +182,7 @@ def _require(corpus: Corpus, *, validation: bool) -> None:
     for kind, content in (("speech", "voices"), ("esc50", "a clone of karolpiczak/ESC-50")):
         if not corpus.of(kind, validation=validation):
             purpose = "validate by" if validation else "train on"
-            raise InputError(f"There is nothing to {purpose} in {kind}/: put {content} into that folder.")
+            raise InputError(f"The folder {kind}/ has nothing to {purpose}. Add {content}.")
 
 
 def _speech(corpus: Corpus, generator: np.random.Generator) -> Wave:

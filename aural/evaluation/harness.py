@@ -110,4 +110,4 @@ def add_row_options(parser: argparse.ArgumentParser, rows: Iterable[str], limit:
 def check_row_options(chosen: argparse.Namespace) -> None:
     """Raise `OptionError` for a number of workers or items below 1."""
     if chosen.workers < 1 or (chosen.limit is not None and chosen.limit < 1):
-        raise OptionError("Give --workers and --limit as numbers above 0.")
+        raise OptionError("--workers and --limit must be above 0.")

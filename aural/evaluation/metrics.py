@@ -65,7 +65,8 @@ def ranks(scores: ArrayLike, labels: ArrayLike) -> Integers:
     scores = _features(scores, 1)
     labels = np.asarray(labels)
     if labels.shape != (len(scores),) or labels.min() < 0 or labels.max() >= scores.shape[1]:
-        raise InputError(f"{len(scores)} rows of scores need as many labels from 0 to {scores.shape[1] - 1}.")
+        highest = scores.shape[1] - 1
+        raise InputError(f"{len(scores)} rows of scores need as many labels, from 0 to {highest}.")
     own = scores[np.arange(len(scores)), labels][:, None]
     return np.asarray((scores >= own).sum(1), np.int64)  # a tie with others puts it last among them
 
@@ -111,7 +112,7 @@ def nearest_similarity(
         similarity[np.asarray(groups)[:, None] == np.asarray(other_groups)[None]] = -np.inf
     nearest = similarity.max(1)
     if np.isneginf(nearest).any():
-        raise InputError("A sample has no other to be compared with: hand in samples of other groups too.")
+        raise InputError("A sample has no others to compare with. Add samples of other groups.")
     return np.asarray(nearest, np.float64)
 
 
@@ -154,8 +155,8 @@ def dnsmos(samples: NDArray[np.float32], rate: int) -> DnsMos:
     """
     if samples.ndim != 1 or not samples.any() or not np.isfinite(samples).all():
         raise InputError(
-            f"Samples of the shape {samples.shape} that are not one channel of finite sound cannot be rated: "
-            "hand in a channel that is not silent."
+            f"Can't rate samples of the shape {samples.shape}. "
+            "Choose one channel of finite samples that is not silent."
         )
     low = resample_samples(samples[None], rate, DNSMOS_RATE)[0]
     ratings = _dnsmos_rater()(low / max(1.0, float(np.abs(low).max())), DNSMOS_RATE, False)
@@ -182,7 +183,7 @@ def _features(values: ArrayLike, fewest: int) -> Floats:
     if features.ndim != 2 or len(features) < fewest or features.shape[1] == 0:
         raise InputError(
             f"Features must have the shape (samples, width) with at least {fewest} samples, "
-            f"not {features.shape}: hand in more clips."
+            f"not {features.shape}. Add more clips."
         )
     _require_finite(features)
     return features
@@ -198,14 +199,12 @@ def _directions(values: ArrayLike) -> Floats:
 def _require_finite(values: NDArray[Any]) -> None:
     if not np.isfinite(values).all():
         count = int(np.count_nonzero(~np.isfinite(values)))
-        raise InputError(
-            f"{count} values are not finite, so nothing is measured: look at the model's output."
-        )
+        raise InputError(f"{count} values are not finite, so nothing was measured. Check the model's output.")
 
 
 def _require_same_width(a: Floats, b: Floats) -> None:
     if a.shape[1] != b.shape[1]:
         raise InputError(
-            f"Features of {a.shape[1]} and of {b.shape[1]} values cannot be compared: "
-            "take both from the same model."
+            f"Features of {a.shape[1]} and of {b.shape[1]} values can't be compared. "
+            "Take both from the same model."
         )

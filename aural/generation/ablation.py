@@ -207,7 +207,7 @@ def _require_same(file: Path, settings: dict[str, object]) -> None:
     """Record the settings of a new arm, or compare them with the recorded ones."""
     text = json.dumps(settings, indent=1) + "\n"
     if file.is_file() and file.read_text(encoding="utf-8") != text:
-        raise OptionError(f"{file.parent} holds an arm with other settings: give another --folder.")
+        raise OptionError(f"{file.parent} holds an arm with other settings. Choose another --folder.")
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text, encoding="utf-8")
 
@@ -229,7 +229,7 @@ def main(command: list[str] | None = None) -> None:
     parser.add_argument("--smoke", action="store_true", help="a tiny model for seconds, to see that it runs")
     chosen = parser.parse_args(command)
     if chosen.per_class < 2:
-        raise OptionError("Distances within a class need 2 clips of it: give --per-class 2 or more.")
+        raise OptionError("Distances within a class need at least 2 clips. Set --per-class to 2 or more.")
     labels = sorted({class_index(name) for name in chosen.classes})[: 2 if chosen.smoke else None]
     clips = load(chosen.data)
     clips = clips.take(torch.isin(clips.labels, torch.tensor(labels)))

@@ -87,8 +87,8 @@ class Classifier(nn.Module):
         """
         if mel.dim() != 3 or mel.shape[1] != self.config.mel_bands:
             raise OptionError(
-                f"The classifier reads (batch, {self.config.mel_bands}, frames), not {tuple(mel.shape)}: "
-                "use `log_mel` with the default front end."
+                f"The classifier needs the shape (batch, {self.config.mel_bands}, frames), not "
+                f"{tuple(mel.shape)}. Use `log_mel` with the default front end."
             )
         mel = functional.pad(mel, (0, max(0, MIN_FRAMES - mel.shape[-1])))
         maps = self.stem(

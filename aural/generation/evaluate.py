@@ -57,7 +57,7 @@ def main(command: list[str] | None = None) -> None:
     chosen = _parser().parse_args(command)
     labels = [class_index(name) for name in chosen.classes] if chosen.classes else list(range(len(CLASSES)))
     if chosen.per_class < 2 or chosen.per_class > SEEDS_PER_CLASS:
-        raise OptionError(f"Give --per-class from 2 to {SEEDS_PER_CLASS}, not {chosen.per_class}.")
+        raise OptionError(f"--per-class must be from 2 to {SEEDS_PER_CLASS}, not {chosen.per_class}.")
     options = _options(chosen)
     real = Real.of(load(chosen.data), labels)
     if chosen.sweep:

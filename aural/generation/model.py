@@ -258,7 +258,7 @@ def schedule(sampler: Sampler) -> Scheduler:
         return DPMSolverMultistepScheduler(**levels, algorithm_type="dpmsolver++", solver_order=2)
     if sampler == "unipc":
         return UniPCMultistepScheduler(**levels, solver_order=2)
-    raise OptionError(f'There is no sampler "{sampler}": choose one of {", ".join(SAMPLERS)}.')
+    raise OptionError(f'There is no sampler "{sampler}". Choose one of {", ".join(SAMPLERS)}.')
 
 
 def to_patches(mel: Tensor, patch_bands: int, patch_frames: int) -> Tensor:

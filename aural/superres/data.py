@@ -124,7 +124,7 @@ class BatchSampler:
         }
         self.recordings = {kind: items for kind, items in self.recordings.items() if items}
         if not self.recordings:
-            raise InputError(f"No recording is {POINTS / RATE:.1f} s long: give a folder with longer ones.")
+            raise InputError(f"No recording is {POINTS / RATE:.1f} s long. Choose a folder with longer ones.")
         self.corpus, self.batch, self.device = corpus, batch, device
         self.responses = responses(seed)
         random = np.random.default_rng(seed)
@@ -180,7 +180,7 @@ def validation_pairs(corpus: Corpus, edge_hz: float, count: int) -> Pairs:
     """The same pieces at each call, evenly spaced over the validation speech."""
     items = [item for item in corpus.of("speech", validation=True) if item.length >= POINTS]
     if not items:
-        raise InputError("The corpus has no speech for validation that is long enough.")
+        raise InputError("No validation speech is long enough. Add longer recordings to speech/.")
     chosen = [items[number * len(items) // count] for number in range(min(count, len(items)))]
     response = resampler_response(edge_hz)
     pairs = []

@@ -440,7 +440,7 @@ def main(command: list[str] | None = None) -> None:
     rows = [row for row in ROWS if row in chosen.rows]
     rows_of_filters = [row for row in rows if row in FILTER_ROWS]
     if chosen.filters and not rows_of_filters:
-        raise OptionError(f"--filters measures {' and '.join(FILTER_ROWS)}: name one of them in --rows.")
+        raise OptionError(f"--filters only measures {' and '.join(FILTER_ROWS)}. Add one of them to --rows.")
     found = items(chosen.data, chosen.limit)
     scored = score_all(found, rows, cases, chosen.workers)
     _report(scored, rows)

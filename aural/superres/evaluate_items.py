@@ -81,8 +81,8 @@ def items(folder: Path, limit: int | None = None) -> list[Item]:
     chosen = [item for group in found.values() for item in evenly_spaced(group, limit or len(group))]
     if not chosen:
         raise InputError(
-            f"{folder} holds nothing to validate by: put recordings into its speech/ or music/, as "
-            "aural.training.corpus describes it."
+            f"{folder} has no recordings for validation. Add some to its speech/ or music/, as "
+            "aural.training.corpus describes."
         )
     return chosen
 

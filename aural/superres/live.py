@@ -90,7 +90,7 @@ class Sessions:
             raise OptionError(f"Can't downsample {rate:g} Hz to {narrow_rate}. Choose a lower of {known} Hz.")
         chosen = next((known for known in METHODS if known == method), None)
         if chosen is None:
-            raise OptionError(f'There is no method "{method}": choose {" or ".join(METHODS)}.')
+            raise OptionError(f'There is no method "{method}". Choose {" or ".join(METHODS)}.')
         self._sweep()
         with self._lock:
             if len(self._sessions) + self._opening >= MAX_SESSIONS:

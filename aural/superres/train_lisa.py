@@ -117,7 +117,7 @@ def batches(corpus: Corpus, size: int) -> Callable[[torch.Generator], Examples]:
     }
     shares = torch.tensor([SHARES[kind] if kinds[kind] else 0.0 for kind in KINDS])
     if not shares.any():
-        raise InputError(f"No training recording has {SECONDS} s: give a folder with longer ones.")
+        raise InputError(f"No training recording lasts {SECONDS} s. Choose a folder with longer ones.")
 
     def segment(generator: torch.Generator) -> NDArray[np.float32]:
         # A folder of silence is given up after a few draws.

@@ -87,7 +87,7 @@ def load(folder: Path, rate: int = DEFAULT_FRONT_END.rate, *, exact: bool = Fals
     files = list(_files(folder))
     if not files:
         raise InputError(
-            f"{folder} holds no recordings: give a folder with esc50/ (a clone of karolpiczak/ESC-50), "
+            f"{folder} has no recordings. Choose a folder with esc50/ (a clone of karolpiczak/ESC-50), "
             "speech/ or music/ in it."
         )
     names = [(str(path.relative_to(folder)), path.stat().st_size, *rest) for path, *rest in files]

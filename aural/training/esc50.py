@@ -43,7 +43,7 @@ def esc50_clips(folder: Path) -> list[Esc50Clip]:
     table = table_path(folder)
     if not table.is_file():
         raise InputError(
-            f"{folder} holds no meta/esc50.csv: give the folder of a clone of karolpiczak/ESC-50."
+            f"{folder} has no meta/esc50.csv. Choose the folder of a clone of karolpiczak/ESC-50."
         )
     return [
         Esc50Clip(

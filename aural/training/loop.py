@@ -62,9 +62,9 @@ class Settings:
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.batch < 1:
-            raise OptionError("A run needs at least 1 step and 1 clip a step: raise --steps or --batch.")
+            raise OptionError("A run needs at least 1 step and 1 clip per step. Raise --steps or --batch.")
         if self.minutes is not None and not 0 < self.minutes < math.inf:
-            raise OptionError(f"A run cannot last {self.minutes:g} minutes: set --minutes above 0.")
+            raise OptionError(f"A run can't last {self.minutes:g} minutes. Set --minutes above 0.")
 
 
 @dataclass
@@ -135,9 +135,9 @@ def train(
 def _check_folder(settings: Settings) -> None:
     if settings.resume != (settings.folder / STATE).is_file():
         raise OptionError(
-            f"There is no run in {settings.folder} to resume: leave out --resume."
+            f"There is no run in {settings.folder} to resume. Leave out --resume."
             if settings.resume
-            else f"{settings.folder} already holds a run: add --resume, or choose another --folder."
+            else f"{settings.folder} already holds a run. Add --resume, or choose another --folder."
         )
 
 

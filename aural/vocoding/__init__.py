@@ -58,8 +58,8 @@ def reconstruct(
     if phase == "original":
         if original is None:
             raise OptionError(
-                'The phase setting "original" needs the original spectrogram: '
-                'pass it, or choose "griffin_lim".'
+                'The phase setting "original" needs the original spectrogram. '
+                'Pass it, or choose "griffin_lim".'
             )
         return istft(torch.polar(magnitude, original.angle()), length, front_end)
     if phase == "griffin_lim":
@@ -70,7 +70,7 @@ def reconstruct(
         )
     if phase == "vocoder":
         return _vocode(magnitude, length, front_end, generator)
-    raise OptionError(f'There is no phase setting "{phase}": choose {" or ".join(PHASE_SETTINGS)}.')
+    raise OptionError(f'There is no phase setting "{phase}". Choose {" or ".join(PHASE_SETTINGS)}.')
 
 
 def _vocode(magnitude: Tensor, length: int, front_end: FrontEnd, generator: Generator | None) -> Tensor:

@@ -24,7 +24,7 @@ def batches(corpus: Corpus, size: int, length: int) -> Callable[[torch.Generator
     }
     shares = torch.tensor([SHARES[kind] if kinds[kind] else 0.0 for kind in KINDS])
     if not shares.any():
-        raise InputError(f"No training recording has {length} samples: give a folder with longer ones.")
+        raise InputError(f"No training recording has {length} samples. Choose a folder with longer ones.")
 
     def segment(kind: str, generator: torch.Generator) -> Tensor:
         # After 20 attempts a silent segment is accepted.

@@ -45,8 +45,8 @@ def griffin_lim(
     """
     if iterations < 1 or not 0 <= momentum < 1:
         raise OptionError(
-            f"Griffin-Lim takes 1 iteration or more and a momentum from 0 to below 1 (0.99 is a good one), "
-            f"not {iterations} and {momentum:g}."
+            f"Griffin-Lim needs at least 1 iteration and a momentum from 0 to below 1, not {iterations} and "
+            f"{momentum:g}. 0.99 is a good momentum."
         )
     cycles = torch.rand(magnitude.shape[-2:], generator=generator or torch.Generator().manual_seed(0))
     spectrum = torch.polar(magnitude, (2 * math.pi * cycles).to(magnitude).expand_as(magnitude))

@@ -234,8 +234,8 @@ class Vocoder(nn.Module):
         expected = (self.config.mel_bands, self.front_end.frames(length))
         if mel.dim() != 3 or mel.shape[1:] != expected or length < 1:
             raise OptionError(
-                f"For {length} samples the vocoder reads a spectrogram of the shape (batch, {expected[0]}, "
-                f"{expected[1]}), not {tuple(mel.shape)}: use `log_mel` with its front end."
+                f"For {length} samples the vocoder needs a spectrogram of the shape (batch, {expected[0]}, "
+                f"{expected[1]}), not {tuple(mel.shape)}. Use `log_mel` with its front end."
             )
 
 

@@ -75,5 +75,5 @@ def test_options() -> None:
     chosen: argparse.Namespace = parser.parse_args(["--data", ".", "--rows", "lisa"])
     assert chosen.rows == ["lisa"] and chosen.limit is None
     check_row_options(chosen)
-    with pytest.raises(OptionError, match="above 0"):
+    with pytest.raises(OptionError, match=r"--workers and --limit must be above 0\."):
         check_row_options(parser.parse_args(["--data", ".", "--limit", "0"]))

@@ -52,7 +52,7 @@ def test_ablation_runs_each_arm_once_and_compares_it_with_the_studys(
     monkeypatch.delattr(ablation, "train_denoiser")
     name = "noise"
     assert ablation.run_arm(arms[name], esc50, small_run(tmp_path / name), evaluator, 2) == found[name][1]
-    with pytest.raises(OptionError, match="--folder"):
+    with pytest.raises(OptionError, match=r"holds an arm with other settings\. Choose another --folder\."):
         ablation.run_arm(arms["l1"], esc50, small_run(tmp_path / name), evaluator, 2)
 
 

@@ -87,5 +87,7 @@ def test_the_model_learns_the_scale_of_the_data(clips: Esc50) -> None:
 
 
 def test_a_folder_without_esc50(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="karolpiczak/ESC-50"):
+    with pytest.raises(
+        InputError, match=r"has no meta/esc50\.csv\. Choose the folder of a clone of karolpiczak/ESC-50\."
+    ):
         load(tmp_path)

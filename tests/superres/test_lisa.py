@@ -235,7 +235,9 @@ def test_low_rates_are_of_the_range_and_half_of_them_common() -> None:
 
 def test_recordings_that_are_too_short_are_refused() -> None:
     short = Corpus(np.ones(RATE // 2, np.int16), (Recording("speech", 0, RATE // 2, -1, False),))
-    with pytest.raises(InputError, match="give a folder with longer ones"):
+    with pytest.raises(
+        InputError, match=r"No training recording lasts 1 s\. Choose a folder with longer ones\."
+    ):
         batches(short, 2)
 
 

@@ -23,5 +23,7 @@ def test_each_row_of_the_table_is_a_clip(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_the_table(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="karolpiczak/ESC-50"):
+    with pytest.raises(
+        InputError, match=r"has no meta/esc50\.csv\. Choose the folder of a clone of karolpiczak/ESC-50\."
+    ):
         esc50_clips(tmp_path)

@@ -123,10 +123,12 @@ def test_the_run_card_tells_how_to_do_it_again(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_neither_overwritten_nor_resumed_by_mistake(tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match="leave out --resume"):
+    with pytest.raises(OptionError, match=r"to resume\. Leave out --resume\."):
         run(tmp_path / "run", resume=True)
     run(tmp_path / "run")
-    with pytest.raises(OptionError, match="add --resume"):
+    with pytest.raises(
+        OptionError, match=r"already holds a run\. Add --resume, or choose another --folder\."
+    ):
         run(tmp_path / "run")
 
 

@@ -128,7 +128,10 @@ def test_each_iteration_reports_the_share_done_and_the_work_can_be_stopped() -> 
 
 @pytest.mark.parametrize(("iterations", "momentum"), [(0, 0.99), (32, 1.0), (32, -0.1), (32, math.nan)])
 def test_settings_that_cannot_converge_are_refused(iterations: int, momentum: float) -> None:
-    with pytest.raises(OptionError, match=r"1 iteration or more and a momentum from 0 to below 1"):
+    with pytest.raises(
+        OptionError,
+        match=r"at least 1 iteration and a momentum from 0 to below 1, not .*\. 0\.99 is a good momentum\.",
+    ):
         griffin_lim(torch.ones(513, 5), 1000, iterations=iterations, momentum=momentum)
 
 
@@ -153,12 +156,16 @@ def test_every_setting_that_keeps_the_magnitude_works(phase: PhaseSetting) -> No
 
 
 def test_the_original_phase_has_to_be_handed_in() -> None:
-    with pytest.raises(OptionError, match="pass it"):
+    with pytest.raises(
+        OptionError, match=r"needs the original spectrogram\. Pass it, or choose \"griffin_lim\"\."
+    ):
         reconstruct(torch.ones(513, 5), "original", 1000, DEFAULT_FRONT_END)
 
 
 def test_an_unknown_setting_names_those_that_there_are() -> None:
-    with pytest.raises(OptionError, match="original or griffin_lim or vocoder"):
+    with pytest.raises(
+        OptionError, match=r"There is no phase setting .*\. Choose original or griffin_lim or vocoder\."
+    ):
         reconstruct(torch.ones(513, 5), "guess", 1000, DEFAULT_FRONT_END)  # type: ignore[arg-type]
 
 

@@ -91,7 +91,10 @@ def test_what_was_learnt_can_move_every_weight() -> None:
 
 @pytest.mark.parametrize("shape", [(1, 64, 61), (1, 80, 60), (80, 61)])
 def test_a_spectrogram_that_does_not_fit_is_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(OptionError, match=r"reads a spectrogram of the shape \(batch, 80, 61\)"):
+    with pytest.raises(
+        OptionError,
+        match=r"needs a spectrogram of the shape \(batch, 80, 61\), not .*\. Use `log_mel`",
+    ):
         tiny()(torch.zeros(shape), LENGTH)
 
 

@@ -180,7 +180,7 @@ def degrade(samples: Samples, chain: Chain, noise: Samples | None = None) -> Deg
         OptionError: an invalid setting of the chain.
     """
     if samples.ndim != 1 or not len(samples):
-        raise InputError(f"Speech must have the shape (time,) and a sample at least, not {samples.shape}.")
+        raise InputError(f"Speech must have the shape (time,) and at least one sample, not {samples.shape}.")
     speech = samples.astype(np.float32, copy=False)
     if not speech.any():
         return Degraded(*(np.zeros_like(speech) for _ in range(3)))
