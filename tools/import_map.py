@@ -1,6 +1,6 @@
-"""Print how the rooms of AURAL lean on each other, from the imports themselves: python tools/import_map.py
+"""Print how the rooms of AURAL depend on each other, from their imports: python tools/import_map.py
 
-The rooms with their floors, the arrows between them, circles between files, imports that do not point down,
+It shows the rooms with their floors, the imports between them, import cycles, imports that do not point down,
 and the longest file and function. `tests/test_floors.py` asserts what this prints.
 """
 
@@ -17,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 
-# A file may import from its own room, and from the rooms of the floors below.
+# A file may import from its own room and from rooms on lower floors.
 FLOORS: Mapping[str, int] = {
     "app": 7,
     "aural": 7,  # its __init__: the verbs, each imported when it is called
@@ -47,11 +47,11 @@ class Module:
     """One file."""
 
     path: Path
-    name: str  # with its dots: "aural.hub.manifest"
+    name: str  # full name: "aural.hub.manifest"
 
     @property
     def room(self) -> str:
-        """`hub` of `aural.hub.manifest`; `app` and `aural` of themselves."""
+        """`hub` for `aural.hub.manifest`; `app` and `aural` for themselves."""
         return self.name.split(".")[1] if "." in self.name else self.name
 
     @property
@@ -64,12 +64,12 @@ class Module:
 
     @cached_property
     def imports(self) -> frozenset[str]:
-        """Every name that the file imports, wherever in it: "gradio", "aural.hub", "aural.hub.load"."""
+        """Every name that the file imports, at any level: "gradio", "aural.hub", "aural.hub.load"."""
         return frozenset(_imports(self.tree))
 
     @cached_property
     def strings(self) -> frozenset[str]:
-        """Every text in the file."""
+        """Every string in the file."""
         return frozenset(
             node.value
             for node in ast.walk(self.tree)
@@ -77,7 +77,7 @@ class Module:
         )
 
     def functions(self) -> Iterator[tuple[str, int]]:
-        """Each function, nested ones too, and how many lines it has, its decorators included."""
+        """Each function, including nested ones, with its number of lines, including decorators."""
         for node in ast.walk(self.tree):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 start = min([node.lineno, *(one.lineno for one in node.decorator_list)])
@@ -114,12 +114,12 @@ def _files(names: Iterable[str], found: Mapping[str, Module]) -> Iterator[str]:
         home = name.rpartition(".")[0]
         if name in found:
             yield name
-        elif home in found:  # a function or class of it
+        elif home in found:  # a function or class of the module
             yield home
 
 
 def upward(found: Mapping[str, Module]) -> list[tuple[str, str]]:
-    """Imports from a room that is not below: who, what."""
+    """Imports from a room that is not below: importer, imported."""
     return [
         (name, other)
         for name, others in arrows(found).items()
@@ -129,7 +129,7 @@ def upward(found: Mapping[str, Module]) -> list[tuple[str, str]]:
 
 
 def named(found: Mapping[str, Module]) -> list[tuple[str, str]]:
-    """Files that a text names, alone or as "module:name", to be imported when asked for: who, what."""
+    """Modules named in strings, alone or as "module:name", for lazy imports: file, module."""
     return [
         (name, home)
         for name, module in found.items()
@@ -139,7 +139,7 @@ def named(found: Mapping[str, Module]) -> list[tuple[str, str]]:
 
 
 def circles(edges: Mapping[str, set[str]]) -> list[list[str]]:
-    """Groups of files that reach each other, by Tarjan's algorithm."""
+    """Groups of files that import each other, by Tarjan's algorithm."""
     index: dict[str, int] = {}
     low: dict[str, int] = {}
     stack: list[str] = []
@@ -167,7 +167,7 @@ def circles(edges: Mapping[str, set[str]]) -> list[list[str]]:
 
 
 def reached(start: str, edges: Mapping[str, set[str]]) -> set[str]:
-    """The files that one imports, and what those import, and so on."""
+    """The files that a file imports, directly or indirectly."""
     seen, waiting = {start}, [start]
     while waiting:
         new = edges[waiting.pop()] - seen
@@ -177,7 +177,7 @@ def reached(start: str, edges: Mapping[str, set[str]]) -> set[str]:
 
 
 def main() -> int:
-    """Print the map; 1 where a circle or an import upwards is in it."""
+    """Print the map; the exit status is 1 if there is a cycle or an upward import."""
     argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     found = modules()
     edges = arrows(found)
@@ -200,7 +200,7 @@ def main() -> int:
     print(f"circles between files: {len(rings)}", *(" <-> ".join(ring) for ring in rings), sep="\n  ")
     print(f"imports that point up or sideways: {len(ups)}", *(" -> ".join(pair) for pair in ups), sep="\n  ")
     late = named(found)
-    print(f"files named in texts, imported when asked for: {len(late)}")
+    print(f"files named in strings, imported lazily: {len(late)}")
     for (room, other), count in sorted(Counter((found[a].room, found[b].room) for a, b in late).items()):
         print(f"  {room} ... {other} ({count})")
     longest = max(found.values(), key=lambda module: module.lines)

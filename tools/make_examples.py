@@ -1,7 +1,6 @@
 """Make the shipped examples from source recordings: PYTHONPATH=. python tools/make_examples.py DATA
 
-DATA holds music/ and speech/kathleen/; who made them and under which licence stands in
-aural/ui/examples/README.md.
+DATA contains music/ and speech/kathleen/; authors and licences are in aural/ui/examples/README.md.
 """
 
 from __future__ import annotations
@@ -20,26 +19,26 @@ from aural.audio.resample import resample
 from aural.enhancement.degrade import Options, degrade_clip
 
 EXAMPLES = Path(__file__).parents[1] / "aural" / "ui" / "examples"
-RATE = 44_100  # Hz, that of all the music
+RATE = 44_100  # Hz, of all the music
 FADE_SECONDS = 0.03
 VORBIS_COMPRESSION = 0.4  # libsndfile's scale: 0 best, 1 smallest
 
-# What the speech is turned into, for the Enhance tab.
+# Degraded versions of the speech, for the Enhance tab.
 PHONES = {
     "phone_call.ogg": Options("phone_call"),
     "noisy_memo.ogg": Options("voice_memo", snr_db=5),
     "far_away.ogg": Options("far_away"),
 }
 
-# What super-resolution gets: sentences that no training has heard, at low rates, and a song as a small MP3.
+# For super-resolution: sentences that were not trained on, at low rates, and a song as a small MP3.
 NARROW = {
     "speech_8k.flac": ("arctic_b0404_1592530018.ogg", 8_000),
     "speech_16k.ogg": ("arctic_b0360_1592530953.ogg", 16_000),
 }
 MP3_RATE = 48_000  # Hz
 MP3_BITS_PER_SECOND = 64_000
-MP3_CUTOFF_HZ = 9_000  # of the encoder's low-pass
-SONG_MP3_START = 120.5  # seconds, in the last tenth of the song: no training has heard that either
+MP3_CUTOFF_HZ = 9_000  # cut-off of the encoder's low-pass
+SONG_MP3_START = 120.5  # seconds; in the last tenth of the song, which was not trained on either
 
 Samples = NDArray[np.float32]  # (channels, time)
 
@@ -78,13 +77,13 @@ def excerpt(clip: Clip, start: float, seconds: float) -> Samples:
 
 
 def out_of_phase(stereo: Samples) -> Samples:
-    """The middle on the left, its mirror image on the right: the sum of both is silence."""
+    """The mid channel on the left and inverted on the right: their sum is silence."""
     middle = stereo.mean(axis=0)
     return np.stack([middle, -middle])
 
 
 def surround(stereo: Samples, speech: Samples) -> Samples:
-    """5.1 in the order L, R, C, LFE, Ls, Rs: music in front, speech in the middle, dull late music behind."""
+    """5.1 as L, R, C, LFE, Ls, Rs: music in front, speech in the centre, dull delayed music behind."""
     frames = stereo.shape[1]
     centre = delay(0.7 * speech[0], 0.0, frames)
     bass = sosfilt(butter(4, 120, output="sos", fs=RATE), stereo.mean(axis=0))
@@ -94,7 +93,7 @@ def surround(stereo: Samples, speech: Samples) -> Samples:
 
 
 def delay(samples: Samples, seconds: float, frames: int) -> Samples:
-    """One channel, later, and of the given length."""
+    """Delay one channel, and cut or pad it to a length."""
     late = round(seconds * RATE)
     return np.pad(samples, (late, frames))[:frames]
 
@@ -110,7 +109,7 @@ def save(name: str, samples: Samples, rate: int) -> None:
 
 
 def save_mp3(name: str, samples: Samples) -> None:
-    """A stereo file whose band ends at `MP3_CUTOFF_HZ`, though its rate is `MP3_RATE`."""
+    """A stereo file with the rate `MP3_RATE` whose band ends at `MP3_CUTOFF_HZ`."""
     path = EXAMPLES / name
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libmp3lame", rate=MP3_RATE, layout="stereo", format="fltp")

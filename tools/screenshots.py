@@ -1,6 +1,6 @@
 """Take the README's screenshots of the running app: PYTHONPATH=. python tools/screenshots.py [name ...]
 
-Needs the package `chromium`; writes docs/*.png, all of them or those named, of at most 256 colours.
+Needs the package `chromium`. Writes docs/*.png, all or only the named ones, with at most 256 colours.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from aural.ui.examples import EXAMPLES
 DOCS = Path(__file__).parents[1] / "docs"
 WAIT_MS = 300_000
 
-# Picture, which is also the verb of the link; example; button; what stands there in the end.
+# Picture, which is also the verb of the link; example; button; text that appears at the end.
 SHOTS = {
     "measure": ("Orchestra", "Measure", "Level change in mono"),
     "master": ("Orchestra", "Master", "Done: −14.0 LUFS"),
@@ -33,7 +33,7 @@ SHOTS = {
 
 
 def main(names: list[str]) -> None:
-    """Serve the app, use it, take the pictures. Raises `KeyError` for a name that is not one of `SHOTS`."""
+    """Serve the app, use it, and take the pictures. Raises `KeyError` for a name that is not in `SHOTS`."""
     DOCS.mkdir(exist_ok=True)
     demo = app.build()
     app.launch(demo, prevent_thread_lock=True, quiet=True)
@@ -58,7 +58,7 @@ def main(names: list[str]) -> None:
 
 
 def use(page: Page, name: str) -> None:
-    """Bring the page of a picture to its result."""
+    """Bring the page to the state of a picture."""
     example, button, result = SHOTS[name]
     expect(seen(page.get_by_role("button", name="Copy link"))).to_be_visible()
     if name == "batch":
@@ -78,12 +78,12 @@ def use(page: Page, name: str) -> None:
 
 
 def seen(locator: Locator) -> Locator:
-    """The first of them that is in sight."""
+    """The first visible element."""
     return locator.filter(visible=True).first
 
 
 def save(picture: bytes, path: Path) -> None:
-    """Write a PNG with a palette: a third of the size, and the eye sees no difference."""
+    """Write a PNG with a palette: a third of the size without a visible difference."""
     with Image.open(io.BytesIO(picture)) as image:
         image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
 

@@ -2,7 +2,7 @@
 
     speech, mixture ──> 96 mel bands ──> U-Net ──> mel bands of the studio ──> missing power × carrier
 
-It only adds power, so words and pitch stay those that were spoken.
+It only adds power, so words and pitch stay as spoken.
 
 Sources: Dietz et al. 2002 (a band copied up and shaped as carrier), Lim and Ye 2017 (hinge loss).
 """
@@ -91,7 +91,7 @@ class Completer(UNet):
 
 
 def build_completer(config: Mapping[str, Any]) -> Completer:
-    """The completer that a checkpoint's config describes."""
+    """The completer of a checkpoint's config."""
     return Completer(CompleterConfig.from_dict(config))
 
 
@@ -143,7 +143,7 @@ def carrier(spectrum: Tensor, mels: Tensor, generator: torch.Generator | None) -
 def _limit_low_band(missing: Tensor, completed: Tensor) -> Tensor:
     """Below COMPLETED_HZ, limit what is added to a noise floor below the loudest frame of each band.
 
-    A phone passes the low band, and there phase matters for intelligibility: noise would blur the words.
+    A phone passes the low band, where phase matters for intelligibility: noise would blur the words.
 
     Shape: (batch, mel_bands, frames), all.
     """

@@ -33,9 +33,9 @@ RATE = FRONT_END.rate
 EXAMPLE_FRAMES = 192  # 3 s
 EXAMPLE_LENGTH = EXAMPLE_FRAMES * FRONT_END.hop
 EXAMPLE_COUNT = 7_000
-EXAMPLES_VERSION = 1  # of how examples are made; a new version invalidates the cache
+EXAMPLES_VERSION = 1  # version of the examples; a new one invalidates the cache
 
-MUSIC_SHARE = 0.12  # of the examples: music should stay unchanged, except for noise
+MUSIC_SHARE = 0.12  # share of the examples; music should stay unchanged, except for noise
 UNTOUCHED_SHARE = {"speech": 0.05, "music": 0.5}  # so that good recordings stay unchanged
 MIN_MUSIC_SNR_DB = 10.0
 HELD_BACK_MUSIC = "vibe_ace"  # not trained on, to evaluate unseen music

@@ -148,7 +148,7 @@ class Denoiser(UNet):
 
 
 def build_denoiser(config: Mapping[str, Any]) -> Denoiser | FrontEndDenoiser:
-    """The denoiser that a checkpoint's config describes, recurrent or convolutional."""
+    """The denoiser of a checkpoint's config, recurrent or convolutional."""
     if config.get("design") != "convolutional":
         return Denoiser(DenoiserConfig.from_dict(config))
     denoiser = FrontEndDenoiser(ConvolutionalConfig.from_dict(config))

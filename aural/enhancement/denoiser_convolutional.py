@@ -35,7 +35,7 @@ HIGH_BANDS = 32
 BANDS = LOW_BINS + HIGH_BANDS
 TAPS = (-4, -2, -1, 0, 1)  # frames of 8 ms, relative to the filtered one
 MAX_GAIN = 1.5
-DILATIONS = (1, 2, 4, 8, 16)  # of the blocks at the bottom, in frames of 16 ms; repeated as needed
+DILATIONS = (1, 2, 4, 8, 16)  # dilations of the blocks at the bottom, in frames of 16 ms; repeated as needed
 MIN_POWER = 1e-10  # -100 dB
 
 
@@ -249,7 +249,7 @@ def _add_frames(frames: Tensor, hop: int) -> Tensor:
 
 
 def build_convolutional(config: Mapping[str, Any]) -> ConvolutionalDenoiser:
-    """The network that a checkpoint's config describes."""
+    """The network of a checkpoint's config."""
     return ConvolutionalDenoiser(ConvolutionalConfig.from_dict(config))
 
 

@@ -41,7 +41,7 @@ class Weights:
     resolutions: float = 1.0  # spectral distance at other resolutions
     noise: float = 20.0  # squared error of the compressed background
     compression: float = 0.3
-    colouration_db: float = 3.0  # of linear filtering that the perceptual loss ignores
+    colouration_db: float = 3.0  # linear filtering up to this gain is ignored by the perceptual loss
 
 
 class DenoiserLoss:

@@ -25,7 +25,7 @@ from torch.nn import functional
 from aural.enhancement.features import RATE
 from aural.enhancement.level import ACTIVE_RANGE_DB, ACTIVE_RMS, BLOCK, LOUD_PERCENTILE
 
-LENGTH = 2 * RATE  # of a mixture
+LENGTH = 2 * RATE  # samples of a mixture
 # Sources are longer: a voice played faster needs more, and the room needs time to fill.
 SHIFTS = (0.85, 1.2)
 LEAD = 19_200
@@ -63,18 +63,18 @@ class Odds:
     shifted: float = 0.15  # share of voices at another speed
     whispered: float = 0.05
     room: float = 0.55
-    measured_room: float = 0.45  # of the rooms; the others are simulated
+    measured_room: float = 0.45  # share of measured rooms; the others are simulated
     microphone: float = 0.75
     gain: float = 0.4  # automatic gain
     noiseless: float = 0.15
     untouched: float = 0.10
-    synthetic_noise: float = 0.28  # of the noises
-    babble: float = 0.12  # of the noises
+    synthetic_noise: float = 0.28  # share of the noises
+    babble: float = 0.12  # share of the noises
     second_noise: float = 0.25
     hum: float = 0.12
     clipping: float = 0.15
     codec: float = 0.20
-    low_pass: float = 0.35  # of the microphones; every codec has one
+    low_pass: float = 0.35  # share of microphones with a low-pass; every codec has one
     snr_db: tuple[float, float] = (-5.0, 30.0)
     rt60_seconds: tuple[float, float] = (0.12, 1.0)
     level_db: float = 2.5  # standard deviation of the recording's level about ACTIVE_RMS
@@ -284,7 +284,7 @@ def _sample_rooms(measured: Tensor, odds: Odds, random: _Random) -> tuple[Tensor
     simulated = diffuse * 10 ** (-direct_db / 20) + 0.3 * random.uniform(batch, 1) * first
     simulated[:, 0] = 1.0
     simulated = functional.pad(simulated, (DIRECT_DELAY, 0))[:, :length]
-    # Measured: as it is, or shortened by a faster decay.
+    # Measured: unchanged, or shortened by a faster decay.
     shorter = random.happens(0.5, batch, 1) / random.log_uniform(batch, 1, low=0.2, high=2.0)
     real = measured * (fall * shorter).exp()
     response = torch.where(random.happens(odds.measured_room, batch, 1) > 0, real, simulated)

@@ -15,7 +15,7 @@ BAND_SHARES = ((0.0, 1.0), (0.3, 0.72), (0.58, 1.0))
 
 
 class Discriminators(PatchDiscriminators):
-    """One convolutional discriminator for each of BAND_SHARES; it sees the input beside the output."""
+    """One convolutional discriminator for each of BAND_SHARES; it sees the completer's input and output."""
 
     def __init__(self, width: int = 16) -> None:
         super().__init__(len(BAND_SHARES), width)

@@ -72,7 +72,7 @@ COLUMNS = {
 class Scored:
     """The figures of one recording with one method."""
 
-    row: str  # of ROWS
+    row: str  # key of ROWS
     item: str
     unseen: bool  # whether the speaker was not trained on
     figures: dict[str, float]  # those of COLUMNS that were measured

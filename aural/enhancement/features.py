@@ -177,7 +177,7 @@ def _bark_tables() -> tuple[Tensor, Tensor]:
     # A bin on the border of two bands is shared between them.
     shared = torch.minimum(high, edges[1:, None]) - torch.maximum(low, edges[:-1, None])
     collect = shared.clamp_min(0) / width / HANN_BANDWIDTH * 10 ** (FULL_SCALE_DB_SPL / 10)
-    distance = torch.arange(BANDS)[:, None] - torch.arange(BANDS)  # of the excited above the exciting band
+    distance = torch.arange(BANDS)[:, None] - torch.arange(BANDS)  # from the exciting band up to the excited
     fall_db = torch.where(distance > 0, UPPER_SLOPE_DB * distance, -LOWER_SLOPE_DB * distance)
     spreading = 10 ** (-fall_db.double() / 10)
     kilohertz = (edges[1:] + edges[:-1]) / 2_000

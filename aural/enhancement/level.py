@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from aural.audio.clip import Samples
 
-ACTIVE_RMS = 10 ** (-26 / 20)  # of the training
+ACTIVE_RMS = 10 ** (-26 / 20)  # active level of the training recordings
 BLOCK = 768  # samples per block, 16 ms at 48 kHz
 LOUD_PERCENTILE = 95.0
 ACTIVE_RANGE_DB = 25.0  # below the loud blocks

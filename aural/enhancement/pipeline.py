@@ -38,11 +38,11 @@ SETTINGS: tuple[Setting, ...] = get_args(Setting)
 PRESETS = tuple(VOICE_CHAINS)
 EXPAND_RATES = (44_100, 48_000)
 
-CHUNK_FRAMES = 480  # of the front end: 7.68 s; twice as long takes 110 MB more and is no faster
+CHUNK_FRAMES = 480  # frames of the front end, 7.68 s; twice as long takes 110 MB more and is no faster
 OVERLAP_FRAMES = 64  # 1.02 s
 MIN_PEAK = 1e-9  # -180 dB; anything quieter is silence
 SILENT_CELL_SECONDS = 0.016
-MIN_CLIPPING_SHARE = 1e-4  # of the samples; less is not reported
+MIN_CLIPPING_SHARE = 1e-4  # share of clipped samples; less is not reported
 # If the mid channel is this far below the channels, they cancel and its phase means nothing.
 MIN_MIDDLE = 0.1
 # The vocoder's band ends at 11 kHz; above this crossover the enhanced sound is used.
@@ -123,8 +123,8 @@ class Result:
 
     clip: Clip  # channels, duration, rate and level of the input, unless the options change them
     background: Clip  # the removed background, at the rate and level of the input; see `enhance`
-    before: Analysis  # of the input
-    after: Analysis  # of the result
+    before: Analysis  # analysis of the input
+    after: Analysis  # analysis of the result
     voice_chain: VoiceChainResult | None  # what the voice chain did; None without one
     pitch_seconds: NDArray[np.float64]  # (frames,), times of the next two; empty if no stage ran
     f0_hz: NDArray[np.float32]  # (frames,), also in unvoiced frames: see the voicing

@@ -38,7 +38,7 @@ MIN_PEAK = 13.0
 DIRECT_SHARE, DIRECT_SECONDS = 0.45, 0.06
 # A phone's filters smear by this much; it is no delay.
 SMEAR_SECONDS = 0.0005
-MIN_SHARE = 0.5  # of the recording, which the reference must cover
+MIN_SHARE = 0.5  # share of the recording that the reference must cover
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Reference:
     """A reference aligned to a recording."""
 
     clip: Clip  # unchanged
-    delay_seconds: float  # of the recording, relative to the reference
+    delay_seconds: float  # how much later the recording is than the reference
 
     def aligned(self, clip: Clip) -> tuple[Samples, Samples]:
         """A clip and the reference, cut to the common time.

@@ -51,8 +51,8 @@ from aural.training.loop import (
 )
 from aural.training.losses import perceptual_loss, resolutions, scaled_spectra, spectral_distance
 
-FRAMES = 128  # of a training piece, 2 s
-UNCONDITIONED_SHARE = 0.3  # of the batches, so that the networks also work without the conditions
+FRAMES = 128  # frames of a training piece, 2 s
+UNCONDITIONED_SHARE = 0.3  # share of batches without conditions, so that the networks also work without them
 VALIDATION_ITEMS = 16
 MAX_SI_SDR_DB = 30.0  # higher values do not count
 
@@ -193,7 +193,7 @@ class Bands:
 
 
 class CompleterLoss:
-    """The losses of the completer and of its discriminators."""
+    """The losses of the completer and its discriminators."""
 
     def __init__(self, discriminators: Discriminators, objective: CompleterObjective) -> None:
         self.objective = objective
@@ -251,7 +251,7 @@ def train_denoiser(
         )
         module.load_state_dict(trained.averages["denoiser"].state_dict())
         if trained.step < pretrain_steps:
-            return module, trained  # out of time; to be resumed
+            return module, trained  # out of time; --resume continues
         run = replace(run, resume=False)
     trained_module = TrainedModule(module, denoising(objective), objective.learning_rate, betas=(0.9, 0.99))
     outcome = train(
@@ -483,7 +483,7 @@ def _completer_validation(
 
 
 def main(command: list[str] | None = None) -> None:
-    """Train by the command line's settings and save the checkpoint."""
+    """Train with the command line's settings and save the checkpoint."""
     parser = arguments(__doc__, data=CORPUS, steps=10_000, batch=6, folder="runs/enhancement")
     parser.add_argument("--stage", choices=("denoiser", "completer", "waveform_enhancer"), default="denoiser")
     parser.add_argument("--pretrain", type=int, default=0, help="steps of masked-band pre-training")

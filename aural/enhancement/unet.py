@@ -60,7 +60,7 @@ class UNet(nn.Module):
         return x, skips
 
     def decode(self, x: Tensor, skips: list[Tensor]) -> Tensor:
-        """From the bottom back to all frequencies."""
+        """Upsample from the bottom to all frequencies."""
         for layer, skip in zip(self.up, reversed(skips), strict=True):
             x = layer(x, skip)
         return x

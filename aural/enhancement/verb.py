@@ -22,7 +22,7 @@ ENHANCE = Verb(
 )
 DEGRADE = Verb(
     "degrade",
-    "Make a recording sound as a phone would have made it.",
+    "Make a recording sound as if a phone had made it.",
     "aural.enhancement.degrade",
     PLACE,
     "degraded.wav",

@@ -103,7 +103,7 @@ class VoiceChainResult:
     gain_db: float  # before the limiter
     limiting_db: float  # maximum gain reduction of the limiter
     message: str  # the same in words, and whether the loudness target is met
-    loudness: Loudness  # of the clip
+    loudness: Loudness  # loudness of the clip
 
     def figures(self) -> dict[str, Any]:
         """The figures, rounded to a hundredth."""
@@ -121,7 +121,7 @@ def voice_chain_steps(
             only the level.
         loudness_lufs: integrated loudness of the clip, if known; None: measured if needed.
 
-    Silence comes back as it is.
+    Silence stays unchanged.
 
     Raises:
         InputError: an empty clip, or samples that are not finite.

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from aural.hub.config import NetworkConfig
 
-STRIDE = 4  # of each convolution
+STRIDE = 4  # stride of each convolution
 
 
 @dataclass(frozen=True)
@@ -86,5 +86,5 @@ class WaveformEnhancer(nn.Module):
 
 
 def build_waveform(config: Mapping[str, Any]) -> WaveformEnhancer:
-    """The network that a checkpoint's config describes."""
+    """The network of a checkpoint's config."""
     return WaveformEnhancer(WaveformConfig.from_dict(config))

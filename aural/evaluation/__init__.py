@@ -1,1 +1,1 @@
-"""What the evaluate modules share; nothing that the app loads."""
+"""Shared by the evaluations; the app does not load it."""

@@ -1,6 +1,6 @@
-"""What every evaluation does: choose items, score them in processes, average, and write the figures.
+"""The common part of evaluations: choose items, score them in processes, average, and write the figures.
 
-A slice brings its rows (the methods it compares), a function that scores one item by all of them, and the
+A slice provides its rows (the methods to compare), a function that scores one item with them, and the
 headings of its columns.
 """
 
@@ -25,7 +25,7 @@ from aural.errors import AuralError, OptionError
 Item = TypeVar("Item")
 Score = TypeVar("Score")
 
-# A figure that cannot be measured, because of a sound, a checkpoint or a package, raises one of these.
+# Raised if a figure cannot be measured, because of a sound, a checkpoint or a package.
 UNAVAILABLE = (AuralError, ImportError, OSError)
 
 
@@ -41,11 +41,11 @@ def score_all(score: Callable[[Item], list[Score]], items: Sequence[Item], worke
     """The scores of all items, in their order, computed in processes of one thread each.
 
     Args:
-        score: can be pickled, unless there is only one worker, which is this process.
+        score: must be picklable, unless there is only one worker, which is this process.
     """
     if workers == 1:
         return [each for item in tqdm(items, mininterval=5) for each in score(item)]
-    # A forked process would inherit locks of threads that it does not have.
+    # Not forked: a forked process would inherit locks held by threads that it does not have.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         scores = tqdm(pool.map(score, items), total=len(items), mininterval=5)
@@ -63,7 +63,7 @@ def describe_failures(failures: Iterable[tuple[str, str | None]]) -> list[str]:
     """For each row and reason, how many of its items could not be measured.
 
     Args:
-        failures: of each item, the label of its row and the reason; None: it was measured.
+        failures: for each item, the label of its row, and the reason or None if it was measured.
     """
     pairs = list(failures)
     totals = Counter(row for row, _ in pairs)
@@ -74,7 +74,7 @@ def describe_failures(failures: Iterable[tuple[str, str | None]]) -> list[str]:
 
 
 def write_json(path: Path, figures: Mapping[str, Any]) -> None:
-    """Write the figures, in a folder that is made if it is missing."""
+    """Write the figures as JSON; missing folders are created."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 
@@ -104,10 +104,10 @@ def add_row_options(parser: argparse.ArgumentParser, rows: Iterable[str], limit:
     names = list(rows)
     parser.add_argument("--limit", type=int, help=limit)
     parser.add_argument("--rows", nargs="+", choices=names, default=names, help="default: all")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="number of processes")
 
 
 def check_row_options(chosen: argparse.Namespace) -> None:
-    """Raise `OptionError` for a number of workers or items below 1."""
+    """Raise `OptionError` if --workers or --limit is below 1."""
     if chosen.workers < 1 or (chosen.limit is not None and chosen.limit < 1):
         raise OptionError("--workers and --limit must be above 0.")

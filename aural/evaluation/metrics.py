@@ -1,7 +1,7 @@
 """Metrics of models: distances between sets of features, ranks of the right class, speech ratings.
 
-Sources: Dowson and Landau 1982 (the Fréchet distance between Gaussians; FID, FAD and their kin are this
-distance between embeddings), Reddy et al. 2022 (DNSMOS P.835; by the package `speechmos`, models included).
+Sources: Dowson and Landau 1982 (the Fréchet distance between Gaussians; FID, FAD and similar metrics
+apply it to embeddings), Reddy et al. 2022 (DNSMOS P.835; by the package `speechmos`, models included).
 A sound is compared with its reference by `aural.audio.comparison`.
 """
 
@@ -28,7 +28,7 @@ def frechet_distance(first: ArrayLike, second: ArrayLike) -> float:
     """Squared Fréchet distance between Gaussians fitted to two sets of features.
 
     The estimate is biased upwards for few samples, more so for wider features: compare sets of similar sizes,
-    and print the distance between two halves of one set beside it.
+    and report the distance between two halves of one set with it.
 
     Shape:
         first, second: (samples, width), at least 2 samples each; fewer samples than the width are fine.
@@ -54,13 +54,13 @@ def frechet_distance(first: ArrayLike, second: ArrayLike) -> float:
 
 
 def ranks(scores: ArrayLike, labels: ArrayLike) -> Integers:
-    """Place of the right class among all, 1 being the best; a tie counts against it.
+    """Rank of the right class, 1 is the best; a tie counts against it.
 
     Shape:
         scores: (samples, classes); labels: (samples,), indices of classes; result: (samples,).
 
     Raises:
-        InputError: no samples, values that are not finite, a label for each sample missing or out of range.
+        InputError: no samples, values that are not finite, labels that are missing or out of range.
     """
     scores = _features(scores, 1)
     labels = np.asarray(labels)
@@ -72,7 +72,7 @@ def ranks(scores: ArrayLike, labels: ArrayLike) -> Integers:
 
 
 def top_k_accuracy(places: ArrayLike, k: int) -> float:
-    """Share of the samples whose right class is among the best k; places as from `ranks`.
+    """Share of the samples whose right class is among the best k; `places` come from `ranks`.
 
     >>> top_k_accuracy([1, 2, 6, 1], 5)
     0.75
@@ -81,7 +81,7 @@ def top_k_accuracy(places: ArrayLike, k: int) -> float:
 
 
 def mean_reciprocal_rank(places: ArrayLike, k: int = 10) -> float:
-    """Mean of 1 / place, 0 beyond k: mAP@k where one class is right; places as from `ranks`.
+    """Mean of 1 / place, 0 beyond k: mAP@k for one right class; `places` come from `ranks`.
 
     >>> mean_reciprocal_rank([1, 2, 4, 11])
     0.4375
@@ -103,7 +103,7 @@ def nearest_similarity(
         rows of the same group (the same source recording) are not compared; result: (samples,).
 
     Raises:
-        InputError: an empty set, widths that differ, values that are not finite, a row left without others.
+        InputError: an empty set, widths that differ, values that are not finite, a row without others.
     """
     a, b = _directions(features), _directions(others)
     _require_same_width(a, b)
@@ -136,15 +136,15 @@ class DnsMos:
     """DNSMOS P.835: predicted opinion scores of speech, 1 (bad) to 5 (excellent)."""
 
     overall: float
-    speech: float  # how little the voice is distorted
-    background: float  # how little the background intrudes
+    speech: float  # quality of the voice; higher is less distorted
+    background: float  # quality of the background; higher is less intrusive
 
 
 def dnsmos(samples: NDArray[np.float32], rate: int) -> DnsMos:
     """The predicted ratings of speech, without a reference.
 
-    Taken at 16 kHz, from windows of 9 s; shorter clips are repeated. The level has a small influence: bring
-    all clips to one level first. A peak above full scale is scaled down to it.
+    Computed at 16 kHz, from windows of 9 s; shorter clips are repeated. The level has a small influence, so
+    match the levels of clips before comparing them. Peaks above full scale are scaled down.
 
     Shape:
         samples: (time,)
@@ -165,7 +165,7 @@ def dnsmos(samples: NDArray[np.float32], rate: int) -> DnsMos:
 
 @cache
 def _dnsmos_rater() -> Any:
-    """The package's models, in one thread each: many clips are rated by one process per core."""
+    """The package's models, with one thread each, since clips are rated by one process per core."""
     import onnxruntime
     from speechmos import dnsmos as package
 
@@ -190,7 +190,7 @@ def _features(values: ArrayLike, fewest: int) -> Floats:
 
 
 def _directions(values: ArrayLike) -> Floats:
-    """Rows of length 1; rows of zeros, which have no direction, stay and are like nothing."""
+    """Rows scaled to length 1; rows of zeros, which have no direction, stay zero."""
     features = _features(values, 1)
     lengths = np.linalg.norm(features, axis=1, keepdims=True)
     return features / np.where(lengths > 0, lengths, 1)

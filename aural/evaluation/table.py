@@ -12,13 +12,13 @@ MISSING = "–"
 def markdown_table(
     headings: Sequence[str], rows: Iterable[Sequence[str]], text_columns: Collection[int] = (0,)
 ) -> str:
-    """A table whose text columns are aligned left, and all others, the figures, right."""
+    """A table with text columns aligned left and figures aligned right."""
     rules = ["---" if number in text_columns else "---:" for number in range(len(headings))]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (headings, rules, *rows))
 
 
 def table_of_records(records: Mapping[str, Any], headings: Sequence[str]) -> str:
-    """A line for each dataclass: its name, and its fields under the headings, in their order."""
+    """A line for each dataclass: its name, and its fields under the headings, in order."""
     rows = ([name, *map(short_cell, astuple(record))] for name, record in records.items())
     return markdown_table(["", *headings], rows)
 

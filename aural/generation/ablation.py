@@ -3,10 +3,10 @@
     make ablation, or: python -m aural.generation.ablation --data DIR [--steps 600] [--per-class 8]
 
 Every arm trains a small U-Net from the same seed on the same batches for the same number of steps, on the
-first ten classes only (those of the study's FAD): a short run on all fifty would teach no arm its classes. It
-then generates them from the same noise, without guidance and with the app's. Griffin-Lim makes the audio, as
-in the study, and the shipped classifier scores it among all fifty classes. Finished arms in --folder are not
-repeated, and interrupted ones continue. One processor core takes about 5 minutes per arm.
+first ten classes only (those of the study's FAD): a run this short could not learn all fifty. It then
+generates these classes from the same noise, without guidance and with the app's guidance. Griffin-Lim makes
+the audio, as in the study, and the shipped classifier scores it among all fifty classes. Finished arms in
+--folder are not repeated, and interrupted ones continue. One processor core takes about 5 minutes per arm.
 """
 
 from __future__ import annotations
@@ -68,10 +68,10 @@ class Arm:
 class ArmResult:
     """The results of an arm."""
 
-    minutes: float  # of training
+    minutes: float  # duration of the training
     parameters: int
     plain: Quality  # without guidance
-    guided: Quality  # with the app's
+    guided: Quality  # with the app's guidance
 
 
 @dataclass(frozen=True)
@@ -217,16 +217,16 @@ def main(command: list[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, required=True, help="a clone of karolpiczak/ESC-50")
-    parser.add_argument("--folder", type=Path, default=Path("runs/ablation"), help="holds a folder per arm")
-    parser.add_argument("--steps", type=int, default=600, help="of training, the same for each arm")
-    parser.add_argument("--batch", type=int, default=16, help="clips a step")
-    parser.add_argument("--classes", nargs="+", default=CLASSES[:10], help="what is learnt and generated")
-    parser.add_argument("--per-class", type=int, default=8, help="clips generated of each class, twice")
-    parser.add_argument("--channels", type=int, nargs=3, default=SMALL.channels, help="of the U-Net's levels")
+    parser.add_argument("--folder", type=Path, default=Path("runs/ablation"), help="holds one folder per arm")
+    parser.add_argument("--steps", type=int, default=600, help="training steps of each arm")
+    parser.add_argument("--batch", type=int, default=16, help="clips per step")
+    parser.add_argument("--classes", nargs="+", default=CLASSES[:10], help="classes to learn and generate")
+    parser.add_argument("--per-class", type=int, default=8, help="clips to generate for each class, twice")
+    parser.add_argument("--channels", type=int, nargs=3, default=SMALL.channels, help="channels per level")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--precision", choices=("no", "bf16"), default="bf16", help="of the forward pass")
+    parser.add_argument("--precision", choices=("no", "bf16"), default="bf16", help="forward precision")
     parser.add_argument("--arms", nargs="+", choices=tuple(arms()), default=tuple(arms()))
-    parser.add_argument("--smoke", action="store_true", help="a tiny model for seconds, to see that it runs")
+    parser.add_argument("--smoke", action="store_true", help="test: train a tiny model for a few seconds")
     chosen = parser.parse_args(command)
     if chosen.per_class < 2:
         raise OptionError("Distances within a class need at least 2 clips. Set --per-class to 2 or more.")

@@ -70,14 +70,14 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
 }
 CLASSES: tuple[str, ...] = tuple(name for names in GROUPS.values() for name in names)
-UNCOUNTED = ("rain", "wind", "sheep", "pouring_water", "brushing_teeth")  # and all plurals and activities
+UNCOUNTED = ("rain", "wind", "sheep", "pouring_water", "brushing_teeth")  # besides all plurals and activities
 
 
 def class_index(name: str) -> int:
-    """The label of a class; spaces, hyphens and capitals are forgiven.
+    """The label of a class; spaces, hyphens and capitals don't matter.
 
     Raises:
-        OptionError: there is no such class; the sentence names the nearest ones.
+        OptionError: there is no such class; the message lists similar ones.
 
     >>> class_index("Chirping birds"), CLASSES[14]
     (14, 'chirping_birds')
@@ -106,7 +106,7 @@ def with_article(name: str) -> str:
 
 
 def title(name: str) -> str:
-    """A class's name for people.
+    """A class's name for display.
 
     >>> title("chirping_birds")
     'Chirping birds'

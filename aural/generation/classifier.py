@@ -1,8 +1,8 @@
 """The sound classifier: a small residual CNN from a log-mel spectrogram to the 50 classes of ESC-50.
 
 It scores generated clips and names their classes, and its pooled features measure the distance of two sets of
-clips. Two-dimensional residual blocks after He et al. 2016; the mean and the maximum over
-time, side by side, after Kong et al. 2020 (PANNs), so a short event in a silent clip counts.
+clips. The two-dimensional residual blocks follow He et al. 2016. Pooling uses both the mean and the maximum
+over time, as in Kong et al. 2020 (PANNs), so a short event in a silent clip counts.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ MIN_FRAMES = 32
 
 @dataclass(frozen=True)
 class Config(NetworkConfig):
-    """Sizes of a classifier."""
+    """The size of a classifier."""
 
     classes: int = 50  # logits
-    mel_bands: int = DEFAULT_FRONT_END.mel_bands  # of the input spectrograms
+    mel_bands: int = DEFAULT_FRONT_END.mel_bands  # bands of the input spectrograms
     rate: int = DEFAULT_FRONT_END.rate  # Hz, of their audio
     hop: int = DEFAULT_FRONT_END.hop  # samples from frame to frame
     stem: int = 32  # channels at half the bands and a quarter of the frames
-    channels: tuple[int, ...] = (64, 128, 256)  # of the residual stages, each at half the resolution
+    channels: tuple[int, ...] = (64, 128, 256)  # channels of the residual stages, each at half the resolution
     features: int = 128  # width of the pooled embedding
-    dropout: float = 0.2  # of the embedding, in training
+    dropout: float = 0.2  # dropout of the embedding, in training
 
 
 class Classifier(nn.Module):
@@ -150,7 +150,7 @@ def classify(mel: Tensor, model: Classifier | None = None) -> Tensor:
 
     Raises:
         OptionError: another number of bands.
-        CheckpointError: the shipped classifier cannot be had.
+        CheckpointError: the shipped classifier is not available.
     """
     model = model or load()
     logits: Tensor = model(mel.to(model.mean))

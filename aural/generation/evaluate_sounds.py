@@ -56,7 +56,7 @@ class Real:
     """The real clips that all others are compared with."""
 
     training: Sounds  # folds 1-4
-    folds: Integers  # of the training clips
+    folds: Integers  # fold of each training clip
     unseen: Sounds  # fold 5
 
     @staticmethod

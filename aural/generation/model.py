@@ -1,8 +1,8 @@
 """The class-conditional diffusion model: a `UNet2DModel` that predicts the clean log-mel spectrogram.
 
 The spectrogram is cut into patches, of 4 bands x 4 frames for example, which become the channels of a smaller
-image (20 x 108; "space to depth", lossless), so the convolutions see the whole clip at a cost that a laptop
-can afford. The class, the active share of the clip and the augmentation of a training clip are embedded and
+image (20 x 108; "space to depth", lossless), so the convolutions see the whole clip and still run on a
+laptop. The class, the active share of the clip and the augmentation of a training clip are embedded and
 added to the time embedding.
 
 Sources: Ho et al. 2020 (L-simple), Nichol and Dhariwal 2021 (cosine schedule), Ho and Salimans 2022
@@ -30,11 +30,11 @@ from aural.hub.config import NetworkConfig
 BANDS = 80
 REAL_FRAMES = 425  # 5 s at 22,050 Hz and a hop of 260
 FRAMES = 432  # input of the network: the next multiple of `Config.frame_multiple`, for 9 frames and for 4
-NULL_CLASS = len(CLASSES)  # for guidance: no class
+NULL_CLASS = len(CLASSES)  # label of no class, for guidance
 SILENT_BELOW = 0.1  # scaled magnitude (-92 dB) below which a frame is silent
-QUANTILES = 11  # of each class's active share: 0, 10, ..., 100 %
-MIN_QUANTILE = 0.2  # less active clips of a class are nearly silent and not sampled
-MIN_ACTIVE = 0.1  # nor active shares below half a second of 5 s
+QUANTILES = 11  # quantiles of each class's active share: 0, 10, ..., 100 %
+MIN_QUANTILE = 0.2  # clips of a class that are less active are nearly silent and not sampled
+MIN_ACTIVE = 0.1  # half a second of 5 s; smaller active shares are not sampled either
 AUGMENTATIONS = 4  # pitch shift, gain, speed, mixing: see `Conditioning`
 TRAIN_STEPS = 1000  # noise levels
 
@@ -51,15 +51,15 @@ class Config(NetworkConfig):
         96,
         160,
         224,
-    )  # of the levels, each at half the resolution
+    )  # channels of the levels, each at half the resolution
     layers: int = 1  # residual blocks per level going down; one more going up
     attention: bool = True  # at all levels but the finest, and in the middle
     normalise: bool = True  # standardize each mel band; else the input is in [0, 1]
     predicts: Literal["clean", "noise"] = "clean"
     texture: float = 0.03  # variance of unpredictable noise, see `DiffusionModel.predict`
     dropout: float = 0.1
-    groups: int = 16  # of group normalization
-    patch_bands: int = 5  # of a patch, which becomes one position of the image
+    groups: int = 16  # number of groups of group normalization
+    patch_bands: int = 5  # bands of a patch, which becomes one position of the image
     patch_frames: int = 9
     embedding: int | None = None  # width of the condition; None: four times the channels of the finest level
     augmented: bool = False  # augmentation values are part of the condition
@@ -220,7 +220,7 @@ def _new_unet(config: Config) -> UNet2DModel:
     kinds = [plain] + [attending if config.attention else plain] * (len(config.channels) - 1)
     return UNet2DModel(
         sample_size=(BANDS // config.patch_bands, FRAMES // config.patch_frames),
-        in_channels=size + 1,  # and the band, which a convolution does not know
+        in_channels=size + 1,  # plus the band, which a convolution does not know
         out_channels=size,
         layers_per_block=config.layers,
         block_out_channels=config.channels,

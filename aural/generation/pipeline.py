@@ -44,7 +44,7 @@ SAMPLERS: tuple[Sampler, ...] = get_args(Sampler)
 MAX_CLIPS = 8
 MAX_SECONDS = 10.0
 MIN_GAP_SECONDS = 0.05
-MIN_SOURCE_SECONDS = 0.1  # of a source, and of the rest around a gap
+MIN_SOURCE_SECONDS = 0.1  # minimum length of a source, and of the rest around a gap
 GUESSES = 5  # classes listed for each clip
 LEAD_IN_FRAMES = 4  # before the sound, in a clip cut from a longer one
 
@@ -132,7 +132,7 @@ class Result:
 
     clips: tuple[Clip, ...]  # 22,050 Hz and mono; like the source with a gap filled
     mels: tuple[Mel, ...]  # (80, frames), in [0, 1], the spectrogram of each clip before vocoding
-    seed: int  # of the first clip: reproduces the clips
+    seed: int  # seed of the first clip, which reproduces the clips
     guesses: tuple[tuple[Guess, ...], ...]  # the likeliest classes of each clip, likeliest first
     message: str  # what else was done, in words; or empty
     options: Options  # the options used
@@ -168,7 +168,7 @@ def generate(
     Raises:
         InputError: a source that is empty, silent, too long or not finite.
         OptionError: a gap without a source or outside of it, or a loop from a source.
-        CheckpointError: a model cannot be had.
+        CheckpointError: a model is not available.
     """
     import torch
 
@@ -179,7 +179,7 @@ def generate(
     _require_compatible(options, source)
     seed = secrets.randbelow(2**32) if options.seed is None else int(options.seed)
     task = _task(options, source)
-    yield 0.0  # loading takes a moment, the first time
+    yield 0.0  # loading takes a moment the first time
     pipeline = SpectrogramPipeline.of(hub.load("generator"), options.sampler)
     yield 0.02
     steps = pipeline.denoise_steps(
@@ -215,17 +215,17 @@ def generate(
 
 @dataclass(frozen=True)
 class _Task:
-    """What the network has to make."""
+    """What to generate."""
 
     length: int  # samples of the waveform
-    frames: int  # of the spectrogram
-    is_cut: bool  # from a spectrogram of the length that the network was trained on
+    frames: int  # frames of the spectrogram
+    is_cut: bool  # whether it is cut from a spectrogram of the training length
     source_mel: Tensor | None  # (80, frames)
     known: Tensor | None  # (frames,), see `_known_frames`
 
 
 def _task(options: Options, source: Clip | None) -> _Task:
-    """The task that the options and the source describe.
+    """The task given by the options and the source.
 
     Raises:
         InputError: a silent source.
@@ -258,7 +258,7 @@ def _assemble(wave: Samples, start: int, options: Options, source: Clip | None) 
 
 
 def outcome_steps(clip: Clip | None, options: Options) -> Steps[Outcome]:
-    """The verb `generate`, from a sound or from nothing."""
+    """The verb `generate`, with or without a source."""
     result = yield from generate.steps(options, clip)
     source_samples = ", ".join(
         f"{guesses[0].label} ({guesses[0].probability:.0%})" for guesses in result.guesses

@@ -130,7 +130,7 @@ def _errors(module: nn.Module, batch: Batch, kind: str, *, dropped: float) -> tu
 def main(command: list[str] | None = None) -> None:
     parser = arguments(__doc__, data=ESC50, steps=9_000, batch=16, folder="runs/generator")
     parser.add_argument(
-        "--channels", type=int, nargs=3, default=Config.channels, help="of the U-Net's levels"
+        "--channels", type=int, nargs=3, default=Config.channels, help="channels of the U-Net's levels"
     )
     chosen = parser.parse_args(command)
     config = TINY if chosen.smoke else Config(channels=tuple(chosen.channels))

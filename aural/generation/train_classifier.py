@@ -1,11 +1,11 @@
-"""Train the classifier on ESC-50, folds 1 to 4, or print how good the shipped one is on fold 5.
+"""Train the classifier on ESC-50, folds 1 to 4, or evaluate the shipped one on fold 5.
 
     python -m aural.generation.train_classifier --data DIR [--minutes 30] [--resume]
     python -m aural.generation.train_classifier --data DIR --evaluate
 
-1,600 clips are few, so each is randomly cut, stretched, transposed and filtered. Three in four are mixed with
-another clip, and so are their labels (Zhang et al. 2018; Tokozume et al. 2018, at equal levels).
-One span of bands and one of frames are masked (Park et al. 2019).
+There are only 1,600 clips, so each is randomly cut, stretched, transposed and filtered. Three in four are
+mixed with another clip, together with their labels (Zhang et al. 2018; Tokozume et al. 2018, at equal
+levels). One span of bands and one of frames are masked (Park et al. 2019).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from aural.training.loop import Outcome, Settings, TrainedModule, this_process, 
 
 LICENCE = "CC-BY-NC-3.0"
 TINY = Config(stem=4, channels=(4, 8), features=8)
-# Settings besides the command line's, as used for the shipped weights.
+# Settings of the shipped weights that the command line does not have.
 AVERAGE, CLIP, WARM_UP, VALIDATE_STEPS = 0.998, 2.0, 200, 250
 ACTIVE = 0.15  # scaled; a frame with no band above it is silent
 SPEED_CLIPS = 8  # batch size for measuring the speed
@@ -171,18 +171,18 @@ def train_classifier(
 
 @torch.inference_mode()
 def places(classifier: Classifier, clips: Esc50) -> Tensor:
-    """The rank of the right class of each clip, 1 is best: (clips,)."""
+    """The rank of the right class of each clip, (clips,); 1 is the best."""
     logits = torch.cat([classifier(part.to(classifier.mean)).cpu() for part in torch.split(clips.mel, 50)])
     return torch.from_numpy(ranks(logits.double().numpy(), clips.labels.numpy()))
 
 
 def figures(found: Tensor) -> Figures:
-    """The figures of places as `places` gives them."""
+    """The figures of the ranks from `places`."""
     return Figures(top_k_accuracy(found, 1), top_k_accuracy(found, 5), mean_reciprocal_rank(found))
 
 
 def report(classifier: Classifier, clips: Esc50) -> str:
-    """A table of the figures on the clips, for each group and for all, and what it costs."""
+    """A table of the figures for each group and for all clips, with size and speed."""
     found = places(classifier, clips)
     lines = ["| clips | top-1 | top-5 | mAP@10 |", "| --- | --- | --- | --- |"]
     parts = {name: clips.labels // 10 == number for number, name in enumerate(GROUPS)}
@@ -206,31 +206,31 @@ def report(classifier: Classifier, clips: Esc50) -> str:
 
 
 def _seconds(classifier: Classifier, mel: Tensor) -> float:
-    """What classifying these takes, the fastest of five."""
+    """Seconds to classify these, the fastest of five runs."""
     spent = []
     for _ in range(5):
         start = time.perf_counter()
         with torch.inference_mode():
-            # The result is fetched, since a card may still be at it when the call returns.
+            # The result is copied to the CPU, since a GPU may still be running when the call returns.
             classifier(mel.to(classifier.mean)).cpu()
         spent.append(time.perf_counter() - start)
     return min(spent)
 
 
 def _uniform(shape: tuple[int, ...], most: float, generator: torch.Generator) -> Tensor:
-    """Numbers from -most to most."""
+    """Random numbers from -most to most."""
     return (torch.rand(shape, generator=generator) * 2 - 1) * most
 
 
 def _level(magnitudes: Tensor) -> Tensor:
-    """Root mean square of each clip; that of a silent one is not 0, so that it can be divided by."""
+    """Root mean square of each clip; above 0 even for a silent one, so that it can be a divisor."""
     return magnitudes.square().mean((1, 2), keepdim=True).sqrt().clamp_min(KNEE_MAGNITUDE)
 
 
 def main(command: list[str] | None = None) -> None:
-    """Train as the command line says and save the checkpoint, or evaluate the shipped one."""
+    """Train with the command line's settings and save the checkpoint, or evaluate the shipped one."""
     parser = arguments(__doc__, data=ESC50, steps=3_600, batch=64, folder="runs/classifier")
-    # Twice as fast as float32 where the processor has it, and no worse.
+    # Twice as fast as float32 on processors that support it, and as accurate.
     parser.set_defaults(precision="bf16")
     parser.add_argument("--evaluate", action="store_true", help="print the shipped classifier's figures")
     chosen = parser.parse_args(command)

@@ -4,11 +4,11 @@ from typing import Any
 
 from aural.options import Estimate, Place, Verb, by_setting
 
-USUAL_STEPS = 25  # of denoising, by which the workload is counted
+USUAL_STEPS = 25  # denoising steps of one unit of workload per second
 
 
 def workload(*, count: int, seconds: float, steps: int, **_: Any) -> float:
-    """The work in clips that are generated from nothing: a second of a clip in 25 steps is 1.
+    """The workload: a second of a clip, generated without a source in 25 steps, is 1.
 
     >>> workload(count=4, seconds=5, steps=50)
     40.0

@@ -1,1 +1,1 @@
-"""A narrow band in, the full band out, at any rate."""
+"""Super-resolution: reconstructs missing high frequencies, at any sample rate."""

@@ -1,9 +1,9 @@
 """Pairs of a full-band recording and its low-passed version, both at 48 kHz.
 
-The low-passes are of many kinds, since a network that has met only one fails at the next: resamplers'
-windowed sincs from steep to short, the short ones with aliases; Butterworth, Chebyshev, elliptic and Bessel
-filters; the brick walls of codecs, and codecs. The network gets the bandwidth as a detector would measure it,
-with an error.
+There are many kinds of low-passes, since a network trained on only one fails on others: the windowed sincs of
+resamplers, from steep to short (the short ones alias); Butterworth, Chebyshev, elliptic and Bessel filters;
+the brick walls of codecs, and codecs themselves. The network gets the bandwidth as a detector would measure
+it, with an error.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ SHARES = {"speech": 0.72, "esc50": 0.13, "music": 0.15}
 USUAL_HZ = (2_000.0, 4_000.0, 4_000.0, 5_512.5, 6_000.0, 8_000.0, 8_000.0, 11_025.0, 12_000.0)
 RANGE_HZ = (1_800.0, 17_500.0)
 RESPONSES = 1_500  # sampled in advance
-EDGE_DB = (3.0, 25.0)  # how far below the band's level a detector places its end
-ROUNDED_SHARE = 0.3  # of the pieces are rounded to 16 bits
-TRANSCODED_SHARE = 0.1  # of the pieces go through a codec
+EDGE_DB = (3.0, 25.0)  # level relative to the band where a detector places its end
+ROUNDED_SHARE = 0.3  # share of pieces that are rounded to 16 bits
+TRANSCODED_SHARE = 0.1  # share of pieces that go through a codec
 KILOBITS = (48, 64, 80, 96, 128)
 TRANSCODED = 240  # pieces transcoded in advance
-OWN_PASS, OWN_ATTENUATION_DB = 0.92, 100.0  # of our own interpolation, see `sinc`
+OWN_PASS, OWN_ATTENUATION_DB = 0.92, 100.0  # AURAL's own interpolation, see `sinc`
 
 Array = NDArray[np.float64]
 
@@ -63,7 +63,7 @@ class Response:
     """The gain of a zero-phase low-pass."""
 
     gain: NDArray[np.float32]  # (GRID,), from 0 Hz to half the rate
-    fold_hz: float | None  # half the low rate, which mirrors what passes above it; None: the rate is kept
+    fold_hz: float | None  # half the low rate, around which higher frequencies alias; None: no change of rate
     ends_hz: tuple[float, float]  # where the gain has fallen by EDGE_DB
 
 
@@ -92,7 +92,7 @@ def resampler_response(edge_hz: float) -> Response:
 
 
 def apply(recordings: NDArray[np.float32], response: Response) -> NDArray[np.float32]:
-    """Apply the low-pass. Shape: (..., POINTS) -> the same; it is circular, so cut the margins off."""
+    """Apply the low-pass. Shape: (..., POINTS) -> the same; it is circular, so cut off the margins."""
     frequency_hz = np.linspace(0, RATE / 2, POINTS // 2 + 1)
     spectrum = np.fft.rfft(recordings) * np.interp(frequency_hz, _grid(), response.gain)
     if response.fold_hz is not None:
@@ -142,7 +142,7 @@ class BatchSampler:
         response = self.responses[generator.integers(len(self.responses))]
         source = piece
         if generator.random() < ROUNDED_SHARE:
-            # A soft recording has fewer bits: down to 12 of 16.
+            # Soft recordings use fewer bits: down to 12 of 16.
             step = np.float32(2.0 ** -generator.uniform(11, 15))
             source = piece + step * (generator.random(POINTS, np.float32) - np.float32(0.5))
         low, high = response.ends_hz
@@ -165,7 +165,7 @@ class BatchSampler:
         weights = np.array([SHARES[kind] for kind in kinds])
         while True:
             items = self.recordings[kinds[generator.choice(len(kinds), p=weights / weights.sum())]]
-            if len(items) < 20:  # a few long pieces: by their length
+            if len(items) < 20:  # a few long pieces, weighted by their length
                 lengths = np.array([item.length for item in items], float)
                 item = items[generator.choice(len(items), p=lengths / lengths.sum())]
             else:
@@ -177,7 +177,7 @@ class BatchSampler:
 
 
 def validation_pairs(corpus: Corpus, edge_hz: float, count: int) -> Pairs:
-    """The same pieces at each call, evenly spaced over the validation speech."""
+    """Validation pieces, evenly spaced over the validation speech; the same for every call."""
     items = [item for item in corpus.of("speech", validation=True) if item.length >= POINTS]
     if not items:
         raise InputError("No validation speech is long enough. Add longer recordings to speech/.")
@@ -289,14 +289,14 @@ def _interpolation(edge_hz: int) -> Array:
 def _kaiser(edge_hz: float, passed: float, stopped: float, attenuation_db: float) -> Array:
     """A windowed sinc by Kaiser's formulas, between two shares of the edge."""
     middle_hz = (passed + stopped) / 2 * edge_hz
-    width = (stopped - passed) * edge_hz / middle_hz  # in units of the middle
+    width = (stopped - passed) * edge_hz / middle_hz  # relative to the middle
     crossings = math.ceil((attenuation_db - 7.95) / (2.285 * math.pi * width) / 2)
     beta = 0.1102 * (attenuation_db - 8.7) if attenuation_db > 50 else 4.0
     return _windowed_sinc(middle_hz, crossings, lambda x: np.i0(beta * np.sqrt(1 - x**2)) / np.i0(beta))
 
 
 def _windowed_sinc(cutoff_hz: float, crossings: int, window: Callable[[Array], Array]) -> Array:
-    """The response of a sinc that ends after so many zero crossings to each side."""
+    """The response of a sinc with so many zero crossings on each side."""
     half = min(int(crossings * RATE / (2 * cutoff_hz)), POINTS // 2 - 1)
     samples = np.arange(-half, half + 1)
     taps = np.sinc(2 * cutoff_hz / RATE * samples) * window(samples / (half + 1))

@@ -16,7 +16,7 @@ FRONT_ENDS = resolutions(RATE, (512, 1024, 2048))
 
 
 class Discriminators(PatchDiscriminators):
-    """One convolutional discriminator per resolution; it sees the input of the extender beside its output."""
+    """One convolutional discriminator per resolution; it sees the extender's input and output."""
 
     def __init__(self, width: int = 16) -> None:
         super().__init__(len(FRONT_ENDS), width)

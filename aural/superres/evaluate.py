@@ -3,11 +3,11 @@
     python -m aural.superres.evaluate --data DIR [--limit N] [--filters] [--rows ...] [--json FILE]
                                       [--pictures DIR] [--workers N]
 
-Every recording is resampled to a low rate by soxr's "very high quality" recipe, which is not a filter of the
-models' own. The pipeline gets that and the recording's rate, and detects the rest. Figures are means over
-recordings:
+Every recording is resampled to a low rate by soxr's "very high quality" recipe, which the models don't use
+themselves. The pipeline gets the result and the recording's rate, and detects the bandwidth. Figures are
+means over recordings:
 
-- SNR in dB (at most 100) against the recording;
+- SNR in dB (at most 100) compared with the recording;
 - LSD, the log-spectral distance of `aural.audio.comparison`, as the papers on 48 kHz speech define it;
 - LSD above and below the cut-off, which is half the low rate, as in the papers;
 - LSD below 0.9 of the cut-off, where soxr's filter is still flat: nothing should change there;
@@ -54,16 +54,16 @@ from aural.superres.evaluate_items import GROUPS, Item, filter_items, items
 ROWS = {"sinc": "sinc", "lisa": "LISA", "default": "**default**"}
 
 RATES_IN = (4_000, 8_000, 11_025, 12_000, 16_000, 17_300, 22_050, 24_000)
-OTHER_RATE, OTHER_RATES_IN = 44_100, (8_000, 16_000)  # a second output rate for 48 kHz, and its inputs
-FLAT_SHARE = 0.9  # of the cut-off; soxr's filter is flat up to 0.913
+OTHER_RATE, OTHER_RATES_IN = 44_100, (8_000, 16_000)  # second output rate for 48 kHz, and its input rates
+FLAT_SHARE = 0.9  # relative to the cut-off; soxr's filter is flat up to 0.913
 
 MAX_SNR_DB = 100.0  # a perfect result would make the mean infinite
 # Targets of the default on unseen speakers: rate of the input, maximum LSD.
 LSD_TARGETS = {8_000: 1.10, 12_000: 1.00, 16_000: 0.95, 24_000: 0.75}
-SHARE_OF_SINC = 0.3  # of sinc's LSD on the same recordings, which meets the target too
+SHARE_OF_SINC = 0.3  # share of sinc's LSD on the same recordings; meeting this is enough
 MAX_SNR_LOSS_DB = 1.0  # relative to sinc
 FLAT_LSD_TARGET = 0.1
-FILTER_LOSS_TARGET, FILTERS_TARGET = 0.15, 6  # LSD above that with OWN_FILTER, and for how many others
+FILTER_LOSS_TARGET, FILTERS_TARGET = 0.15, 6  # LSD above that with OWN_FILTER, for at least so many
 
 CUT_OFFS_HZ = (4_000, 6_000, 8_000, 12_000)
 FILTER_ROWS = ("sinc", "default")
@@ -83,11 +83,11 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class Case:
-    """How the input is result from a recording, and at which rate it is reconstructed."""
+    """How the input is made from a recording, and the rate at which it is reconstructed."""
 
     rate_in: int  # Hz, of the pipeline's input
     rate_out: int  # Hz, of its output
-    cutoff_hz: float  # above it, the input has nothing
+    cutoff_hz: float  # the input is empty above it
     low_pass: str | None = None  # a key of FILTERS; None: resampling to `rate_in`
 
 
@@ -95,9 +95,9 @@ class Case:
 class Scored:
     """The figures of one recording with one method."""
 
-    row: str  # of ROWS
+    row: str  # key of ROWS
     item: str
-    group: str  # of GROUPS
+    group: str  # key of GROUPS
     recorded_rate: int  # Hz
     case: Case
     bandwidth_hz: float | None  # as detected by the pipeline; None: no result
@@ -110,10 +110,10 @@ class TargetCheck:
     """One target, and whether it is met."""
 
     rate_in: int  # Hz
-    figure: str  # of COLUMNS
+    figure: str  # key of COLUMNS
     measured: float
     bound: float  # the maximum LSD, or the minimum SNR, that meets it
-    share_of_sinc: float | None  # SHARE_OF_SINC of sinc's LSD, which meets it too; None: not for this figure
+    share_of_sinc: float | None  # SHARE_OF_SINC of sinc's LSD, the alternative target; None: no alternative
     met: bool
 
 
@@ -184,7 +184,7 @@ def compare(result: Clip, reference: Clip, cutoff_hz: float) -> dict[str, float]
     The lengths may differ slightly, since the length at the low rate is rounded.
 
     Raises:
-        InputError: a silent reference, or less than 1025 samples.
+        InputError: a silent reference, or fewer than 1025 samples.
     """
     frames = min(result.frames, reference.frames)
     assert (
@@ -213,7 +213,7 @@ def score_all(
 
 
 def failures(scored: Iterable[Scored]) -> list[str]:
-    """What could not be measured, how often, and why."""
+    """The failures: row, number and reason."""
     return describe_failures((ROWS[each.row], each.failure) for each in scored)
 
 
@@ -228,7 +228,7 @@ def means(scored: Iterable[Scored], row: str) -> dict[str, float]:
 
 
 def blocks(scored: Sequence[Scored]) -> dict[str, list[Scored]]:
-    """The scores by group and output rate, and of a group with several rates also all at their own rate."""
+    """The scores by group and output rate; for a group with several rates, also all of them together."""
     found: dict[str, list[Scored]] = {}
     for group, name in GROUPS.items():
         own_rates = sorted({each.recorded_rate for each in scored if each.group == group}, reverse=True)
@@ -259,7 +259,7 @@ def table(scored: Sequence[Scored], rows: Sequence[str]) -> str:
 
 
 def check_targets(scored: Sequence[Scored]) -> list[TargetCheck]:
-    """The targets of the default, as far as it and sinc were measured."""
+    """The targets of the default, for rates where it and sinc were measured."""
     found = []
     for rate_in, maximum in LSD_TARGETS.items():
         part = [each for each in scored if each.case.rate_in == rate_in and each.case.low_pass is None]
@@ -370,7 +370,7 @@ def draw_pictures(folder: Path, chosen: Sequence[Item], rows: Sequence[str]) -> 
                 try:
                     clip, _ = run_row(low, reference.rate, row)
                 except UNAVAILABLE:
-                    continue  # the tables say why
+                    continue  # the table shows the reason
                 versions.append(Sound(ROWS[row].strip("*"), clip.samples, clip.rate, case.cutoff_hz))
             words = "".join(letter if letter.isalnum() else "-" for letter in item.name)
             paths.append(folder / f"{words}-from-{rate_in}.png")
@@ -394,7 +394,7 @@ def _report(scored: Sequence[Scored], rows: Sequence[str]) -> None:
 
 
 def _all_targets(scored: Sequence[Scored]) -> dict[str, list[TargetCheck]]:
-    """The targets on all unseen speakers at their own rate, and on those at 48 kHz alone."""
+    """The targets for all unseen speakers at their own rate, and for those at 48 kHz."""
     name = GROUPS["unseen"]
     titles = (f"{name}, all to their own rate", f"{name} → {_kilohertz(RATE)}")
     parts = blocks(scored)
@@ -424,7 +424,7 @@ def _filter_report(scored: Sequence[Scored], rows: Sequence[str]) -> None:
 
 
 def _figures(scored: Sequence[Scored], rows: Sequence[str]) -> list[dict[str, Any]]:
-    """The means of every case of every block."""
+    """The means for each block, input rate and row."""
     found = []
     for title, part in blocks(scored).items():
         for rate_in in sorted({each.case.rate_in for each in part}):
@@ -466,7 +466,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = harness.evaluation_parser(__doc__, data="a folder with speech/ and music/")
     harness.add_row_options(parser, ROWS, "maximum number of recordings in each group")
     parser.add_argument("--filters", action="store_true", help="also try low-passes and codecs at 48 kHz")
-    parser.add_argument("--pictures", type=Path, help="draw spectrograms of some recordings there, PNG")
+    parser.add_argument("--pictures", type=Path, help="write some spectrograms to this folder, PNG")
     return parser
 
 

@@ -1,4 +1,4 @@
-"""The low-passes that super-resolution is tried on: filters and codecs of many kinds, all at 48 kHz."""
+"""The low-passes for the evaluation of super-resolution: many kinds of filters and codecs, at 48 kHz."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from aural.audio.low_pass import LOW_PASSES, LowPass, low_pass
 RATE = 48_000  # Hz
 OWN_FILTER = "resampled"
 CODEC_KILOBITS = 96.0
-# LAME's low-pass goes by its 32 sub-bands: with these its bands end just below or at the cut-offs.
+# LAME's low-pass works in 32 sub-bands: at these bit rates the band ends at or just below the cut-off.
 MP3_CUT_OFFS_HZ = {4_000: 3_500.0, 6_000: 5_600.0, 8_000: 7_500.0, 12_000: 12_000.0}
-OPUS_KILOBITS = {4_000: 8.0, 8_000: 12.0}  # Opus has no bit rate that ends at the others
+OPUS_KILOBITS = {4_000: 8.0, 8_000: 12.0}  # no bit rate of Opus ends at the other cut-offs
 
 Filter = Callable[[Samples], Samples]  # (channels, time) at RATE, both
 
@@ -65,7 +65,7 @@ def _opus(cutoff_hz: int) -> Filter | None:
     return None if kilobits is None else _codec(Codec("opus", kilobits))
 
 
-# Each kind's function from a cut-off (Hz) to a filter; None if the kind does not have that cut-off.
+# For each kind, a function from a cut-off (Hz) to a filter, or None if the kind lacks that cut-off.
 FILTERS: dict[str, Callable[[int], Filter | None]] = {
     OWN_FILTER: partial(_low_pass_filter, "resampled"),
     **{kind: partial(_low_pass_filter, kind) for kind in LOW_PASSES if kind != OWN_FILTER},

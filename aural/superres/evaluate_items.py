@@ -1,4 +1,4 @@
-"""The recordings that super-resolution is evaluated on: a small, fixed choice that nothing was trained on."""
+"""The recordings for the evaluation of super-resolution: a small, fixed set that no model was trained on."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ GROUPS = {"unseen": "Unseen speakers", "seen": "Seen speakers", "music": "Music"
 UNSEEN = ("ravdess", "freesound_unseen")
 SENTENCES_OF_AN_ACTOR = 8
 SEEN_SENTENCES = 24
-PIECES = 2  # of a longer recording
+PIECES = 2  # taken from a longer recording
 UNSEEN_PIECE_SECONDS, MUSIC_PIECE_SECONDS = 6.0, 5.0
 MIN_SECONDS = 1.0
 FILTER_ITEMS = 8
@@ -26,10 +26,10 @@ FILTER_ITEMS = 8
 
 @dataclass(frozen=True)
 class Item:
-    """A recording that nothing was trained on, or a piece of one."""
+    """A recording that no model was trained on, or a piece of one."""
 
-    name: str  # voice or piece, file, and which piece of it
-    group: str  # of GROUPS
+    name: str  # voice or track, file, and number of the piece
+    group: str  # key of GROUPS
     path: Path
     start_seconds: float = 0.0
     seconds: float | None = None  # None: to the end
@@ -47,7 +47,7 @@ class Item:
 
 
 def items(folder: Path, limit: int | None = None) -> list[Item]:
-    """The fixed choice from a folder as `aural.training.corpus` describes it, group by group.
+    """The fixed set from a folder with the layout of `aural.training.corpus`, group by group.
 
     Args:
         limit: maximum number of recordings in a group, evenly spaced.

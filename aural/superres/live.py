@@ -1,7 +1,7 @@
 """Live super-resolution of a microphone: blocks in, blocks out, a few visitors at a time.
 
-The sound is first downsampled to the rate of a phone, so that there is something to restore. The page
-(`live.js`) records, sends and plays the blocks; the key of their session ties them together.
+The sound is first downsampled, for example to the rate of a phone, so that there is something to restore. The
+page (`live.js`) records, sends and plays the blocks; the key of their session ties them together.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from aural.superres.pipeline import METHODS, Method
 NARROW_RATES = (4_000, 8_000, 11_025, 16_000, 24_000)  # Hz, to which the microphone can be downsampled
 
 MAX_SESSIONS = 4
-MAX_SECONDS = 180.0  # of sound in one session
+MAX_SECONDS = 180.0  # maximum length of a session
 IDLE_SECONDS = 20.0  # a session without a block for this long is closed
 MAX_BLOCK_SECONDS = 3.0
 
@@ -44,7 +44,7 @@ class Live:
 
         self.rate = rate
         self.seconds = 0.0  # received so far
-        self.opened = self.used = time.monotonic()  # when it began, and when the last block came
+        self.opened = self.used = time.monotonic()  # start, and time of the last block
         self._lock = threading.Lock()
         self._cut = SincStream(rate, narrow_rate, 1)
         self._streamer = Streamer(1, narrow_rate, rate, narrow_rate / 2, method)
@@ -65,11 +65,11 @@ class Live:
 
 
 class Sessions:
-    """The sessions of a server, by their keys; any thread may call."""
+    """The sessions of a server, by their keys; thread-safe."""
 
     def __init__(self) -> None:
         self._sessions: dict[str, Live] = {}
-        self._opening = 0  # places taken by sessions that are being opened
+        self._opening = 0  # places reserved by sessions that are being opened
         self._lock = threading.Lock()
 
     def open(self, rate: float, narrow_rate: float, method: str) -> dict[str, Any]:
@@ -97,7 +97,7 @@ class Sessions:
                 raise InputError("All live sessions are in use. Try again in a minute.")
             self._opening += 1
         try:
-            # The very first block takes longest, so it is not left to the visitor.
+            # The first block takes longest, so it is run here and not by the visitor.
             Live(round(rate), int(narrow_rate), chosen).push(np.zeros((1, round(rate / 10)), np.float32))
             session, key = Live(round(rate), int(narrow_rate), chosen), secrets.token_urlsafe(12)
             with self._lock:
@@ -126,7 +126,7 @@ class Sessions:
         if session.is_over:
             self.close(key)
             raise InputError(f"A session lasts up to {MAX_SECONDS / 60:g} minutes. Start again.")
-        # Base64 takes 2.7 characters for 16 bits: a block that is too long need not be decoded.
+        # Base64 takes 2.7 characters for 16 bits, so a block that is too long need not be decoded.
         if not isinstance(block, str) or len(block) > 2.7 * MAX_BLOCK_SECONDS * session.rate:
             raise InputError(f"A block may last up to {MAX_BLOCK_SECONDS:g} s. Send shorter ones.")
         samples = _decode(block)
@@ -135,13 +135,13 @@ class Sessions:
         return {"samples": _encode(output), "took_ms": 1000 * (time.perf_counter() - start)}
 
     def close(self, key: str) -> None:
-        """End a session; one that is unknown has ended already."""
+        """End a session; an unknown one has already ended."""
         if isinstance(key, str):
             with self._lock:
                 self._sessions.pop(key, None)
 
     def _sweep(self) -> None:
-        """Close the sessions whose page is gone."""
+        """Close the sessions of pages that were left."""
         now = time.monotonic()
         with self._lock:
             for key, session in list(self._sessions.items()):

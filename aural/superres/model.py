@@ -1,4 +1,4 @@
-"""The app's super-resolution: generates the band above a recording's own, at any rate.
+"""The Extender, the app's super-resolution: generates the missing band above a recording's own.
 
     samples at 48 kHz ──> spectra, 187.5 a second ──> causal network ──> gains ──┐
                              ├─> the band copied up, whitened ──────────────────┤
@@ -9,8 +9,8 @@
 
 It grew from LISA: an encoder gives each short segment a code, here the spectrum of the missing band, and a
 decoder returns the signal at any time from the codes around it. Here the decoder is fixed: the windowed
-inverse transform, which is band-limited by construction. 48,000 samples a second are complete, and sinc gives
-every value between them. LISA's local ensemble is the overlap of four windows.
+inverse transform, which is band-limited by construction. 48,000 samples per second define the sound, and sinc
+gives every value between them. LISA's local ensemble is the overlap of four windows.
 
 The network sees logarithms of powers relative to the level of the last second, and all carriers scale with
 the sound, so the result scales with the input. It is causal, and its output for a frame comes look_ahead
@@ -42,15 +42,15 @@ BIN_HZ = RATE / WINDOW
 LEVEL_FRAMES = 192  # one second: the level that powers are relative to
 WHITENED_BINS = 9  # over which a carrier is whitened
 CARRIERS = 3  # copy and rectified, with a complex gain each; noise, with a real one
-MIX_BANDS = 48  # in which the carriers are mixed
+MIX_BANDS = 48  # number of bands in which the carriers are mixed
 NOISE_FRAMES = 256  # until the noise repeats, 1.4 s
 MIN_POWER = 1e-30  # keeps logarithms and quotients finite; far below any sound
-ZONE = (0.88, 0.92)  # of the bandwidth: the cross-over; below it the input stays unchanged
-LOG_RANGE = (-9.0, 2.0)  # of the features, powers of 10 relative to the level
-FLOOR_BANDS = 32  # in which the noise floor is tracked
+ZONE = (0.88, 0.92)  # crossover, relative to the bandwidth; below it the input stays unchanged
+LOG_RANGE = (-9.0, 2.0)  # range of the features, in powers of 10 relative to the level
+FLOOR_BANDS = 32  # number of bands in which the noise floor is tracked
 FLOOR_SMOOTHING = 8  # frames, 43 ms, over which powers are averaged before their minimum is taken
 FLOOR_FRAMES = 288  # 1.5 s: the minimum over so long is the floor
-FLOOR_SPAN = (0.55, 0.85)  # of the bandwidth: where the floor is measured
+FLOOR_SPAN = (0.55, 0.85)  # where the floor is measured, relative to the bandwidth
 FLOOR_BIAS = 0.15  # log10 of the amplitude by which a minimum lies below the mean
 UNKNOWN = 1e30  # power of a frame without information about the floor
 NOISE_STEP = 97  # frames between the noises of two channels
@@ -63,7 +63,7 @@ class ExtenderConfig(NetworkConfig):
     """The size of the network."""
 
     width: int = 256  # channels
-    expansion: int = 2  # of the channels inside a block
+    expansion: int = 2  # factor of the channels inside a block
     dilations: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 1, 2)  # one block each, in frames
     look_ahead: int = 4  # frames after the current one
     floor: bool = False  # continue the recording's noise floor above its band
@@ -84,7 +84,7 @@ class State:
     floors: Tensor  # (batch, look-ahead), amplitudes of the floor at frames whose output is still to come
     products: Tensor | None  # (batch, LEVEL_FRAMES - 1, 2), of channels: with the first, own power
     correlations: Tensor  # (batch, look-ahead), with the first channel, at the same frames as the floors
-    frame: int = 0  # number of the next frame
+    frame: int = 0  # index of the next frame
 
 
 class _Block(nn.Module):
@@ -138,12 +138,12 @@ class Extender(nn.Module):
             [_Block(config.width, config.expansion, dilation, conditions) for dilation in config.dilations]
         )
         self.norm = nn.LayerNorm(config.width)
-        # A bin's log gain and that of its own edge; a band's mix of the carriers, and its floor.
+        # A bin's log gain, and its log gain at the band edge; a band's mix of the carriers, and its floor.
         bands = 2 * CARRIERS - 1 + config.floor
         self.exit = nn.Linear(config.width, 2 * BINS + bands * MIX_BANDS)
         nn.init.normal_(self.exit.weight, std=1e-2)
         nn.init.zeros_(self.exit.bias)
-        # White until `train.even_noise` gives another; learned with the rest.
+        # White until `train.even_noise` replaces it; trained with the other weights.
         self.noise = nn.Parameter(torch.randn(NOISE_FRAMES * HOP))
         self.register_buffer("window", torch.hann_window(WINDOW) / (WINDOW / 2), persistent=False)
         self.register_buffer("band_to_bin", _band_to_bin(), persistent=False)
@@ -278,7 +278,7 @@ class Extender(nn.Module):
         state.bands = raw[:, bands.shape[1] :]
         smooth = functional.avg_pool1d(raw.transpose(1, 2), FLOOR_SMOOTHING, 1)
         numbers = torch.arange(state.frame, state.frame + bands.shape[1], device=power.device)
-        # Digital silence is no floor, and the first frames are not averages yet.
+        # Digital silence is not a noise floor, and the first frames are not averages yet.
         is_unknown = (numbers < FLOOR_SMOOTHING - 1) | (smooth <= MIN_POWER)
         smooth = torch.where(is_unknown, UNKNOWN, smooth)
         seen = torch.cat((state.minima.transpose(1, 2), smooth), 2)
@@ -287,7 +287,7 @@ class Extender(nn.Module):
         return torch.where(lowest >= UNKNOWN, 0.0, lowest)
 
     def _correlation(self, spectra: Tensor, bandwidth_hz: Tensor, state: State) -> Tensor:
-        """Of each channel with the first, at the top of their bands over a second. Shape: (batch, frames)."""
+        """Correlation with the first channel at the top of the band, over 1 s. Shape: (batch, frames)."""
         assert state.products is not None
         own = spectra[..., 0]
         product = _top_mean((own * own[:1].conj()).real, bandwidth_hz)
@@ -340,7 +340,7 @@ class Extender(nn.Module):
 
     def _overlap_add(self, spectrum: Tensor, state: State) -> Tensor:
         """(batch, frames, bins) -> (batch, frames * HOP), overlapped with the earlier frames."""
-        # Hann squared at a quarter of hop adds up to 1.5; the analysis divided by WINDOW / 2.
+        # Squared Hann windows at a hop of a quarter add up to 1.5; the analysis divided by WINDOW / 2.
         synthesis = self.get_buffer("window") * (WINDOW / 2) ** 2 / 1.5
         pieces = torch.fft.irfft(spectrum, WINDOW) * synthesis
         frames = pieces.shape[1]
@@ -356,7 +356,7 @@ class Extender(nn.Module):
 
 
 def build_extender(config: Mapping[str, Any]) -> Extender:
-    """The network of a checkpoint's config, with any weights."""
+    """The network of a checkpoint's config, with random weights."""
     return Extender(ExtenderConfig.from_dict(config))
 
 
@@ -365,7 +365,7 @@ def _power(spectrum: Tensor) -> Tensor:
 
 
 def _conditions(bandwidth_hz: Tensor) -> Tensor:
-    """The cut-off on a logarithmic scale and as waves of it. Shape: (batch,) -> (batch, 7)."""
+    """The cut-off on a logarithmic scale, and sines and cosines of it. Shape: (batch,) -> (batch, 7)."""
     octaves = torch.log2(bandwidth_hz.float() / 6_000)[:, None]
     waves = octaves * 2 ** torch.arange(3, device=octaves.device)
     return torch.cat((octaves, waves.sin(), waves.cos()), -1)
@@ -384,7 +384,7 @@ def _copied_bins(bandwidth_hz: Tensor) -> tuple[Tensor, Tensor]:
 def _correlate_channels(
     spectra: Tensor, noises: list[Tensor], correlation: Tensor
 ) -> tuple[Tensor, list[Tensor]]:
-    """Correlate the carriers as the channels are; the first channel stays unchanged.
+    """Give the carriers the correlation of the channels; the first channel stays unchanged.
 
     Shape:
         spectra: (channels, frames, bins, 2), of the samples and of their magnitudes; each noise (channels,
@@ -439,7 +439,7 @@ def _band_to_bin(bands: int = MIX_BANDS) -> Tensor:
 
 
 def _floor_weights(bandwidth_hz: Tensor, bands: int) -> Tensor:
-    """Weights of the bands near the top of the recording's own. Shape: (batch,) -> (batch, bands).
+    """Weights of the bands near the top of the recording's own band. Shape: (batch,) -> (batch, bands).
 
     A triangle around the middle of FLOOR_SPAN that always covers a band; the weights sum to 1.
     """

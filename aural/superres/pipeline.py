@@ -26,12 +26,12 @@ from aural.superres.streaming import Method as Method
 
 RATES = 4_000, 192_000  # Hz, of the result
 FACTORS = 0.0, 48.0
-FULL_RATE = 48_000  # Hz, of the result where nothing else is asked for
-MIN_BAND_HZ = 1_700.0  # that may be given
+FULL_RATE = 48_000  # Hz, default rate of the result
+MIN_BAND_HZ = 1_700.0  # lowest bandwidth that can be set
 MIN_SECONDS = 0.01
-EDGE_TOLERANCE = 0.05  # of the band's end, by which a new rate may cut into it
-FLAT_SHARE = 0.9  # of half the rate that "what if" cuts to: below it the cut has changed nothing
-OWN_SHARE = 0.85  # of the band's end: up to there the default changes nothing
+EDGE_TOLERANCE = 0.05  # share of the band that a new rate may cut off
+FLAT_SHARE = 0.9  # relative to half the simulated rate; below it the downsampling changes nothing
+OWN_SHARE = 0.85  # relative to the bandwidth; below it the default changes nothing
 BLOCK_SECONDS = 2.0  # pushed at a time
 # Rough relative cost of each method, for the progress.
 COSTS: dict[Method, float] = {"sinc": 0.05, "default": 1.0, "lisa": 9.0}
@@ -40,7 +40,7 @@ FIGURES = ("snr_db", "lsd", "lsd_above", "lsd_below")
 
 @dataclass(frozen=True)
 class Options:
-    """What to make of a clip.
+    """Settings of super-resolution.
 
     Raises:
         OptionError: a value out of range, or both a rate and a factor.
@@ -85,8 +85,9 @@ class Options:
     def result_rate(self, clip: Clip) -> int:
         """The rate of the result in Hz.
 
-        The factor is that of what is super-resolved, and gives the nearest whole number. Without either it is
-        48 kHz, or the clip's own rate where that is higher; in "what if" always the clip's own.
+        The factor applies to the source that is super-resolved; the result is rounded to whole Hz. Without
+        rate and factor it is 48 kHz, or the clip's own rate if that is higher. With a simulated rate it is
+        always the clip's own.
 
         Raises:
             OptionError: the factor leads to a rate out of range.
@@ -108,17 +109,17 @@ class Options:
 
 @dataclass(frozen=True)
 class Result:
-    """A super-resolved clip, what was found in it, and what was done."""
+    """A super-resolved clip, its detected bandwidth, and what was done."""
 
-    clip: Clip  # by the method asked for, at its new rate; round(frames · ratio of the rates) long
-    source: Clip  # what was super-resolved: the input, or what "what if" left of it
-    bandwidth_hz: float  # where the source's band ends
-    is_limited: bool  # whether that is well below half its rate
-    filled_hz: tuple[float, float] | None  # the band that the method made; None: it made nothing
-    message: str  # what was found and what was done, in words
-    alternatives: dict[str, Clip] = field(default_factory=dict)  # by the other methods, where asked for
-    reference: Clip | None = None  # of "what if": the input at the new rate
-    comparison: dict[str, dict[str, float]] | None = None  # with the reference: method -> FIGURES
+    clip: Clip  # result of the chosen method, with round(frames · ratio of the rates) frames
+    source: Clip  # the input, or its downsampled version with a simulated rate
+    bandwidth_hz: float  # upper end of the source's band
+    is_limited: bool  # whether it is well below half the source's rate
+    filled_hz: tuple[float, float] | None  # the generated band; None: nothing was generated
+    message: str  # the detected bandwidth and what was done
+    alternatives: dict[str, Clip] = field(default_factory=dict)  # results of the other methods, if requested
+    reference: Clip | None = None  # with a simulated rate: the input at the new rate
+    comparison: dict[str, dict[str, float]] | None = None  # method -> FIGURES, compared with the reference
 
     def figures(self) -> dict[str, Any]:
         """The figures for people and programs."""
@@ -143,24 +144,24 @@ class Result:
 
 @stepwise
 def super_resolve(clip: Clip, options: Options | None = None, *, compare: bool = False) -> Steps[Result]:
-    """Bring a clip to a higher rate, and fill the band that it lacks.
+    """Resample a clip and generate its missing high frequencies.
 
-    What counts is where the band ends, not the rate: an MP3 or a phone call in a file of 48 kHz is filled
-    where it is empty. Nothing is filled above a band that reaches 17 kHz, nor far above 20 kHz: there, and by
-    the method "sinc", the clip is only resampled. Stereo, level, pitch and length stay: of n samples become
-    round(n · new rate / rate). A clip that lacks nothing and keeps its rate comes back with its very samples.
+    The bandwidth decides, not the rate: an MP3 or a phone call in a 48 kHz file is extended, too. Nothing is
+    generated if the band reaches 17 kHz, nor much above 20 kHz; there, and with the method "sinc", the clip
+    is only resampled. Stereo image, level, pitch and length stay the same: n samples become round(n · new
+    rate / rate). A full-band clip that keeps its rate is returned unchanged.
 
-    The default leaves the input's own band as it is up to 0.85 of its end, from where it passes into what is
-    made. LISA decodes all anew.
+    The default leaves the input unchanged below 0.85 of its bandwidth, where the crossover begins. LISA
+    regenerates everything.
 
     Args:
-        clip: any rate from 4 kHz, 10 ms at least.
-        compare: make it by the other methods too.
+        clip: any rate from 4 kHz, at least 10 ms.
+        compare: also apply the other methods.
 
     Raises:
         InputError: no sound, too short or too long, a rate below 4 kHz, a result that is too large.
-        OptionError: a rate too low for the clip's band, or that does not fit it otherwise.
-        CheckpointError: a model cannot be had.
+        OptionError: a rate that is too low for the clip's band or out of range.
+        CheckpointError: a model is not available.
     """
     options = options or Options()
     _require_usable(clip)
@@ -201,7 +202,7 @@ def outcome_steps(clip: Clip, options: Options) -> Steps[Outcome]:
 
 
 def _methods(options: Options, compare: bool) -> list[Method]:
-    """The methods to run, that of the options first; a comparison always has the row of sinc."""
+    """The methods to run, the chosen one first; a comparison always includes sinc."""
     others = METHODS if compare else ("sinc",) if options.what_if_rate is not None else ()
     return [options.method, *(method for method in others if method != options.method)]
 
@@ -237,7 +238,7 @@ def _require_above_band(source: Clip, rate: int, band: Bandwidth) -> None:
 
 
 def _downsample_steps(clip: Clip, rate: int) -> Steps[Clip]:
-    """The clip at the lower rate of "what if"."""
+    """The clip at the simulated rate."""
     if rate >= clip.rate:
         raise OptionError(
             f"Can't downsample a clip of {clip.rate} Hz to {rate} Hz. Choose a lower rate, or none."
@@ -249,7 +250,7 @@ def _downsample_steps(clip: Clip, rate: int) -> Steps[Clip]:
 
 
 def _band_steps(source: Clip, options: Options) -> Steps[Bandwidth]:
-    """Where the band ends, as given or found."""
+    """The bandwidth, as set or detected."""
     if options.bandwidth_hz is None:
         return (yield from bandwidth.steps(source))
     if options.bandwidth_hz > source.rate / 2:
@@ -264,7 +265,7 @@ def _band_steps(source: Clip, options: Options) -> Steps[Bandwidth]:
 def _apply_methods_steps(
     source: Clip, rate: int, bandwidth_hz: float, methods: list[Method]
 ) -> Steps[dict[str, Clip]]:
-    """The source at the new rate, by each method; without a missing band all give the same."""
+    """The source at the new rate, by each method; without a missing band all give the same result."""
     if missing_band(source.rate, rate, bandwidth_hz) is None:
         result = yield from _apply_method_steps(source, rate, bandwidth_hz, methods[0])
         return dict.fromkeys(methods, result)
@@ -282,9 +283,9 @@ def _apply_method_steps(source: Clip, rate: int, bandwidth_hz: float, method: Me
     """The source at the new rate, by one method."""
     if rate == source.rate and (method == "sinc" or missing_band(rate, rate, bandwidth_hz) is None):
         return source
-    yield 0.0  # loading takes a moment, the first time
+    yield 0.0  # loading takes a moment the first time
     peak = max(source.samples.max(), -source.samples.min())
-    # Networks square and cube what they hear; ordinary levels stay as they are, as in a stream.
+    # The networks square and cube their input. Ordinary levels are not scaled, as in a stream.
     level = float(peak) if peak > 0 and not 1e-3 < peak < 1e3 else 1.0
     streamer = Streamer(source.channels, source.rate, rate, bandwidth_hz, method, level=level)
     result = np.empty((source.channels, resampled_length(source.frames, source.rate, rate)), np.float32)
@@ -307,13 +308,13 @@ def _comparison_steps(
     target = reference.samples[:, :frames]
     if frames <= LSD_WINDOW // 2 or not target.any():
         return None
-    bands_hz = ((0.0, math.inf), (cutoff_hz, math.inf), (0.0, cutoff_hz))  # of FIGURES but the first
+    bands_hz = ((0.0, math.inf), (cutoff_hz, math.inf), (0.0, cutoff_hz))  # for all FIGURES except the first
     rows: dict[str, dict[str, float]] = {}
     for number, method in enumerate(method for method in METHODS if method in results):
         estimate = results[method].samples[:, :frames]
         row = dict.fromkeys(FIGURES, 0.0)
         row["snr_db"] = snr_db(estimate, target)
-        # One channel at a time: what is held is a few copies of it.
+        # One channel at a time, to hold only a few copies of one channel.
         for channel in range(reference.channels):
             x, y = estimate[channel], target[channel]
             distances = log_spectral_distances(x, y, bands_hz, rate=reference.rate)
@@ -349,7 +350,7 @@ def _message(
 
 
 def _kilohertz(hz: float) -> str:
-    """A frequency that was measured.
+    """A measured frequency for display.
 
     >>> _kilohertz(7_962.5), _kilohertz(11_025.0)
     ('8 kHz', '11 kHz')

@@ -7,14 +7,14 @@ Samples at `rate_in` represent the function
 
     y(t) = Σ x[n] h(t - n),    h(t) = c sinc(c t) w(t / reach),    |t| < reach,    t in input samples,
 
-with c = 0.96 of the lower rate's band. It is flat up to 0.92 of half the lower rate, and 100 dB down from the
-half on: the extra band of a higher rate stays empty, and nothing aliases at a lower rate.
+where c is 0.96 of the lower rate's band. The filter is flat up to 0.92 of half the lower rate, and 100 dB
+down from half that rate on: the extra band of a higher rate stays empty, and nothing aliases at a lower rate.
 
-    rate_out = rate_in · P / Q, and P phases are few: each has its own kernel, and a matrix product over
-    windows of the input, Q further each time, gives P output samples in each row.
+    If rate_out = rate_in · P / Q with few phases P, each phase has its own kernel. A matrix product over
+    windows of the input, each Q samples later, gives P output samples per row.
 
-    Else: the same at 16 points for each period of the lower rate, and between the points a polynomial through
-    the six nearest, which is as good as kernels between the kernels: -125 dB.
+    Otherwise the same is done at 16 points per period of the lower rate, and a polynomial through the six
+    nearest points gives the values between them, with an error of -125 dB.
 """
 
 from __future__ import annotations
@@ -32,26 +32,26 @@ from aural.errors import OptionError
 
 Floats = NDArray[np.float64]
 
-FLAT = 0.92  # of half the lower rate; the transition goes from there to the half
+FLAT = 0.92  # start of the transition band, relative to half the lower rate, where it ends
 ATTENUATION_DB = 110.0
-BETA = 0.1102 * (ATTENUATION_DB - 8.7)  # of the window, Kaiser 1974
-# Samples of the lower rate to each side; the width of the transition is in cycles a sample.
+BETA = 0.1102 * (ATTENUATION_DB - 8.7)  # shape of the window, Kaiser 1974
+# Samples of the lower rate on each side; the transition width is in cycles per sample.
 REACH = math.ceil((ATTENUATION_DB - 7.95) / (14.36 * (1 - FLAT) / 2) / 2)
-CUTOFF = (1 + FLAT) / 2  # of half the lower rate: the middle of the transition
+CUTOFF = (1 + FLAT) / 2  # middle of the transition band, relative to half the lower rate
 
 MAX_TABLE_ENTRIES = 2**20  # entries; 4 MB
-MIN_COLUMNS = 128  # of the table: few outputs in a row would copy the input too often
-POINTS = 16  # for each period of the lower rate, where the kernels would be too many
+MIN_COLUMNS = 128  # columns of the table; with fewer, the input is copied too often
+POINTS = 16  # per period of the lower rate, if there would be too many kernels
 NODES = range(-2, 4)  # the six nearest points
-MAX_COPIED_SAMPLES = 2**18  # samples a channel
-BLOCK = 2**14  # outputs made at a time
+MAX_COPIED_SAMPLES = 2**18  # samples per channel
+BLOCK = 2**14  # outputs computed at a time
 
 
 def resample(samples: Samples, rate_in: float, rate_out: float) -> Samples:
     """Resample from `rate_in` to `rate_out` Hz; both may be fractional.
 
-    The first sample keeps its time. Beyond both ends the sound is silence. The same rate returns the samples
-    themselves.
+    The first sample keeps its time, and there is silence beyond both ends. With equal rates, the samples are
+    returned unchanged.
 
     Shape:
         samples: (channels, time)
@@ -71,7 +71,7 @@ def resample(samples: Samples, rate_in: float, rate_out: float) -> Samples:
 
 
 def resampled_length(frames: int, rate_in: float, rate_out: float) -> int:
-    """The length after resampling: round(frames · rate_out / rate_in), at least 1 unless it was 0."""
+    """The length after resampling: round(frames · rate_out / rate_in), at least 1 unless frames is 0."""
     return max(round(frames * rate_out / rate_in), min(frames, 1))
 
 
@@ -91,8 +91,8 @@ class SincStream:
         ratio = _ratio(rate_in, rate_out)
         self._rates = rate_in, rate_out
         self._kernels = None if ratio == 1 else _kernels(ratio)
-        self._buffer = np.zeros((channels, 0), np.float32)  # what later outputs still need
-        self._start = 0  # which sample the buffer begins with
+        self._buffer = np.zeros((channels, 0), np.float32)  # samples that later outputs still need
+        self._start = 0  # index of the buffer's first sample
         self._received = self._produced = 0  # samples in, samples out
         self.look_ahead_seconds = 0.0 if self._kernels is None else self._kernels.look_ahead / rate_in
 
@@ -126,13 +126,13 @@ class SincStream:
 
 
 def at(samples: Samples, rate: float, seconds: Floats) -> Samples:
-    """The continuous function of the samples at any times; `resample` upwards evaluates it evenly.
+    """The continuous function of the samples at any times; upsampling evaluates it at even spacing.
 
-    Every value is computed by itself, which takes some microseconds.
+    Each value is computed separately, which takes some microseconds.
 
     Shape:
         samples: (channels, time)
-        seconds: (times,), in any order, also before the beginning and after the end
+        seconds: (times,), in any order; may lie before the start or after the end
         returns: (channels, times)
     """
     positions = np.asarray(seconds, np.float64) * rate
@@ -152,11 +152,11 @@ def at(samples: Samples, rate: float, seconds: Floats) -> Samples:
 class _Kernels:
     """The kernels of a ratio, as a table that maps each window of the input to `columns` points."""
 
-    ratio: Fraction  # outputs for each input sample
-    grid: Fraction  # points for each input sample; the outputs themselves if the phases are few
-    reach: float  # of a kernel to each side, in input samples
-    first: int  # where the window begins, in input samples from the first of its points
-    hop: int  # input samples from window to window
+    ratio: Fraction  # outputs per input sample
+    grid: Fraction  # points per input sample; equal to the outputs if there are few phases
+    reach: float  # half the length of a kernel, in input samples
+    first: int  # start of the window relative to its first point, in input samples
+    hop: int  # input samples between windows
     table: Samples  # (window, columns)
 
     @property
@@ -174,7 +174,7 @@ class _Kernels:
         return (received - 1 - self.look_ahead) * float(self.ratio) + 1
 
     def first_needed(self, output: int) -> int:
-        """The first sample that this output needs; below 0 at the beginning."""
+        """The first sample that this output needs; negative at the start."""
         return math.floor(output / self.ratio - Fraction(self.look_ahead))
 
 
@@ -192,12 +192,12 @@ def _kernels(ratio: Fraction) -> _Kernels:
     if grid.numerator * (2 * reach + grid.denominator) > MAX_TABLE_ENTRIES:
         grid = Fraction(math.ceil(POINTS / stretch))
     phases, period = grid.numerator, grid.denominator
-    # Several periods in a row, as long as the table is small.
+    # Several periods per row, as long as the table stays small.
     periods = min(-(-MIN_COLUMNS // phases), int(MAX_TABLE_ENTRIES / (phases * (2 * reach + period))))
     columns = max(periods, 1) * phases
     first = -math.floor(reach)
     window = math.floor((columns - 1) / float(grid) + reach) - first + 1
-    # From inputs to points all times are multiples of 1 / phases, most of which come often.
+    # All times between inputs and points are multiples of 1 / phases, and most occur often.
     end = math.ceil(reach * phases)
     values = _kernel(np.arange(-end, end + 1) / phases, stretch).astype(np.float32)
     times = phases * (first + np.arange(window))[:, np.newaxis] - period * np.arange(columns)
@@ -206,7 +206,7 @@ def _kernels(ratio: Fraction) -> _Kernels:
 
 
 def _kernel(times: Floats, stretch: float) -> Floats:
-    """h of the module's docstring. Shape: any; `times` and `stretch` in input samples."""
+    """The kernel h of the module's docstring. Shape: any; `times` and `stretch` in input samples."""
     cutoff = CUTOFF / stretch
     inside = np.sqrt(np.maximum(1 - (times / (REACH * stretch)) ** 2, 0))
     values: Floats = cutoff * np.sinc(cutoff * times) * np.i0(BETA * inside) / np.i0(BETA)
@@ -215,7 +215,7 @@ def _kernel(times: Floats, stretch: float) -> Floats:
 
 
 def _outputs(kernels: _Kernels, buffer: Samples, start: int, first: int, last: int) -> Samples:
-    """The outputs `first` to `last`; the buffer begins with sample `start`, and silence follows it.
+    """The outputs from `first` to `last`. The buffer begins at sample `start`; silence follows it.
 
     Shape: (channels, time) -> (channels, last - first).
     """
@@ -228,9 +228,9 @@ def _outputs(kernels: _Kernels, buffer: Samples, start: int, first: int, last: i
 
 
 def _grid_points(kernels: _Kernels, buffer: Samples, start: int, first: int, last: int) -> Samples:
-    """The points `first` to `last` of the grid, which may lie before the beginning."""
-    # With torch: NumPy's matrix products leave threads spinning, which slow the networks down to a third. It
-    # takes a second to import, and the networks need it anyway.
+    """The points of the grid from `first` to `last`, which may lie before the start."""
+    # With torch, because NumPy's matrix products leave threads spinning, which slows the networks to a third.
+    # Its import takes a second, but the networks need it anyway.
     import torch
 
     columns, hop, window = kernels.columns, kernels.hop, kernels.table.shape[0]
@@ -242,7 +242,7 @@ def _grid_points(kernels: _Kernels, buffer: Samples, start: int, first: int, las
     table, product = torch.from_numpy(kernels.table), torch.from_numpy(points)
     rows_at_once = max(1, MAX_COPIED_SAMPLES // window)
     for row in range(0, len(rows), rows_at_once):
-        # Windows overlap in memory; only a copy is multiplied fast.
+        # Windows overlap in memory; multiplying a copy is faster.
         copied = torch.from_numpy(np.array(windows[:, row : row + rows_at_once]))
         product[:, row : row + rows_at_once] = copied @ table
     offset = first - rows.start * columns
@@ -250,7 +250,7 @@ def _grid_points(kernels: _Kernels, buffer: Samples, start: int, first: int, las
 
 
 def _interpolate(kernels: _Kernels, buffer: Samples, start: int, first: int, last: int) -> Samples:
-    """Outputs between the points of the grid: Lagrange's polynomial through the six nearest."""
+    """Outputs between the points of the grid, by a Lagrange polynomial through the six nearest."""
     places = np.arange(first, last) * float(kernels.grid / kernels.ratio)
     nearest = np.floor(places).astype(np.int64)
     lowest = int(nearest[0]) + NODES[0]

@@ -30,9 +30,9 @@ Method = Literal["default", "lisa", "sinc"]
 METHODS: tuple[Method, ...] = get_args(Method)
 
 MODEL_RATE = 48_000  # Hz, of the Extender
-GENERATED_UP_TO_HZ = 20_000.0  # about the bandwidth of the recordings it was trained on, and so of its output
+GENERATED_UP_TO_HZ = 20_000.0  # about the bandwidth of the training recordings, and so of the output
 FULL_BAND_HZ = 17_000.0  # a band that reaches this far has no audible gap
-SHARE_OF_THE_RATE = 0.87  # of half the rate: a band that reaches this far ends with its rate
+SHARE_OF_THE_RATE = 0.87  # a band that reaches this share of half the rate is not limited
 MIN_EXTENSION = 1.05  # the new band must reach at least this ratio above the old one
 MODEL_BANDS_HZ = 1_700.0, FULL_BAND_HZ  # bandwidths that the Extender was trained on
 STEP_SECONDS = 2  # maximum input of a network at a time: longer ones take more memory and are no faster
@@ -40,7 +40,7 @@ LISA_RATE = 2.2  # times the bandwidth: LISA's input rate for a clip that is lim
 
 
 def missing_band(rate_in: int, rate_out: int, bandwidth_hz: float) -> tuple[float, float] | None:
-    """The band, in Hz, that a clip lacks at its new rate; None if it lacks nothing.
+    """The missing band of a clip at its new rate, in Hz; None if nothing is missing.
 
     >>> missing_band(8_000, 48_000, 3_900.0), missing_band(8_000, 8_000, 3_900.0)
     ((3900.0, 20000.0), None)
@@ -132,15 +132,15 @@ class _ExtenderStream:
     def __init__(
         self, channels: int, rate_in: int, rate_out: int, bandwidth_hz: float, gain: np.float32
     ) -> None:
-        # At the model's own rate what it hears is what its answer is added to.
+        # At the model's own rate, its output is added to its input.
         self._plain = None if rate_out == MODEL_RATE else SincStream(rate_in, rate_out, channels)
         self._resampler = SincStream(rate_in, MODEL_RATE, channels)
-        # Where the band ends with its rate, it is sinc that ends it, or a filter like it has before.
+        # If the band ends at half the rate, sinc or a similar filter is what ends it.
         is_limited = bandwidth_hz < SHARE_OF_THE_RATE * rate_in / 2
         band_hz = bandwidth_hz if is_limited else CUTOFF * rate_in / 2
         self._residual = _ResidualStream(channels, band_hz, gain)
         self._down = SincStream(MODEL_RATE, rate_out, channels)
-        self._waiting = [np.zeros((channels, 0), np.float32)] * 2  # plain and residual, from one time on
+        self._waiting = [np.zeros((channels, 0), np.float32)] * 2  # plain and residual, from the same time on
         residual_seconds = sum(
             stream.look_ahead_seconds for stream in (self._resampler, self._residual, self._down)
         )
@@ -190,7 +190,7 @@ class _ResidualStream:
             self._state = self._model.start(channels, channels=channels > 1)
         self._buffer = np.zeros((channels, 0), np.float32)  # less than a block
         self._received = self._produced = 0
-        self._delay_left = self._model.delay  # outputs to drop, which lie before the beginning
+        self._delay_left = self._model.delay  # outputs before the start, to be dropped
         # The first output of a block depends on all of it.
         self.look_ahead_seconds = (self._model.delay + self._model.block - 1) / MODEL_RATE
 
@@ -230,7 +230,7 @@ class _ResidualStream:
 
 
 class _LisaStream:
-    """LISA's values at the times of the new rate."""
+    """LISA's output at the times of the new rate."""
 
     def __init__(
         self, channels: int, rate_in: int, rate_out: int, bandwidth_hz: float, gain: np.float32
@@ -239,13 +239,13 @@ class _LisaStream:
         self._device = pick_device()
         self._model: Lisa = hub.load("lisa", device=self._device)
         self._gain = gain
-        # LISA expects the band to end with the rate.
+        # LISA expects the band to reach half the rate.
         is_limited = bandwidth_hz < SHARE_OF_THE_RATE * rate_in / 2
         self._rate = round(LISA_RATE * bandwidth_hz) if is_limited else rate_in
         self._rate_out = rate_out
         self._resampler = SincStream(rate_in, self._rate, channels)
         self._buffer = np.zeros((channels, 0), np.float32)
-        self._start = 0  # which sample the buffer begins with
+        self._start = 0  # index of the buffer's first sample
         self._produced = 0
         # Sinc's output arrives a sample at a time.
         context_seconds = (self._model.context + 1) / self._rate
@@ -261,7 +261,7 @@ class _LisaStream:
         """Shape: (channels, any number)."""
         self._buffer = np.concatenate((self._buffer, self._resampler.finish()), axis=1)
         frames = self._start + self._buffer.shape[1]
-        # One more: the input may have more room at the new rate than at LISA's.
+        # One more, since the input may be longer at the new rate than at LISA's.
         return self._up_to(
             resampled_length(frames, self._rate, self._rate_out) + 1 + self._rate_out // self._rate
         )
@@ -276,7 +276,7 @@ class _LisaStream:
             for start in range(self._produced, end, length)
         ]
         self._produced = end
-        # A copy frees what is no longer needed.
+        # A copy frees the samples that are no longer needed.
         needed = math.floor(end * self._rate / self._rate_out) - self._model.context - 1
         drop = min(max(needed - self._start, 0), self._buffer.shape[1])
         self._buffer = self._buffer[:, drop:].copy()
@@ -285,7 +285,7 @@ class _LisaStream:
 
     def _values(self, outputs: NDArray[np.int64]) -> Samples:
         times = outputs * self._rate / self._rate_out
-        # Only the samples that these values depend on.
+        # Only the samples that affect these values.
         first = max(math.floor(times[0]) - self._model.context - 1, self._start)
         last = math.ceil(times[-1]) + self._model.context + 2
         resampled = self._buffer[:, first - self._start : last - self._start]
@@ -296,7 +296,7 @@ class _LisaStream:
 
 def _gain(level: float) -> np.float32:
     """The gain that brings this level near full scale: a power of two, which is exact."""
-    # Beyond 2^120 a float32 ends.
+    # float32 overflows beyond 2^120.
     return np.float32(2.0 ** min(-round(math.log2(level)), 120) if level > 0 else 1)
 
 

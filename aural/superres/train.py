@@ -3,8 +3,8 @@
     python -m aural.superres.train --data DIR [--minutes 75] [--resume]
     python -m aural.superres.train --data DIR --adversarial --start runs/extender/state.pt [--minutes 20]
 
-The first command minimises the distance of log spectra and, where it can, of the waveform. The second
-continues from the averaged weights of the first, with discriminators. LISA is trained by
+The first command minimises the distance of log spectra and, where possible, the error of the waveform. The
+second continues from the averaged weights of the first, with discriminators. LISA is trained by
 `aural.superres.train_lisa`.
 """
 
@@ -34,11 +34,11 @@ from aural.training.loop import (
     train,
 )
 
-WINDOWS = (128, 512, 2048)  # samples, of the compared spectra; the last one gives the published LSD
-EDGES_HZ = (4_000.0, 6_000.0, 8_000.0, 12_000.0)  # of the validation
+WINDOWS = (128, 512, 2048)  # samples; the last window gives the published LSD
+EDGES_HZ = (4_000.0, 6_000.0, 8_000.0, 12_000.0)  # cut-offs of the validation
 VALIDATION_ITEMS = 16
-NOISE_ROUNDS = 400  # of gradient descent on the noise, half a minute
-NOISE_LEVEL = 0.1  # of the noise as a parameter: the smaller, the faster it learns
+NOISE_ROUNDS = 400  # steps of gradient descent on the noise; half a minute
+NOISE_LEVEL = 0.1  # scale of the noise as a parameter; the smaller, the faster it learns
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ class Objective:
 
     short: float = 0.5  # LSD with windows of 11 ms, relative to that with 43 ms
     brief: float = 0.25  # LSD with windows of 3 ms, which separate the pulses of a voice
-    excess: float = 0.3  # each dB by which the waveform's error exceeds sinc's by more than the margin
+    excess: float = 0.3  # per dB by which the waveform's error exceeds sinc's plus the margin
     margin_db: float = 0.6
-    waveform: float = 0.02  # of each dB of that error
+    waveform: float = 0.02  # per dB of that error
     learning_rate: float = 1e-3
 
 
@@ -57,7 +57,7 @@ class Objective:
 class AdversarialObjective:
     """The adversarial losses of the second phase."""
 
-    adversarial: float = 0.05  # weight of the hinge loss
+    adversarial: float = 0.05  # weight of the generator's adversarial loss
     matching: float = 0.5  # weight of the feature matching loss
     start: int = 100  # steps without the adversarial losses, and again until their full weight
     learning_rate: float = 3e-4
@@ -149,8 +149,8 @@ def train_extender(
     """The averaged extender after a run.
 
     Args:
-        adversarial: the second phase's; None: train the first phase.
-        weights: the extender's initial weights; None: random ones, and even noise.
+        adversarial: settings of the second phase; None: train the first phase.
+        weights: initial weights of the extender; None: random weights and even noise.
     """
     torch.manual_seed(run.seed)
     extender = Extender(config)
@@ -199,8 +199,8 @@ def even_noise(length: int, seed: int = 0, rounds: int = NOISE_ROUNDS) -> Tensor
 
     The logarithm of the power of white noise has a standard deviation of 0.56 over bins and frames. Gradient
     descent reduces it to about 0.28 for windows of 11, 21 and 43 ms at once; the samples stay Gaussian. If
-    such noise replaces another, the distance of the spectra is due to one fluctuation, not to two. Pumplin
-    1985 made envelopes even in a similar way.
+    such noise replaces real noise, the spectral distance is due to one fluctuation instead of two. Pumplin
+    1985 smoothed envelopes in a similar way.
 
     Shape: (length,)
     """
@@ -217,7 +217,7 @@ def even_noise(length: int, seed: int = 0, rounds: int = NOISE_ROUNDS) -> Tensor
 
 
 def log_power_deviation(noise: Tensor, window: int) -> Tensor:
-    """Standard deviation of log10 of the power over bins and frames. Shape: (time,), it repeats, -> ()."""
+    """Standard deviation of log10 of the power over bins and frames. Shape: (time,), periodic, -> ()."""
     repeated = torch.cat((noise, noise[:window])) / noise.square().mean().sqrt()
     hann = torch.hann_window(window, device=noise.device)
     spectrum = torch.stft(repeated, window, window // 4, window=hann, center=False, return_complex=True)[2:-2]
@@ -254,7 +254,7 @@ def _validation(corpus: Corpus) -> Callable[[Mapping[str, nn.Module]], dict[str,
 
 
 def main(command: list[str] | None = None) -> None:
-    """Train as the command line asks, and save the checkpoint."""
+    """Train with the command line's settings and save the checkpoint."""
     parser = arguments(__doc__, data=CORPUS, steps=4_000, batch=12, folder="runs/extender")
     parser.add_argument(
         "--adversarial", action="store_true", help="train the second phase, with discriminators"

@@ -2,10 +2,10 @@
 
     python -m aural.superres.train_lisa --data DIR [--minutes 60] [--precision bf16] [--resume]
 
-Of a second of sound, two versions are made: one at 4 to 24 kHz, which the model reads, and one at a rate
-from there to 48 kHz, 8,000 consecutive samples of which it is to say. They are consecutive, since their
-spectra are compared too. Most low rates are made by soxr, some by other filters, as recordings come from
-many.
+Each second of sound is resampled twice: to 4 to 24 kHz, which is the model's input, and to a higher rate up
+to 48 kHz. The model predicts 8,000 consecutive samples at the higher rate. They are consecutive because their
+spectra are compared too. soxr makes most of the low rates and other filters make some, since recordings in
+use come from many filters.
 """
 
 from __future__ import annotations
@@ -41,44 +41,44 @@ from aural.training.losses import resolutions, scaled_spectra, spectral_distance
 RATE = 48_000  # Hz, of the recordings
 TINY = LisaConfig(widths=(4, 8, 8), latent=8, hidden=16, layers=2)
 
-# Share of the segments that each kind gets.
+# Share of each kind in the segments.
 SHARES = {"speech": 0.7, "music": 0.15, "esc50": 0.15}
-SECONDS = 1  # of a segment
-QUERIES = 8_000  # consecutive samples that the model is asked for
-# A segment that peaks below this is drawn again: silence has nothing to teach, the model keeps it exactly.
+SECONDS = 1  # length of a segment
+QUERIES = 8_000  # consecutive samples that the model predicts
+# A segment with a lower peak is sampled again: the model keeps silence exactly, without training.
 MIN_PEAK = 1e-3
-RMS = 0.1  # of a segment as it is compared; the model's own level makes all gains alike
-MIN_RATE, MAX_RATE = 4_000.0, 24_000.0  # Hz, of what the model reads
+RMS = 0.1  # level of a segment; the model normalises it, so the value does not matter
+MIN_RATE, MAX_RATE = 4_000.0, 24_000.0  # Hz, of the model's input
 COMMON_RATES = (4_000.0, 8_000.0, 11_025.0, 12_000.0, 16_000.0, 22_050.0, 24_000.0)
 COMMON_SHARE = 0.5
 OTHER_FILTERS_SHARE = 0.3
-OTHER_FILTERS_STEP = 250  # Hz: their filters are long where two rates have hardly a common divisor
-TARGET_STEP = 100  # Hz, between the rates of targets
-# A second has to hold all queries.
+OTHER_FILTERS_STEP = 250  # Hz; their filters are long if the two rates have no large common divisor
+TARGET_STEP = 100  # Hz, between possible rates of the target
+# A second must hold all queries.
 MIN_TARGET_RATE = math.ceil(QUERIES / SECONDS / TARGET_STEP) * TARGET_STEP
-# Selected samples lie up to so many beside a time: 5 standard deviations and the rounding.
+# Maximum distance of a selected sample from a time: 5 standard deviations and the rounding.
 REACH = 4
 
 VALIDATION_RATES = (8_000, 12_000)
 VALIDATION_ITEMS = 8
 VALIDATION_SECONDS = 2
-# Excerpts are multiples of this, so that each low rate has a whole number of samples in them.
+# Excerpts are multiples of this length, so that they have a whole number of samples at each low rate.
 VALIDATION_STEP = math.lcm(*(RATE // math.gcd(RATE, rate) for rate in VALIDATION_RATES))
 
 
 @dataclass(frozen=True)
 class Objective:
-    """What is made small."""
+    """The weights of the loss."""
 
-    spectral: float = 0.01  # weight of the distance of scaled spectra, beside the mean error of samples
+    spectral: float = 0.01  # weight of the distance of scaled spectra, relative to the mean error of samples
     learning_rate: float = 2e-3
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Sounds at their low rates, and what they are at other times."""
+    """A batch: sounds at low rates, and their values at other times."""
 
-    samples: Tensor  # (batch, time), each at a rate of its own, silence behind what is short
+    samples: Tensor  # (batch, time), each at its own rate, padded with silence
     positions: Tensor  # (batch, queries), times in samples of that rate, float64
     targets: Tensor  # (batch, queries), the sound at these times
 
@@ -88,7 +88,7 @@ def objective_of(objective: Objective) -> Loss[Examples]:
     front_ends = resolutions(RATE)
 
     def loss(module: nn.Module, examples: Examples) -> tuple[Tensor, Mapping[str, Tensor]]:
-        # Only the module's own pass runs in the precision that was asked for.
+        # Only the module itself runs in the chosen precision.
         output = module(examples.samples, examples.positions)
         targets = examples.targets
         with torch.autocast(targets.device.type, enabled=False):
@@ -106,10 +106,10 @@ def objective_of(objective: Objective) -> Loss[Examples]:
 
 
 def batches(corpus: Corpus, size: int) -> Callable[[torch.Generator], Examples]:
-    """A function that draws examples from the recordings for training.
+    """A function that samples examples from the training recordings.
 
     Raises:
-        InputError: no such recording has the length of a segment.
+        InputError: no training recording is as long as a segment.
     """
     length = SECONDS * RATE
     kinds = {
@@ -120,7 +120,7 @@ def batches(corpus: Corpus, size: int) -> Callable[[torch.Generator], Examples]:
         raise InputError(f"No training recording lasts {SECONDS} s. Choose a folder with longer ones.")
 
     def segment(generator: torch.Generator) -> NDArray[np.float32]:
-        # A folder of silence is given up after a few draws.
+        # After 20 attempts a silent segment is accepted.
         for _ in range(20):
             kind = KINDS[int(torch.multinomial(shares, 1, generator=generator))]
             chosen = kinds[kind][_whole(0, len(kinds[kind]) - 1, generator)]
@@ -145,7 +145,7 @@ def batches(corpus: Corpus, size: int) -> Callable[[torch.Generator], Examples]:
 def train_lisa(
     corpus: Corpus, config: LisaConfig, objective: Objective, run: Settings
 ) -> tuple[Lisa, Outcome]:
-    """The averaged model after a run; the recordings for validation are only looked at."""
+    """The averaged model after a run; validation recordings are not trained on."""
     torch.manual_seed(run.seed)
     device = this_process().device
     sample_examples = batches(corpus, run.batch)
@@ -168,7 +168,7 @@ def train_lisa(
 
 
 def validation(corpus: Corpus) -> Callable[[Mapping[str, nn.Module]], dict[str, float]]:
-    """SNR in dB and LSD of a few sentences that are not trained on, brought to 48 kHz, beside sinc's."""
+    """SNR in dB and LSD of a few validation sentences at 48 kHz, compared with sinc's."""
     speech = [item for item in corpus.of("speech", validation=True) if item.length >= RATE]
     places = np.linspace(0, len(speech) - 1, min(len(speech), VALIDATION_ITEMS)).round().astype(int)
     excerpts = [_excerpt(corpus, speech[place]) for place in places]
@@ -197,7 +197,7 @@ def validation(corpus: Corpus) -> Callable[[Mapping[str, nn.Module]], dict[str, 
 
 
 def main(command: list[str] | None = None) -> None:
-    """Train as the command line says, and save the checkpoint."""
+    """Train with the command line's settings and save the checkpoint."""
     parser = arguments(__doc__, data=CORPUS, steps=5_000, batch=4, folder="runs/lisa")
     parser.add_argument("--spectral", type=float, default=Objective.spectral, help="weight of the spectra")
     parser.add_argument("--learning-rate", type=float, default=Objective.learning_rate)
@@ -211,14 +211,14 @@ def main(command: list[str] | None = None) -> None:
 
 
 def _example(wave: NDArray[np.float32], generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """Samples (time,), as many as matter, positions (queries,) and what is wanted there (queries,)."""
+    """The samples that matter (time,), positions (queries,) and target values (queries,)."""
     rate, samples = _at_low_rate(wave, generator)
     lowest = max(math.ceil(rate / TARGET_STEP) * TARGET_STEP, MIN_TARGET_RATE)
     target_rate = TARGET_STEP * _whole(lowest // TARGET_STEP, RATE // TARGET_STEP, generator)
     target = wave if target_rate == RATE else resample_samples(wave[None], RATE, target_rate)[0]
     start = _whole(0, len(target) - QUERIES, generator)
     positions = torch.arange(start, start + QUERIES, dtype=torch.float64) * (rate / target_rate)
-    # What lies further away has no part in the values.
+    # Samples further away don't affect the values.
     margin = LisaConfig().context + REACH
     first = max(0, int(positions[0]) - margin)
     last = min(len(samples), int(positions[-1]) + margin + 1)
@@ -230,7 +230,7 @@ def _example(wave: NDArray[np.float32], generator: torch.Generator) -> tuple[Ten
 
 
 def _at_low_rate(wave: NDArray[np.float32], generator: torch.Generator) -> tuple[float, NDArray[np.float32]]:
-    """A rate that is drawn, in Hz, and the wave at that rate; both of the shape (time,)."""
+    """A random rate in Hz, and the wave at that rate, (time,)."""
     rate = MIN_RATE + (MAX_RATE - MIN_RATE) * _share(generator)
     is_common = _share(generator) < COMMON_SHARE
     if is_common:
@@ -249,7 +249,7 @@ def _at_low_rate(wave: NDArray[np.float32], generator: torch.Generator) -> tuple
 
 
 def _excerpt(corpus: Corpus, recording: Recording) -> NDArray[np.float32]:
-    """(1, time): seconds from the middle of a recording."""
+    """The middle of a recording, (1, time)."""
     length = min(recording.length, VALIDATION_SECONDS * RATE)
     length -= length % VALIDATION_STEP
     wave = corpus.wave(recording, (recording.length - length) // 2, length)
@@ -257,12 +257,12 @@ def _excerpt(corpus: Corpus, recording: Recording) -> NDArray[np.float32]:
 
 
 def _whole(low: int, high: int, generator: torch.Generator) -> int:
-    """A whole number from `low` to `high`, both included."""
+    """A random whole number from `low` to `high`, both included."""
     return int(torch.randint(low, high + 1, (), generator=generator))
 
 
 def _share(generator: torch.Generator) -> float:
-    """A number from 0 to 1."""
+    """A random number from 0 to 1."""
     return float(torch.rand((), generator=generator))
 
 

@@ -6,13 +6,13 @@ from aural.options import Estimate, Place, Verb
 
 
 def _kind(*, method: object = "", compare: bool = False, **_: Any) -> str:
-    """By the method; where all are compared, LISA takes nearly all of the time."""
+    """The work by method; in a comparison LISA takes nearly all of the time."""
     return "lisa" if compare else str(method)
 
 
 SUPER_RESOLVE = Verb(
     "super_resolve",
-    "Make the band that a file lacks, at any sample rate.",
+    "Reconstruct the missing high frequencies of a file, at any sample rate.",
     "aural.superres.pipeline",
     Place("super_resolve", "Super-resolution"),
     "super-resolved.wav",

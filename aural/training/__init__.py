@@ -1,1 +1,1 @@
-"""What the train modules share; nothing that the app loads."""
+"""Shared by the training modules; the app does not load it."""

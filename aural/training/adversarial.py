@@ -1,4 +1,4 @@
-"""Patch discriminators of pictures of sound, and the adversarial losses.
+"""Patch discriminators of spectrograms, and the adversarial losses.
 
 Sources: Isola et al. 2017 (patches), Lim and Ye 2017 (hinge loss), Kumar et al. 2019 (feature matching).
 """
@@ -46,7 +46,7 @@ class PatchDiscriminators(nn.Module):
     def __init__(self, count: int, width: int) -> None:
         super().__init__()
         self.discriminators = nn.ModuleList([PatchDiscriminator(2, width) for _ in range(count)])
-        self.register_buffer("steps", torch.zeros(()))  # taken so far; a buffer, so that a resumed run knows
+        self.register_buffer("steps", torch.zeros(()))  # steps taken; saved with the weights
 
     def outputs(self, pictures: Sequence[Tensor]) -> Outputs:
         """Shape: a picture for each discriminator, (batch, 2, height, width); returns `Outputs`."""
@@ -110,7 +110,7 @@ class AdversarialLoss:
 
 
 def hinge(real: Outputs, generated: Outputs) -> Tensor:
-    """The discriminators' loss: scores above 1 for the real, below -1 for the generated."""
+    """The discriminators' loss: it is 0 if real scores exceed 1 and generated ones are below -1."""
     terms = [
         (1 - good[-1].float()).clamp_min(0).mean() + (1 + bad[-1].float()).clamp_min(0).mean()
         for good, bad in zip(real, generated, strict=True)
@@ -119,12 +119,12 @@ def hinge(real: Outputs, generated: Outputs) -> Tensor:
 
 
 def generator_loss(generated: Outputs) -> Tensor:
-    """The generator's adversarial loss: the higher the scores, the lower."""
+    """The generator's adversarial loss; it falls as the scores rise."""
     return -torch.stack([scores[-1].float().mean() for scores in generated]).mean()
 
 
 def feature_matching_loss(generated: Outputs, real: Outputs) -> Tensor:
-    """The mean distance between the discriminators' features of the generated and of the real."""
+    """The mean distance between the discriminators' features of generated and real sound."""
     return torch.stack(
         [
             (a.float() - b.float()).abs().mean()

@@ -31,7 +31,7 @@ def save(
     With several processes only the main one writes.
 
     Args:
-        config: the arguments of the build function; JSON.
+        config: the arguments of the build function, as JSON.
         licence: SPDX identifier.
         half: keep floating-point weights as float16; they come back as float32.
         folder: holds all checkpoints.
@@ -56,7 +56,7 @@ def save(
     }
     manifest = folder / "manifest.json"
     entries = json.loads(manifest.read_text(encoding="utf-8")) if manifest.is_file() else {}
-    # The Hub's earlier revision holds other weights.
+    # The Hub's earlier revision has other weights.
     entries[name] = {"revision": None, "licence": licence, "sha256": digests}
     manifest.write_text(json.dumps(entries, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     return place

@@ -31,21 +31,21 @@ LICENCE = "CC-BY-NC-SA-4.0"
 KINDS = ("esc50", "speech", "music")
 SUFFIXES = {".ogg", ".wav", ".flac", ".mp3"}
 VALIDATION_ACTORS = range(21, 25)
-# Nothing above 8 kHz, so no example of full-band sound.
+# Recorded without anything above 8 kHz, so not an example of full-band sound.
 EXCLUDED = {"kerstin"}
 HELD_BACK = 0.1
 
 
 @dataclass(frozen=True)
 class Recording:
-    """Where a recording lies in the corpus."""
+    """The position of a recording in the corpus, and its kind."""
 
     kind: str  # one of KINDS
     start: int  # first sample
     length: int  # samples
-    label: int  # ESC-50's class; -1 elsewhere
+    label: int  # class of ESC-50; -1 for other kinds
     is_validation: bool
-    source: str = ""  # path of the file in the folder; tells voices apart
+    source: str = ""  # path of the file in the folder, which names the voice
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Corpus:
     recordings: tuple[Recording, ...]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Another process maps the file itself, instead of receiving a gigabyte.
+        # Another process maps the file itself instead of receiving a gigabyte.
         if isinstance(self.samples, np.memmap) and self.samples.filename is not None:
             return _open, (Path(self.samples.filename), self.recordings)
         return Corpus, (self.samples, self.recordings)
@@ -79,10 +79,10 @@ def load(folder: Path, rate: int = DEFAULT_FRONT_END.rate, *, exact: bool = Fals
     The cache, a gigabyte or more, lies under XDG_CACHE_HOME (or ~/.cache)/aural.
 
     Args:
-        exact: keep floats, twice the size; 16 bits add noise at -98 dB, more than some recordings have.
+        exact: keep floats, at twice the size; 16 bits add noise at -98 dB, more than some recordings have.
 
     Raises:
-        InputError: the folder holds none of the parts.
+        InputError: the folder has none of the parts.
     """
     files = list(_files(folder))
     if not files:
@@ -108,7 +108,7 @@ def _open(cache: Path, recordings: tuple[Recording, ...]) -> Corpus:
 
 
 def _files(folder: Path) -> Iterator[tuple[Path, str, int, bool | None]]:
-    """Path, kind, label, and whether it is for validation; None: its last tenth is."""
+    """Path, kind, label, and whether it is for validation; None: only its last tenth."""
     if table_path(folder / "esc50").is_file():
         for clip in esc50_clips(folder / "esc50"):
             yield clip.path, "esc50", clip.label, clip.is_validation

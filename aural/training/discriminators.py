@@ -1,7 +1,7 @@
 """Discriminators of waveforms, for training only: complex spectra, and every n-th sample.
 
-Each takes waveforms and returns the features of each of its layers, the scores last, so that a list of them
-gives what the losses in `aural.training.adversarial` take:
+Each takes waveforms and returns the features of each of its layers, the scores last. A list of them gives the
+input of the losses in `aural.training.adversarial`:
 
     discriminators = nn.ModuleList([PeriodDiscriminator(2), SpectrogramDiscriminator(1024)])
     outputs = [discriminator(waves) for discriminator in discriminators]
@@ -9,7 +9,7 @@ gives what the losses in `aural.training.adversarial` take:
 All convolutions have two dimensions: `.to(memory_format=torch.channels_last)` and bf16 make them fast.
 
 Sources: Kong et al. 2020, HiFi-GAN (periods); Défossez et al. 2022, EnCodec, and Kumar et al. 2023, DAC
-(complex spectra at several resolutions); weight normalisation as there.
+(complex spectra at several resolutions, weight normalisation).
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from torch.nn.utils.parametrizations import weight_norm
 
 from aural.audio.spectral import FrontEnd, stft
 
-SLOPE = 0.1  # of the leaky ReLUs
-# Root mean square below which waveforms are not normalised any further.
+SLOPE = 0.1  # slope of the leaky ReLUs
+# Root mean square below which waveforms are not amplified further.
 MIN_LEVEL = 1e-4
-# Magnitudes are raised to this power, which raises soft ones relative to loud ones; phases stay.
+# Magnitudes are raised to this power, which makes soft ones louder relative to loud ones; phases stay.
 COMPRESSION = 0.3
 # (-100 dB) squared, below which magnitudes are no longer compressed.
 MIN_POWER = 1e-10
 
 
 class PeriodDiscriminator(nn.Module):
-    """Looks at samples that are `period` apart, side by side: sees pitch, and the phase of harmonics.
+    """Sees samples that are `period` apart side by side: pitch, and the phase of harmonics.
 
     It ignores the level: each waveform is normalised to a root mean square of 1.
 
     Args:
-        width: channels of the first layer, of the last 32 times as many; HiFi-GAN's is 32.
+        width: channels of the first layer; the last has 32 times as many. HiFi-GAN uses 32.
     """
 
     def __init__(self, period: int, width: int = 8) -> None:
@@ -62,7 +62,7 @@ class PeriodDiscriminator(nn.Module):
 
 
 class SpectrogramDiscriminator(nn.Module):
-    """Looks at patches of the complex STFT with compressed magnitudes: sees texture, and phase.
+    """Sees patches of the complex STFT with compressed magnitudes: texture and phase.
 
     Args:
         window: samples of the Hann window; the hop is a quarter of it.
@@ -72,7 +72,7 @@ class SpectrogramDiscriminator(nn.Module):
     def __init__(self, window: int, width: int = 32) -> None:
         super().__init__()
         self.front_end = FrontEnd(window=window, hop=window // 4, fft=window, mel_bands=1)
-        # Along frequency the layers see 9 bins each, and half as many from layer to layer.
+        # Each layer spans 9 bins, and the number of bins is halved from layer to layer.
         kernels = [((3, 9), (1, 1), 2)] + 3 * [((3, 9), (1, 2), width)] + [((3, 3), (1, 1), width)]
         self.layers = nn.ModuleList(
             weight_norm(

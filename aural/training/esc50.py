@@ -22,7 +22,7 @@ class Esc50Clip:
     label: int  # 0 to 49
     fold: int  # 1 to 5
     source: str  # the recording that the clip was cut from
-    row: dict[str, str]  # all that the table tells
+    row: dict[str, str]  # the whole row of the table
 
     @property
     def is_validation(self) -> bool:
@@ -30,7 +30,7 @@ class Esc50Clip:
 
 
 def table_path(folder: Path) -> Path:
-    """Where the clone keeps its list of clips."""
+    """The clone's list of clips."""
     return folder / "meta" / "esc50.csv"
 
 
@@ -38,7 +38,7 @@ def esc50_clips(folder: Path) -> list[Esc50Clip]:
     """All clips, in the order of the table.
 
     Raises:
-        InputError: the folder does not hold ESC-50.
+        InputError: the folder does not contain ESC-50.
     """
     table = table_path(folder)
     if not table.is_file():

@@ -46,8 +46,8 @@ class Settings:
     """
 
     folder: Path  # where the run is written
-    steps: int  # of the whole run; the learning rate decays to 0 over them
-    batch: int  # clips a step, on each process
+    steps: int  # steps of the whole run; the learning rate decays to 0 by their end
+    batch: int  # clips per step, on each process
     minutes: float | None = None  # stop after this time, to be resumed; None: no limit
     seed: int = 0
     resume: bool = False  # continue from the folder's state
@@ -55,7 +55,7 @@ class Settings:
     hold: float = 0.5  # share of the steps before the decay begins
     average: float = 0.999  # decay of the moving average of the weights
     clip: float = 1.0  # maximum norm of the gradient
-    precision: Literal["no", "bf16"] = "no"  # of the forward pass
+    precision: Literal["no", "bf16"] = "no"  # precision of the forward pass
     save_minutes: float = 3.0  # between two saved states
     log_steps: int = 20  # between two entries of the logs
     validate_steps: int = 500  # between two validations
@@ -88,7 +88,7 @@ class Outcome:
 
     averages: Mapping[str, nn.Module]  # the moving averages, or the modules themselves
     step: int
-    minutes: float  # of training, including earlier parts of a resumed run
+    minutes: float  # minutes of training, including earlier parts of a resumed run
     history: list[dict[str, float]] = field(default_factory=list)  # logged means of losses, with their step
 
 
@@ -239,12 +239,12 @@ class _Run(Generic[Batch]):
             for group in optimizer.param_groups:
                 group["lr"] = trained.learning_rate * rate
             module.train()
-            # Not by Accelerate, which allows one precision for the life of a process.
+            # Not through Accelerate, which allows only one precision per process.
             with torch.autocast(
                 self.accelerator.device.type, torch.bfloat16, enabled=self.settings.precision == "bf16"
             ):
                 loss, shown = trained.loss(module, batch)
-            # Before, not after: the other module's loss may have left gradients here.
+            # Before the backward pass: the other module's loss may have left gradients here.
             optimizer.zero_grad()
             self.accelerator.backward(loss)
             self.accelerator.clip_grad_norm_(module.parameters(), self.settings.clip)
@@ -255,7 +255,7 @@ class _Run(Generic[Batch]):
         return logs
 
     def _learning_rate(self) -> float:
-        """Rises over the warm-up, is held, and falls to 0 as a half cosine."""
+        """Rises during the warm-up, stays, and falls to 0 as a half cosine."""
         settings, step = self.settings, self.step
         rising = min(1.0, (step + 1) / max(1.0, min(settings.warm_up, settings.steps / 10)))
         falling = max(0.0, step / settings.steps - settings.hold) / (1 - settings.hold)

@@ -1,4 +1,4 @@
-"""Distances between waveforms as audible, and between sets of waveforms.
+"""Perceptual distances between waveforms, and distances between sets of waveforms.
 
 Sources: Yamamoto et al. 2020 (several STFTs), Gritsenko et al. 2020, "A spectral energy distance for parallel
 speech synthesis"; Gneiting and Raftery 2007 (energy score).
@@ -19,13 +19,13 @@ from aural.audio.spectral import FrontEnd, scale, stft
 
 # Powers of (-140 dB) squared: keeps the gradient of a magnitude finite at 0.
 MIN_POWER = 1e-14
-# Mean power of the voice band; fitted, so that the result comes nearest to that of P.862.
+# Mean power of the voice band, fitted so that the result is closest to P.862.
 SPEECH_POWER = 10**9.2
 VOICE_HZ = (350.0, 3250.0)
 
 
 def resolutions(rate: int, windows: Sequence[int] = (256, 512, 1024, 2048)) -> list[FrontEnd]:
-    """STFTs from short windows, which see onsets, to long ones, which see harmonics; hops of a quarter."""
+    """STFTs with short windows, for onsets, to long ones, for harmonics; the hop is a quarter window."""
     return [FrontEnd(rate, window, window // 4, window) for window in windows]
 
 
@@ -42,10 +42,10 @@ def scaled_spectra(samples: Tensor, front_ends: Sequence[FrontEnd]) -> list[Tens
 def spectral_distance(first: Sequence[Tensor], second: Sequence[Tensor]) -> Tensor:
     """The mean over the resolutions of mean |a - b| plus the log-spectral distance, in units of the scale.
 
-    The second term, root mean square over frequency and mean over time, weighs bins more that are far apart.
+    The second term, root mean square over frequency and mean over time, gives large differences more weight.
 
     Shape:
-        first, second: as from `scaled_spectra`; result: (), 1 for silence against the loudest noise, twice.
+        first, second: as from `scaled_spectra`; result: (); silence compared with the loudest noise gives 2.
     """
     terms = []
     for a, b in zip(first, second, strict=True):
@@ -61,10 +61,9 @@ def energy_distance(
 
         loss = (d(first, real) + d(second, real)) / 2 - repulsion · d(first, second) / 2
 
-    Without repulsion the optimum is always the same, the centre of all plausible sounds: noise loses its
-    texture. With repulsion 1 the optimum is a sample of the plausible sounds (the energy distance of two
-    distributions is 0 only if they are equal). Values between trade distance to the one real example for
-    texture.
+    Without repulsion, the optimum is always the centre of all plausible sounds, so noise loses its texture.
+    With repulsion 1, it is a sample of the plausible sounds (the energy distance of two distributions is 0
+    only if they are equal). Values in between trade closeness to the one real example for texture.
 
     Shape:
         first, second, real: as from `scaled_spectra`; result: (), the attraction and the loss.
@@ -83,7 +82,7 @@ def perceptual_loss(
     colouration_db: float = 20.0,
     drift: tuple[float, float] = (3e-4, 5.0),
 ) -> Tensor:
-    """Audible difference between an estimate and clean speech: ITU-T P.862 (PESQ), made differentiable.
+    """Audible difference between an estimate and clean speech: a differentiable ITU-T P.862 (PESQ).
 
     Bark-band powers become loudness by Zwicker's law. Differences are summed over the bands, less a quarter
     of the softer loudness, which masks them. Added sound counts more than missing sound. The worst frames of
@@ -91,8 +90,8 @@ def perceptual_loss(
     are compensated. Estimate and clean speech must be aligned in time.
 
     Args:
-        colouration_db: the largest constant gain of a band that is compensated. P.862 takes 20 dB, with which
-            a network learns to darken voices.
+        colouration_db: the largest constant gain of a band that is compensated. P.862 allows 20 dB, with
+            which a network learns to darken voices.
         drift: minimum and maximum gain that compensates the estimate's slow changes.
 
     Shape:
@@ -110,7 +109,7 @@ def perceptual_loss(
     response = ((estimate_bands * active).sum(-1) + 1e3) / ((clean_bands * active).sum(-1) + 1e3)
     limit = 10 ** (colouration_db / 10)
     clean_bands = clean_bands * response.detach().clamp(1 / limit, limit)[..., None]
-    # And to a drifting gain: the estimate follows the clean speech's audible power, smoothed over frames.
+    # It also adapts to a drifting gain: the estimate follows the clean speech's audible power, smoothed.
     gains = (_audible(clean_bands, threshold) + 5e3) / (_audible(estimate_bands, threshold) + 5e3)
     decay = (0.8 * 0.2 ** torch.arange(12.0, device=gains.device)).flip(0)
     gains = functional.pad(gains.detach()[:, None], (len(decay) - 1, 0), value=1.0)

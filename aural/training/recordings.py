@@ -1,4 +1,4 @@
-"""Recordings as training keeps them: mono, at one rate, decoded once."""
+"""Recordings for training: mono, at one rate, decoded once."""
 
 from __future__ import annotations
 

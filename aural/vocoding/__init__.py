@@ -1,7 +1,7 @@
 """From a spectrogram to a waveform; one setting chooses the source of the phase.
 
-`PHASE_SETTINGS` holds what is offered. A further one is a name there, a name in `PhaseSetting`, and a branch
-in `reconstruct.steps`. Importing this package does not import torch.
+`PHASE_SETTINGS` lists the settings. To add one, add its name there and in `PhaseSetting`, and a branch in
+`reconstruct.steps`. Importing this package does not import torch.
 """
 
 from __future__ import annotations

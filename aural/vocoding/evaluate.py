@@ -8,9 +8,9 @@ are means over the recordings:
 - LSD: the root mean square over frequency, then the mean over time, of the difference in dB between the
   magnitudes of the two STFTs (the front end's own), limited below at -100 dBFS;
 - mel error: the mean absolute difference of the scaled log-mel bands, in thousandths of their span of 106 dB;
-- convergence: the norm of the difference of the magnitudes by the norm of the real ones, in dB;
+- convergence: the norm of the difference of the magnitudes, relative to that of the real ones, in dB;
 - movement: the mean change of a bin from frame to frame in dB, minus that of the real sound. Smeared sound
-  moves too little, and LSD rewards it: closest to any noise is its mean;
+  moves too little, which LSD rewards, since the mean of a noise is closest to it;
 - seconds for one recording, from mel bands to samples.
 
 `aural.generation.evaluate` measures whether a classifier still recognises the sounds.
@@ -48,7 +48,7 @@ from aural.vocoding.model import Vocoder
 MAX_SECONDS = 5
 COLUMNS = ("LSD dB", "mel error", "convergence", "movement", "seconds")
 
-# Scaled mel (mel_bands, frames) and the real samples (time,), for their number -> samples (time,).
+# Scaled mel (mel_bands, frames), and the real samples (time,) for their length -> samples (time,).
 Method = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -57,7 +57,7 @@ class Row:
     """Means over the recordings."""
 
     lsd_db: float
-    mel_error: float  # in units of the scale; the table shows thousandths
+    mel_error: float  # relative to the scale; the table shows thousandths
     convergence_db: float  # over the recordings that are not silent
     movement_db: float
     seconds: float
@@ -69,7 +69,7 @@ def evaluate(methods: dict[str, Method], waves: list[Tensor]) -> dict[str, Row]:
 
 
 def methods(vocoder: Vocoder | None) -> dict[str, Method]:
-    """The methods that are compared; without a vocoder, the others."""
+    """The methods to compare; without a vocoder, only the others."""
     found: dict[str, Method] = {
         f"Griffin-Lim {iterations}": _griffin_lim(iterations) for iterations in (32, 100)
     }
@@ -97,7 +97,7 @@ def excerpt(corpus: Corpus, recording: Recording, rate: int) -> Tensor:
 def log_spectral_distance_db(
     output: Tensor, reference: Tensor, front_end: FrontEnd = DEFAULT_FRONT_END
 ) -> float:
-    """As the module describes it. Shape: (time,), both."""
+    """LSD in dB, as defined above. Shape: (time,), both."""
     output_db, reference_db = (_levels_db(stft(samples, front_end).abs()) for samples in (output, reference))
     return float(frame_distances(output_db, reference_db, axis=-2).mean())
 
@@ -152,7 +152,7 @@ def main(command: list[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, required=True, help="a folder with esc50/, speech/, music/")
-    parser.add_argument("--limit", type=int, help="recordings of each kind; all of them if left out")
+    parser.add_argument("--limit", type=int, help="recordings of each kind (default: all)")
     chosen = parser.parse_args(command)
     corpus = load(chosen.data)
     compared = methods(hub.load("vocoder") if "vocoder" in manifest.entries() else None)

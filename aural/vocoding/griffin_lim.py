@@ -25,10 +25,10 @@ def griffin_lim(
     momentum: float = 0.99,
     generator: torch.Generator | None = None,
 ) -> Steps[Tensor]:
-    """Samples whose magnitudes come near to those given.
+    """Samples whose magnitudes are close to the given ones.
 
     The initial phase is random. It is sampled on the CPU, so that a seed gives the same audio on every
-    device, and once for all items of a batch, so that each gives the same result as by itself.
+    device, and once for all items of a batch, so that each gives the same result as alone.
 
     Shape:
         magnitude: (..., bins, frames), as `stft(samples, front_end).abs()`; result: (..., length), on the
@@ -37,7 +37,7 @@ def griffin_lim(
     Args:
         length: samples to return.
         iterations: 32 bring music to a spectral convergence of about -22 dB, 100 to -29 dB.
-        momentum: how far each step goes beyond the last; 0 is the method of 1984, 0.99 the fast one.
+        momentum: how far each step goes beyond the last; 0 is the original method of 1984, 0.99 the fast one.
         generator: a seeded generator on the CPU; without one, seed 0.
 
     Raises:
@@ -50,12 +50,12 @@ def griffin_lim(
         )
     cycles = torch.rand(magnitude.shape[-2:], generator=generator or torch.Generator().manual_seed(0))
     spectrum = torch.polar(magnitude, (2 * math.pi * cycles).to(magnitude).expand_as(magnitude))
-    # With P1 the projection on spectra that some waveform has, and P2 that on the given magnitudes:
+    # P1 is the projection on consistent spectra, P2 the projection on the given magnitudes:
     #   t[n] = P1(P2(c[n-1])),   c[n] = t[n] + momentum · (t[n] - t[n-1])
     previous = torch.zeros_like(spectrum)
     for iteration in range(iterations):
         consistent = stft(istft(spectrum, length, front_end), front_end)
-        # In place, as long clips have large spectra.
+        # In place, because long clips have large spectra.
         ahead = previous.mul_(-momentum).add_(consistent, alpha=1 + momentum)
         spectrum = ahead.sgn_().mul_(magnitude)
         previous = consistent

@@ -9,22 +9,23 @@
     noise's spectrum -------+------- phase-+                  |
                             +-- share of texture -------------+
 
-Phase and texture are where noise and tones differ. The phase starts as that of white noise, which is right
-for rain and wind; the network adds a phasor of its own to each bin, longer than the noise's where there is
-order. In each round the spectrum becomes one that some waveform has. Its magnitude is then moved to the
-network's, all the way where the sound is tonal, less where it is noise that should go on fluctuating, and
-scaled to have the mel bands that were asked for. Training goes through the rounds. Since all magnitudes are
-multiples of the mel's own, silence stays exactly silent, and the level is kept before anything is learnt.
+Noise and tones differ in phase and texture. The phase starts as that of white noise, which suits rain and
+wind. The network adds its own phasor to each bin; for tonal sound it is longer than the noise's. Each round
+makes the spectrum consistent: one that a waveform can have. Its magnitude is then moved to the network's:
+fully for tonal sound, less for noise, which should keep fluctuating. Finally it is scaled to match the mel
+bands of the input. Training backpropagates through the rounds. Since all magnitudes are multiples of the mel
+bands' own, silence stays exactly silent, and the level is right even before training.
 
-The head "phase" is trained against discriminators and leaves less to the rounds:
+The head "phase" is trained against discriminators and needs fewer rounds:
 
     mel --> smooth magnitude that has these bands --- x ---- magnitude --+
      |                                                |                  +--> few rounds, inverse STFT
      +--> ConvNeXt blocks --+-- log gain, texture ----+                  |
     noise's spectrum -------+-- phasor, added to the noise's ---- phase -+
 
-In noise the best spectrum is that of the white noise itself, filtered: its phase and its texture. In a tone
-the phase is the network's and the magnitude does not fluctuate. The network chooses between them in each bin.
+For noise, the best spectrum is that of filtered white noise, with its phase and texture. For a tone, the
+phase comes from the network and the magnitude does not fluctuate. The network chooses between them in each
+bin.
 
 Sources: Siuzdak 2023 (Vocos: ConvNeXt blocks, inverse STFT), Liu et al. 2022 (ConvNeXt), Lv et al. 2024
 (FreeV: a prior from the mel bands), Perraudin, Balazs and Søndergaard 2013 (fast Griffin-Lim), Masuyama et
@@ -46,7 +47,7 @@ from aural.audio.spectral import FrontEnd, istft, magnitude_from_mel, mel_filter
 from aural.errors import OptionError
 from aural.hub.config import NetworkConfig
 
-# Normalisation of the mel bands, from [0, 1] to about -1 to 1.
+# Normalises the mel bands from [0, 1] to about -1 to 1.
 MEL_MEAN, MEL_DEVIATION = 0.5, 0.25
 # Lower limit of the noise's magnitude before its logarithm.
 MIN_NOISE = 1e-3
@@ -57,8 +58,8 @@ DILATIONS = (1, 1, 2, 4)
 # Range of the log gains; outside it a bin is silent or far louder than its band allows.
 MIN_GAIN, MAX_GAIN = -8.0, 4.0
 MOMENTUM = 0.99
-# A phasor much shorter than the target magnitude has hardly a phase. It is not stretched to full length,
-# since that would stretch the gradient too.
+# A phasor much shorter than the target magnitude has almost no phase. It is not scaled to full length,
+# since that would scale the gradient too.
 MIN_PHASOR = 0.1
 # (-140 dB) squared: keeps gradients finite in silence.
 MIN_POWER = 1e-14
@@ -66,17 +67,17 @@ MIN_POWER = 1e-14
 
 @dataclass(frozen=True)
 class Config(NetworkConfig):
-    """Sizes of a vocoder, and the spectrograms it is made for."""
+    """The size of a vocoder, and the spectrograms that it reads."""
 
     rate: int = 22_050  # Hz
     window: int = 1024  # samples under the Hann window; the FFT is as long
     hop: int = 260  # samples from frame to frame
-    mel_bands: int = 80  # of the spectrograms it reads
+    mel_bands: int = 80  # bands of the input spectrograms
     width: int = 256  # channels of the blocks
     layers: int = 8  # blocks
     expansion: int = 3  # width inside a block, in widths
-    rounds: int = 12  # towards a consistent spectrum
-    mel_iterations: int = 8  # of Richardson and Lucy, from mel bands to the smooth magnitude
+    rounds: int = 12  # rounds of Griffin-Lim
+    mel_iterations: int = 8  # iterations of Richardson-Lucy, from mel bands to the smooth magnitude
     head: Literal["rounds", "phase"] = "rounds"  # the source of the phase, see the module
 
     @property
@@ -89,9 +90,9 @@ class Config(NetworkConfig):
 class Spectrum:
     """The network's output, (batch, bins, frames) each."""
 
-    steady: Tensor  # the median magnitude, about which that of noise fluctuates
+    steady: Tensor  # the median magnitude, around which noise fluctuates
     magnitude: Tensor
-    values: Tensor  # complex, about as long as the magnitude
+    values: Tensor  # complex, with about this magnitude
 
 
 def build(config: Mapping[str, Any]) -> Vocoder:
@@ -117,7 +118,7 @@ class Vocoder(nn.Module):
         )
         self.output_norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, 4 * bins)
-        # At first it changes hardly anything: the rounds alone determine the output.
+        # Initially it changes almost nothing: the rounds alone determine the output.
         nn.init.normal_(self.head.weight, std=0.002)
         nn.init.zeros_(self.head.bias)
 
@@ -132,7 +133,7 @@ class Vocoder(nn.Module):
         Args:
             length: samples to return; `front_end.frames(length)` must be the number of frames.
             noise: white noise of variance 1, (length,) or (batch, length), the source of phases and textures;
-                None: `white_noise(length)`, the same at every call and for each item of the batch.
+                None: `white_noise(length)`, the same for every call and every item of the batch.
             rounds: fewer are faster and match the bands less closely; None: those of the config.
 
         Raises:
@@ -143,7 +144,7 @@ class Vocoder(nn.Module):
             spectrum = self.spectrum(mel, length, noise)
             return self.waveform(spectrum, length, rounds)
         noises, log_noise = self._noise(mel, length, noise)
-        # Spectra stay in full precision, whatever the network runs in.
+        # Spectra stay in full precision, whatever the precision of the network.
         with torch.autocast(mel.device.type, enabled=False), torch.no_grad():
             bands = unscale(mel.float())
             magnitude = self._smooth_magnitude(bands)
@@ -171,7 +172,7 @@ class Vocoder(nn.Module):
         gain, texture, real, imaginary = self._network(mel, parts).float().chunk(4, dim=1)
         with torch.autocast(mel.device.type, enabled=False):
             steady = smooth * gain.clamp(MIN_GAIN, MAX_GAIN).exp()
-            # At first noise stays unchanged: texture 0.9.
+            # Initially noise stays unchanged: texture 0.9.
             magnitude = steady * ((texture + 2).sigmoid() * log_noise).exp()
             phasors = _phasors(noises, torch.zeros_like(steady)) + torch.complex(real, imaginary)
             return Spectrum(steady, magnitude, magnitude * _phasors(phasors, torch.ones_like(steady)))
@@ -207,7 +208,7 @@ class Vocoder(nn.Module):
         return _fill_ends(magnitude_from_mel(bands, self.front_end, self.config.mel_iterations))
 
     def _noise_spectrum(self, noise: Tensor) -> Tensor:
-        """Of mean power 1. The window w peaks at 2 / Σw, and Σw² of a Hann window is 3/8 of its length."""
+        """Of mean power 1: the window w peaks at 2 / Σw, and Σw² of a Hann window is 3/8 of its length."""
         peak = 4 / self.front_end.window
         spectrum = stft(noise.reshape(-1, noise.shape[-1]), self.front_end)
         return spectrum / (peak * math.sqrt(0.375 * self.front_end.window))
@@ -245,9 +246,9 @@ def white_noise(length: int, generator: torch.Generator | None = None) -> Tensor
 
 
 def inverse_stft(spectrum: Tensor, length: int, front_end: FrontEnd) -> Tensor:
-    """`aural.audio.spectral.istft`, which never waits for a GPU, so that a CUDA graph may hold it.
+    """`aural.audio.spectral.istft`, which never waits for a GPU, so that a CUDA graph can capture it.
 
-    For overlapping, each windowed frame is cut into pieces of a hop; here of 4:
+    To overlap them, each windowed frame is cut into pieces of one hop; here 4:
 
         frame 0   [ 0 | 1 | 2 | 3 ]
         frame 1       [ 0 | 1 | 2 | 3 ]
@@ -260,7 +261,7 @@ def inverse_stft(spectrum: Tensor, length: int, front_end: FrontEnd) -> Tensor:
     margin = front_end.fft - front_end.window
     window = functional.pad(window, (margin // 2, margin - margin // 2))
     frames = torch.fft.irfft(spectrum, front_end.fft, dim=1).transpose(1, 2) * window
-    # `stft` divides its window by half its sum, a quarter of its length; the squares' sum makes it exact.
+    # `stft` divides its window by half its sum, a quarter of its length; dividing by Σw² makes this exact.
     squares = (window / (front_end.window / 4)).square().expand(1, frames.shape[1], -1)
     start = front_end.fft // 2
     inside = slice(start, start + length)

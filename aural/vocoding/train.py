@@ -3,8 +3,8 @@
     python -m aural.vocoding.train --data DIR [--minutes 50] [--resume]
 
 Each segment is generated twice, from two noises. The loss is the energy distance between the two and the real
-one, see `aural.training.losses`. It does for the texture of noise what discriminators do elsewhere, at the
-cost of a second pass and without adversarial instability. A second loss compares the mel bands of the output
+one, see `aural.training.losses`. It preserves the texture of noise, as discriminators do elsewhere, at the
+cost of a second pass but without adversarial instability. A second loss compares the mel bands of the output
 with those of the input.
 """
 
@@ -34,17 +34,17 @@ VALIDATION_CLIPS = 20
 class Objective:
     """The weights of the losses, and the segments."""
 
-    repulsion: float = 0.5  # 0: nearest to the real sound; 1: the texture of the real sound
-    mel_weight: float = 2.0  # of the mean error of the scaled mel bands
-    frames: int = 48  # of a segment, half a second
-    rounds: int = 12  # towards a consistent spectrum; with fewer than in use, training helps less
+    repulsion: float = 0.5  # 0: closest to the real sound; 1: with the texture of the real sound
+    mel_weight: float = 2.0  # weight of the mean error of the scaled mel bands
+    frames: int = 48  # frames of a segment, half a second
+    rounds: int = 12  # rounds of Griffin-Lim; with fewer than at inference, training helps less
     learning_rate: float = 2e-3
 
 
 def objective_of(
     config: Config, objective: Objective
 ) -> Callable[[nn.Module, Tensor], tuple[Tensor, dict[str, Tensor]]]:
-    """The loss for the training loop, on segments (batch, time); noise comes from torch's own generator."""
+    """The loss for the training loop, on segments (batch, time); noise is from torch's default generator."""
     front_end = config.front_end
     front_ends = resolutions(config.rate)
 
@@ -116,12 +116,12 @@ def validation(corpus: Corpus, config: Config) -> Callable[[Mapping[str, nn.Modu
 
 
 def main(command: list[str] | None = None) -> None:
-    """Train as the command line asks, and save the checkpoint."""
+    """Train with the command line's settings and save the checkpoint."""
     parser = arguments(__doc__, data=CORPUS, steps=8_000, batch=8, folder="runs/vocoder")
     parser.add_argument("--width", type=int, default=Config.width, help="channels of the blocks")
-    parser.add_argument("--layers", type=int, default=Config.layers, help="blocks")
-    parser.add_argument("--rounds", type=int, default=Objective.rounds, help="in training")
-    parser.add_argument("--repulsion", type=float, default=Objective.repulsion, help="0 smooth, 1 textured")
+    parser.add_argument("--layers", type=int, default=Config.layers, help="number of blocks")
+    parser.add_argument("--rounds", type=int, default=Objective.rounds, help="rounds in training")
+    parser.add_argument("--repulsion", type=float, default=Objective.repulsion, help="0: smooth, 1: textured")
     chosen = parser.parse_args(command)
     config = TINY if chosen.smoke else Config(width=chosen.width, layers=chosen.layers)
     vocoder, outcome = train_vocoder(

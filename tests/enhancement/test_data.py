@@ -1,4 +1,4 @@
-"""Pairs to learn from and items to be judged by: where they come from, what they keep, that they stay."""
+"""Training pairs and validation items: their sources, what they keep, and that they are reproducible."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields, replace
 
 import numpy as np
@@ -12,6 +13,7 @@ from aural.audio import Clip
 from aural.audio.clip import Samples
 from aural.audio.codecs import CODECS, Codec
 from aural.audio.low_pass import LOW_PASSES, LowPass
+from aural.audio.steps import finish
 from aural.enhancement import degrade as module
 from aural.enhancement.degrade import PRESETS, Options, degrade_clip
 from aural.enhancement.degrade.phone import (
@@ -355,3 +357,13 @@ def test_silence_stays_silence_and_mistakes_are_named() -> None:
         Options(seed=-1)
     with pytest.raises(OptionError, match="ratio"):
         Options(snr_db=float("inf"))
+
+
+def test_the_verb_tells_what_it_detected() -> None:
+    sound = Clip(voice_like()[None], RATE)
+    message = finish(module.outcome_steps(sound, Options("voice_memo", seed=0))).message
+    assert re.fullmatch(r"Detected: SNR -?\d+ dB, bandwidth \d+\.\d kHz\.", message)
+    silence = Clip(np.zeros((1, RATE), np.float32), RATE)
+    assert (
+        finish(module.outcome_steps(silence, Options("voice_memo", seed=0))).message == "The clip is silent."
+    )

@@ -25,13 +25,13 @@ def later(clip: Clip, samples: int) -> Clip:
 
 
 def test_a_sound_is_as_near_to_itself_as_can_be() -> None:
-    nearness, notes = finish(compare_steps(SPEECH, align(SPEECH, SPEECH)))
-    assert nearness.snr_db is None or nearness.snr_db > 100
-    assert nearness.si_sdr_db is None or nearness.si_sdr_db > 100
-    assert nearness.stoi == pytest.approx(1, abs=1e-6)
-    assert nearness.lsd == pytest.approx(0, abs=1e-6)
+    metrics, notes = finish(compare_steps(SPEECH, align(SPEECH, SPEECH)))
+    assert metrics.snr_db is None or metrics.snr_db > 100
+    assert metrics.si_sdr_db is None or metrics.si_sdr_db > 100
+    assert metrics.stoi == pytest.approx(1, abs=1e-6)
+    assert metrics.lsd == pytest.approx(0, abs=1e-6)
     if find_spec("pesq"):  # for those only who have a C compiler
-        assert nearness.pesq == pytest.approx(4.64, abs=0.01)
+        assert metrics.pesq == pytest.approx(4.64, abs=0.01)
         assert notes == []
 
 
@@ -103,6 +103,6 @@ def test_a_reference_that_does_not_fit_is_refused_in_a_sentence(kind: str) -> No
 
 def test_what_cannot_be_measured_is_told_and_the_rest_is_measured() -> None:
     short = SPEECH.with_samples(SPEECH.samples[:, 48_000 : 48_000 + 9600])
-    nearness, notes = finish(compare_steps(short, Reference(short, 0.0)))
-    assert nearness.pesq is None and nearness.stoi is None and nearness.lsd is not None
+    metrics, notes = finish(compare_steps(short, Reference(short, 0.0)))
+    assert metrics.pesq is None and metrics.stoi is None and metrics.lsd is not None
     assert all(note.endswith(".") for note in notes) and len(notes) == 2

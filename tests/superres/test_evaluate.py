@@ -394,8 +394,8 @@ def test_the_pipeline_is_judged_as_it_is(data: Path, tmp_path: Path) -> None:
     for each in scored:
         half = each.case.rate_in / 2
         assert each.bandwidth_hz is not None and 0.88 * half <= each.bandwidth_hz <= half
-        # Sinc leaves the low band as it is, the default too but for the skirt of the noise that it makes with
-        # random weights. LISA decodes it anew.
+        # Sinc keeps the low band, and so does the default, except for the skirt of the noise that it
+        # generates with random weights. LISA regenerates it.
         low, high = {"sinc": (0, 0.02), "default": (0, 0.5), "lisa": (1, math.inf)}[each.row]
         assert low <= each.figures["lsd_flat"] < high
 

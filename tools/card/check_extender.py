@@ -1,4 +1,4 @@
-"""Super-resolution by several checkpoints on voices that none has met, through the app's own pipeline.
+"""Compare super-resolution by several checkpoints on held-back voices, through the app's own pipeline.
 
     python -m tools.card.check_extender --data DIR --checkpoints earlier=DIR shipped=checkpoints [--json FILE]
 
@@ -9,11 +9,11 @@ Four kinds of recordings, 4 s of each:
 - a reader's held-back sentences with the room's own floor (`nathalie`, the last tenth);
 - five studio recordings of unseen speakers (`freesound_unseen`, 44.1 kHz).
 
-Each is brought to 8, 12, 16 or 24 kHz and back to 48 kHz by `aural.super_resolve`. LSD is that of the
-literature (window 2048, hop 512, log10 |X|², floor 1e-8), over all frequencies, and up to where the recording
-is good: above that a codec has left holes. Level is the error of third-octave bands, means over the
-recording, from 1.1 times the band's end to 16 kHz: its mean size, and its mean with the sign. "Worse" is the
-share of recordings whose LSD over all frequencies rises against the first checkpoint's.
+Each is downsampled to 8, 12, 16 or 24 kHz and restored to 48 kHz by `aural.super_resolve`. LSD is defined as
+in the literature (window 2048, hop 512, log10 |X|², floor 1e-8), over all frequencies, and over the solid
+band, up to where the recording is good: above it a codec has left holes. Level is the error of third-octave
+bands, averaged over the recording, from 1.1 times the bandwidth to 16 kHz: its mean size, and its signed
+mean. "Worse" is the share of recordings whose LSD over all frequencies is higher than the first checkpoint's.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ from numpy.typing import NDArray
 RATE = 48_000
 SECONDS = 4
 RATES = (8_000, 12_000, 16_000, 24_000)
-TOP_HZ = 16_000.0  # of the bands whose level is compared
+TOP_HZ = 16_000.0  # highest band whose level is compared
 Samples = NDArray[np.float32]
 
 
 def recordings(data: Path) -> dict[str, list[tuple[Samples, float]]]:
-    """Kind -> samples at 48 kHz and up to where they are good, Hz."""
+    """Kind -> samples at 48 kHz, and the end of their solid band in Hz."""
     speech = data / "speech"
     table = (speech / "many" / "meta.csv").read_text(encoding="utf-8").splitlines()
     rows = [row for row in csv.DictReader(table) if row["split"] == "val" and row["tier"] == "full"]
@@ -53,7 +53,7 @@ def recordings(data: Path) -> dict[str, list[tuple[Samples, float]]]:
     for path in sorted((speech / "nathalie").iterdir())[-113::14]:
         try:
             reader.append((_piece(path), 20_000.0))
-        except soundfile.LibsndfileError:  # a few that a browser never finished
+        except soundfile.LibsndfileError:  # a few recordings that a browser never finished
             continue
     unseen = sorted((speech / "freesound_unseen").glob("*.ogg"))
     return {
@@ -81,7 +81,7 @@ def _with_floor(wave: Samples, generator: np.random.Generator) -> Samples:
 
 
 def measure(data: Path, methods: tuple[str, ...]) -> list[dict[str, Any]]:
-    """One row a recording, rate and method, by the checkpoints that AURAL_CHECKPOINTS names."""
+    """A row for each recording, rate and method, by the checkpoints in AURAL_CHECKPOINTS."""
 
     from aural.audio.clip import Clip
     from aural.superres.pipeline import Options, super_resolve
@@ -168,12 +168,12 @@ def _mean(values: list[float]) -> str:
 
 
 def main() -> None:
-    """Measure as the command line says."""
+    """Measure with the command line's settings."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--checkpoints", nargs="+", default=["shipped=checkpoints"], metavar="NAME=DIR")
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--methods", nargs="+", help=argparse.SUPPRESS)  # of a child
+    parser.add_argument("--methods", nargs="+", help=argparse.SUPPRESS)  # used in child processes
     chosen = parser.parse_args()
     if chosen.methods:
         torch.set_num_threads(1)

@@ -1,11 +1,11 @@
-"""How good the generator of a card is, by the shipped classifier: guidance scales, with the guide or without.
+"""Evaluate a card's generator with the shipped classifier: guidance scales, with or without the guide.
 
     python -m tools.card.check_generator --weights DIR [--per-class 4] [--steps 30] [--guidance 2 4] \\
         [--esc50 DIR]
 
-DIR holds what `tools.card.generator` has written. Every setting is a row: top-1 and top-5 by the classifier
-that was trained on folds 1 to 4 (for development, not for reports), the Fréchet distances to
-the real clips, the share of silent clips, the peak and the variety within a class. Clip k of a class starts
+DIR holds the output of `tools.card.generator`. Every setting is a row: top-1 and top-5 by the classifier that
+was trained on folds 1 to 4 (for development, not for reports), the Fréchet distances to the real clips, the
+share of silent clips, the peak and the variety within a class. Clip k of a class starts
 from the same noise in every row.
 """
 
@@ -41,7 +41,7 @@ HEADINGS = (
 
 
 def network(folder: Path, name: str) -> DiffusionModel:
-    """What the card has written under a name, its snapshot where the run was cut short."""
+    """The network that the card wrote under a name, or its last snapshot if the run was interrupted."""
     file = folder / f"{name}.safetensors"
     if file.is_file():
         config = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))["config"]
@@ -107,7 +107,7 @@ def row(
 
 
 def settings(chosen: argparse.Namespace) -> Iterator[tuple[bool, float, int]]:
-    """With a guide or not, the scale, and the steps."""
+    """The settings: with a guide or without, guidance scale, steps."""
     for steps in chosen.steps:
         for guided in (True, False):
             if guided and not (chosen.weights / "guide.safetensors").is_file():
@@ -128,17 +128,17 @@ def main(command: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--weights", type=Path, help="what tools.card.generator wrote; left out: the shipped")
+    parser.add_argument("--weights", type=Path, help="output of tools.card.generator (default: shipped)")
     parser.add_argument("--esc50", type=Path, help="a clone of karolpiczak/ESC-50, for the distances")
     parser.add_argument("--per-class", type=int, default=4)
     parser.add_argument("--classes", type=int, nargs="+", default=list(range(len(CLASSES))), help="labels")
     parser.add_argument("--steps", type=int, nargs="+", default=[30])
     parser.add_argument("--guidance", type=float, nargs="+", default=[1.0, 2.0, 4.0])
-    parser.add_argument("--no-guide", action="store_true", help="guidance by the null class only")
+    parser.add_argument("--no-guide", action="store_true", help="guidance by the null class alone")
     parser.add_argument("--only-guide", action="store_true")
     parser.add_argument("--sampler", default="dpm++")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", type=Path, help="write the figures there too")
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
     chosen = parser.parse_args(command)
     scorer = our_scorer()
     real = None

@@ -1,16 +1,17 @@
-"""A trained vocoder beside the shipped one and Griffin-Lim, on recordings that nothing was trained on.
+"""Compare a trained vocoder with the shipped one and Griffin-Lim, on held-back recordings.
 
     python -m tools.card.check_vocoder --weights vocoder.safetensors --config vocoder.json --data DIR
         [--rounds 0 2 4 8 12] [--speech 20] [--clips 100] [--seconds 4]
 
 Tables for speech (five speakers of `freesound_unseen`, held-back speakers of `many`) and for ESC-50's fold 5:
 
-- PESQ-WB: the mean over the speech, resampled to 16 kHz; also of the five speakers alone;
+- PESQ-WB: the mean over the speech, resampled to 16 kHz; also for the five speakers alone;
 - LSD: log-spectral distance, dB, see `aural.vocoding.evaluate`;
-- mel error: of the scaled log-mel, in thousandths;
+- mel error: error of the scaled log-mel, in thousandths;
 - movement: how much more a bin changes from frame to frame than in the real sound, dB; negative is smeared;
-- class: the share of clips whose class the shipped classifier finds; level: dB against the real sound;
-- seconds a second of sound, on this machine.
+- class: the share of clips whose class the shipped classifier recognises; level: dB relative to the real
+  sound;
+- seconds per second of sound, on this machine.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class Sample:
 
 
 def load_trained(weights: Path, card: Path) -> Vocoder:
-    """The vocoder of the trainer's two files."""
+    """The vocoder from the training's two files."""
     config = json.loads(card.read_text(encoding="utf-8"))
     vocoder = build(config.get("config", config))
     vocoder.load_state_dict({name: value.float() for name, value in load_file(weights).items()})
@@ -63,7 +64,7 @@ def load_trained(weights: Path, card: Path) -> Vocoder:
 
 
 def methods(trained: Vocoder | None, rounds: list[int]) -> dict[str, Method]:
-    """What is compared."""
+    """The methods to compare."""
     found: dict[str, Method] = {"real sound": lambda _mel, _length: torch.empty(0)}
     found["Griffin-Lim 32"] = lambda mel, length: griffin_lim(magnitude_from_mel(unscale(mel)), length)
     shipped = hub.load("vocoder", build, device="cpu")
@@ -77,7 +78,7 @@ def methods(trained: Vocoder | None, rounds: list[int]) -> dict[str, Method]:
 
 
 def speech(data: Path, count: int, seconds: float) -> Iterator[Sample]:
-    """Excerpts of the speakers who are held back, the five first."""
+    """Excerpts of held-back speakers, the five studio speakers first."""
     unseen = sorted((data / "speech" / "freesound_unseen").glob("*.ogg"))
     for path in unseen:
         yield Sample(read(path, seconds, skip=1.0), -1, True)
@@ -88,7 +89,7 @@ def speech(data: Path, count: int, seconds: float) -> Iterator[Sample]:
 
 
 def clips(data: Path, count: int) -> Iterator[Sample]:
-    """Clips of ESC-50's fold 5, evenly spread over the classes."""
+    """Clips of ESC-50's fold 5, evenly distributed over the classes."""
     held_out = [clip for clip in esc50_clips(data / "esc50") if clip.is_validation]
     held_out.sort(key=lambda clip: (clip.label, clip.path.name))
     for place in np.linspace(0, len(held_out) - 1, min(count, len(held_out))).round().astype(int):
@@ -114,7 +115,7 @@ def pesq_wb(output: Tensor, real: Tensor) -> float:
 
 
 def movement_db(wave: Tensor) -> float:
-    """How much a bin changes from frame to frame."""
+    """The mean change of a bin from frame to frame."""
     levels = 20 * stft(wave).abs().clamp_min(1e-5).log10()
     return float(levels.diff(dim=-1).abs().mean())
 
@@ -145,7 +146,7 @@ def compare(found: dict[str, Method], samples: list[Sample]) -> None:
                 if sample.is_studio:
                     figures["5 studio"].append(score)
             else:
-                # As a listener gets it: 16 bits, limited to full scale.
+                # As a listener hears it: 16 bits, limited to full scale.
                 audible_mel = log_mel((output.clamp(-1, 1) * 32767).round() / 32767)
                 with torch.inference_mode():
                     found_class = int(classifier(audible_mel[None].to(classifier.mean)).argmax())
@@ -159,13 +160,13 @@ def main(command: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--weights", type=Path, help="safetensors of the trainer; none: the others alone")
-    parser.add_argument("--config", type=Path, help="its JSON; left out: the file beside the weights")
+    parser.add_argument("--weights", type=Path, help="safetensors file (default: only the others)")
+    parser.add_argument("--config", type=Path, help="its JSON (default: the file next to the weights)")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--rounds", type=int, nargs="*", default=[0, 2, 4, 8, 12])
     parser.add_argument("--speech", type=int, default=20)
     parser.add_argument("--clips", type=int, default=100)
-    parser.add_argument("--seconds", type=float, default=4.0, help="of each recording of speech")
+    parser.add_argument("--seconds", type=float, default=4.0, help="seconds of each speech recording")
     parser.add_argument("--listen", type=Path, help="a folder for the results of a few recordings")
     chosen = parser.parse_args(command)
     trained = None

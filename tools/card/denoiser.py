@@ -1,11 +1,11 @@
-"""Train stage 1 of Enhance on a card: mixtures made there anew for each step, against matched targets.
+"""Train stage 1 of Enhance on a card, on mixtures made there for each step, with matched targets.
 
     python -m tools.card.denoiser --data DIR --out DIR --seconds 500
 
-Cost of a step of 32 pieces of 2 s, forward and backward: the network 1.9 GMAC a second of sound, hence
-1.9e9 · 2 · 3 · 64 = 0.73 TFLOP, about 8 ms at 100 TFLOP/s; normalisation and activations move about 20 GB,
-7 ms; mixing (six FFTs of 163,840 samples a piece, noise) and the loss (spectra at three resolutions) about
-10 ms.
+Cost of a step of 32 pieces of 2 s, forward and backward: the network takes 1.9 GMAC per second of sound,
+hence 1.9e9 · 2 · 3 · 64 = 0.73 TFLOP, about 8 ms at 100 TFLOP/s; normalisation and activations move about 20
+GB, 7 ms; mixing (six FFTs of 163,840 samples a piece, noise) and the loss (spectra at three resolutions)
+about 10 ms.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ LEARNING_RATE = 2e-3
 VOICE_SECONDS, NOISE_SECONDS = 4 * 3_600, 3 * 3_600
 SNAPSHOT_SECONDS = 60.0
 CALIBRATION_BATCHES = 40
-CAPTURE_SECONDS = 3.0  # of the graph, after a step has run before
+CAPTURE_SECONDS = 3.0  # capture of the graph, after the first step
 DRY_RT60_SECONDS = 1.0  # rooms that echo longer are sampled a third as often
 
-# How often a source is sampled, and about how many rows share that.
+# How often a source is sampled, and about how many rows share this.
 VOICES = {
     "many/full": (0.26, 37),
     "many/wide": (0.20, 35),
@@ -61,7 +61,7 @@ VOICES = {
     "ravdess": (0.13, 540),
 }
 MUSIC = (0.05, 20)
-# Of ESC-50: laughter and a crying baby are voices too; crowds of machines are what recordings are full of.
+# Classes of ESC-50. Laughter and a crying baby are voices, too; machines are common in recordings.
 RARE = {20, 26}
 COMMON = {10, 11, 16, 19, 31, 32, 35, 36, 40, 41, 44, 45, 47}
 
@@ -100,7 +100,7 @@ class Responses:
         self._seen: set[Path] = set()
 
     def refresh(self, folder: Path) -> int:
-        """Add those of the parts that are complete and new; returns how many are held."""
+        """Add responses from complete new parts; returns the number of responses."""
         for index in sorted(folder.glob(f"*/{INDEX}")):
             if index in self._seen or not (index.parent / "complete").exists():
                 continue
@@ -124,7 +124,7 @@ class Responses:
         self.held += 1
 
     def sample(self, batch: int) -> Tensor:
-        """(batch, length), by chance."""
+        """Random responses, (batch, length)."""
         place = (torch.rand(batch, device=self.where) * self.count).long()
         return self.responses[self.order[place]]
 
@@ -143,11 +143,11 @@ class Data:
         self._leveled = 0
 
     def refresh(self) -> bool:
-        """Take in what has arrived; True once there is enough to begin."""
+        """Add the data that has arrived; True once there is enough to begin."""
         self.voices.refresh(self.folder)
         noises = self.noises.refresh(self.folder)
         rooms, microphones = self.rooms.refresh(self.folder), self.microphones.refresh(self.folder)
-        # A voice is scaled by its whole recording's level, as in inference, not by a piece's.
+        # A voice is scaled by the level of its whole recording, as in inference, not of the piece.
         for number in range(self._leveled, len(self.voices.rows)):
             start, length = int(self.voices.starts[number]), int(self.voices.lengths[number])
             whole = self.voices.samples[start : start + length // BLOCK * BLOCK].float() / 32767
@@ -173,7 +173,7 @@ class Data:
 
 
 class Training:
-    """The step, and what it leaves behind."""
+    """The training: its step and its results."""
 
     def __init__(
         self,
@@ -190,7 +190,7 @@ class Training:
         self.optimizer = Optimizer([self.model], learning_rate, self.schedule, betas=(0.9, 0.98))
 
     def load(self, weights: Path) -> None:
-        """Go on from the weights of an earlier training."""
+        """Start from the weights of an earlier training."""
         self.model.load_state_dict(load_file(weights))
         self.optimizer.restart_average()
 
@@ -205,18 +205,18 @@ class Training:
         return logs
 
     def masks(self, spectrum: Tensor) -> Any:
-        """The network in bf16, where that is fast; no cast outlives the call, for the sake of the capture."""
+        """The network, in bf16 if that is fast; casts are not cached, so that it can be captured."""
         on_card = self.where.type == "cuda"
         with torch.autocast(self.where.type, torch.bfloat16, enabled=on_card, cache_enabled=False):
             return self.model(spectrum)
 
     @torch.no_grad()
     def calibrate(self, batches: int) -> None:
-        """Give the normalisations the statistics that belong to the averaged weights."""
+        """Compute the normalisations' statistics for the averaged weights."""
         normalisations = [module for module in self.model.modules() if isinstance(module, nn.BatchNorm2d)]
         for module in normalisations:
             module.reset_running_stats()
-            module.momentum = None  # type: ignore[assignment]  # the mean over all that follow
+            module.momentum = None  # type: ignore[assignment]  # a cumulative mean
         for _ in range(batches):
             self.masks(stft(self.data.sample(self.batch).recording, MASK_FRONT_END))
 
@@ -236,11 +236,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seconds", type=float, required=True, help="from the start of the program")
+    parser.add_argument("--seconds", type=float, required=True, help="duration from the start of the program")
     parser.add_argument("--batch", type=int, default=None)
-    parser.add_argument("--weights", type=Path, default=None, help="go on from these, safetensors")
+    parser.add_argument("--weights", type=Path, default=None, help="start from these weights, safetensors")
     parser.add_argument("--learning-rate", type=float, default=LEARNING_RATE)
-    parser.add_argument("--tiny", action="store_true", help="a small network, for rehearsals")
+    parser.add_argument("--tiny", action="store_true", help="test: train a tiny network")
     parser.add_argument("--cpu", action="store_true")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()

@@ -2,9 +2,9 @@
 
     python -m tools.card.extender --data DIR --responses FILE --out DIR --seconds N [--look-ahead 48] [--tiny]
 
-A target is speech, singing, music or another sound plus a noise floor of some shape up to half the rate, so
-that the floor is something to be continued. The input is what a low-pass leaves of it. Nothing is asked for
-above the band up to which a recording is good (`solid_hz`): both sides are cut off there.
+A target is speech, singing, music or another sound plus a noise floor of random shape up to half the rate, so
+that there is a floor to continue. The input is the low-passed target. Frequencies above `solid_hz`, up to
+which a recording is good, do not count: output and target are cut off there.
 
 Cost of a step at batch 16 and 1.4 s: extender 0.2 TFLOP, discriminators 2 TFLOP, about 20 ms on an H100.
 """
@@ -31,7 +31,7 @@ from tools.card.extender_discriminators import Discriminators
 from tools.card.loop import Optimizer, Schedule, prepare, run
 from tools.card.lowpass import LowPasses
 
-FRAMES = 256  # of a piece that the losses see, 1.4 s
+FRAMES = 256  # frames of a piece in the losses, 1.4 s
 HOP = 256
 MARGIN = 2_176  # samples on both sides for the filters' ringing
 WINDOWS = ((512, 0.5), (2048, 1.0), (128, 0.25))  # samples and weights of the log-spectral distances
@@ -42,13 +42,13 @@ PARTS = {"speech": 0.56, "singing": 0.16, "esc50": 0.12, "music": 0.16}
 
 @dataclass(frozen=True)
 class Objective:
-    """Weights of what is made small, and rates of learning."""
+    """Weights of the losses, and learning rates."""
 
     distance: float = 1.0  # log-spectral distance above the band, of log10 powers
     bands: float = 1.0  # error of the log10 energies per band and 21 ms
     long_term: float = 0.5  # error of the log10 energies per band over the piece
-    adversarial: float = 0.08  # of the hinge loss
-    features: float = 0.6  # of the distance of the discriminators' features
+    adversarial: float = 0.08  # the generator's adversarial loss
+    features: float = 0.6  # feature matching loss
     learning_rate: float = 1e-3
     discriminator_rate: float = 4e-4
 
@@ -72,7 +72,7 @@ def weight(row: Mapping[str, Any]) -> float:
 
 
 class BatchSampler:
-    """Makes batches: target, input, where the band ends, and up to where the target is good."""
+    """Makes batches: target, input, its bandwidth, and the end of the target's solid band."""
 
     def __init__(
         self, bank: Bank, low_passes: LowPasses, batch: int, points: int, where: torch.device
@@ -89,7 +89,7 @@ class BatchSampler:
         """Shape: target, input (batch, points - 2 MARGIN); end of the band, solid band (batch,)."""
         batch_of_recordings = self.bank.sample(self.batch)
         waves = batch_of_recordings.waves - batch_of_recordings.waves.mean(1, keepdim=True)
-        # The level of the louder half of the frames stands for that of the voice.
+        # The level of the louder half of the frames is taken as that of the voice.
         powers = waves.unfold(1, 1024, 1024).square().mean(-1)
         active = powers.sort(1, descending=True).values[:, : powers.shape[1] // 2].mean(1, keepdim=True)
         level = torch.pow(10.0, (-34 + 22 * self._uniform()) / 20)
@@ -97,7 +97,7 @@ class BatchSampler:
         waves = waves / (waves.abs().amax(1, keepdim=True) / 0.98).clamp_min(1.0)
         target = waves + self._noise(level)
         number, end_hz = self.low_passes.sample(self.batch)
-        # A soft recording has fewer bits: down to 12 of 16.
+        # Soft recordings use fewer bits: down to 12 of 16.
         step = torch.pow(2.0, -(11 + 4 * self._uniform())) * (self._uniform() < 0.3)
         rounded = target + step * (torch.rand_like(target) - 0.5)
         left = self.low_passes(rounded, number)
@@ -105,7 +105,7 @@ class BatchSampler:
         return target[:, inside], left[:, inside], end_hz, batch_of_recordings.solid_hz
 
     def _noise(self, level: Tensor) -> Tensor:
-        """A floor of some tilt and shape, -85 to -32 dB under the voice; none for a fifth of the items."""
+        """A random noise floor, -85 to -32 dB relative to the voice; none for a fifth of the items."""
         tilt_db = -9 + 11 * self._uniform()
         bumps_db = 5 * torch.randn(self.batch, 10, device=self.where)
         shape_db = torch.lerp(bumps_db[:, self.low], bumps_db[:, self.low + 1], self.share.float())
@@ -121,7 +121,7 @@ class BatchSampler:
 
 
 class Spectra:
-    """What the losses compare: log powers at several resolutions and energies in bands."""
+    """The quantities in the losses: log powers at several resolutions and energies in bands."""
 
     def __init__(self, length: int, where: torch.device) -> None:
         self.length, self.where = length, where
@@ -137,7 +137,7 @@ class Spectra:
         self.bins = torch.arange(length // 2 + 1, device=where) * (RATE / length)
 
     def cut(self, waves: Tensor, solid_hz: Tensor) -> Tensor:
-        """A brick wall at the end of what a recording is good for. Shape: (batch, time)."""
+        """Cut off everything above the solid band. Shape: (batch, time)."""
         keep = ((solid_hz[:, None] - self.bins) / 100).clamp(0, 1)
         return torch.fft.irfft(torch.fft.rfft(waves) * keep, self.length)
 
@@ -165,7 +165,7 @@ class Spectra:
     def energies(
         self, made: Tensor, target: Tensor, low_hz: Tensor, high_hz: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Errors of log10 band energies: per frame, over the piece, and the latter with its sign."""
+        """Errors of log10 band energies: per frame, over the piece, and signed over the piece."""
         floor = LSD_FLOOR * 512 / LSD_WINDOW
         ours, theirs = (self.collect @ self.power(x, 1024) for x in (made, target))
         counts = _between(self.centres_hz, low_hz, high_hz)
@@ -225,7 +225,7 @@ def train(
     def step() -> dict[str, Tensor]:
         with torch.no_grad():
             target, given, end_hz, solid_hz = sampler()
-            # The detector's answer is clamped as the stream does.
+            # The detected bandwidth is clamped as in a stream.
             end_hz = end_hz.clamp(1_700.0, 17_000.0)
             offsets = (torch.rand(batch, device=where) * NOISE_FRAMES).long()
         with precision():
@@ -237,8 +237,8 @@ def train(
         distance = spectra.distance(made, target, low_hz, solid_hz)
         per_frame, long_term, bias = spectra.energies(made, target, low_hz, solid_hz)
         total = objective.distance * distance + objective.bands * per_frame + objective.long_term * long_term
-        # The discriminators see half of each piece, and one pass of theirs serves both sides: their update
-        # comes after the gradient is taken.
+        # The discriminators see half of each piece. One pass serves both losses: their update comes after
+        # the gradient is taken.
         first = (torch.rand(batch, 1, device=where) * (length - DISCRIMINATED)).long()
         index = first + torch.arange(DISCRIMINATED, device=where)
         shown = made.detach().gather(1, index).requires_grad_()
@@ -296,7 +296,7 @@ def train(
 
 
 def precision() -> torch.autocast:
-    """bf16 without a cache of casts: a captured graph must cast the weights of the moment."""
+    """bf16 without a cache of casts, since a captured graph must cast the current weights."""
     where = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.autocast(where, torch.bfloat16, enabled=where == "cuda", cache_enabled=False)
 
@@ -309,7 +309,7 @@ def write(path: Path, extender: Extender, optimizer: Optimizer) -> None:
 
 
 def even_noise(length: int, rounds: int, where: torch.device) -> Tensor:
-    """As `aural.superres.train.even_noise`, on the device: noise whose spectra fluctuate little."""
+    """`aural.superres.train.even_noise` on the device: noise whose spectra fluctuate little."""
     generator = torch.Generator().manual_seed(0)
     noise = torch.randn(length, generator=generator).to(where).requires_grad_()
     adam = torch.optim.Adam([noise], 0.03)
@@ -330,7 +330,7 @@ def even_noise(length: int, rounds: int, where: torch.device) -> Tensor:
 
 
 def main() -> None:
-    """Train as the command line says."""
+    """Train with the command line's settings."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--responses", type=Path, required=True)

@@ -1,8 +1,7 @@
 """The extender's discriminators on a card: spectrograms at three resolutions and waves at three periods.
 
-They differ from `aural.training.discriminators` in what they see: each also gets the extender's input (its
-spectrogram, or the level that it sets), so that they judge the generated highs in context. Weights of one do
-not fit the other.
+Unlike those of `aural.training.discriminators`, each also gets the extender's input (its spectrogram, or only
+its level), and so scores the generated highs in context.
 """
 
 from __future__ import annotations

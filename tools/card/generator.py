@@ -2,16 +2,16 @@
 
     python -m tools.card.generator --data DIR --out DIR --seconds N [--tiny] [--cpu]
 
-The spectrograms of all training clips of ESC-50 lie on the device as float16. Each step draws 128 of them
-and changes them there: a circular shift, pitch (interpolated between bands), speed (between frames), gain,
-and the power sum with another clip of the class. All but the shift are told to the network (`Conditioning`),
-so that what it generates with all values at 0 is not augmented. After 88 % of the time a smaller network is
-trained briefly on the same conditions: the guide that sampling leads away from.
+The spectrograms of all training clips of ESC-50 are on the device as float16. Each step samples 128 of them
+and augments them there: a circular shift, pitch (interpolated between bands), speed (between frames), gain,
+and the power sum with another clip of the class. The network gets all values except the shift as conditions
+(`Conditioning`), so with all values at 0 it generates clips without augmentation. After 88 % of the time a
+smaller network is trained briefly with the same conditions: the guide, away from which sampling leads.
 
-Cost: the network takes 8.7 GFLOP a clip, forward and backward three times that: 3.4 TFLOP a step of 128,
-20 ms of arithmetic at 170 TFLOP/s and some 10 ms of normalisation and copies.
+Cost: the network takes 8.7 GFLOP per clip, and three times that with the backward pass: 3.4 TFLOP for a step
+of 128 clips, 20 ms of arithmetic at 170 TFLOP/s and about 10 ms of normalisation and copies.
 
-Sources: as `aural.generation.model`; Esser et al. 2024 (timesteps shifted to noise), Karras et al. 2022
+Sources: those of `aural.generation.model`; Esser et al. 2024 (timesteps shifted to noise), Karras et al. 2022
 (augmentation values as conditions) and 2024 (averages by share of the run; autoguidance).
 """
 
@@ -55,13 +55,13 @@ CAPACITY = 1_600  # training clips of ESC-50
 TIMEOUT_SECONDS = 60.0  # waiting for the second half of the clips
 BATCH = 128
 LEARNING_RATE = 5e-4
-MAIN_SHARE = 0.88  # of the time; the rest is the guide's
+MAIN_SHARE = 0.88  # share of the time for the main network; the rest is for the guide
 SNAPSHOT_SECONDS = 60.0
 DROP_PROBABILITY = 0.1  # share of conditions that are replaced by the null class
-MAX_WEIGHT = 5.0  # of a squared error, see `errors`
-NOISE_SHIFT = 1.75  # of the timesteps: 1 is even, more prefers noise
+MAX_WEIGHT = 5.0  # maximum weight of a squared error, see `errors`
+NOISE_SHIFT = 1.75  # shift of the timesteps; 1: uniform, above: more noise
 WARM_UP = 300  # steps
-AVERAGE_WIDTH = 0.05  # of the average of the weights, as a share of the run
+AVERAGE_WIDTH = 0.05  # width of the average of the weights, as a share of the run
 CHUNK = 50  # clips in one pass of the front end
 
 FINE = Config(
@@ -74,17 +74,17 @@ TINY_GUIDE = replace(TINY, channels=(8, 32), dropout=0.0)
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How far training clips are changed, and how often."""
+    """How much training clips are augmented, and how often."""
 
-    often: float = 0.5  # share of clips with another pitch; likewise gain, likewise speed
-    bands: float = 2.0  # pitch shift at the most
+    often: float = 0.5  # share of clips with another pitch; the same for gain and for speed
+    bands: float = 2.0  # maximum pitch shift, in bands
     gain_db: float = 6.0
-    speed: float = 1.15  # and as much slower
-    mixed: float = 0.3  # share of clips with another one of the class added
+    speed: float = 1.15  # maximum speed, and minimum 1 / speed
+    mixed: float = 0.3  # share of clips mixed with another one of the class
 
 
 class Clips:
-    """Spectrograms of ESC-50 on a device, at fixed addresses, so that a captured graph may draw from them."""
+    """Spectrograms of ESC-50 on a device, at fixed addresses, for sampling by a captured graph."""
 
     def __init__(self, where: torch.device) -> None:
         self.where = where
@@ -98,7 +98,7 @@ class Clips:
         self._seen: set[Path] = set()
 
     def refresh(self, folder: Path) -> int:
-        """Add the parts below a folder that are complete and new; returns how many clips are held."""
+        """Add complete new parts from below a folder; returns the number of clips."""
         for index in sorted(folder.glob(f"*/{INDEX}")):
             if index not in self._seen and (index.parent / "complete").exists():
                 self._seen.add(index)
@@ -108,7 +108,7 @@ class Clips:
 
     @torch.no_grad()
     def add(self, folder: Path, rows: list[dict[str, Any]]) -> None:
-        """Decode files and make their spectrograms; those beyond CAPACITY are left out."""
+        """Decode files and compute their spectrograms; clips beyond CAPACITY are skipped."""
         rows = rows[: CAPACITY - self.held]
         with ThreadPoolExecutor(16) as workers:
             decoded = list(workers.map(lambda row: decode(folder / row["file"]), rows))
@@ -135,14 +135,14 @@ class Clips:
 
     @torch.no_grad()
     def fit_statistics(self, denoiser: DiffusionModel) -> None:
-        """Mean and deviation per band into the model: once, before training."""
+        """Store the mean and deviation of each band in the model, once before training."""
         mel = self.mel[: self.held].float()
         denoiser.conditioning.mean.copy_(mel.mean((0, 2))[:, None])
         denoiser.conditioning.deviation.copy_(mel.std((0, 2))[:, None].clamp_min(1e-3))
 
     @torch.no_grad()
     def fit_active_shares(self, denoiser: DiffusionModel) -> None:
-        """The active shares of each class into the model; only inference reads them."""
+        """Store the active shares of each class in the model; only inference reads them."""
         active = active_share(self.mel[: self.held].float()).cpu()
         labels = self.labels[: self.held].cpu()
         for label in sorted(set(labels.tolist())):
@@ -181,12 +181,12 @@ class Clips:
 
 
 def spectrograms(waves: list[Tensor], rate: int, where: torch.device) -> Tensor:
-    """Scaled log-mel (clips, 80, REAL_FRAMES) of clips of 5 s as `aural.generation.data` makes them."""
+    """Scaled log-mel (clips, 80, REAL_FRAMES) of clips of 5 s, as in `aural.generation.data`."""
     length = round(LENGTH / DEFAULT_FRONT_END.rate * rate)
     padded = [nn.functional.pad(wave[:length], (0, max(0, length - len(wave)))) for wave in waves]
     samples = torch.stack(padded).to(where)
     if rate != DEFAULT_FRONT_END.rate:
-        # TF32 would put noise 60 to 70 dB below each clip, and it may be all there is above its band.
+        # TF32 would add noise 60 to 70 dB below each clip, which may be all there is above its band.
         precise = torch.backends.cudnn.allow_tf32
         torch.backends.cudnn.allow_tf32 = False
         samples = torchaudio.functional.resample(
@@ -198,10 +198,10 @@ def spectrograms(waves: list[Tensor], rate: int, where: torch.device) -> Tensor:
 
 
 def move(mel: Tensor, shift: Tensor, speed: Tensor, bands: Tensor) -> Tensor:
-    """Each clip as a loop, played from another place at its own speed, and moved up by so many bands.
+    """Shift each clip in time as a loop, change its speed, and shift it up by a number of bands.
 
-    Between frames and between bands the scaled (logarithmic) values are interpolated. Whole numbers move
-    values as they are; the outermost band fills the gap.
+    Between frames and between bands the scaled (logarithmic) values are interpolated. Whole
+    numbers keep the values; the outermost band fills the gap.
 
     Shape: mel: (batch, 80, REAL_FRAMES); shift, speed, bands: (batch,); result: (batch, 80, FRAMES).
     """
@@ -236,7 +236,7 @@ def errors(
 
 
 class HalfPrecisionNorm(nn.GroupNorm):
-    """Group normalisation that stays in bf16 under autocast: sums are float32 inside, traffic is half."""
+    """Group normalisation that stays in bf16 under autocast: sums in float32, half the memory traffic."""
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002
         with torch.autocast(input.device.type, enabled=False):
@@ -256,7 +256,7 @@ class Optimizer(loop.Optimizer):
     """AdamW without decay of norms and biases, and an average over a share of the run.
 
     The average after step n moves by 1 - (1 - 1/n)^(gamma + 1) (Karras et al. 2024, eq. 122), so its width
-    grows with the run: the beginning is forgotten, and no number of steps has to be known.
+    grows with the run: the start is forgotten, and the number of steps need not be known.
     """
 
     def __init__(
@@ -318,11 +318,11 @@ def step_of(
     """One step of training, capturable.
 
     Args:
-        frozen: the conditioning is another network's and stays as it is.
+        frozen: the conditioning belongs to another network and is not trained.
         half: the network computes in bf16.
     """
     where = clips.where
-    # In a captured graph a weight that was cast before must not be found again.
+    # A captured graph must not reuse a cached cast of an earlier weight.
     fast = torch.autocast(where.type, torch.bfloat16, enabled=half, cache_enabled=False)
 
     def step() -> Mapping[str, Tensor]:
@@ -378,7 +378,7 @@ def train(
     denoiser.train()
     step = step_of(denoiser, clips, optimizer, batch, augmentation, frozen, half)
     if clips.where.type == "cuda":
-        _prime(step, clips.where)  # before the clock of the loop starts, and with a learning rate of 0
+        _prime(step, clips.where)  # before the loop's clock starts, with a learning rate of 0
     optimizer.count.zero_()
     written = time.monotonic()
 
@@ -398,7 +398,7 @@ def train(
 
 
 def _prime(step: Callable[[], Mapping[str, Tensor]], where: torch.device) -> None:
-    """Let cuDNN choose its algorithms, which takes seconds, outside of the loop's time."""
+    """Let cuDNN choose its algorithms before the loop, since it takes seconds."""
     side = torch.cuda.Stream(where)
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
@@ -408,10 +408,10 @@ def _prime(step: Callable[[], Mapping[str, Tensor]], where: torch.device) -> Non
 
 
 def write(path: Path, denoiser: DiffusionModel, averaged: list[Tensor] | None = None) -> None:
-    """Weights as float16, as `aural.training.checkpoints.save` keeps them.
+    """Write the weights as float16, like `aural.training.checkpoints.save`.
 
     Args:
-        averaged: of the U-Net's and then the conditioning's parameters, in place of those.
+        averaged: averages that replace the U-Net's and then the conditioning's parameters.
     """
     state = {name: value.detach() for name, value in denoiser.state_dict().items()}
     if averaged is not None:
@@ -445,23 +445,23 @@ def main(command: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", type=Path, required=True, help="holds part1, part2, ...")
+    parser.add_argument("--data", type=Path, required=True, help="a folder with part1, part2, ...")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seconds", type=float, required=True, help="until all is written, waiting included")
-    parser.add_argument("--batch", type=int, default=None, help="clips a step")
-    parser.add_argument("--clips", type=int, default=CAPACITY, help="to wait for")
-    parser.add_argument("--rate", type=float, default=LEARNING_RATE, help="the learning rate at its height")
+    parser.add_argument("--seconds", type=float, required=True, help="total time, including waiting")
+    parser.add_argument("--batch", type=int, default=None, help="clips per step")
+    parser.add_argument("--clips", type=int, default=CAPACITY, help="number of clips to wait for")
+    parser.add_argument("--rate", type=float, default=LEARNING_RATE, help="maximum learning rate")
     parser.add_argument("--dropout", type=float, default=None)
-    parser.add_argument("--tiny", action="store_true", help="a tiny network, for a rehearsal")
-    parser.add_argument("--cpu", action="store_true", help="no card, even where there is one")
-    parser.add_argument("--max-steps", type=int, default=None, help="of each network, for tests")
+    parser.add_argument("--tiny", action="store_true", help="test: train a tiny network")
+    parser.add_argument("--cpu", action="store_true", help="use the CPU even if there is a card")
+    parser.add_argument("--max-steps", type=int, default=None, help="maximum steps per network, for tests")
     chosen = parser.parse_args(command)
     start = time.monotonic()
     where = loop.prepare()
     if chosen.cpu:
         where = torch.device("cpu")
         torch.set_num_threads(1)
-    torch.backends.cuda.enable_cudnn_sdp(False)  # flash attention is known to be captured well
+    torch.backends.cuda.enable_cudnn_sdp(False)  # flash attention can be captured reliably
     torch.manual_seed(0)
     config, guide_config = (TINY, TINY_GUIDE) if chosen.tiny else (FINE, GUIDE)
     if chosen.dropout is not None:
@@ -497,7 +497,7 @@ def main(command: list[str] | None = None) -> None:
     (chosen.out / "generator.partial.safetensors").unlink(missing_ok=True)
     print(f"generator: {steps} steps", flush=True)
 
-    # The guide is given the conditions that the main network has learnt.
+    # The guide gets the conditioning that the main network has learnt.
     begun = time.monotonic()
     guide = DiffusionModel(guide_config, conditioning=denoiser.conditioning).to(where)
     steps = train(
@@ -520,7 +520,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def load_weights(path: Path, config: Mapping[str, Any]) -> DiffusionModel:
-    """A denoiser from weights as `write` leaves them and the `config` of the JSON beside."""
+    """A network from weights written by `write` and the `config` of their JSON."""
     from safetensors.torch import load_file
 
     from aural.generation.model import build

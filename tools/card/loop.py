@@ -1,9 +1,9 @@
 """The training step on a card: captured once as a CUDA graph, replayed until the clock runs out.
 
 A step samples its batch, runs forward and backward, and updates the weights without waiting for the host:
-no `.item()`, no `.cpu()`, no Python branch on a tensor. Everything that changes from step to step lives in
-tensors of fixed address (`Schedule`), which the host fills between replays. On a CPU the same step runs as it
-is, so a rehearsal executes the same code.
+no `.item()`, no `.cpu()`, no Python branch on a tensor. Everything that changes from step to step is in
+tensors of fixed address (`Schedule`), which the host fills between replays. On a CPU the same step runs
+directly, so a rehearsal executes the same code.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-WARM_UP_CALLS = 3  # before capture: cuBLAS, cuFFT and the allocator set themselves up
-READ_SECONDS = 5.0  # between two readings of the logs
+WARM_UP_CALLS = 3  # before capture, to initialise cuBLAS, cuFFT and the allocator
+READ_SECONDS = 5.0  # between two readings of the logged values
 
 
 def device() -> torch.device:
@@ -36,7 +36,7 @@ def prepare() -> torch.device:
 
 
 class Schedule:
-    """What the host changes between two steps, as tensors that a captured graph reads."""
+    """The values that the host changes between steps, as tensors that a captured graph reads."""
 
     def __init__(self, where: torch.device) -> None:
         self.rate = torch.zeros((), device=where)  # share of each learning rate, 0 to 1
@@ -91,13 +91,13 @@ class Optimizer:
             torch._foreach_lerp_(self.averaged, weights, 1 - self.average)
 
     def load_average(self) -> None:
-        """Give the modules the averaged weights; the end of a training."""
+        """Copy the averaged weights into the modules, at the end of a training."""
         with torch.no_grad():
             for weight, mean in zip(self.parameters, self.averaged, strict=True):
                 weight.copy_(mean)
 
     def restart_average(self) -> None:
-        """Forget the average so far: the weights of the beginning are no part of it."""
+        """Restart the average, to exclude the first weights."""
         for mean, weight in zip(self.averaged, self.parameters, strict=True):
             mean.copy_(weight.detach())
 
@@ -122,8 +122,8 @@ def run(
         warm_up: steps over which the learning rate rises.
         hold: share of the time before the learning rate falls, as a half cosine.
         ramp: shares of the time between which the adversarial loss is faded in.
-        refresh: called at every reading of the logs, for example to add data that has arrived.
-        optimizers: whose averages begin anew at a third of the time.
+        refresh: called whenever the logged values are read, for example to add new data.
+        optimizers: their averages restart at a third of the time.
         max_steps: fewer, for tests.
 
     Returns:
@@ -146,7 +146,7 @@ def run(
         replay()
         count += 1
         if where.type == "cuda" and count % 20 == 0:
-            torch.cuda.synchronize()  # the host must not run ahead of the clock
+            torch.cuda.synchronize()  # so that the host does not run ahead
         if averages_are_young and share > 1 / 3:
             averages_are_young = False
             for optimizer in optimizers:
@@ -183,7 +183,7 @@ def _set(
 def _capture(
     step: Callable[[], Mapping[str, Tensor]], means: dict[str, Tensor], where: torch.device
 ) -> Callable[[], None]:
-    """The step as something to be repeated; `means` gets a moving average of what it returns."""
+    """A function that repeats the step; `means` gets moving averages of what the step returns."""
 
     def run_and_log() -> None:
         for key, value in step().items():
@@ -206,9 +206,9 @@ def _capture(
     try:
         with torch.cuda.graph(graph):
             run_and_log()
-    except RuntimeError:  # slower, but better than nothing
+    except RuntimeError:  # slower, but it works
         traceback.print_exc()
-        print("not captured: the step runs as it is", flush=True)
+        print("not captured: the step runs without a graph", flush=True)
         torch.cuda.synchronize()
         return run_and_log
     print(f"captured; {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB", flush=True)

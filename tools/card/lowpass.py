@@ -1,7 +1,8 @@
 """Low-passes of all kinds, applied to batches on the device.
 
 The responses are those of `aural.superres.data` (resamplers, analogue and digital filters, codecs' brick
-walls), sampled in advance on the CPU; here each item of a batch meets one of them as a product of spectra.
+walls), sampled in advance on the CPU. Each item of a batch is filtered by one of them, as a product of
+spectra.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ import torch
 from torch import Tensor
 
 RATE = 48_000
-GRID = 4097  # frequencies at which a response is kept, from 0 to half the rate
+GRID = 4097  # frequencies of a response, from 0 to half the rate
 
 
 def write(path: Path, count: int, seed: int) -> None:
-    """Draw responses and keep them: gains of both filters, folding frequency, ends of the band."""
+    """Sample responses and save them: gains of both filters, folding frequency, ends of the band."""
     from aural.superres.data import _interpolation, responses
 
     sampled = responses(seed, count)
@@ -35,10 +36,10 @@ def write(path: Path, count: int, seed: int) -> None:
 
 
 class LowPasses:
-    """The kept responses on a device, for pieces of one length.
+    """The saved responses on a device, for pieces of one length.
 
     Args:
-        points: samples of the pieces; filters wrap around, so the margins of a piece are to be cut off.
+        points: samples of the pieces; filters wrap around, so the margins of a piece must be cut off.
     """
 
     def __init__(self, path: Path, points: int, where: torch.device) -> None:
@@ -55,7 +56,7 @@ class LowPasses:
         self.share = (place - self.low).float()
 
     def sample(self, batch: int) -> tuple[Tensor, Tensor]:
-        """Numbers of responses by chance, and where each one's band ends as a detector might say it, Hz."""
+        """Random numbers of responses, and each one's bandwidth in Hz as a detector might report it."""
         number = (
             (torch.rand(batch, device=self.where) * len(self.fold_hz)).long().clamp_max(len(self.fold_hz) - 1)
         )
@@ -64,9 +65,9 @@ class LowPasses:
         return number, end_hz * torch.exp(0.015 * torch.randn(batch, device=self.where))
 
     def __call__(self, waves: Tensor, number: Tensor) -> Tensor:
-        """What the low-passes leave. Shape: waves (batch, points); number (batch,); result as waves."""
+        """Apply the low-passes. Shape: waves (batch, points); number (batch,); result as waves."""
         spectrum = torch.fft.rfft(waves) * self._gain(self.first, number)
-        # What passes above half the low rate is mirrored there.
+        # Frequencies above half the low rate alias around it.
         last = (self.fold_hz[number] / self.bin_hz).round().long()[:, None]
         source = 2 * last - self.bins
         is_mirrored = (self.bins < last) & (source < len(self.bins))

@@ -1,9 +1,9 @@
-"""Pack the training data into parts that travel one after the other.
+"""Pack the training data into parts that are transferred one after the other.
 
     python -m tools.card.pack --data DIR --out .card/data
 
-Only what may be trained on is packed: folds 1 to 4 of ESC-50, and of the recordings, rooms, microphones and
-noises those that are not held back. Each part is a folder with the files, `index.json`, and `complete`.
+Only training data is packed: folds 1 to 4 of ESC-50, and the recordings, rooms, microphones and noises that
+are not held back. Each part is a folder with the files, `index.json`, and `complete`.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from aural.training.corpus import HELD_BACK, VALIDATION_ACTORS
 from aural.training.esc50 import esc50_clips
 
 PARTS = 4
-# Up to where a codec has left the recordings whole, see the data's README.
+# Frequencies up to which a codec kept the recordings intact, see the data's README.
 READERS_HZ = {"kathleen": 20_000.0, "nathalie": 20_000.0, "ravdess": 16_000.0}
 VORBIS_HZ = 16_000.0
-KATHLEEN_SHARE = 0.5  # one voice needs no thousand sentences here
+KATHLEEN_SHARE = 0.5  # one voice doesn't need a thousand sentences here
 Row = dict[str, Any]
 
 
 def rows(data: Path) -> Iterator[tuple[int, Path, Row]]:
-    """Part, file and index row of everything that is packed."""
+    """Part, file and index row of all packed data."""
     for voice, solid_hz in READERS_HZ.items():
         paths = sorted(path for path in (data / "speech" / voice).iterdir() if path.suffix != ".csv")
         if voice == "ravdess":
@@ -121,9 +121,9 @@ def pack(data: Path, out: Path) -> list[int]:
 
 
 def main() -> None:
-    """Pack as the command line says."""
+    """Pack with the command line's settings."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="a folder as ../shared/data")
+    parser.add_argument("--data", type=Path, required=True, help="the folder with the data")
     parser.add_argument("--out", type=Path, default=Path(".card/data"))
     chosen = parser.parse_args()
     for part, size in enumerate(pack(chosen.data, chosen.out), 1):

@@ -1,21 +1,21 @@
-"""Train the vocoder with the head "phase" against discriminators, for a number of seconds by the clock.
+"""Train the vocoder with the head "phase" against discriminators, for a given time.
 
     python -m tools.card.vocoder --data DIR --out DIR --seconds 420 [--tiny] [--cpu]
 
-Cost of a step, by multiply-adds counted twice: batch 32 of 64 hops, 0.75 s each.
+Cost of a step with 32 pieces of 64 hops, 0.75 s each; a multiply-add counts as two operations:
 
-- vocoder: 15 MFLOP a frame, 65 frames, forward and backward: 0.1 TFLOP;
-- spectrogram discriminators (windows 512, 1024, 2048, width 32): 7.2 GFLOP a second of sound and pass,
-  174 GFLOP a batch; forward for the real and the made, back to the made, back to the weights of both (twice
-  each): 7 passes, 1.2 TFLOP;
-- period discriminators (2, 3, 5, 7, 11, width 8): 1.5 GFLOP a second and pass: 0.25 TFLOP.
+- vocoder: 15 MFLOP per frame, 65 frames, forward and backward: 0.1 TFLOP;
+- spectrogram discriminators (windows 512, 1024, 2048, width 32): 7.2 GFLOP per second of sound and pass,
+  174 GFLOP per batch; forward for real and generated sound, back to the generated, back to the weights of
+  both (twice each): 7 passes, 1.2 TFLOP;
+- period discriminators (2, 3, 5, 7, 11, width 8): 1.5 GFLOP per second and pass: 0.25 TFLOP.
 
 About 1.6 TFLOP. Their layers are narrow (32 channels), so 60 to 100 TFLOP/s: 16 to 27 ms, and 2 to 4 ms of
 FFTs and element-wise work.
 
-What pulls at the samples is balanced: the gradient of the discriminators' terms by the samples is scaled to
-the size of that of the spectral terms (Défossez et al. 2022), so that no weight has to be found for it. Sizes
-are of gradients by the logarithm of the samples: soft passages would decide otherwise.
+The gradients at the samples are balanced: that of the discriminators' terms is scaled to the size of that of
+the spectral terms (Défossez et al. 2022), so it needs no weight to be tuned. Sizes are measured for gradients
+with respect to the logarithm of the samples; otherwise soft passages would dominate.
 """
 
 from __future__ import annotations
@@ -52,31 +52,31 @@ from tools.card.bank import Bank
 NAME = "vocoder"
 BANK_SECONDS = 19_000.0
 SNAPSHOT_SECONDS = 60.0
-CAPTURE_SECONDS = 12.0  # about what setting up and capturing takes on a card; part of the time given
+CAPTURE_SECONDS = 12.0  # set-up and capture on a card, about; part of the given time
 SHARES = {"esc50": 0.5, "speech": 0.3, "singing": 0.05, "music": 0.15}
-# What there is of each kind, and how often a reader of whom there is much is sampled, relative to the others.
+# Weights of the kinds, and of readers with many recordings, relative to the others.
 KIND_SECONDS = {"esc50": 7_985.0, "speech": 5_600.0, "singing": 337.0, "music": 653.0}
 READERS = {"nathalie": 0.4, "kathleen": 0.5, "ravdess": 0.6}
 GAIN_DB = (-12.0, 6.0)
-# Windows and mel bands of the spectral losses, hops of a quarter.
+# Windows and mel bands of the spectral losses; the hop is a quarter window.
 RESOLUTIONS = ((512, 40), (1024, 80), (2048, 160))
 PERIODS = (2, 3, 5, 7, 11)
 # Keeps the gradient of a magnitude finite at 0: (-140 dB) squared.
 MIN_POWER = 1e-14
-# The scale spans so many nepers: losses in natural logarithms have the size that weights are given for.
+# Span of the scale in nepers, so that losses in natural logarithms fit their weights.
 NEPERS = math.log1p(PEAK_MAGNITUDE / KNEE_MAGNITUDE)
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """Of a training."""
+    """The sizes of a training."""
 
     width: int = 384
-    # An eighth block would bring the file of float16 weights beyond 16 MiB.
+    # With an eighth block, the float16 weights would exceed 16 MiB.
     layers: int = 7
-    rounds: int = 2  # of Griffin-Lim, trained through
+    rounds: int = 2  # rounds of Griffin-Lim, with backpropagation
     batch: int = 32
-    hops: int = 64  # of a segment
+    hops: int = 64  # hops of a segment
     spectrogram_width: int = 32
     period_width: int = 8
     learning_rate: float = 8e-4
@@ -99,15 +99,15 @@ TINY = Sizes(
 
 @dataclass(frozen=True)
 class Weights:
-    """Of the losses; those of magnitudes are of mean differences in nepers."""
+    """The weights of the losses; those of magnitudes are mean differences in nepers."""
 
     mel: float = 45.0
     spectral: float = 5.0
     phase: float = 3.0
-    steady: float = 10.0  # of the magnitude before any phase
-    matching: float = 8.0  # beside 1 for the scores
-    discriminators: float = 0.5  # the size of their gradient, relative to that of mel, spectral and phase
-    disturbed: float = 0.3  # share of the segments whose mel bands are disturbed, as a generator's are
+    steady: float = 10.0  # magnitude before any phase
+    matching: float = 8.0  # feature matching, relative to 1 for the scores
+    discriminators: float = 0.5  # size of the discriminators' gradient, relative to that of the other losses
+    disturbed: float = 0.3  # share of segments with disturbed mel bands, like those of a generator
 
 
 class Training:
@@ -135,7 +135,7 @@ class Training:
         ]
 
     def step(self) -> Mapping[str, Tensor]:
-        """Draw a batch, update the discriminators, update the vocoder."""
+        """Sample a batch, update the discriminators, update the vocoder."""
         vocoder, weights = self.vocoder, self.weights
         length = self.bank.length
         with torch.no_grad():
@@ -164,7 +164,7 @@ class Training:
         rebuilt = weights.mel * mel_distance + weights.spectral * spectral + weights.phase * phase
         (by_spectra,) = torch.autograd.grad(rebuilt, made, retain_graph=True)
 
-        # One pass of the discriminators serves both sides: their update comes after the gradient is taken.
+        # One pass of the discriminators serves both losses: their update comes after the gradient is taken.
         shown = made.detach().requires_grad_()
         with self._autocast():
             of_real = [discriminator(real) for discriminator in self.discriminators]
@@ -207,21 +207,21 @@ class Training:
         return [(spectrum.square().sum(-1) + MIN_POWER).sqrt() for spectrum in spectra]
 
     def _autocast(self) -> torch.autocast:
-        # A cast that was kept would be of the weights before the update.
+        # A cached cast would belong to the weights before the update.
         return torch.autocast(
             self.where.type, torch.bfloat16, enabled=self.where.type == "cuda", cache_enabled=False
         )
 
 
 def distance(first: Tensor, second: Tensor) -> Tensor:
-    """The mean difference of magnitudes in nepers, linear beneath -100 dB."""
+    """The mean difference of magnitudes in nepers, linear below -100 dB."""
     return NEPERS * (scale(first) - scale(second)).abs().mean()
 
 
 def phase_distance(made: Tensor, real: Tensor) -> Tensor:
     """1 minus the mean cosine of the error of the phase's step to the next frame, and to the next bin.
 
-    A phase that is off by the same angle everywhere costs nothing. What is louder counts more, by the root.
+    The same phase offset everywhere costs nothing. Louder bins count more, by the root of their magnitude.
 
     Shape:
         made, real: (batch, bins, frames), complex; result: (), 0 to 2.
@@ -242,12 +242,12 @@ def phase_distance(made: Tensor, real: Tensor) -> Tensor:
 
 
 def effect(gradient: Tensor, waves: Tensor) -> Tensor:
-    """The size of a gradient by the logarithm of the samples."""
+    """The size of a gradient with respect to the logarithm of the samples."""
     return (gradient * waves).square().mean().sqrt()
 
 
 def disturb(mel: Tensor, share: float) -> Tensor:
-    """Some of the items as a generator would give them: with noise, or smoothed over time or bands.
+    """Disturb some of the items as a generator does: with noise, or smoothing over time or bands.
 
     Shape:
         mel: (batch, mel_bands, frames); result: the same, not below 0.
@@ -263,13 +263,13 @@ def disturb(mel: Tensor, share: float) -> Tensor:
 
 
 def smooth(values: Tensor) -> Tensor:
-    """A quarter, a half and a quarter of three neighbours along the last axis."""
+    """Smooth along the last axis with weights of a quarter, a half and a quarter."""
     padded = functional.pad(values, (1, 1), mode="replicate")
     return (padded[..., :-2] + 2 * values + padded[..., 2:]) / 4
 
 
 def weight(row: Mapping[str, Any]) -> float:
-    """How often a recording is sampled: by its kind's share and its length."""
+    """The weight of a recording, by the share of its kind and by its length."""
     kind = str(row["kind"])
     if kind not in SHARES:
         return 0.0
@@ -278,7 +278,7 @@ def weight(row: Mapping[str, Any]) -> float:
 
 
 def main(command: list[str] | None = None) -> None:
-    """Wait for data, train, save."""
+    """Wait for data, train and save."""
     begin = time.monotonic()
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -286,7 +286,7 @@ def main(command: list[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seconds", type=float, required=True)
-    parser.add_argument("--rounds", type=int, help="of Griffin-Lim in training")
+    parser.add_argument("--rounds", type=int, help="rounds of Griffin-Lim in training")
     parser.add_argument("--tiny", action="store_true")
     parser.add_argument("--cpu", action="store_true")
     parser.add_argument("--max-steps", type=int)
@@ -333,7 +333,7 @@ def main(command: list[str] | None = None) -> None:
 
 
 def write(folder: Path, training: Training, mark: str, facts: Mapping[str, Any]) -> None:
-    """The averaged weights and what they are of; a file is there as a whole or not at all."""
+    """Write the averaged weights and their card, each atomically."""
     weights = folder / f"{NAME}{mark}.safetensors"
     scratch = weights.with_suffix(".writing")
     save_file(training.averaged_weights(), scratch)

@@ -178,15 +178,15 @@ def degrade_clip(clip: Clip, options: Options | None = None) -> Steps[Clip]:
 
 
 def outcome_steps(clip: Clip, options: Options) -> Steps[Outcome]:
-    """The verb `degrade`, and what the enhancement would analyze in its result."""
+    """The verb `degrade`, with an analysis of its result."""
     from aural.enhancement.analysis import analyze
 
     degraded = yield from part(degrade_clip.steps(clip, options), 0.0, 0.7)
     found = yield from part(analyze.steps(degraded), 0.7, 1.0)
-    signs = [] if found.snr_db is None else [f"signal to noise {found.snr_db:.0f} dB"]
+    detected = [] if found.snr_db is None else [f"SNR {found.snr_db:.0f} dB"]
     if found.bandwidth_hz is not None:
-        signs.append(f"band up to {found.bandwidth_hz / 1000:.1f} kHz")
-    message = f"Found in it: {', '.join(signs)}." if signs else "Silence stays silence."
+        detected.append(f"bandwidth {found.bandwidth_hz / 1000:.1f} kHz")
+    message = f"Detected: {', '.join(detected)}." if detected else "The clip is silent."
     return Outcome((degraded,), {**asdict(options), "found": found.figures()}, message)
 
 

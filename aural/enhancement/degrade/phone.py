@@ -72,7 +72,7 @@ class AutomaticGain:
 class Clipping:
     """Overload of the microphone or the converter."""
 
-    share: float  # of the recording's peak, where clipping starts
+    share: float  # level where clipping starts, relative to the recording's peak
     hard: bool  # hard clipping; else tanh
 
 
@@ -88,7 +88,7 @@ class Chain:
     low_pass_kind: LowPass = "butterworth_4"
     automatic_gain: AutomaticGain | None = None
     clipping: Clipping | None = None
-    bits: int | None = 16  # of the converter, without dither; None: not quantized
+    bits: int | None = 16  # resolution of the converter, without dither; None: not quantized
     codec: Codec | None = None
 
     def __post_init__(self) -> None:

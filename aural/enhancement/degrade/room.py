@@ -23,7 +23,7 @@ class Room:
 
     rt60_seconds: float  # decay by 60 dB at middle frequencies
     distance_m: float  # sets the direct-to-reverberant ratio
-    seed: int  # for the reflections and the size of the room
+    seed: int  # sets the reflections and the size of the room
 
 
 def reverberate(sounds: Samples, room: Room | None) -> Samples:
