@@ -1,4 +1,4 @@
-"""The training of stage 1 that is made for a card, rehearsed on the CPU."""
+"""The card training of stage 1, rehearsed on the CPU."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def one_thread() -> Iterator[None]:
 
 
 class Watched(TorchDispatchMode):
-    """Raises where an operation would make the host wait for a card."""
+    """Raises if an operation would make the host wait for a card."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if str(func).startswith(WAITS):

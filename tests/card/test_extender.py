@@ -1,4 +1,4 @@
-"""Training the extender on a card: its low-passes are the CPU's, and a rehearsal leaves weights that load."""
+"""The card training of the extender: its low-passes match the CPU's, and its weights can be loaded."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ COUNT, SEED = 24, 3
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Responses as they travel."""
+    """Saved responses."""
     path = tmp_path_factory.mktemp("responses") / "responses.npz"
     write(path, COUNT, SEED)
     return path

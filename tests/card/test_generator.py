@@ -22,7 +22,7 @@ PLAIN = generator.Augmentation(often=0.0, mixed=0.0)
 
 
 class Captured(TorchDispatchMode):
-    """Fails where an operation would wait for the card, which no graph can be captured over."""
+    """Fails if an operation would wait for the card, since no graph can capture it."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}

@@ -59,7 +59,7 @@ def test_a_rehearsal_writes_weights_that_load(
 
 
 class NoWaiting(TorchDispatchMode):
-    """Raises where a GPU's step would wait for the host, or the host for it."""
+    """Raises if a step on a GPU would wait for the host, or the host for it."""
 
     FORBIDDEN = ("_local_scalar_dense", "nonzero", "masked_select", "multinomial", "istft")
 

@@ -43,7 +43,7 @@ def small_corpus() -> Corpus:
 
 
 def write_folder(folder: Path) -> Path:
-    """What there is of each sort but music, laid out as `aural.training.corpus.load` wants it."""
+    """Files of each kind except music, with the layout of `aural.training.corpus`."""
     for kind, source, pitch_hz, seconds, _ in RECORDINGS:
         if kind != "music":
             path = folder / source

@@ -34,7 +34,7 @@ def seed() -> None:
 
 
 def completer_of(wanted: Callable[[Tensor], Tensor]) -> Completer:
-    """One that asks for the mel bands, as amplitudes, that a function makes of those that are there."""
+    """A completer whose predicted mel amplitudes are a function of the present ones."""
     completer = Completer(COMPLETER).eval()
     completer.forward = lambda denoised, *_: scale(wanted(unscale(denoised)))  # type: ignore[method-assign]
     return completer
@@ -49,11 +49,11 @@ def test_completion_adds_nothing_where_nothing_is_missing() -> None:
     spectrum = spectrum_of(white(2))
     for share in (0.0, 0.5, 0.99):
         assert not complete(completer_of(lambda mel, share=share: share * mel), spectrum).any()
-    # Where the network says "as it is", rounding is all that is added.
+    # If the network predicts no change, only rounding is added.
     assert below_db(complete(completer_of(lambda mel: mel), spectrum), spectrum) < -40
 
 
-def test_completion_fills_what_is_missing_to_the_level_that_is_asked_for() -> None:
+def test_completion_fills_what_is_missing_to_the_predicted_level() -> None:
     spectrum = spectrum_of(white(seconds=2))
     studio = mel_of(spectrum)
     low = spectrum.clone()
@@ -71,13 +71,13 @@ def test_the_band_that_every_phone_passes_gets_a_faint_floor_at_most() -> None:
     spectrum = spectrum_of(white())
     added = complete(completer_of(lambda mel: 10 * mel), spectrum)
     low, high = (round(hz / BIN_HZ) for hz in COMPLETED_HZ)
-    # Of what is asked for, 20 dB more than there is.
+    # Relative to the prediction, which is 20 dB above the input.
     wanted = 10 * spectrum
     assert below_db(added[:, : low - 8], wanted[:, : low - 8]) < FLOOR_DB + 10
     assert abs(below_db(added[:, high + 16 :], wanted[:, high + 16 :])) < 1.5
 
 
-def test_silence_is_not_completed_whatever_the_network_asks_for() -> None:
+def test_silence_is_not_completed_whatever_the_network_predicts() -> None:
     loud = completer_of(lambda mel: mel + 0.1)
     assert not complete(loud, torch.zeros(2, FRONT_END.bins, 10, dtype=torch.complex64)).any()
     spectrum = spectrum_of(white())
@@ -127,7 +127,7 @@ def test_the_carrier_is_of_its_seed_above_and_of_the_voice_below() -> None:
 @pytest.mark.parametrize("place", [60.0, 60.3, 99.5])
 @pytest.mark.parametrize("times", [1, 2])
 def test_a_partial_that_is_copied_up_is_a_steady_partial(place: float, times: int) -> None:
-    """Its phase goes on from frame to frame as that of a tone so much higher does."""
+    """Its phase advances from frame to frame like that of a tone so much higher."""
     time = torch.arange(RATE // 2, dtype=torch.float64) / RATE
     spectrum = spectrum_of((0.1 * torch.sin(2 * math.pi * place * BIN_HZ * time)).float()[None])
     mel = mel_of(spectrum)

@@ -48,11 +48,11 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-NO_CHAIN = Chain(low_pass_kind="bessel")  # the kind is drawn even where there is no low-pass
+NO_CHAIN = Chain(low_pass_kind="bessel")  # the kind is sampled even if there is no low-pass
 
 
 class Made:
-    """What of a corpus goes into examples, and through which phones, where the phones do nothing."""
+    """The parts of a corpus in the examples, and their phones, which do nothing here."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.heard: list[list[Recording]] = []  # of each example
@@ -87,7 +87,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> Made:
 
 @pytest.fixture(scope="module")
 def many(corpus: Corpus) -> Made:
-    """What goes into 300 examples."""
+    """The sources of 300 examples."""
     with pytest.MonkeyPatch.context() as patch:
         made = Made(patch)
         made.examples(corpus, 300)
@@ -189,7 +189,7 @@ def test_added_noise_has_the_slope_and_the_level_of_some_room() -> None:
 # The precomputed_examples
 
 
-def test_a_pool_holds_its_examples_and_is_made_once(
+def test_examples_are_computed_once_and_cached(
     corpus: Corpus, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     examples = precomputed_examples(corpus, 3, seed=1, workers=1)
@@ -213,7 +213,7 @@ def test_a_pool_holds_its_examples_and_is_made_once(
 
 @pytest.fixture(scope="module")
 def examples() -> NDArray[np.int16]:
-    """Of which the recording is the sum of speech and noise, and the last one is silent."""
+    """Examples whose recording is the sum of speech and noise; the last one is silent."""
     generator = np.random.default_rng(0)
     time = np.arange(EXAMPLE_LENGTH) / RATE
     speech = 3000 * np.sin(2 * np.pi * np.array([[200], [300], [400], [500]]) * time)
@@ -223,7 +223,7 @@ def examples() -> NDArray[np.int16]:
     return np.round(waves).astype(np.int16)
 
 
-def test_a_batch_is_of_its_generator_and_has_the_frames_asked_for(examples: NDArray[np.int16]) -> None:
+def test_a_batch_follows_its_generator_and_has_the_requested_frames(examples: NDArray[np.int16]) -> None:
     first, again, other = (
         sample_batch(examples, 4, 20, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)
     )
@@ -255,7 +255,7 @@ def test_recordings_come_at_the_level_that_networks_expect_give_or_take_5_db(
     assert high_db - 1 < offsets_db.max() < high_db + 0.01
 
 
-def test_a_whole_example_can_be_drawn_and_silence_stays_silence(examples: NDArray[np.int16]) -> None:
+def test_a_whole_example_can_be_sampled_and_silence_stays_silence(examples: NDArray[np.int16]) -> None:
     drawn = sample_batch(examples[3:], 2, data.EXAMPLE_FRAMES, torch.Generator().manual_seed(0))
     assert drawn.recording.shape == (2, EXAMPLE_LENGTH)
     assert not drawn.recording.any() and not drawn.speech.any()

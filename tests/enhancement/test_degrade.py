@@ -98,14 +98,14 @@ def struck(degraded: Degraded) -> set[str]:
 
 
 @pytest.mark.parametrize("degradation", DEGRADATIONS)
-def test_each_fault_alone_leaves_the_others_facts_untouched(degradation: Degradation) -> None:
+def test_each_degradation_alone_changes_nothing_else(degradation: Degradation) -> None:
     degraded = degrade(phrase(), ALONE[degradation], white(2 * RATE, 2))
     # A narrow-band codec is seen by the band that it takes.
     assert struck(degraded) == {"band" if degradation == "codec" else degradation}
 
 
 @pytest.mark.parametrize("degradation", DEGRADATIONS)
-def test_a_drawn_fault_has_the_same_settings_with_others_and_without(degradation: Degradation) -> None:
+def test_a_degradation_has_the_same_settings_with_others_and_without(degradation: Degradation) -> None:
     every, alone, nothing = (
         sample_chain(np.random.default_rng(4), degradations)
         for degradations in (DEGRADATIONS, {degradation}, ())
@@ -163,7 +163,7 @@ def test_the_target_is_the_clean_speech_but_for_one_gain() -> None:
 
 
 def test_the_target_has_the_level_of_the_voice_in_the_recording() -> None:
-    """A high-pass turns the phase of a voice's lowest tones; the gain must not follow it."""
+    """A high-pass shifts the phase of a voice's lowest tones; the gain must not follow it."""
     speech = voice_like()
     degraded = degrade(speech, Chain(high_pass_hz=300.0, room=Room(0.4, 0.3, seed=1)))
     levels = [band_db(sound, 600, 2500) for sound in (degraded.samples, degraded.speech)]
@@ -172,7 +172,7 @@ def test_the_target_has_the_level_of_the_voice_in_the_recording() -> None:
 
 @pytest.mark.parametrize("snr_db", [-5.0, 10.0, 25.0])
 @pytest.mark.parametrize("room", [None, Room(0.6, 1.5, seed=2)])
-def test_speech_and_noise_have_the_ratio_asked_for_where_they_are_active(
+def test_speech_and_noise_have_the_requested_ratio_where_they_are_active(
     snr_db: float, room: Room | None
 ) -> None:
     speech = phrase()

@@ -35,7 +35,7 @@ def seed() -> None:
 
 
 def passing(frames: int, batch: int = 1) -> Masks:
-    """Gain 1 everywhere, and of the taps the one on the frame itself."""
+    """Gain 1 everywhere, and the tap on the frame itself."""
     taps = torch.zeros(batch, len(TAPS), LOW_BINS, frames, dtype=torch.complex64)
     taps[:, TAPS.index(0)] = 1
     ones = torch.ones(batch, FRONT_END.bins, frames)
@@ -169,7 +169,7 @@ def test_silence_gives_silence() -> None:
     assert not masks.apply(silence).any() and not masks.background(silence).any()
 
 
-def test_hidden_bands_are_not_seen_but_in_what_they_are_compared_with() -> None:
+def test_hidden_bands_do_not_affect_the_prediction() -> None:
     denoiser = Denoiser(DENOISER).eval()
     spectrum = spectrum_of(white())
     frames = spectrum.shape[-1]

@@ -82,7 +82,7 @@ def test_speech_and_noise_add_up_where_there_is_no_room() -> None:
 
 
 @pytest.mark.parametrize("snr_db", [0.0, 20.0])
-def test_noise_is_as_far_below_the_active_speech_as_was_asked_for(snr_db: float) -> None:
+def test_the_noise_has_the_requested_ratio_to_the_active_speech(snr_db: float) -> None:
     odds = Odds(**{**NOTHING, "noiseless": 0.0}, snr_db=(snr_db, snr_db))  # type: ignore[arg-type]
     mixture = mix(sources(), odds)
     found_db = 20 * (active_rms(mixture.speech) / active_rms(mixture.noise)).log10()
@@ -90,7 +90,7 @@ def test_noise_is_as_far_below_the_active_speech_as_was_asked_for(snr_db: float)
 
 
 def test_the_target_keeps_the_first_30_ms_of_a_room() -> None:
-    """What is taken out of an impulse's recording begins 30 ms after it."""
+    """The difference between an impulse's recording and its target begins 30 ms after it."""
     given = sources()
     voice = torch.zeros_like(given.voice)
     voice[:, SOURCE_LENGTH - LENGTH + 4_800] = 10.0

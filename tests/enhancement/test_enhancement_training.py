@@ -1,4 +1,4 @@
-"""From a folder of recordings to the three networks, in seconds, and what each is taught to make small."""
+"""Short training runs of the three networks on a folder of recordings, and their losses."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ WAVEFORM = WaveformConfig((4, 8, 8, 8), 4)
 
 @pytest.fixture(scope="module", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """One for all tests here: their pools are the same."""
+    """One cache for all tests here, which use the same examples."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
@@ -166,7 +166,7 @@ def test_training_lowers_the_loss_of_what_it_hears_again_and_again(
     monkeypatch.setattr(train, "sample_batch", lambda *_: examples())
     _, outcome = run(stage, Settings(tmp_path, 15, 2, warm_up=1, log_steps=1, validate_steps=100))
     entries = [entry for entry in outcome.history if "loss" in entry]
-    # The completer's task is as hard as the share of the mask that is drawn for it.
+    # The completer's task depends on the sampled share of the mask.
     losses = [
         entry["loss"] if stage != "completer" else entry["error"] / entry["input_error"] for entry in entries
     ]
@@ -192,7 +192,7 @@ def test_pre_training_comes_first_and_is_what_the_denoiser_starts_from(tmp_path:
 
 
 class Estimate:
-    """Masks that leave a share of the noise, and know as much of background and pitch."""
+    """Masks that leave a share of the noise, with errors of the same share in background and pitch."""
 
     def __init__(self, given: Examples, share: float) -> None:
         self.given, self.share = given, share
@@ -226,7 +226,7 @@ def test_every_part_of_the_denoisers_loss_falls_as_the_estimate_nears_the_clean(
         assert falls(figures), name
         if name != "loss":
             assert figures[-1] < 0.02, name
-    # The noise is 10 dB softer at each third; better than 30 dB is not asked for.
+    # The noise is 10 dB softer at each third; SI-SDR above 30 dB does not count.
     si_sdr = [float(entry["si_sdr_db"]) for entry in logs]
     assert si_sdr[1] - si_sdr[0] == pytest.approx(-20 * np.log10(0.3), abs=0.1)
     assert si_sdr[-1] == 30
@@ -300,7 +300,7 @@ def test_half_of_the_pieces_hide_rectangles_and_half_all_from_some_frame_on() ->
 
 
 class Guess:
-    """Guesses clean bands, with an error where they are hidden and another one where they are seen."""
+    """Predicts clean bands, with one error where they are hidden and another where they are visible."""
 
     def __init__(self, bands: Tensor, hidden_error: float, seen_error: float) -> None:
         self.clean, self.errors = bands, (hidden_error, seen_error)
@@ -367,7 +367,7 @@ def bands() -> Bands:
 
 
 def made_of(bands: Bands, share: float) -> nn.Module:
-    """Goes a share of the way from the denoised to the wanted bands."""
+    """Goes a share of the way from the denoised to the target bands."""
     return cast(nn.Module, lambda *_: bands.denoised + share * (bands.target - bands.denoised))
 
 
@@ -423,7 +423,7 @@ def test_the_discriminators_learn_from_the_last_output_and_do_not_train_the_comp
     assert all(weight.grad is None for weight in completer.parameters())
 
 
-def test_what_the_completer_sees_lies_between_the_mixture_and_the_denoised(
+def test_the_input_of_the_completer_lies_between_the_mixture_and_the_denoised(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     given = examples(64)
@@ -437,11 +437,11 @@ def test_what_the_completer_sees_lies_between_the_mixture_and_the_denoised(
     whole = (seen.noisy - seen.target).flatten(1)
     way = ((seen.noisy - seen.denoised).flatten(1) * whole).sum(1) / whole.square().sum(1)
     assert -1e-4 < float(way.min()) < 0.2
-    # In full as often as a strength of 1 or more is drawn.
+    # Fully denoised as often as a strength of 1 or more is sampled.
     assert float((way > 0.999).float().mean()) == pytest.approx(1 - 1 / 1.3, abs=0.15)
 
 
-def test_the_completer_of_a_full_run_asks_for_the_denoiser_that_was_trained(
+def test_the_completer_of_a_full_run_loads_the_trained_denoiser(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []

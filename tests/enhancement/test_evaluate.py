@@ -1,4 +1,4 @@
-"""The table of enhancement: what is perfect, what is late, too soft, missing or failing."""
+"""The tables of enhancement: perfect, late, soft, missing and failing results."""
 
 import json
 import math
@@ -39,14 +39,14 @@ def noisy(clean: Wave) -> Wave:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The measures that take long give fixed figures."""
+    """Slow metrics return fixed figures."""
     monkeypatch.setattr(evaluate, "dnsmos", lambda *_: DnsMos(3.0, 3.5, 4.0))
     monkeypatch.setattr(evaluate, "pesq_wideband", lambda *_: 2.0)
 
 
 @dataclass(frozen=True)
 class Options:
-    """Those of the pipeline that the rows set."""
+    """The pipeline's options that the rows set."""
 
     noise_reduction: bool = True
     completion: bool = True
@@ -55,7 +55,7 @@ class Options:
 
 @pytest.fixture
 def pipeline(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Options]]:
-    """A pipeline that returns what it is given with a little hum; the options of its calls."""
+    """Replaces the pipeline by one that adds a little hum; returns the options of its calls."""
     calls: list[Options] = []
 
     def enhance(clip: Clip, options: Options) -> SimpleNamespace:
@@ -94,7 +94,7 @@ def test_lag_is_how_much_later_it_is(clean: Wave, noisy: Wave) -> None:
         assert evaluate.lag_samples(np.roll(noisy, samples), clean) == samples
 
 
-def test_rnnoise_is_judged_at_its_time_and_does_its_work(clean: Wave, noisy: Wave) -> None:
+def test_rnnoise_is_aligned_and_reduces_noise(clean: Wave, noisy: Wave) -> None:
     pytest.importorskip("pyrnnoise")
     made = ROWS["rnnoise"].build()(noisy)
     assert made.shape == clean.shape and made.dtype == np.float32

@@ -129,7 +129,7 @@ def test_any_number_of_frames_from_1(frames: int) -> None:
     assert complete(Completer(COMPLETER).eval(), spectrum).shape == spectrum.shape
 
 
-def test_the_first_stage_is_small_and_both_are_quick_to_send() -> None:
+def test_both_stages_are_small() -> None:
     count = {network: sum(w.numel() for w in network().parameters()) for network in (Denoiser, Completer)}
     assert count[Denoiser] < 250_000
     assert count[Completer] < 1_000_000

@@ -69,14 +69,14 @@ class PlainDenoiser(nn.Module):
 
 @dataclass(frozen=True)
 class Late(Plain):
-    """Everything comes two frames, 32 ms, late."""
+    """Delays everything by two frames, 32 ms."""
 
     def apply(self, spectrum: Tensor) -> Tensor:
         return torch.roll(spectrum, 2, -1)
 
 
 class LateDenoiser(nn.Module):
-    """Goes on after the sound has ended, as filters over frames do."""
+    """Continues after the end of the sound, as filters over frames do."""
 
     def forward(self, spectrum: Tensor, _conditioning: Tensor) -> Plain:
         return Late(1.0, spectrum.shape[2])
@@ -94,7 +94,7 @@ class PlainCompleter(nn.Module):
 
 
 class PlainWaveform(nn.Module):
-    """Half of what it hears."""
+    """Halves its input."""
 
     def forward(self, samples: Tensor) -> Tensor:
         return 0.5 * samples
@@ -121,7 +121,7 @@ def tiny(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def put(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Puts simple models in the place of the networks."""
+    """Replaces the networks by simple models."""
 
     def put(**models: nn.Module) -> None:
         load = hub.load
@@ -406,7 +406,7 @@ def test_the_waveform_network_gets_one_channel_and_its_share_is_the_strength(put
 
 @pytest.mark.parametrize("expand_rate", [44_100, 48_000])
 @pytest.mark.parametrize("rate", [8_000, 96_000])
-def test_expansion_gives_the_rate_asked_for_and_fills_its_band(put: Any, expand_rate: int, rate: int) -> None:
+def test_expansion_gives_the_requested_rate_and_fills_its_band(put: Any, expand_rate: int, rate: int) -> None:
     put(completer=PlainCompleter())
     clip = voice(1.0, rate)
     result = enhance(clip, Options(expand_rate=expand_rate))

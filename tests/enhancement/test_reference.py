@@ -64,14 +64,14 @@ def test_a_piece_from_further_on_is_not_taken_for_one_with_a_short_delay(
         align(*((SPEECH, piece) if other_way else (piece, SPEECH)))
 
 
-def test_where_the_two_never_sound_at_once_nothing_is_beside_the_other() -> None:
+def test_recordings_that_never_sound_at_once_cannot_be_compared() -> None:
     for delay_seconds in (-10.0, 10.0):
         ours, clean = Reference(SPEECH, delay_seconds).aligned(SPEECH)
         assert ours.shape == clean.shape == (1, 0)
 
 
 @pytest.mark.parametrize("example", PHONE_EXAMPLES, ids=lambda example: example.title)
-def test_what_a_phone_made_of_the_reference_starts_with_it(example) -> None:
+def test_a_phone_recording_of_the_reference_starts_with_it(example) -> None:
     assert align(read(example.path), SPEECH).delay_seconds == 0
 
 
@@ -101,7 +101,7 @@ def test_a_reference_that_does_not_fit_is_refused_in_a_sentence(kind: str) -> No
         align(SPEECH, reference)
 
 
-def test_what_cannot_be_measured_is_told_and_the_rest_is_measured() -> None:
+def test_missing_metrics_are_reported_and_the_others_are_measured() -> None:
     short = SPEECH.with_samples(SPEECH.samples[:, 48_000 : 48_000 + 9600])
     metrics, notes = finish(compare_steps(short, Reference(short, 0.0)))
     assert metrics.pesq is None and metrics.stoi is None and metrics.lsd is not None

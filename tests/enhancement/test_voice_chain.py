@@ -47,7 +47,7 @@ def shape(samples: NDArray[np.float32], settings: VoiceChain, loudness_lufs: flo
 
 
 def speech(seconds: float = 6.0, channels: int = 2, rate: int = RATE, seed: int = 0) -> Clip:
-    """Syllables of a buzz with hissing between them and a rumble beneath: all that a finish deals with."""
+    """Syllables of a buzz with hiss between them and rumble below: all that a voice chain processes."""
     generator = np.random.default_rng(seed)
     time = np.arange(round(seconds * rate)) / rate
     buzz = sum(np.sin(2 * np.pi * 130 * n * time + n) / n for n in range(1, 25))
@@ -195,7 +195,7 @@ def test_how_much_is_compressed_does_not_depend_on_the_level_of_the_recording() 
     assert soft.gain_db == pytest.approx(loud.gain_db + 14, abs=0.05)
 
 
-def test_an_interview_of_a_loud_and_a_soft_voice_is_drawn_together() -> None:
+def test_an_interview_of_a_loud_and_a_soft_voice_is_evened_out() -> None:
     clip = speech(16, 1)
     samples = clip.samples.copy()
     samples[:, 8 * RATE :] *= 0.1

@@ -1,4 +1,4 @@
-"""Checkpoints of a few kilobytes with random weights: everything runs, nothing is enhanced."""
+"""Checkpoints of a few kilobytes with random weights, for tests that do not depend on quality."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def write_checkpoints(folder: Path) -> None:
         for name, (build, config) in models.items():
             module = build(config.to_dict())
             if isinstance(module, waveform.WaveformEnhancer):
-                # It begins with adding nothing, and what takes nothing away has no background to test.
+                # Initially it adds nothing, and then there is no background to test.
                 last = list(module.modules())[-1]
                 torch.nn.init.normal_(last.weight, std=0.1)
             save(name, module, config.to_dict(), "MIT", folder=folder)

@@ -1,4 +1,4 @@
-"""What every evaluation does, and the tables that it prints."""
+"""The common part of evaluations, and their tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Distances with known closed forms, what must leave them unchanged, and ratings of speech."""
+"""Distances with known closed forms, their invariances, and ratings of speech."""
 
 import math
 from pathlib import Path
@@ -28,7 +28,7 @@ def normal(*shape: int, seed: int = 0) -> Floats:
 
 
 def with_covariance(count: int, covariance: Floats, mean: Floats, seed: int) -> Floats:
-    """Samples whose mean and covariance are exactly those given."""
+    """Samples with exactly the given mean and covariance."""
     x = normal(count, len(mean), seed=seed)
     x -= x.mean(0)
     whitened = x @ np.linalg.inv(np.linalg.cholesky(np.cov(x.T))).T

@@ -1,4 +1,4 @@
-"""The classifier, its training on tones that a tiny one can tell apart, and what its batch_sampler hold."""
+"""The classifier, its training on tones that a tiny one can distinguish, and its batches."""
 
 import json
 from dataclasses import replace
@@ -63,7 +63,7 @@ def test_any_length_and_silence_have_finite_features(tiny: Classifier, frames: i
         assert features.isfinite().all() and logits.isfinite().all() and features.min() >= 0
 
 
-def test_a_clip_is_judged_alone(tiny: Classifier) -> None:
+def test_a_clip_does_not_depend_on_its_batch(tiny: Classifier) -> None:
     mel = torch.rand(3, 80, 100, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(tiny(mel)[1:2], tiny(mel[1:2]), atol=1e-5, rtol=1e-4)
 
@@ -120,7 +120,7 @@ def test_batches_are_finite_and_their_labels_add_up_to_one() -> None:
         assert batch.mel.isfinite().all() and batch.mel.min() >= 0
         assert batch.mel.shape[:2] == (16, 80) and batch.mel.shape[2] in Recipe().frames
         torch.testing.assert_close(batch.labels.sum(1), torch.ones(16))
-        # One in four stays as it is.
+        # One in four stays unchanged.
         assert (batch.labels.amax(1) == 1).sum() >= 4
 
 
@@ -133,7 +133,7 @@ def test_without_augmentation_a_clip_is_only_shifted_as_a_loop() -> None:
         assert error.min() < 1e-4
 
 
-def test_a_short_cut_holds_what_sounds() -> None:
+def test_a_short_cut_contains_the_sound() -> None:
     clips = tones()
     batch = batch_sampler(clips, 64, CLASSES, Recipe(frames=(64,), mixed=0, struck_bands=0, struck_frames=0))(
         torch.Generator().manual_seed(0)

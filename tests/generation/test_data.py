@@ -1,4 +1,4 @@
-"""ESC-50 as spectrograms and as batch_sampler."""
+"""ESC-50 as spectrograms and as batches."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The diffusers pipeline: saved and loaded alike, alone and in company, long, around and with gaps."""
+"""The diffusers pipeline: saving, batches, long clips, loops and gaps."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def denoiser() -> DiffusionModel:
 
 @pytest.fixture
 def pretend(monkeypatch: pytest.MonkeyPatch) -> Callable[[Predict], None]:
-    """Puts a function in the place of the network."""
+    """Replaces the network by a function."""
     return lambda predict: monkeypatch.setattr(DiffusionModel, "predict", lambda *values: predict(values[1]))
 
 
@@ -56,7 +56,7 @@ def generators(*seeds: int) -> list[torch.Generator]:
 
 
 def pointwise(noisy: Tensor) -> Tensor:
-    """A network that sees one value at a time, and no window."""
+    """A network that sees one value at a time."""
     return (0.5 * noisy).tanh()
 
 
@@ -82,7 +82,7 @@ def test_what_the_network_predicts_is_saved_too(tmp_path: Path) -> None:
 
 
 def guide_of(denoiser: DiffusionModel, **changes: Any) -> DiffusionModel:
-    """A smaller denoiser on the same conditions."""
+    """A smaller denoiser with the same conditions."""
     width = denoiser.config.width
     values = {"channels": (16, 32, 32), "groups": 8, "dropout": 0.0, "embedding": width, **changes}
     torch.manual_seed(1)
@@ -181,7 +181,7 @@ def test_guidance_costs_a_second_pass_until_the_picture_is_settled(
 def test_windows_leave_no_trace(
     denoiser: DiffusionModel, pretend: Callable[[Predict], None], sampler: Sampler, loop: bool, frames: int
 ) -> None:
-    """Where the network looks at single values, windows and turns must make no difference."""
+    """If the network sees single values, windows and rotations must make no difference."""
     pretend(pointwise)
     pipeline = pipeline_of(denoiser, sampler)
     found = pipeline([3], STEPS, 1.0, generators(1), num_frames=frames, loop=loop, output_type="pt").mels
@@ -189,7 +189,7 @@ def test_windows_leave_no_trace(
     scheduler = schedule(sampler)
     scheduler.set_timesteps(STEPS)
     generator = torch.Generator().manual_seed(1)
-    torch.rand(1, generator=generator)  # the active share is drawn first
+    torch.rand(1, generator=generator)  # the active share is sampled first
     latents = torch.randn(1, 80, frames if loop else max(frames, FRAMES), generator=generator)
     for timestep in scheduler.timesteps:
         clean = (0.5 * latents).tanh()
@@ -241,7 +241,7 @@ def test_known_frames_are_exactly_the_source(denoiser: DiffusionModel, sampler: 
 def test_known_frames_are_shown_with_the_noise_of_their_level(
     denoiser: DiffusionModel, sampler: Sampler
 ) -> None:
-    """As if noise had been added to the source at every level: the same noise."""
+    """The result of adding the same noise to the source at every level."""
     source = torch.rand(80, REAL_FRAMES)
     noises: list[Tensor] = []
     pipeline = pipeline_of(denoiser, sampler)

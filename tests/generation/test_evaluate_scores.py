@@ -1,4 +1,4 @@
-"""What the scores say of sounds whose figures are known."""
+"""The scores of sounds whose figures are known."""
 
 from __future__ import annotations
 

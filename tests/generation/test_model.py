@@ -88,7 +88,7 @@ def test_noise_levels_go_from_almost_none_to_almost_all(denoiser: DiffusionModel
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_every_sampler_finds_the_answer_that_the_model_knows(sampler: Sampler) -> None:
-    # A model that always predicts the right clean picture ends there, by whatever way.
+    # A model that always predicts the right clean spectrogram ends there with any sampler.
     scheduler = schedule(sampler)
     scheduler.set_timesteps(12)
     assert scheduler.timesteps[0] == TRAIN_STEPS - 1
@@ -148,7 +148,7 @@ def test_active_shares() -> None:
     assert active_share(mel).tolist() == pytest.approx([0.3, 0.0])
 
 
-def test_active_shares_are_drawn_from_the_class() -> None:
+def test_active_shares_are_sampled_from_the_class() -> None:
     denoiser = DiffusionModel(TINY)
     denoiser.conditioning.active_quantiles[4] = torch.linspace(0.2, 0.4, QUANTILES)
     drawn = denoiser.sample_active(torch.full((500,), 4), torch.Generator().manual_seed(0))
@@ -156,7 +156,7 @@ def test_active_shares_are_drawn_from_the_class() -> None:
     assert 0.24 <= drawn.min() < 0.26 and 0.38 < drawn.max() <= 0.4
 
 
-def test_no_active_share_is_drawn_that_would_be_silence() -> None:
+def test_no_active_share_is_sampled_that_would_be_silence() -> None:
     denoiser = DiffusionModel(TINY)
     denoiser.conditioning.active_quantiles[4] = torch.linspace(0.0, 0.02, QUANTILES)
     assert denoiser.sample_active(torch.full((50,), 4)).min() == pytest.approx(MIN_ACTIVE)

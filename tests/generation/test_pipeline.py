@@ -1,4 +1,4 @@
-"""A class goes in and clips come out: as many, as long, as loud and as repeatable as promised."""
+"""Clips of a class: their number, length, level and reproducibility."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DOG = Options("dog", steps=3, seed=7)
 
 @pytest.fixture(scope="module", autouse=True)
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Small models, and few rounds of Griffin-Lim: these tests are about all but how well they sound."""
+    """Small models and few rounds of Griffin-Lim, since these tests are not about quality."""
     with checkpoints(tmp_path_factory.mktemp("checkpoints")), pytest.MonkeyPatch.context() as patch:
         patch.setattr(waveforms, "GRIFFIN_LIM_ITERATIONS", 12)
         yield
@@ -37,7 +37,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture
 def pretend(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Tensor, Tensor], Tensor]], None]:
-    """Puts a function of (noisy, timesteps) in the place of the network; it returns what is in [0, 1]."""
+    """Replaces the network by a function of (noisy, timesteps) that returns values in [0, 1]."""
 
     def put(function: Callable[[Tensor, Tensor], Tensor]) -> None:
         monkeypatch.setattr(
@@ -89,7 +89,7 @@ def test_the_same_seed_gives_the_same_clip(sampler: Any, vocoder: Vocoder) -> No
     assert np.abs(first.mels[0] - other.mels[0]).max() > 1e-3
 
 
-def test_a_drawn_seed_is_told_and_repeats_the_clip() -> None:
+def test_a_random_seed_is_reported_and_repeats_the_clip() -> None:
     drawn = generate(replace(DOG, seed=None))
     again = generate(replace(DOG, seed=drawn.seed))
     np.testing.assert_array_equal(samples(drawn), samples(again))
@@ -159,7 +159,7 @@ def test_a_morph_leads_from_one_class_to_the_other() -> None:
 
 
 def test_a_variation_departs_from_the_sound_as_far_as_asked(pretend: Callable[..., None]) -> None:
-    """With a network that takes all it sees for sound, the noise added at the start stays."""
+    """With a network that keeps everything, the noise added at the start stays."""
     denoiser = DiffusionModel()
 
     def trusting(noisy: Tensor, timesteps: Tensor) -> Tensor:
@@ -224,7 +224,7 @@ def test_the_spectrogram_around_a_gap_is_the_source_s() -> None:
 
 
 def flux(wave: NDArray[np.float32]) -> NDArray[np.float64]:
-    """How much louder each spectrum is than the one before, over both ends of a loop; (frames,)."""
+    """The rise in level from each spectrum to the next, across the ends of a loop; (frames,)."""
     around = np.concatenate((wave[-512:], wave, wave[:512]))
     frames = np.lib.stride_tricks.sliding_window_view(around, 512)[::64] * np.hanning(512)
     magnitudes = np.abs(np.fft.rfft(frames))

@@ -1,4 +1,4 @@
-"""Checkpoints of a few kilobytes with random weights: everything runs, nothing sounds like anything."""
+"""Checkpoints of a few kilobytes with random weights, for tests that do not depend on quality."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def write_checkpoints(folder: Path) -> None:
 
 @contextmanager
 def checkpoints(folder: Path) -> Iterator[None]:
-    """Tiny checkpoints in the place of the shipped ones, in this process."""
+    """Replace the shipped checkpoints by tiny ones, in this process."""
     write_checkpoints(folder)
     with instead(folder):
         yield

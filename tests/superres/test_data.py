@@ -1,4 +1,4 @@
-"""Low-passes of many kinds, and pairs that are fair to both sides."""
+"""Low-passes of many kinds, and the training pairs."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def sound(seconds: float, rate: int, channels: int = 1) -> NDArray[np.float32]:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder with voices and pieces of every sort, and a cache of its own."""
+    """A folder with all kinds of voices and tracks, and its own cache."""
     folder = tmp_path_factory.mktemp("data")
     for name, (rate, channels, seconds) in FILES.items():
         path = folder / name
@@ -76,7 +76,7 @@ def item(data: Path) -> Item:
 
 @dataclass(frozen=True)
 class Options:
-    """Those of the pipeline that the rows set."""
+    """The pipeline's options that the rows set."""
 
     rate: int
     method: str
@@ -87,7 +87,7 @@ Pipeline = Callable[[Clip, Options], Clip]
 
 @pytest.fixture
 def pipeline(monkeypatch: pytest.MonkeyPatch) -> Callable[[Pipeline], None]:
-    """Puts a function in the place of the pipeline's."""
+    """Replaces the pipeline by a function."""
 
     def put(make: Pipeline) -> None:
         def super_resolve(clip: Clip, options: Options) -> SimpleNamespace:
@@ -197,7 +197,7 @@ def test_what_is_perfect_has_no_distance(item: Item, pipeline: Callable[[Pipelin
     assert len(found) == 3 * len(evaluate.LSD_TARGETS) and all(each.met for each in found)
 
 
-def test_the_pipeline_is_handed_the_low_rate_and_nothing_else(
+def test_the_pipeline_gets_the_low_rate_and_nothing_else(
     item: Item, pipeline: Callable[[Pipeline], None]
 ) -> None:
     asked = []
@@ -384,7 +384,7 @@ def two_cases(rate: int) -> list[Case]:
     return [Case(8_000, rate, 4_000), Case(17_300, rate, 8_650)]
 
 
-def test_the_pipeline_is_judged_as_it_is(data: Path, tmp_path: Path) -> None:
+def test_the_whole_pipeline_is_evaluated(data: Path, tmp_path: Path) -> None:
     write_checkpoints(tmp_path)
     chosen = [each for each in evaluate.items(data, limit=2) if each.group != "seen"]
     with instead(tmp_path):

@@ -39,7 +39,7 @@ LENGTH = 400
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two sentences to validate by, of a second."""
+    """Two validation sentences of one second."""
     monkeypatch.setattr(train_lisa, "VALIDATION_ITEMS", 2)
     monkeypatch.setattr(train_lisa, "VALIDATION_SECONDS", 1)
 
@@ -86,7 +86,7 @@ def test_pieces_with_their_context_are_the_whole(monkeypatch: pytest.MonkeyPatch
     found = []
     for start in range(0, LENGTH, 50):
         asked = times()[(times() >= start) & (times() < start + 50)]
-        # The last time is before the sample at start + 50, so `context` beside 50 - 1 is enough.
+        # The last time is before the sample at start + 50, so `context` around 50 - 1 is enough.
         first, last = max(0, start - lisa.context), start + 49 + lisa.context
         found.append(lisa(samples[:, first : last + 1], asked - first))
     torch.testing.assert_close(torch.cat(found, 1), whole, rtol=0, atol=1e-6)
@@ -140,7 +140,7 @@ def test_a_gain_on_the_samples_is_a_gain_on_the_sound(gain: float) -> None:
     lisa, samples = tiny(), noise()
     value, scaled = lisa(samples, times()), lisa(abs(gain) * samples, times())
     torch.testing.assert_close(scaled, abs(gain) * value, rtol=0, atol=abs(gain) * 1e-5)
-    # That holds for gains above 0; the network may answer the other sign otherwise.
+    # That holds for gains above 0; the network may respond differently to the opposite sign.
     if gain < 0:
         assert not torch.allclose(lisa(gain * samples, times()), gain * value, rtol=0, atol=1e-3)
 
@@ -282,7 +282,7 @@ def test_training_lowers_the_loss_and_a_resumed_run_ends_where_a_whole_one_does(
         torch.testing.assert_close(resumed.state_dict()[name], weight, rtol=0, atol=1e-6)
 
 
-def test_the_validation_shows_sinc_beside_the_model() -> None:
+def test_the_validation_compares_sinc_with_the_model() -> None:
     figures = validation(small_corpus())({"lisa": tiny()})
     # The buzz of the corpus ends below 8 kHz, and sinc gives back what is below a low rate's half.
     assert figures["12k_sinc_snr_db"] > figures["8k_sinc_snr_db"] > figures["8k_snr_db"]

@@ -1,4 +1,4 @@
-"""The extender adds what is missing above the band and nothing below it, at any level, in any steps."""
+"""The extender adds the missing band and nothing below it, at any level, in blocks of any size."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_its_own_band_is_left_alone(extender: Extender) -> None:
 
 
 @pytest.mark.parametrize("edge_hz", [1_800.0, 8_000.0, 16_000.0])
-def test_the_missing_band_starts_where_it_is_told(extender: Extender, edge_hz: float) -> None:
+def test_the_missing_band_starts_at_the_given_edge(extender: Extender, edge_hz: float) -> None:
     made = extender(sound(edge_hz=edge_hz), torch.tensor([edge_hz]))
     assert power_db(made, 0, 0.8 * edge_hz) < power_db(made, edge_hz, RATE / 2) - 60
 
@@ -114,7 +114,7 @@ def test_each_of_a_batch_has_its_own_band(extender: Extender) -> None:
 
 
 def test_a_bent_edge_can_be_straightened() -> None:
-    """With no carrier and the right gain its own edge comes back: the transforms are exact."""
+    """Without carriers and with the right gain the band edge is restored exactly by the transforms."""
     model = Extender(TINY).eval().requires_grad_(False)
     torch.nn.init.zeros_(model.exit.weight)
     torch.nn.init.zeros_(model.exit.bias)
@@ -132,7 +132,7 @@ def test_a_bent_edge_can_be_straightened() -> None:
 
 
 def silenced(config: ExtenderConfig) -> Extender:
-    """Makes nothing above the band but the floor, at the level that it finds."""
+    """Generates only the noise floor above the band, at the detected level."""
     model = Extender(config).eval().requires_grad_(False)
     torch.nn.init.zeros_(model.exit.weight)
     torch.nn.init.zeros_(model.exit.bias)

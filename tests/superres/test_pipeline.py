@@ -1,4 +1,4 @@
-"""Super-resolution around the networks: length, level, image and the own band stay; limits are told."""
+"""Super-resolution around the networks: length, level, stereo image and band stay; limits are reported."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_a_ratio_of_one_with_nothing_missing_returns_the_very_samples(rate: int,
     assert not hub.loaded()
 
 
-def test_what_lacks_a_band_gets_it_at_its_own_rate() -> None:
+def test_a_missing_band_is_filled_at_the_same_rate() -> None:
     clip = sound(1.0, 48_000, channels=2, band_hz=6_000)
     result = super_resolve(clip)
     assert result.is_limited
@@ -179,7 +179,7 @@ def test_the_whole_is_what_a_stream_gives(method: Method, monkeypatch: pytest.Mo
     np.testing.assert_allclose(super_resolve(clip, options).clip.samples, whole, atol=1e-5)
 
 
-def test_44_khz_stereo_that_lacks_nothing_is_only_brought_to_48() -> None:
+def test_full_band_44_khz_stereo_is_only_resampled_to_48() -> None:
     clip = sound(0.5, 44_100, channels=2)
     result = super_resolve(clip)
     assert (result.clip.rate, result.clip.frames) == (48_000, 24_000)
@@ -200,7 +200,7 @@ def test_a_comparison_has_every_method_at_the_same_rate() -> None:
     assert super_resolve(clip).alternatives == {}
 
 
-def test_what_if_cuts_restores_and_holds_against_the_truth() -> None:
+def test_what_if_downsamples_restores_and_compares_with_the_reference() -> None:
     clip = sound(1.0, 48_000, channels=2)
     options = Options(what_if_rate=12_000)
     result = super_resolve(clip, options, compare=True)

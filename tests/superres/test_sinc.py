@@ -75,7 +75,7 @@ def test_tones_keep_frequency_level_and_time(rate_in: float, rate_out: float, sh
 @pytest.mark.parametrize(
     ("rate_in", "rate_out"), [(rate_in, rate_out) for rate_in, rate_out in RATES if rate_in > rate_out]
 )
-def test_what_a_lower_rate_cannot_hold_is_gone(rate_in: float, rate_out: float) -> None:
+def test_frequencies_above_a_lower_rate_are_removed(rate_in: float, rate_out: float) -> None:
     for hz in np.geomspace(1.01 * rate_out / 2, 0.98 * rate_in / 2, 4):
         heard = tone(hz, rate_in)
         assert decibels(resample(heard, rate_in, rate_out), heard) < -100
@@ -136,7 +136,7 @@ def test_a_stream_gives_what_the_whole_gives(rate_in: float, rate_out: float, si
 
 
 @pytest.mark.parametrize(("rate_in", "rate_out"), RATES)
-def test_nothing_is_made_of_what_is_further_than_the_look_ahead(rate_in: float, rate_out: float) -> None:
+def test_outputs_depend_on_nothing_beyond_the_look_ahead(rate_in: float, rate_out: float) -> None:
     samples = noise(4_000)
     other = samples.copy()
     other[:, 3_000:] += 1
@@ -150,7 +150,7 @@ def test_nothing_is_made_of_what_is_further_than_the_look_ahead(rate_in: float, 
 
 
 @pytest.mark.parametrize(("rate_in", "rate_out"), [(44_100, 48_000), (48_000, 47_953)])
-def test_a_stream_holds_no_more_the_longer_it_lasts(rate_in: int, rate_out: int) -> None:
+def test_the_memory_of_a_stream_does_not_grow(rate_in: int, rate_out: int) -> None:
     stream = SincStream(rate_in, rate_out, channels=1)
     held = []
     for _ in range(20):

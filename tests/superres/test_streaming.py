@@ -1,4 +1,4 @@
-"""Streams: any blocks give what the whole gives, and nothing looks further ahead than is stated."""
+"""Streams: any blocks give the same result as the whole, and the look-ahead is as stated."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def whole(samples: NDArray[np.float32], case: tuple[Method, int, int, float]) ->
 def pushed(
     samples: NDArray[np.float32], case: tuple[Method, int, int, float], sizes: tuple[int, ...]
 ) -> NDArray[np.float32]:
-    """What comes of blocks of these sizes, in turns."""
+    """The result of blocks of these sizes, repeated."""
     method, rate_in, rate_out, bandwidth_hz = case
     streamer = Streamer(samples.shape[0], rate_in, rate_out, bandwidth_hz, method)
     pieces, start = [], 0
@@ -97,7 +97,7 @@ def test_sample_by_sample_it_is_the_same(method: Method) -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_nothing_is_made_of_what_is_further_than_the_look_ahead(case: tuple[Method, int, int, float]) -> None:
+def test_outputs_depend_on_nothing_beyond_the_look_ahead(case: tuple[Method, int, int, float]) -> None:
     method, rate_in, rate_out, bandwidth_hz = case
     samples = band(0.4, rate_in, bandwidth_hz)
     change = round(0.25 * rate_in)

@@ -1,4 +1,4 @@
-"""What the extender is taught to make small, and a run from a folder of recordings, in seconds."""
+"""The extender's losses, and a short training run on a folder of recordings."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def corpus() -> Corpus:
 
 
 def pairs() -> Pairs:
-    """White noise, and what is left of it below 4 kHz."""
+    """White noise, and its part below 4 kHz."""
     target = torch.from_numpy(np.stack([noise(RATE // 2, seed) for seed in range(2)]))
     spectrum = torch.fft.rfft(target)
     frequency_hz = torch.fft.rfftfreq(target.shape[1], 1 / RATE)

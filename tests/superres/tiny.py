@@ -1,4 +1,4 @@
-"""Checkpoints of a few kilobytes with random weights: everything runs, nothing sounds better."""
+"""Checkpoints of a few kilobytes with random weights, for tests that do not depend on quality."""
 
 from __future__ import annotations
 

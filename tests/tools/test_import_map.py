@@ -1,4 +1,4 @@
-"""The map of the imports is right about a small house of its own."""
+"""The import map of a small example package."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A corpus on its way to another process: the file is mapped there, not sent."""
+"""A corpus in another process: the file is mapped there, not sent."""
 
 from __future__ import annotations
 

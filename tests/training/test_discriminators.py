@@ -1,4 +1,4 @@
-"""Discriminators of waveforms: what they see and what they do not."""
+"""Discriminators of waveforms: what affects their scores."""
 
 from __future__ import annotations
 

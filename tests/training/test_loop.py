@@ -1,4 +1,4 @@
-"""A run that is cut and resumed takes the steps of one that is not."""
+"""An interrupted and resumed run takes the same steps as an uninterrupted one."""
 
 import json
 from collections.abc import Callable, Mapping

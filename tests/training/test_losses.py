@@ -1,4 +1,4 @@
-"""Distances between sounds, and what the energy distance asks of a model that has to guess."""
+"""Distances between sounds, and the optimum of the energy distance."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def normal(seed: int, spread: float) -> list[Tensor]:
 
 
 def test_without_repulsion_the_middle_is_the_best_guess_and_with_all_of_it_the_right_spread() -> None:
-    """What is right is normal with spread 1; models guess with spreads of their own, from 0 to twice."""
+    """The real values are normal with deviation 1; the models' deviations go from 0 to 2."""
     spreads = (0.0, 0.5, 1.0, 1.5, 2.0)
 
     def best(repulsion: float) -> float:
@@ -116,7 +116,7 @@ def low_passed(clean: Tensor, cutoff_hz: float) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(filtered, np.float32))
 
 
-def test_nobody_minds_the_same_at_any_level(speech: Tensor) -> None:
+def test_the_same_sound_at_another_level_has_no_perceptual_loss(speech: Tensor) -> None:
     for gain in (1.0, 0.01, 3.0, -1.0):
         assert perceptual(gain * speech, speech) < 0.01
     assert perceptual(0.1 * noisy(speech, 10), speech) == pytest.approx(
@@ -190,7 +190,7 @@ def test_a_few_frames_are_enough(speech: Tensor, frames: int) -> None:
 
 
 def test_pesq_agrees(speech: Tensor) -> None:
-    """PESQ as it is before its last mapping, which the perceptual loss stands for."""
+    """The perceptual loss approximates PESQ before its last mapping."""
     pesq = pytest.importorskip("pesq").pesq
     degraded = [noisy(speech, snr_db) for snr_db in (5, 10, 15, 20, 30)]
     degraded += [low_passed(speech, hz) for hz in (500, 1_000, 2_000, 4_000, 6_000)]

@@ -1,4 +1,4 @@
-"""Phases found for magnitudes, and the settings that choose where a phase comes from."""
+"""Griffin-Lim, and the settings for the source of the phase."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_silence_stays_silent() -> None:
 
 
 @pytest.mark.parametrize("length", [1, 100, 1023])
-def test_any_length_can_be_asked_for(length: int) -> None:
+def test_any_length_is_possible(length: int) -> None:
     magnitude = stft(tune(0)[:length]).abs()
     rebuilt = griffin_lim(magnitude, length, iterations=3)
     assert rebuilt.shape == (length,)
@@ -155,20 +155,20 @@ def test_every_setting_that_keeps_the_magnitude_works(phase: PhaseSetting) -> No
     assert convergence_db(rebuilt, spectrum.abs()) < -20
 
 
-def test_the_original_phase_has_to_be_handed_in() -> None:
+def test_the_original_phase_needs_the_original() -> None:
     with pytest.raises(
         OptionError, match=r"needs the original spectrogram\. Pass it, or choose \"griffin_lim\"\."
     ):
         reconstruct(torch.ones(513, 5), "original", 1000, DEFAULT_FRONT_END)
 
 
-def test_an_unknown_setting_names_those_that_there_are() -> None:
+def test_an_unknown_setting_lists_the_known_ones() -> None:
     with pytest.raises(
         OptionError, match=r"There is no phase setting .*\. Choose original or griffin_lim or vocoder\."
     ):
         reconstruct(torch.ones(513, 5), "guess", 1000, DEFAULT_FRONT_END)  # type: ignore[arg-type]
 
 
-def test_settings_can_be_asked_for_without_loading_torch() -> None:
+def test_settings_are_known_without_loading_torch() -> None:
     code = "import sys, aural.resynthesis.pipeline; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

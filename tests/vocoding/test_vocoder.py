@@ -1,4 +1,4 @@
-"""Waveforms that a network makes of mel bands; a tiny one with random weights, but for the shipped one."""
+"""The vocoder: a tiny one with random weights, and the shipped one."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_the_bands_are_met_before_anything_is_learnt_and_more_rounds_meet_them_b
     assert errors[2] < 0.005  # half a decibel
 
 
-def test_silence_stays_exactly_silent_beside_sound_too() -> None:
+def test_silence_stays_exactly_silent_next_to_sound_too() -> None:
     mel = torch.stack([torch.zeros(80, 61), log_mel(hiss())])
     made = tiny()(mel, LENGTH)
     assert not made[0].any()

@@ -1,4 +1,4 @@
-"""From a folder of recordings to a trained vocoder and its table, on seconds of noise."""
+"""A short training of the vocoder and its table, on seconds of noise."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ RATE = 22_050
 
 
 def corpus(seconds: float = 2.0) -> Corpus:
-    """Two recordings to train on, of which the first is silent, and one to validate by."""
+    """Two training recordings, the first of which is silent, and a validation recording."""
     length = round(seconds * RATE)
     noise = np.random.default_rng(0).integers(-9000, 9000, 3 * length).astype(np.int16)
     noise[:length] = 0
