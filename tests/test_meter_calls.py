@@ -83,3 +83,14 @@ def test_a_batch_measures_nothing_that_the_verb_has_measured(tone: Path, measure
     assert len(measured) == 3
     assert row["integrated_lufs_before"] == measured[0].figures()["integrated_lufs"]
     assert row["integrated_lufs"] == measured[2].figures()["integrated_lufs"]
+
+
+@pytest.mark.usefixtures("tiny_checkpoints")
+@pytest.mark.parametrize("verb", ["enhance", "degrade"])
+def test_a_batch_measures_the_input_and_the_result_once(
+    tone: Path, tmp_path: Path, measured: list[Loudness], verb: str
+) -> None:
+    row = finish(run_steps(verb, tone, tmp_path / "result.wav", VERBS[verb].options())).row
+    assert len(measured) == 2
+    for column, file in (("integrated_lufs_before", tone), ("integrated_lufs", tmp_path / "result.wav")):
+        assert row[column] == pytest.approx(aural.measure(read(file)).figures()["integrated_lufs"], abs=0.01)

@@ -206,7 +206,8 @@ def enhance(clip: Clip, options: Options | None = None) -> Steps[Result]:
 def outcome_steps(clip: Clip, options: Options) -> Steps[Outcome]:
     """The verb `enhance`."""
     result = yield from enhance.steps(clip, options)
-    return Outcome((result.clip,), result.figures(), result.message)
+    loudness = result.before.loudness, result.after.loudness
+    return Outcome((result.clip,), result.figures(), result.message, *loudness)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ ENHANCE = Verb(
     "aural.enhancement.pipeline",
     PLACE,
     "enhanced.wav",
+    measures=True,
     estimates={
         "": Estimate(1.8, 0.71, 0.0408, on_card=True),
         "griffin_lim": Estimate(1.8, 0.74, 0.0879, on_card=True),

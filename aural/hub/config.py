@@ -41,5 +41,3 @@ class NetworkConfig:
                 for name, value in values.items()
             }
         )
-
-    as_json = to_dict  # the name that trainings under way still use

@@ -187,7 +187,7 @@ def outcome_steps(clip: Clip, options: Options) -> Steps[Outcome]:
     if found.bandwidth_hz is not None:
         detected.append(f"bandwidth {found.bandwidth_hz / 1000:.1f} kHz")
     message = f"Detected: {', '.join(detected)}." if detected else "The clip is silent."
-    return Outcome((degraded,), {**asdict(options), "found": found.figures()}, message)
+    return Outcome((degraded,), {**asdict(options), "found": found.figures()}, message, after=found.loudness)
 
 
 def room_tone(generator: np.random.Generator) -> Samples:
