@@ -219,8 +219,8 @@ def _reason(error: Exception, repository: str) -> str:
         cause = error.__cause__ or error
         detail = (str(cause) or type(cause).__name__).strip().splitlines()[0]
         return (
-            f"The checkpoints cannot be uploaded to {constants.ENDPOINT} ({detail}): "
-            "check the connection, then push again."
+            f"The checkpoints cannot be uploaded to {constants.ENDPOINT} ({detail}). "
+            "Check the connection, then push again."
         )
     status = error.response.status_code
     if status in (401, 403, 404):
