@@ -17,7 +17,7 @@ def write_then_rename(path: Path, *, folder: Path | None = None) -> Iterator[Pat
     If writing fails, the temporary file is deleted and an existing file at `path` stays as it was.
 
     Args:
-        folder: where the temporary file lies, on the same file system; default: beside `path`.
+        folder: where the temporary file lies, on the same file system; default: the folder of `path`.
     """
     temporary = (folder or path.parent) / f".{uuid4().hex}.part"
     try:

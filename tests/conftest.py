@@ -2,7 +2,7 @@
 
 import os
 
-# Before the first import of Gradio: tests stay offline, and those that run beside each other have ports of
+# Before the first import of Gradio: tests stay offline, and those that run side by side have ports of
 # their own.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 if worker := os.environ.get("PYTEST_XDIST_WORKER"):

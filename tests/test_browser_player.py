@@ -268,16 +268,16 @@ def test_who_hears_x_is_right_every_time(page: Page, address: str) -> None:
     for trial in range(8):
         assert player.get_by_text(f"Trial {trial + 1} of 8").first.is_visible()
         page.keyboard.press("x")
-        truth = recognise(listen(page))
+        answer = recognise(listen(page))
         if trial == 0:
             # X and its source are one sound: going to and fro leaves one unbroken sine.
             page.evaluate("window.heard.length = 0")
-            for key in (truth, "x", truth, "x"):
+            for key in (answer, "x", answer, "x"):
                 page.keyboard.press(key)
                 page.wait_for_timeout(60)
-            assert error(heard(page), TONES_HZ[truth]) < 0.01
+            assert error(heard(page), TONES_HZ[answer]) < 0.01
         assert "right" not in player.inner_text()
-        page.keyboard.press({"A": "1", "B": "2"}[truth])
+        page.keyboard.press({"A": "1", "B": "2"}[answer])
     assert verdict(player) == "8 of 8 right: p = 0.004. You hear a difference (below 0.05)."
     assert float(state(player)["p"]) == 2**-8
     assert player.locator(".ab-spoken").last.inner_text() == verdict(player)
@@ -296,12 +296,12 @@ def test_nothing_on_the_page_tells_x_and_saying_always_a_is_chance(page: Page, a
         pages.append(player.evaluate("node => node.outerHTML"))
         page.keyboard.press("1")
     told = [re.sub(r"Trial \d+|<ol.*?</ol>", "", text) for text in pages]
-    truth = [mark[0] for mark in player.locator(".ab-marks li").all_inner_texts()]
-    assert len(truth) == 20
-    assert set(truth) == {"A", "B"}
+    answer = [mark[0] for mark in player.locator(".ab-marks li").all_inner_texts()]
+    assert len(answer) == 20
+    assert set(answer) == {"A", "B"}
     assert "Trial" in pages[0]
     assert set(told) == {told[0]}
-    right = truth.count("A")
+    right = answer.count("A")
     p = binomtest(right, 20, alternative="greater").pvalue
     assert float(state(player)["p"]) == pytest.approx(p, rel=1e-12)
     assert verdict(player).startswith(f"{right} of 20 right: p = {p:.3f}. ")

@@ -199,7 +199,7 @@ def log_mel(samples: Tensor, front_end: FrontEnd = DEFAULT_FRONT_END) -> Tensor:
 
 
 @lru_cache(maxsize=16)
-@torch.inference_mode(False)  # whoever asks first: others may train with it
+@torch.inference_mode(False)  # also if the first caller is in inference mode: a later one may train with it
 def mel_filters(front_end: FrontEnd = DEFAULT_FRONT_END) -> Tensor:
     """Triangles on Slaney's mel scale, each of unit area, so that a band is a mean over its bins.
 

@@ -151,7 +151,7 @@ def _fetch(repository: str, revision: str, files: dict[str, bool], cache: str) -
     constants.DOWNLOAD_CHUNK_SIZE = CHUNK_BYTES
     paths = {}
     for file, force in files.items():
-        _say(file=file)
+        _emit(file=file)
         try:
             # Ask once without retries first: hf_hub_download would retry a failing Hub before it says why.
             get_hf_file_metadata(hf_hub_url(repository, file, revision=revision))
@@ -164,7 +164,7 @@ def _fetch(repository: str, revision: str, files: dict[str, bool], cache: str) -
     return {"paths": paths}
 
 
-def _say(**words: object) -> None:
+def _emit(**words: object) -> None:
     print(json.dumps(words), flush=True)
 
 
@@ -196,6 +196,6 @@ if __name__ == "__main__":
     # Interrupted, the library removes its partial file.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        _say(**_fetch(*json.loads(sys.argv[1])))
+        _emit(**_fetch(*json.loads(sys.argv[1])))
     except (KeyboardInterrupt, BrokenPipeError):
         os._exit(1)

@@ -4,7 +4,7 @@ Processor time of a single thread is measured, which hardly depends on what else
 calls at once takes as much on two cores; a call that has both to itself takes less.
 
 Each kind of run has a process of its own, in which a short sound is taken once, so that all loads, then a few
-times again, and a long one likewise; of these the best counts. Two lengths give a line.
+times again, and so is a long one; of these the best counts. Two lengths give a line.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""This meter beside FFmpeg's ebur128 (PyAV), libebur128 and pyloudnorm, on 10 minutes of 48 kHz stereo.
+"""This meter, FFmpeg's ebur128 (PyAV), libebur128 and pyloudnorm, on 10 minutes of 48 kHz stereo.
 
 Two programmes: the shipped music, and noise clipped at full scale, where the search for the true peak can
 leave nothing out. Every meter takes its turn in each round, and its best round counts. Memory is read from

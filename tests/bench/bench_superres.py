@@ -1,4 +1,4 @@
-"""Super-resolution to 48 kHz beside resamplers, its cost over the length, its memory, and a stream's blocks.
+"""Super-resolution to 48 kHz and resamplers: cost over the length, memory, and a stream's blocks.
 
 Every method takes its turn in each round, and its best round counts.
 """

@@ -1,4 +1,4 @@
-"""From mel bands to 5 seconds of sound: the vocoder beside Griffin-Lim, ours, torchaudio's and librosa's.
+"""From mel bands to 5 seconds of sound: the vocoder and Griffin-Lim, ours, torchaudio's and librosa's.
 
 Every method takes its turn in each round, and its best round counts; the smooth magnitude that Griffin-Lim
 starts from is part of its time. Distances are those of `aural.vocoding.evaluate`, on shipped music, which the

@@ -156,7 +156,7 @@ def _with_aural(suffix: str, rate: int, channels: int) -> bytes:
 
 
 def _with_av(container: str, codec: str, video: str | None, rate: int, channels: int) -> bytes:
-    """By FFmpeg, with two pictures beside the sound where a video codec is named."""
+    """By FFmpeg, with two pictures next to the sound where a video codec is named."""
     layout = "stereo" if channels == 2 else "mono"
     file = io.BytesIO()
     with av.open(file, "w", format=container, options={"fflags": "+bitexact"}) as output:
@@ -692,7 +692,7 @@ def _server_functions(draw: Draw) -> Input:
 
 Maker = Callable[[Draw], Input]
 
-# How often each is drawn, beside the others, and what draws it.
+# How often each is sampled, relative to the others, and what samples it.
 KINDS: dict[str, tuple[int, Maker]] = {
     "random bytes": (8, _random_bytes),
     "truncated": (10, _truncated),

@@ -1,4 +1,4 @@
-"""What the meter promises beside its peers. Not part of `make test`: a busy machine can fail it.
+"""What the meter promises compared with its peers. Not part of `make test`: a busy machine can fail it.
 
 Run it with `pytest -o addopts= tests/bench`.
 """

@@ -1,4 +1,4 @@
-"""What the vocoder promises beside Griffin-Lim. Not part of `make test`: a busy machine can fail it."""
+"""What the vocoder promises against Griffin-Lim. Not part of `make test`: a busy machine can fail it."""
 
 from tests.bench.bench_vocoding import compare, every_method, music
 

@@ -33,7 +33,7 @@ from aural.errors import InputError, OptionError
 
 HALF = RATE // 2
 LOUD, TAIL, SOFT = slice(0, HALF), slice(HALF + RATE // 20, HALF + RATE // 5), slice(RATE, RATE + HALF)
-ALONE: dict[Degradation, Chain] = {
+SINGLE: dict[Degradation, Chain] = {
     "room": Chain(room=Room(0.5, 0.5, seed=3)),
     "noise": Chain(snr_db=10.0),
     "band": Chain(high_pass_hz=150.0, resonances=(Resonance(2000, 4, 2),), low_pass_hz=6000.0),
@@ -99,7 +99,7 @@ def struck(degraded: Degraded) -> set[str]:
 
 @pytest.mark.parametrize("degradation", DEGRADATIONS)
 def test_each_degradation_alone_changes_nothing_else(degradation: Degradation) -> None:
-    degraded = degrade(phrase(), ALONE[degradation], white(2 * RATE, 2))
+    degraded = degrade(phrase(), SINGLE[degradation], white(2 * RATE, 2))
     # A narrow-band codec is seen by the band that it takes.
     assert struck(degraded) == {"band" if degradation == "codec" else degradation}
 

@@ -64,11 +64,11 @@ def test_a_reference_adds_the_measures_before_and_after(client: Client, speech: 
     *_, figures, _ = client.predict(handle_file(phone), reference=handle_file(speech), api_name="/enhance")
     against = figures["reference"]
     assert against["delay_seconds"] == 0
-    for nearness in (against["before"], against["after"]):
-        assert set(nearness) == {"snr_db", "si_sdr_db", "pesq", "stoi", "lsd"}
+    for metrics in (against["before"], against["after"]):
+        assert set(metrics) == {"snr_db", "si_sdr_db", "pesq", "stoi", "lsd"}
         # PESQ is for those only who have a C compiler.
-        assert (nearness["pesq"] is None) == (find_spec("pesq") is None)
-        assert None not in [nearness[name] for name in nearness if name != "pesq"]
+        assert (metrics["pesq"] is None) == (find_spec("pesq") is None)
+        assert None not in [metrics[name] for name in metrics if name != "pesq"]
     *_, same, _ = client.predict(
         handle_file(speech), reference=handle_file(speech), strength=0, api_name="/enhance"
     )

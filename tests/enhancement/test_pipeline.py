@@ -380,8 +380,8 @@ def test_a_rebuilt_voice_stays_in_time_with_the_input(put: Any, setting: Setting
         power = np.square(samples[: samples.size // 48 * 48]).reshape(-1, 48).mean(1)  # by the millisecond
         envelopes.append(np.convolve(power, np.hanning(41), "same") - power.mean() * np.hanning(41).sum())
     lags_ms = np.arange(-50, 51)
-    likeness = [np.dot(np.roll(envelopes[0], lag), envelopes[1]) for lag in lags_ms]
-    assert abs(lags_ms[np.argmax(likeness)]) <= 2
+    correlation = [np.dot(np.roll(envelopes[0], lag), envelopes[1]) for lag in lags_ms]
+    assert abs(lags_ms[np.argmax(correlation)]) <= 2
 
 
 def test_the_vocoder_leaves_the_enhanced_sound_as_it_is_above_its_band(put: Any) -> None:

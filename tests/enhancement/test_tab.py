@@ -76,8 +76,8 @@ def test_the_table_counts_clipped_samples_in_percent() -> None:
 
 
 def test_a_delay_and_what_could_not_be_measured_are_told() -> None:
-    nearness = dict.fromkeys(ReferenceMetrics.__dataclass_fields__)
-    against = {"delay_seconds": -0.0123, "before": nearness, "after": nearness, "notes": ["Too <short>."]}
+    metrics = dict.fromkeys(ReferenceMetrics.__dataclass_fields__)
+    against = {"delay_seconds": -0.0123, "before": metrics, "after": metrics, "notes": ["Too <short>."]}
     shown = tab._reference_tables(against)
     assert "12.3 ms earlier" in shown
     assert "Too &lt;short&gt;." in shown

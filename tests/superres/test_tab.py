@@ -69,8 +69,8 @@ def test_the_spectrograms_mark_what_was_and_what_is_filled() -> None:
     assert (sinc.end_hz, sinc.old_end_hz) == (BAND_HZ, None)
     assert (default.end_hz, default.old_end_hz) == (20_000, BAND_HZ)
     cut = Options(what_if_rate=4_000)
-    truth, *_ = tab._list_sounds(before, result(after, before), cut, made)
-    assert (truth.label, truth.end_hz) == ("Original", None)
+    original, *_ = tab._list_sounds(before, result(after, before), cut, made)
+    assert (original.label, original.end_hz) == ("Original", None)
 
 
 @pytest.fixture
