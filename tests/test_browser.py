@@ -155,13 +155,21 @@ def test_the_source_of_a_target_is_shown(page: Page, address: str) -> None:
     expect(page.get_by_text("Netflix sound mix specifications")).to_be_visible()
 
 
-def test_a_long_run_shows_progress_and_can_be_cancelled(page: Page, address: str, tmp_path: Path) -> None:
+def test_a_long_run_empties_the_page_shows_progress_and_can_be_cancelled(
+    page: Page, address: str, recording: Path, tmp_path: Path
+) -> None:
+    upload(page, address, recording)
+    page.get_by_role("button", name="Measure", exact=True).click()
+    expect(page.get_by_role("rowheader", name="Integrated loudness")).to_be_visible(timeout=LONG_WAIT_MS)
+    page.get_by_role("button", name="Clear").first.click()
     path = tmp_path / "long.flac"
     noise = np.random.default_rng(0).standard_normal((2, 400 * RATE)) * 0.1
     write(Clip(noise.astype(np.float32), RATE), path)
-    upload(page, address, path)
+    page.locator('input[type="file"]').first.set_input_files(path)
+    expect_audio(page)
     page.get_by_role("button", name="Measure", exact=True).click()
     expect(page.get_by_text("Down-mixing").first).to_be_visible(timeout=LONG_WAIT_MS)
+    expect(page.get_by_role("rowheader", name="Integrated loudness")).to_have_count(0, timeout=100)
     page.get_by_role("button", name="Cancel").first.click()
     expect(page.get_by_text("Down-mixing").first).to_be_hidden()
     expect(page.get_by_role("rowheader", name="Integrated loudness")).to_have_count(0)

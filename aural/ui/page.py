@@ -159,6 +159,8 @@ def wire(
         show_progress_on: None: all visible outputs.
     """
     sending = {} if result is None else result.send_to.buttons
+    # First, because Gradio runs what hangs on one click in order, each to its end.
+    _clear_on_run(at, view, [*(result.downloads if result else ()), *sending.values()])
     event = at.run.click(
         function,
         list(inputs),
@@ -167,7 +169,6 @@ def wire(
         concurrency_id="audio",
         show_progress_on=show_progress_on,
     )
-    _clear_on_run(at, view, [*(result.downloads if result else ()), *sending.values()])
 
     def show(*values: Any) -> Any:
         updates = view.show(*values)
