@@ -144,7 +144,7 @@ def test_what_fails_is_counted_and_named(clean: Wave, noisy: Wave) -> None:
     assert bad.failures.keys() == {"stoi", "si_sdr_db"}
     assert evaluate.means(scored, "unprocessed")["si_sdr_db"] == good.figures["si_sdr_db"]
     (line, _) = evaluate.remarks(scored)
-    assert "SI-SDR (dB), STOI of 1 of 2 not measured. A silent reference" in line
+    assert "SI-SDR (dB), STOI of 1 of 2 not measured. The reference is silent" in line
 
 
 @pytest.mark.usefixtures("quick")
