@@ -28,7 +28,7 @@ from aural.studio.tab import preset_choice, rate_choice, strength_choice, target
 from aural.studio.verb import RELEASE
 from aural.ui import estimates, status
 from aural.ui.endpoints import CALL_SECONDS, Updates, endpoint, follow, of_sound, report_errors
-from aural.ui.page import Page, empty, page
+from aural.ui.page import Page, empty, page, unless_cancelled
 from aural.ui.storage import result_path
 from aural.ui.tables import number, table
 
@@ -176,14 +176,15 @@ def _wire(at: Page, inputs: _Inputs, outputs: _Outputs) -> None:
     archive = gr.File(label="Results", visible=False)
     csv_file = gr.File(label="Measurements", visible=False)
     settings = gr.JSON(label="Settings of the verb", visible=False)
+    emptied = (archive, csv_file, outputs.rows, outputs.download, outputs.measurements)
     event = at.run.click(
         lambda verb, *values: [
             _select_settings(verb, dict(zip(inputs.controls, values, strict=True))),
             gr.Markdown("", min_height=MESSAGE_HEIGHT),
-            *map(empty, (outputs.rows, outputs.download, outputs.measurements)),
+            *map(empty, emptied),
         ],
         [inputs.verb, *inputs.controls.values()],
-        [settings, outputs.message, outputs.rows, outputs.download, outputs.measurements],
+        [settings, outputs.message, *emptied],
         api_visibility="private",
         queue=False,
         show_progress="hidden",
@@ -196,12 +197,15 @@ def _wire(at: Page, inputs: _Inputs, outputs: _Outputs) -> None:
         show_progress_on=outputs.message,
     )
     shown = event.success(
-        lambda rows, *paths: [
-            gr.Markdown(f"**{_summary(rows)}**", min_height=1),
-            *(gr.DownloadButton(value=path, interactive=True) for path in paths),
-        ],
-        [outputs.rows, archive, csv_file],
-        [outputs.message, outputs.download, outputs.measurements],
+        unless_cancelled(
+            lambda archive, measurements, rows: [
+                gr.DownloadButton(value=archive, interactive=True),
+                gr.DownloadButton(value=measurements, interactive=True),
+                gr.Markdown(f"**{_summary(rows)}**", min_height=1),
+            ]
+        ),
+        [archive, csv_file, outputs.rows],
+        [outputs.download, outputs.measurements, outputs.message],
         api_visibility="private",
     )
     at.cancel.click(None, cancels=[event, shown], api_visibility="private")

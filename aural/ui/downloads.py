@@ -19,8 +19,11 @@ def download_buttons() -> list[gr.DownloadButton]:
     return [gr.DownloadButton(text, interactive=False, min_width=100) for text in FORMATS.values()]
 
 
-def encode(path: str) -> Generator[list[gr.DownloadButton | dict[str, Any]], None, None]:
+def encode(path: str | None) -> Generator[list[gr.DownloadButton | dict[str, Any]], None, None]:
     """Write the result in every format, one after the other; the WAV already exists."""
+    if path is None:  # the run was cancelled
+        yield [gr.skip() for _ in FORMATS]
+        return
     clip = read(path)
     ready: list[gr.DownloadButton] = []
     for suffix in FORMATS:

@@ -5,6 +5,7 @@ A tab holds one or more pages; `app.py` gets them in a `Tab`.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -107,7 +108,7 @@ class View:
     """What a page shows of a result."""
 
     show: Callable[..., Any]  # the values of `inputs` -> those of `outputs`
-    inputs: Sequence[Block]  # of the run's outputs
+    inputs: Sequence[Block]  # of the run's outputs; the first is never None
     outputs: Sequence[Block]
     clear: Callable[[], Sequence[Any]] | None = None  # `outputs` when a run starts; None: `empty`
 
@@ -160,7 +161,7 @@ def wire(
     """
     sending = {} if result is None else result.send_to.buttons
     # First, because Gradio runs what hangs on one click in order, each to its end.
-    _clear_on_run(at, view, [*(result.downloads if result else ()), *sending.values()])
+    _clear_on_run(at, view, outputs, [*(result.downloads if result else ()), *sending.values()])
     event = at.run.click(
         function,
         list(inputs),
@@ -170,6 +171,7 @@ def wire(
         show_progress_on=show_progress_on,
     )
 
+    @unless_cancelled
     def show(*values: Any) -> Any:
         updates = view.show(*values)
         return _unwrap([*(updates if len(view.outputs) > 1 else [updates]), *switch_on(sending)])
@@ -178,24 +180,39 @@ def wire(
     events = [event, event.success(show, list(view.inputs), [*view.outputs, *sending.values()], **private)]
     if more is not None:
         settings = {**private, "concurrency_id": "audio"}
-        events.append(events[-1].success(more.show, list(more.inputs), list(more.outputs), **settings))
+        show_more = unless_cancelled(more.show)
+        events.append(events[-1].success(show_more, list(more.inputs), list(more.outputs), **settings))
     if result is not None:
         settings = {**private, "concurrency_id": "encoding"}
         events.append(events[-1].success(encode, result.file, list(result.downloads), **settings))
     at.cancel.click(None, cancels=events, **private)
 
 
-def _clear_on_run(at: Page, view: View, buttons: Sequence[gr.Button | gr.DownloadButton]) -> None:
+def unless_cancelled(show: Callable[..., Any]) -> Callable[..., Any]:
+    """Change nothing where the first value is None: to Gradio's page, a cancelled run was a success too."""
+
+    @functools.wraps(show)
+    def checked(*values: Any) -> Any:
+        return gr.skip() if values[0] is None else show(*values)
+
+    return checked
+
+
+def _clear_on_run(
+    at: Page, view: View, results: Sequence[Block], buttons: Sequence[gr.Button | gr.DownloadButton]
+) -> None:
     """Empty the page when a run starts, so that it never shows an older result."""
     outputs = list(view.outputs)
     if view.clear is None:
         outputs = [one for one in outputs if not isinstance(one, gr.Slider)]
+    others = [*(one for one in results if one not in outputs), *buttons]
     at.run.click(
-        lambda: _unwrap([*(view.clear() if view.clear else map(empty, outputs)), *map(empty, buttons)]),
+        lambda: _unwrap([*(view.clear() if view.clear else map(empty, outputs)), *map(empty, others)]),
         None,
-        [*outputs, *buttons],
+        [*outputs, *others],
         api_visibility="private",
         queue=False,
+        show_progress="hidden",
     )
 
 

@@ -50,10 +50,12 @@ def test_the_endpoint_is_named_after_the_page_and_the_rest_is_private(demo: gr.B
 
 
 def test_a_run_starts_on_an_empty_page_but_for_its_sliders(demo: gr.Blocks) -> None:
-    (clear,) = [one for one in demo.fns.values() if kinds(one.outputs)[:2] == ["Markdown", "DownloadButton"]]
-    assert not clear.queue and kinds(clear.outputs) == ["Markdown", *["DownloadButton"] * 3, *["Button"] * 2]
-    message, *buttons = clear.fn()
-    assert message is None and not any(button.interactive for button in buttons)
+    clear, run, *_ = demo.fns.values()
+    assert run.api_name == "work" and run.targets == clear.targets
+    shown = ["Markdown", "File", "State", *["DownloadButton"] * 3, *["Button"] * 2]
+    assert not clear.queue and kinds(clear.outputs) == shown
+    message, result, original, *buttons = clear.fn()
+    assert message is result is original is None and not any(button.interactive for button in buttons)
 
 
 def test_what_came_of_it_is_shown_and_can_be_sent_on(demo: gr.Blocks) -> None:
@@ -61,6 +63,13 @@ def test_what_came_of_it_is_shown_and_can_be_sent_on(demo: gr.Blocks) -> None:
     message, zoom, *buttons = show.fn("memo.wav", "memo")
     assert (message, zoom) == ("memo.wav of memo", 0.5)
     assert len(buttons) == 2 and all(button.interactive for button in buttons)
+
+
+def test_a_cancelled_run_which_gradio_takes_for_a_success_shows_nothing(demo: gr.Blocks) -> None:
+    *_, cancel = demo.fns.values()
+    _, show, more, encode = (demo.fns[number].fn for number in cancel.cancels)
+    assert show(None, None) == more(None) == gr.skip()
+    assert list(encode(None)) == [[gr.skip()] * 3]
 
 
 def test_cancel_ends_the_run_and_all_that_follows_it(demo: gr.Blocks) -> None:
@@ -76,5 +85,5 @@ def test_one_output_alone_needs_no_list() -> None:
         at = page("work", "Work", {})
         result, message = gr.File(), gr.Markdown()
         wire(at, work, [gr.Textbox()], [result], View(lambda file: f"It is {file}.", [result], [message]))
-    clear, show = (one.fn for one in demo.fns.values() if one.outputs == [message])
-    assert (clear(), show("memo.wav")) == (None, "It is memo.wav.")
+    clear, _, show, *_ = demo.fns.values()
+    assert (clear.fn(), show.fn("memo.wav")) == ([None, None], "It is memo.wav.")
