@@ -125,20 +125,21 @@ def test_a_visitor_masters_three_files_of_which_one_is_bad(page: Page, address: 
 
 def test_a_batch_shows_where_it_is_and_can_be_cancelled(page: Page, address: str, tmp_path: Path) -> None:
     section = open_release(page, address, "Batch")
-    files = [noise(tmp_path / "short.wav", 1), noise(tmp_path / "long.wav", 120)]
+    files = [noise(tmp_path / "short.wav", 1), noise(tmp_path / "endless.wav", 120)]
     section.locator('input[type="file"]').set_input_files(files)
     expect(section.get_by_text(re.compile(r"[KM]B"))).to_have_count(2, timeout=LONG_WAIT_MS)
-    archives = len(list(Path(get_upload_folder(), "results").rglob("batch-*.zip")))
     section.get_by_role("button", name="Run the batch").click()
-    expect(section.get_by_text("2 of 2: long.wav").first).to_be_visible(timeout=LONG_WAIT_MS)
+    expect(section.get_by_text("2 of 2: endless.wav").first).to_be_visible(timeout=LONG_WAIT_MS)
     # The file that is done stands in the table while the next one runs.
     expect(section.get_by_role("rowheader", name="short.wav")).to_be_visible()
     section.get_by_role("button", name="Cancel").click()
-    expect(section.get_by_text("2 of 2: long.wav").first).to_be_hidden()
+    expect(section.get_by_text("2 of 2: endless.wav").first).to_be_hidden()
     expect(section.get_by_role("button", name="All results, zip")).to_be_disabled()
     expect(section.get_by_role("rowheader")).to_have_count(1)
     page.wait_for_timeout(500)  # the running step comes to its end
-    assert len(list(Path(get_upload_folder(), "results").rglob("batch-*.zip"))) == archives
+    # Other tests may write archives too, but not with this file.
+    archives = filter(zipfile.is_zipfile, Path(get_upload_folder(), "results").rglob("batch-*.zip"))
+    assert not any("endless" in name for archive in archives for name in zipfile.ZipFile(archive).namelist())
 
 
 def test_a_link_opens_the_batch_with_its_verb(page: Page, address: str) -> None:
