@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,19 +11,9 @@ from aural.generation import ablation
 from aural.generation.data import Esc50
 from aural.generation.train import TINY
 from aural.training.loop import Settings
-from tests.generation import tiny
-from tests.generation.tones import pitch_scorer, tones
+from tests.generation.tones import pitch_scorer
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _tiny_checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with tiny.checkpoints(tmp_path_factory.mktemp("checkpoints")):
-        yield
-
-
-@pytest.fixture(scope="module")
-def esc50() -> Esc50:
-    return tones()
+pytestmark = pytest.mark.usefixtures("tiny_checkpoints")
 
 
 def small_run(folder: Path) -> Settings:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,21 +12,12 @@ from aural.generation import evaluate
 from aural.generation.classes import CLASSES
 from aural.generation.data import Esc50
 from aural.generation.pipeline import Options
-from tests.generation import tiny
-from tests.generation.tones import LABELS, tones
+from tests.generation.tones import LABELS
 
 QUICK = Options(label="dog", steps=1, seed=0)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _tiny_checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with tiny.checkpoints(tmp_path_factory.mktemp("checkpoints")):
-        yield
-
-
-@pytest.fixture(scope="module")
-def esc50() -> Esc50:
-    return tones()
+pytestmark = pytest.mark.usefixtures("tiny_checkpoints")
 
 
 def test_the_command_prints_every_row_and_writes_figures_and_pictures(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,19 +11,8 @@ import torch
 from aural.audio.spectral import log_mel
 from aural.generation import evaluate_scorers
 from aural.generation.data import Esc50
-from tests.generation import tiny
-from tests.generation.tones import tones
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _tiny_checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with tiny.checkpoints(tmp_path_factory.mktemp("checkpoints")):
-        yield
-
-
-@pytest.fixture(scope="module")
-def esc50() -> Esc50:
-    return tones()
+pytestmark = pytest.mark.usefixtures("tiny_checkpoints")
 
 
 def test_our_scorer_ranks_as_the_classifier_does(esc50: Esc50) -> None:

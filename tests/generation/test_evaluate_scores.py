@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -11,19 +10,9 @@ import torch
 
 from aural.generation import evaluate_scorers, evaluate_scores, evaluate_sounds
 from aural.generation.data import Esc50
-from tests.generation import tiny
-from tests.generation.tones import LABELS, pitch_scorer, random_scored, tones
+from tests.generation.tones import LABELS, pitch_scorer, random_scored
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _tiny_checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with tiny.checkpoints(tmp_path_factory.mktemp("checkpoints")):
-        yield
-
-
-@pytest.fixture(scope="module")
-def esc50() -> Esc50:
-    return tones()
+pytestmark = pytest.mark.usefixtures("tiny_checkpoints")
 
 
 def test_real_clips_of_one_kind_are_near_and_their_classes_found(esc50: Esc50) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,21 +15,12 @@ from aural.generation import evaluate_sounds
 from aural.generation.data import LENGTH, Esc50
 from aural.generation.evaluate_sounds import Sounds
 from aural.generation.pipeline import Options
-from tests.generation import tiny
-from tests.generation.tones import LABELS, pitch_scorer, tones
+from tests.generation.tones import LABELS, pitch_scorer
 
 QUICK = Options(label="dog", steps=1, seed=0)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _tiny_checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with tiny.checkpoints(tmp_path_factory.mktemp("checkpoints")):
-        yield
-
-
-@pytest.fixture(scope="module")
-def esc50() -> Esc50:
-    return tones()
+pytestmark = pytest.mark.usefixtures("tiny_checkpoints")
 
 
 def test_classes_that_are_not_wanted_are_left_out(esc50: Esc50) -> None:
