@@ -143,7 +143,7 @@ def test_measure_gives_the_figures_of_the_library(address: str, recording: Path,
     assert len(pictures) == 3
     for picture in pictures:
         with Image.open(io.BytesIO(base64.b64decode(picture.data))) as image:
-            assert image.format == "PNG" and 300 < max(image.size) <= 1000
+            assert image.format == "WEBP" and 300 < max(image.size) <= 1000
     # Some assistants take no more than a megabyte.
     assert len(result.model_dump_json()) < 800_000
 

@@ -1,7 +1,7 @@
 """Pictures of sound: loudness, spectrograms, samples, goniometer, mel scale, leakage, comparisons.
 
 Each function takes plain arrays and returns a matplotlib figure of `WIDTH_PX` x `HEIGHT_PX`, or higher for
-four spectrograms; `save` writes it as PNG. pyplot is not used, because its global state would be shared by
+four spectrograms; `save` writes it as WebP. pyplot is not used, because its global state would be shared by
 the server's threads. matplotlib is imported for the first picture, so that the app starts fast.
 """
 
@@ -41,6 +41,7 @@ COLOUR_MAP = "inferno"
 
 COLUMNS = 1200
 ROWS = 512
+COLUMNS_AT_ONCE = 16  # bounds the memory
 SPECTRA_PER_COLUMN = 8  # at most; a column of a long file shows the maximum of 8 spread over it
 LOWEST_HZ = 30.0  # start of a logarithmic frequency axis
 DYNAMIC_RANGE_DB = 90.0
@@ -120,19 +121,24 @@ def spectrogram_dbfs(
 
     Shape: samples (channels, time), rows_hz (rows,) ascending -> (rows, columns).
     """
+    from scipy.fft import rfft
+
     frames = samples.shape[1]
     hann = np.hanning(window + 1)[:-1].astype(np.float32)
     columns = min(COLUMNS, max(1, frames // (window // 8)))
     spectra = min(SPECTRA_PER_COLUMN, math.ceil(frames / columns / (window // 2)) or 1)
-    power = np.empty((window + 1, columns), np.float32)
+    power = np.empty((columns, window + 1), np.float32)
     starts = np.linspace(0, frames, columns * spectra, endpoint=False).astype(int) - window // 2
+    starts = starts.reshape(columns, spectra, 1)
     # Zero-padded to twice its length, a Hann window loses 0.4 dB between two bins instead of 1.4 dB.
-    for column, group in enumerate(starts.reshape(columns, spectra)):
-        index = group[:, np.newaxis] + np.arange(window)
+    for first in range(0, columns, COLUMNS_AT_ONCE):
+        index = starts[first : first + COLUMNS_AT_ONCE] + np.arange(window)
         # Indexing, because `take` would copy a whole transposed array each time.
         pieces = samples[:, index.clip(0, frames - 1)] * np.where((index >= 0) & (index < frames), hann, 0)
-        power[:, column] = np.square(np.abs(np.fft.rfft(pieces, 2 * window))).mean(0).max(0)
-    bins_db = 10 * np.log10(power / (hann.sum() / 2) ** 2 + 1e-16)
+        spectrum = rfft(pieces, 2 * window)
+        square = np.square(spectrum.real) + np.square(spectrum.imag)
+        power[first : first + COLUMNS_AT_ONCE] = square.mean(0).max(1)
+    bins_db = 10 * np.log10(power.T / (hann.sum() / 2) ** 2 + 1e-16)
     return _at_rows(bins_db, rows_hz * 2 * window / rate)
 
 
@@ -452,14 +458,17 @@ def comparison_bars(labels: Sequence[str], values: Sequence[float | None], unit:
 
 
 def save(figure: Figure, scale: float = 1.0) -> str:
-    """Write the figure as PNG to the folder that Gradio serves, and return the path.
+    """Write the figure as WebP to the folder that Gradio serves, and return the path.
+
+    A spectrogram takes a sixth of a PNG's bytes, and less of its time.
 
     At a scale of 0.5 it has half the width and height, and takes half the time to draw and send.
     """
     from aural.ui.storage import picture_path
 
     path = picture_path()
-    figure.savefig(path, format="png", dpi=scale * PIXELS_PER_INCH)
+    quality = {"quality": 90, "method": 1}
+    figure.savefig(path, format="webp", dpi=scale * PIXELS_PER_INCH, pil_kwargs=quality)
     return path
 
 

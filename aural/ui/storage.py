@@ -44,7 +44,7 @@ def result_path(source: str | Path, ending: str) -> str:
 
 def picture_path() -> str:
     """A new path for a picture."""
-    return str(_new_folder() / "picture.png")
+    return str(_new_folder() / "picture.webp")
 
 
 def start(demo: gr.Blocks) -> None:

@@ -26,4 +26,4 @@ def test_griffin_lim_costs_what_the_figures_say(client: Client, recording: Path)
     assert fine["spectral_convergence_db"] < rough["spectral_convergence_db"] - 6
     assert read(path).samples.shape == tune().samples.shape
     with Image.open(picture) as image:
-        assert image.format == "PNG"
+        assert image.format == "WEBP"

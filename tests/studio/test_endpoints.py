@@ -27,7 +27,7 @@ def test_release_meets_its_target_and_returns_each_stage(client: Client, speech:
     assert loudness.integrated_lufs == pytest.approx(-23, abs=0.1)
     assert figures["versions"]["mastered"]["integrated_lufs"] == pytest.approx(-23, abs=0.1)
     with Image.open(picture) as image:
-        assert image.format == "PNG" and min(image.size) > 300
+        assert image.format == "WEBP" and min(image.size) > 300
 
 
 @pytest.mark.parametrize(

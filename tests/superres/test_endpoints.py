@@ -44,7 +44,7 @@ def test_super_resolve_gives_the_same_sound_as_the_library(client: Client, narro
     assert soundfile.info(path).subtype == "PCM_24"
     for picture in pictures:
         with Image.open(picture) as image:
-            assert image.format == "PNG" and min(image.size) > 300
+            assert image.format == "WEBP" and min(image.size) > 300
 
 
 @pytest.mark.parametrize(

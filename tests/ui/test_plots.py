@@ -1,4 +1,4 @@
-"""The pictures: arrays in, PNG of the stated size out, with the sound where it belongs."""
+"""The pictures: arrays in, WebP of the stated size out, with the sound where it belongs."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def draw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Figure], 
         path = Path(plots.save(figure))
         assert path.is_relative_to(tmp_path)
         with Image.open(path) as image:
-            assert (image.format, image.size) == ("PNG", (plots.WIDTH_PX, plots.HEIGHT_PX))
+            assert (image.format, image.size) == ("WEBP", (plots.WIDTH_PX, plots.HEIGHT_PX))
             return np.asarray(image.convert("RGB")).astype(int)
 
     return pixels
