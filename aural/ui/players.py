@@ -30,12 +30,22 @@ MONO_ON_TWO_DB = 10 * math.log10(2)
 # Up to this size a browser decodes all versions into memory and switches to the sample; beyond, it streams.
 DECODED_LIMIT_BYTES = 512 * 2**20
 
-# Joined into one script. The player comes last, because it starts at once and needs the others.
-JAVASCRIPT = "\n".join(
+# Joined into one function. The player comes last, because it starts at once and needs the others.
+_SCRIPT = "\n".join(
     Path(__file__).with_name("player").joinpath(f"{name}.js").read_text(encoding="utf-8")
     for name in ("engines", "abx", "player")
 )
-STYLE = Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
+_STYLE = Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
+# Belongs into the page's head, once for all its players: as a component's property the script would be sent
+# with each of them, and copied in the browser whenever one changes.
+HEAD = f"""
+<style>{_STYLE}</style>
+<script>
+function startABPlayer(element, props, watch) {{
+{_SCRIPT}
+}}
+</script>
+"""
 
 
 @dataclass(frozen=True)
@@ -76,7 +86,8 @@ class ABPlayer(gr.HTML, metaclass=NoStubFile):
 
     "Matched loudness", on by default, turns the louder versions down to the integrated loudness of the
     quietest, because listeners prefer the louder of two otherwise equal sounds. A region can be looped. A
-    blind test (ABX) gives a p-value for the difference between two versions.
+    blind test (ABX) gives a p-value for the difference between two versions. The page needs `HEAD`:
+    `launch(head=HEAD)`.
 
     Value: list of `Version`, or None for an empty player. It is not part of the API.
     """
@@ -96,8 +107,7 @@ class ABPlayer(gr.HTML, metaclass=NoStubFile):
             value,
             label=label,
             html_template='<div class="ab-player"></div>',
-            css_template=STYLE,
-            js_on_load=JAVASCRIPT,
+            js_on_load="startABPlayer(element, props, watch);",
             apply_default_css=False,
             visible=visible,
             elem_id=elem_id,

@@ -89,7 +89,9 @@ def build(versions: list[Version], tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.fixture(scope="module")
 def address(build: Callable[[], gr.Blocks]) -> Iterator[str]:
     demo = build()
-    _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, theme=theme.Studio(), css=theme.CSS)
+    _, url, _ = demo.launch(
+        prevent_thread_lock=True, quiet=True, theme=theme.Studio(), css=theme.CSS, head=players.HEAD
+    )
     yield url
     demo.close()
 
@@ -340,7 +342,7 @@ def test_long_versions_stream_in_step_from_under_a_path_of_a_larger_site(
     page: Page, build: Callable[[], gr.Blocks], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(players, "DECODED_LIMIT_BYTES", 0)
-    site = gr.mount_gradio_app(FastAPI(), build(), path="/studio")
+    site = gr.mount_gradio_app(FastAPI(), build(), path="/studio", head=players.HEAD)
     server = uvicorn.Server(uvicorn.Config(site, port=0, log_level="error"))
     thread = threading.Thread(target=server.run)
     thread.start()

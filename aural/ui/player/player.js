@@ -1,4 +1,4 @@
-// The A/B player of players.py. gr.HTML runs this once for each player, and provides `element`, `props` and `watch`.
+// The A/B player of players.py. It runs once for each player, with its `element`, `props` and `watch`.
 // State for tests and style sheets is in data attributes of the player's root.
 
 const KEYS = "ABCD";
