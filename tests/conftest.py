@@ -12,35 +12,50 @@ if worker := os.environ.get("PYTEST_XDIST_WORKER"):
         os.environ[f"{library}_NUM_THREADS"] = "1"
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.browser import chromium, page
+from tests.checkpoints import instead
 from tests.endpoints import client, recording, speech
 
 __all__ = ["address", "chromium", "client", "page", "recording", "speech", "tiny_checkpoints"]
 
 
-@pytest.fixture(scope="module")
-def tiny_checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Networks of a few kilobytes in the place of the shipped ones: everything runs, and quickly."""
+@pytest.fixture(scope="session")
+def tiny_networks(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[Any, Any]]:
+    """A folder with checkpoints of a few kilobytes, and the models loaded from it."""
     from tests.enhancement import tiny as tiny_enhancement
     from tests.generation import tiny
     from tests.superres import tiny as tiny_superres
 
     folder = tmp_path_factory.mktemp("checkpoints")
-    with tiny.checkpoints(folder):
-        tiny_enhancement.write_checkpoints(folder)
-        tiny_superres.write_checkpoints(folder)
-        yield
+    for kind in (tiny, tiny_enhancement, tiny_superres):
+        kind.write_checkpoints(folder)
+    return folder, {}
 
 
 @pytest.fixture(scope="module")
-def address(tiny_checkpoints: None) -> Iterator[str]:  # noqa: ARG001
-    """Where the app is served, with tiny networks."""
+def tiny_checkpoints(tiny_networks: tuple[Path, dict[Any, Any]]) -> Iterator[None]:
+    """Tiny networks in the place of the shipped ones: everything runs, and quickly."""
+    with instead(*tiny_networks):
+        yield
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[str]:
+    """The app, served as long as this process lives; it loads what the running test has in place."""
     import app
 
     demo = app.build()
     app.launch(demo, prevent_thread_lock=True, quiet=True, server_port=None)
     yield demo.local_url
     demo.close()
+
+
+@pytest.fixture(scope="module")
+def address(server: str, tiny_checkpoints: None) -> str:  # noqa: ARG001
+    """Where the app is served, with tiny networks."""
+    return server

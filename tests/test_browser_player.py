@@ -25,6 +25,7 @@ REGION = (1.0, 1.5)
 AMPLITUDE = 0.05  # of both versions, matched
 TONES_HZ = {"A": 1000, "B": 1500}  # whole periods fill the region
 ELSEWHERE_HZ = 3000
+SWITCH_SAMPLES = RATE * 12 // 100  # a switch is over by then
 
 # X is always A: its draw comes from this generator alone.
 ALWAYS_A = "crypto.getRandomValues = (array) => array.fill(0);"
@@ -57,7 +58,9 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         patch.setattr(players, "DECODED_LIMIT_BYTES", 0)
         with gr.Tab("Stream"):
             ABPlayer([first, second], elem_id="stream")
-    _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, theme=theme.Studio(), css=theme.CSS)
+    _, url, _ = demo.launch(
+        prevent_thread_lock=True, quiet=True, theme=theme.Studio(), css=theme.CSS, head=players.HEAD
+    )
     yield url
     demo.close()
 
@@ -105,11 +108,10 @@ def watch_positions(player: Locator, rounds: int) -> list[float]:
 
 
 def listen(page: Page, samples: int = RATE // 20) -> np.ndarray:
-    """What sounds from 60 ms after now on, when the last switch is over."""
-    page.wait_for_timeout(60)
+    """What sounds once the last switch is over: 120 ms later by the sound's own clock, which may lag."""
     page.evaluate("window.heard.length = 0")
-    page.wait_for_function(f"window.heard.length >= {samples}")
-    return heard(page)
+    page.wait_for_function(f"window.heard.length >= {SWITCH_SAMPLES + samples}")
+    return heard(page)[SWITCH_SAMPLES:]
 
 
 def amplitude(sound: np.ndarray, tone_hz: float) -> float:
