@@ -452,18 +452,3 @@ def test_a_visitor_varies_an_upload_and_is_told_of_a_gap_without_an_end(
     expect(page.get_by_text("A gap needs both a start and an end")).to_be_visible(timeout=LONG_WAIT_MS)
     expect(page.get_by_text("Classifier", exact=True)).to_have_count(0)
     expect(page.get_by_role("button", name="Download all")).to_be_disabled()
-
-
-@pytest.mark.parametrize("width", [390, 1024, 1600])
-def test_no_width_needs_scrolling_sideways(page: Page, address: str, width: int) -> None:
-    page.set_viewport_size({"width": width, "height": 900})
-    page.goto(address)
-    for tab, button in (
-        ("Down-mix & Loudness", "Measure"),
-        ("Enhance", "Enhance"),
-        ("Super-resolution", "Super-resolve"),
-        ("Generate", "Generate"),
-    ):
-        page.get_by_role("tab", name=tab).click()
-        expect(page.get_by_role("button", name=button, exact=True)).to_be_visible()
-        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")

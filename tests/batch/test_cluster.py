@@ -207,8 +207,8 @@ def test_wrong_usage_leaves_with_2(arguments: list[str]) -> None:
 def test_killed_workers_lose_nothing(cluster: str, tmp_path: Path) -> None:
     folder, results = tmp_path / "in", tmp_path / "out"
     fill(folder)
-    tone(folder / "heavy.wav", 180)  # long enough to be met at work
-    tone(folder / "deadly.wav", 180)
+    tone(folder / "heavy.wav", 60)  # long enough to be met at work
+    tone(folder / "deadly.wav", 60)
     (folder / "bad.wav").write_bytes(b"no sound at all")
     victims = Counter({"heavy.wav": 1, "deadly.wav": batch.MAX_ATTEMPTS})
     driver = start("master", folder, results, "--target", "spotify", "--address", cluster)
@@ -249,7 +249,7 @@ def test_a_killed_job_goes_on(cluster: str, tmp_path: Path) -> None:
     folder, results = tmp_path / "in", tmp_path / "out"
     fill(folder)
     for number in range(2):  # one for each worker, after all others
-        tone(folder / f"z{number}.wav", 90)
+        tone(folder / f"z{number}.wav", 40)
     driver = start("master", folder, results, "--address", cluster)
     until(lambda: len(records(results)) >= 3 or driver.poll() is not None)
     driver.kill()
