@@ -1,5 +1,5 @@
 # make app · make test · make check · make bench. Each sets up what it needs in .venv first.
-# make train-generation · make train-vocoding · make train-classifier · make train-enhancement ·
+# make train SLICE= MINUTES= · make train-generation · make train-vocoding · make train-classifier · make train-enhancement ·
 # make train-super-resolution · make train-lisa · make ablation · make evaluate-enhancement ·
 # make evaluate-super-resolution: DATA=, and ARGS= for more.
 # The first make with TORCH=cpu TORCH_INDEX=URL takes PyTorch's CPU-only wheels, from its index of these.
@@ -9,7 +9,7 @@ DATA ?= data
 TORCH ?=
 TORCH_INDEX ?=
 
-.PHONY: app test check format bench train-generation train-vocoding train-classifier train-enhancement \
+.PHONY: app test check format bench train train-generation train-vocoding train-classifier train-enhancement \
 	train-super-resolution train-lisa evaluate-enhancement evaluate-super-resolution ablation clean
 
 app: .venv/app
@@ -32,6 +32,10 @@ bench: .venv/dev
 	$(BIN)/python -m tests.bench
 
 # $(DATA) holds esc50/, a clone of karolpiczak/ESC-50; the vocoder reads what else is there.
+# What ships, from its data or from an earlier run's state: make train SLICE=denoiser MINUTES=120.
+train: .venv/dev
+	$(BIN)/python -m tools.card.train $(SLICE) --data $(DATA) --minutes $(MINUTES) $(ARGS)
+
 train-generation: .venv/dev
 	$(BIN)/python -m aural.generation.train --data $(DATA)/esc50 $(ARGS)
 

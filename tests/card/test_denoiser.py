@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,10 @@ import torch
 from safetensors.torch import load_file
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from aural.enhancement.denoiser_convolutional import ConvolutionalConfig, build_convolutional
+from aural import hub
+from aural.enhancement.denoiser_convolutional import ConvolutionalConfig
 from aural.enhancement.denoiser_mixtures import LENGTH
-from tools.card import denoiser
+from tools.card import denoiser, loop, train
 
 WAITS = ("aten._local_scalar_dense", "aten.nonzero", "aten.masked_select", "aten.multinomial", "aten.equal")
 
@@ -102,16 +105,33 @@ def test_music_comes_through_as_it_is(part: Path) -> None:
     torch.testing.assert_close(mixture.recording, mixture.speech)
 
 
-def test_the_program_writes_weights_that_load(
-    part: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_one_command_trains_goes_on_and_ships(
+    part: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out = tmp_path / "out"
+    def call(module: str, *options: str) -> None:
+        monkeypatch.setattr(sys, "argv", [module, *options])
+        import_module(module).main()
+
+    monkeypatch.chdir(tmp_path)
+    part.rename(tmp_path / "packed")
+    Path(".card").mkdir()
+    (tmp_path / "packed").rename(".card/data")
+    monkeypatch.setattr(train, "_call", call)
     monkeypatch.setattr(denoiser, "TINY", ConvolutionalConfig((4, 6, 8, 8), 1))
-    arguments = ["--data", part, "--out", out, "--seconds", "6", "--batch", "2", "--tiny", "--cpu"]
-    monkeypatch.setattr(sys, "argv", ["denoiser", *map(str, arguments)])
-    denoiser.main()
-    summary = json.loads((out / "denoiser.json").read_text())
-    assert summary["steps"] > 0
-    model = build_convolutional(summary["config"])
-    weights = load_file(out / "denoiser.safetensors")
-    model.load_state_dict({key: value.float() for key, value in weights.items()})
+    monkeypatch.setitem(train.OPTIONS, "denoiser", ("--batch", "2"))
+    with pytest.raises(SystemExit, match=r"holds no result\. Train first, to the end of the minutes\."):
+        train.main(["denoiser", "--ship"])
+    command = ["denoiser", "--data", "nowhere", "--minutes"]
+    monkeypatch.setattr(denoiser, "run", partial(loop.run, max_steps=2))
+    train.main([*command, "60", "--tiny", "--cpu"])
+    assert "goes on" not in capsys.readouterr().out
+    monkeypatch.setattr(denoiser, "run", partial(loop.run, max_steps=3))
+    train.main([*command, "60", "--tiny", "--cpu"])
+    assert "goes on after 2 steps" in capsys.readouterr().out
+    assert json.loads(Path("runs/denoiser/denoiser.json").read_text())["steps"] == 3
+    folder = train.ship("denoiser", tmp_path / "checkpoints")
+    made = hub.builder("denoiser")(json.loads((folder / "config.json").read_text()))
+    made.load_state_dict(
+        {key: value.float() for key, value in load_file(folder / "model.safetensors").items()}
+    )
+    assert json.loads((tmp_path / "checkpoints" / "manifest.json").read_text())["denoiser"]["licence"]

@@ -39,7 +39,7 @@ from aural.enhancement.denoiser_mixtures import (
 from aural.enhancement.features import RATE
 from aural.enhancement.level import ACTIVE_RMS, BLOCK
 from tools.card.bank import INDEX, MAX_ITEMS, Bank, decode
-from tools.card.loop import Optimizer, Schedule, prepare, run
+from tools.card.loop import STATE_HELP, Optimizer, Schedule, State, autocast, prepare, run
 
 NAME = "denoiser"
 BATCH = 32
@@ -205,9 +205,8 @@ class Training:
         return logs
 
     def masks(self, spectrum: Tensor) -> Any:
-        """The network, in bf16 if that is fast; casts are not cached, so that it can be captured."""
-        on_card = self.where.type == "cuda"
-        with torch.autocast(self.where.type, torch.bfloat16, enabled=on_card, cache_enabled=False):
+        """The network, in bf16 if that is fast."""
+        with autocast(self.where):
             return self.model(spectrum)
 
     @torch.no_grad()
@@ -243,6 +242,7 @@ def main() -> None:
     parser.add_argument("--tiny", action="store_true", help="test: train a tiny network")
     parser.add_argument("--cpu", action="store_true")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--state", type=Path, default=None, help=STATE_HELP)
     arguments = parser.parse_args()
     begun = time.monotonic()
     where = prepare()
@@ -262,6 +262,10 @@ def main() -> None:
     training = Training(data, config, batch, where, arguments.learning_rate)
     if arguments.weights is not None:
         training.load(arguments.weights)
+    state = None
+    if arguments.state is not None:
+        state = State(arguments.state, {NAME: training.model}, {NAME: training.optimizer})
+        state.load()
     count = sum(weight.numel() for weight in training.model.parameters())
     print(f"{count} parameters, {len(data.voices.rows)} voices, {len(data.noises.rows)} noises", flush=True)
     if where.type == "cuda":
@@ -289,6 +293,7 @@ def main() -> None:
         refresh=refresh,
         optimizers=[training.optimizer],
         warm_up=100 if tiny else 200,
+        state=state,
     )
     training.optimizer.load_average()
     training.calibrate(1 if tiny else CALIBRATION_BATCHES)

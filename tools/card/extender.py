@@ -28,7 +28,7 @@ from aural.superres.model import NOISE_FRAMES, RATE, Extender, ExtenderConfig
 from aural.training.adversarial import generator_loss, hinge
 from tools.card.bank import Bank
 from tools.card.extender_discriminators import Discriminators
-from tools.card.loop import Optimizer, Schedule, prepare, run
+from tools.card.loop import STATE_HELP, Optimizer, Schedule, State, autocast, prepare, run
 from tools.card.lowpass import LowPasses
 
 FRAMES = 256  # frames of a piece in the losses, 1.4 s
@@ -198,8 +198,14 @@ def train(
     noise_rounds: int = 400,
     max_steps: int | None = None,
     weights: Mapping[str, Tensor] | None = None,
+    state: Path | None = None,
 ) -> int:
-    """Train by the clock and write the averaged weights; returns the number of steps."""
+    """Train by the clock and write the averaged weights; returns the number of steps.
+
+    Args:
+        weights: to start from.
+        state: a file that an interrupted training goes on from.
+    """
     begin = time.monotonic()
     where = bank.where
     objective = Objective()
@@ -228,7 +234,7 @@ def train(
             # The detected bandwidth is clamped as in a stream.
             end_hz = end_hz.clamp(1_700.0, 17_000.0)
             offsets = (torch.rand(batch, device=where) * NOISE_FRAMES).long()
-        with precision():
+        with autocast(where):
             missing = extender(given, end_hz, offsets).float()
         made = spectra.cut((given + missing)[:, :length], solid_hz)
         with torch.no_grad():
@@ -243,9 +249,9 @@ def train(
         index = first + torch.arange(DISCRIMINATED, device=where)
         shown = made.detach().gather(1, index).requires_grad_()
         context = given.gather(1, index)
-        with precision():
+        with autocast(where):
             fake = discriminators(shown, context)
-        with precision():
+        with autocast(where):
             real = discriminators(target.gather(1, index), context)
         adversarial = generator_loss(fake)
         matching = sum(
@@ -271,6 +277,11 @@ def train(
         }
 
     out.mkdir(parents=True, exist_ok=True)
+    kept = None
+    if state is not None:
+        modules = {"extender": extender, "discriminators": discriminators}
+        kept = State(state, modules, {"extender": generator_step, "discriminators": discriminator_step})
+        kept.load()
     saved = time.monotonic()
 
     def refresh() -> None:
@@ -288,17 +299,12 @@ def train(
         refresh=refresh,
         optimizers=[generator_step],
         max_steps=max_steps,
+        state=kept,
     )
     write(out / f"{name}.safetensors", extender, generator_step)
     card = {"config": config.to_dict(), "objective": asdict(objective), "steps": steps, "batch": batch}
     (out / f"{name}.json").write_text(json.dumps(card), encoding="utf-8")
     return steps
-
-
-def precision() -> torch.autocast:
-    """bf16 without a cache of casts, since a captured graph must cast the current weights."""
-    where = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.autocast(where, torch.bfloat16, enabled=where == "cuda", cache_enabled=False)
 
 
 def write(path: Path, extender: Extender, optimizer: Optimizer) -> None:
@@ -343,6 +349,7 @@ def main() -> None:
     parser.add_argument("--name", default="extender")
     parser.add_argument("--bank-seconds", type=float, default=20_000)
     parser.add_argument("--tiny", action="store_true")
+    parser.add_argument("--state", type=Path, help=STATE_HELP)
     chosen = parser.parse_args()
     begin = time.monotonic()
     where = prepare()
@@ -365,6 +372,7 @@ def main() -> None:
         width=4 if chosen.tiny else chosen.discriminator_width,
         name=chosen.name,
         noise_rounds=20 if chosen.tiny else 300,
+        state=chosen.state,
     )
     print(f"{steps} steps in {time.monotonic() - begin:.1f} s", flush=True)
 

@@ -284,6 +284,13 @@ class Optimizer(loop.Optimizer):
         self.count = torch.zeros((), device=where)
         self.gamma = _gamma(AVERAGE_WIDTH)
 
+    def state(self) -> dict[str, Any]:
+        return {**super().state(), "count": self.count}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        super().load(state)
+        self.count.copy_(state["count"])
+
     def step(self, loss: Tensor) -> None:
         super().step(loss)
         with torch.no_grad():
@@ -367,6 +374,7 @@ def train(
     augmentation: Augmentation = Augmentation(),
     snapshot: Callable[[list[Tensor]], None] | None = None,
     max_steps: int | None = None,
+    state: Path | None = None,
 ) -> int:
     """Train until `time.monotonic()` reaches the deadline; the denoiser ends with averaged weights."""
     schedule = loop.Schedule(clips.where)
@@ -380,6 +388,10 @@ def train(
     if clips.where.type == "cuda":
         _prime(step, clips.where)  # before the loop's clock starts, with a learning rate of 0
     optimizer.count.zero_()
+    kept = None
+    if state is not None:
+        kept = loop.State(state, {"denoiser": denoiser}, {"denoiser": optimizer})
+        kept.load()
     written = time.monotonic()
 
     def refresh() -> None:
@@ -390,7 +402,15 @@ def train(
 
     seconds = max(1.0, deadline - time.monotonic() - (2.0 if clips.where.type == "cuda" else 0.0))
     steps = loop.run(
-        step, schedule, seconds, log=log, warm_up=WARM_UP, hold=0.4, refresh=refresh, max_steps=max_steps
+        step,
+        schedule,
+        seconds,
+        log=log,
+        warm_up=WARM_UP,
+        hold=0.4,
+        refresh=refresh,
+        max_steps=max_steps,
+        state=kept,
     )
     optimizer.load_average()
     denoiser.eval()
@@ -455,6 +475,7 @@ def main(command: list[str] | None = None) -> None:
     parser.add_argument("--tiny", action="store_true", help="test: train a tiny network")
     parser.add_argument("--cpu", action="store_true", help="use the CPU even if there is a card")
     parser.add_argument("--max-steps", type=int, default=None, help="maximum steps per network, for tests")
+    parser.add_argument("--state", type=Path, default=None, help=f"of the generator: {loop.STATE_HELP}")
     chosen = parser.parse_args(command)
     start = time.monotonic()
     where = loop.prepare()
@@ -491,6 +512,7 @@ def main(command: list[str] | None = None) -> None:
         learning_rate=chosen.rate,
         snapshot=lambda averaged: write(chosen.out / "generator.partial.safetensors", denoiser, averaged),
         max_steps=chosen.max_steps,
+        state=chosen.state,
     )
     write(chosen.out / "generator.safetensors", denoiser)
     note("generator", config, steps, start)

@@ -3,7 +3,7 @@
 A step samples its batch, runs forward and backward, and updates the weights without waiting for the host:
 no `.item()`, no `.cpu()`, no Python branch on a tensor. Everything that changes from step to step is in
 tensors of fixed address (`Schedule`), which the host fills between replays. On a CPU the same step runs
-directly, so a rehearsal executes the same code.
+directly: for a rehearsal, or for hours, with a `State` from which an interrupted training goes on.
 """
 
 from __future__ import annotations
@@ -14,12 +14,19 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from aural.files import write_then_rename
+
 WARM_UP_CALLS = 3  # before capture, to initialise cuBLAS, cuFFT and the allocator
 READ_SECONDS = 5.0  # between two readings of the logged values
+STATE_SECONDS = 600.0  # between two writings of the state
+STATE_HELP = (
+    "go on from this file if it exists, and write it every ten minutes; --seconds counts earlier runs"
+)
 
 
 def device() -> torch.device:
@@ -33,6 +40,15 @@ def prepare() -> torch.device:
     torch.backends.cudnn.allow_tf32 = True
     torch.backends.cudnn.benchmark = True
     return device()
+
+
+def autocast(where: torch.device) -> torch.autocast:
+    """bf16 where it is faster: on a card, and on a CPU with AMX.
+
+    Casts are not cached, because a captured graph must cast the current weights.
+    """
+    fast = where.type == "cuda" or torch.cpu._is_amx_tile_supported()
+    return torch.autocast(where.type, torch.bfloat16, enabled=fast, cache_enabled=False)
 
 
 class Schedule:
@@ -96,10 +112,64 @@ class Optimizer:
             for weight, mean in zip(self.parameters, self.averaged, strict=True):
                 weight.copy_(mean)
 
+    def state(self) -> dict[str, Any]:
+        """What `load` takes."""
+        return {"adam": self.adam.state_dict(), "averaged": self.averaged}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go on from a `state`."""
+        self.adam.load_state_dict(state["adam"])
+        for group in self.adam.param_groups:  # not a copy of the tensor, which a graph would not see
+            group["lr"] = self.rate if self.rate.device.type == "cuda" else 0.0
+        for mean, kept in zip(self.averaged, state["averaged"], strict=True):
+            mean.copy_(kept)
+
     def restart_average(self) -> None:
         """Restart the average, to exclude the first weights."""
         for mean, weight in zip(self.averaged, self.parameters, strict=True):
             mean.copy_(weight.detach())
+
+
+class State:
+    """What a training goes on from: weights, optimisers, steps and time, in one file.
+
+    Args:
+        path: need not exist yet.
+        modules: by name; those of earlier runs must be the same.
+        optimizers: by name.
+    """
+
+    def __init__(
+        self, path: Path, modules: Mapping[str, nn.Module], optimizers: Mapping[str, Optimizer]
+    ) -> None:
+        self.path, self.modules, self.optimizers = path, modules, optimizers
+        self.steps, self.seconds = 0, 0.0
+
+    def load(self) -> bool:
+        """Go on from the file, if there is one. The random numbers that follow are new ones."""
+        if not self.path.is_file():
+            return False
+        kept = torch.load(self.path, map_location="cpu", weights_only=True)
+        for name, module in self.modules.items():
+            module.load_state_dict(kept["modules"][name])
+        for name, optimizer in self.optimizers.items():
+            optimizer.load(kept["optimizers"][name])
+        self.steps, self.seconds = kept["steps"], kept["seconds"]
+        torch.manual_seed(self.steps)
+        print(f"goes on after {self.steps} steps, {self.seconds / 60:.0f} min", flush=True)
+        return True
+
+    def save(self, steps: int, seconds: float) -> None:
+        """Replace the file."""
+        self.steps, self.seconds = steps, seconds
+        kept = {
+            "modules": {name: module.state_dict() for name, module in self.modules.items()},
+            "optimizers": {name: optimizer.state() for name, optimizer in self.optimizers.items()},
+            "steps": steps,
+            "seconds": seconds,
+        }
+        with write_then_rename(self.path) as temporary:
+            torch.save(kept, temporary)
 
 
 def run(
@@ -114,8 +184,11 @@ def run(
     refresh: Callable[[], None] | None = None,
     optimizers: Iterable[Optimizer] = (),
     max_steps: int | None = None,
+    state: State | None = None,
 ) -> int:
     """Repeat a step until the time is over; the learning rate falls to 0 by the clock.
+
+    With a state, earlier runs count into steps and time, and it is written every ten minutes and at the end.
 
     Args:
         step: one training step; what it returns is logged.
@@ -134,12 +207,13 @@ def run(
     _set(schedule, 0.0, 0, warm_up, hold, ramp)
     means: dict[str, Tensor] = {}
     replay = _capture(step, means, where)
-    start = read = time.monotonic()
-    count, counted = 0, 0
-    averages_are_young = True
+    read = written = time.monotonic()
+    start = read - (state.seconds if state else 0.0)
+    count = counted = state.steps if state else 0
+    averages_are_young = read - start <= seconds / 3
     while True:
         now = time.monotonic()
-        share = (now - start) / seconds
+        share = (now - start) / seconds if seconds > 0 else 1.0
         if share >= 1 or (max_steps is not None and count >= max_steps):
             break
         _set(schedule, share, count, warm_up, hold, ramp)
@@ -166,6 +240,11 @@ def run(
                 raise FloatingPointError(f"At step {count} a loss is not finite: {figures}")
             if refresh is not None:
                 refresh()
+            if state is not None and now - written >= STATE_SECONDS:
+                state.save(count, now - start)
+                written = now
+    if state is not None:
+        state.save(count, time.monotonic() - start)
     return count
 
 

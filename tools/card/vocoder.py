@@ -147,7 +147,7 @@ class Training:
             noise = torch.randn(len(real), length, device=self.where)
             wanted = self._magnitudes(real)
             real_spectrum = stft(real, vocoder.front_end)
-        with self._autocast():
+        with loop.autocast(self.where):
             spectrum = vocoder.spectrum(mel, length, noise)
         made = vocoder.waveform(spectrum, length)
 
@@ -166,9 +166,9 @@ class Training:
 
         # One pass of the discriminators serves both losses: their update comes after the gradient is taken.
         shown = made.detach().requires_grad_()
-        with self._autocast():
+        with loop.autocast(self.where):
             of_real = [discriminator(real) for discriminator in self.discriminators]
-        with self._autocast():
+        with loop.autocast(self.where):
             of_made = [discriminator(shown) for discriminator in self.discriminators]
         scores, features = generator_loss(of_made), feature_matching_loss(of_made, of_real)
         (by_discriminators,) = torch.autograd.grad(
@@ -205,12 +205,6 @@ class Training:
         """(batch, bins, frames) for each resolution."""
         spectra = [torch.view_as_real(stft(waves, front_end)) for front_end in self.front_ends]
         return [(spectrum.square().sum(-1) + MIN_POWER).sqrt() for spectrum in spectra]
-
-    def _autocast(self) -> torch.autocast:
-        # A cached cast would belong to the weights before the update.
-        return torch.autocast(
-            self.where.type, torch.bfloat16, enabled=self.where.type == "cuda", cache_enabled=False
-        )
 
 
 def distance(first: Tensor, second: Tensor) -> Tensor:
@@ -290,6 +284,7 @@ def main(command: list[str] | None = None) -> None:
     parser.add_argument("--tiny", action="store_true")
     parser.add_argument("--cpu", action="store_true")
     parser.add_argument("--max-steps", type=int)
+    parser.add_argument("--state", type=Path, help=loop.STATE_HELP)
     chosen = parser.parse_args(command)
     where = torch.device("cpu") if chosen.cpu else loop.prepare()
     sizes = TINY if chosen.tiny else Sizes()
@@ -301,6 +296,12 @@ def main(command: list[str] | None = None) -> None:
     while not bank.refresh(chosen.data):
         time.sleep(0.5)
     training = Training(bank, sizes, Weights(), where)
+    state = None
+    if chosen.state is not None:
+        modules = {"vocoder": training.vocoder, "discriminators": training.discriminators}
+        optimizers = {"vocoder": training.optimizer, "discriminators": training.opponent}
+        state = loop.State(chosen.state, modules, optimizers)
+        state.load()
     log = chosen.out / f"{NAME}.log"
     saved = time.monotonic()
 
@@ -321,6 +322,7 @@ def main(command: list[str] | None = None) -> None:
         refresh=refresh,
         optimizers=[training.optimizer],
         max_steps=chosen.max_steps,
+        state=state,
     )
     lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
     facts = {
