@@ -1,6 +1,6 @@
 # make app · make test · make check · make bench. Each sets up what it needs in .venv first.
-# make train SLICE= MINUTES= · make train-generation · make train-vocoding · make train-classifier · make train-enhancement ·
-# make train-super-resolution · make train-lisa · make ablation · make evaluate-enhancement ·
+# make train SLICE= MINUTES= · make gate BEFORE= AFTER= · make train-generation · make train-vocoding ·
+# make train-classifier · make train-enhancement · make train-super-resolution · make train-lisa · make ablation · make evaluate-enhancement ·
 # make evaluate-super-resolution: DATA=, and ARGS= for more.
 # The first make with TORCH=cpu TORCH_INDEX=URL takes PyTorch's CPU-only wheels, from its index of these.
 PYTHON ?= python3
@@ -10,7 +10,7 @@ TORCH ?=
 TORCH_INDEX ?=
 
 .PHONY: app test check format bench train train-generation train-vocoding train-classifier train-enhancement \
-	train-super-resolution train-lisa evaluate-enhancement evaluate-super-resolution ablation clean
+	train-super-resolution train-lisa evaluate-enhancement evaluate-super-resolution gate ablation clean
 
 app: .venv/app
 	$(BIN)/python app.py $(ARGS)
@@ -61,6 +61,10 @@ train-lisa: .venv/dev
 
 evaluate-super-resolution: .venv/dev
 	$(BIN)/python -m aural.superres.evaluate --data $(DATA) $(ARGS)
+
+# What got worse between two results of one evaluation: make gate BEFORE=old.json AFTER=new.json.
+gate: .venv/dev
+	$(BIN)/python -m aural.evaluation.gate $(BEFORE) $(AFTER) $(ARGS)
 
 ablation: .venv/dev
 	$(BIN)/python -m aural.generation.ablation --data $(DATA)/esc50 $(ARGS)
