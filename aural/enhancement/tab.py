@@ -13,6 +13,7 @@ import numpy as np
 from aural.audio import Clip, read, wav_encoding, write
 from aural.enhancement import pipeline
 from aural.enhancement.analysis import analyze
+from aural.enhancement.peers import PEERS, enhance_by, installed
 from aural.enhancement.reference import Reference, align, compare_steps
 from aural.enhancement.verb import DEGRADE, ENHANCE
 from aural.enhancement.voice_chain import VOICE_CHAINS
@@ -42,6 +43,7 @@ SETTING_NAMES = {
     "vocoder": "Neural vocoder",
     "waveform": "End to end",
 }
+MAX_PEERS = 2  # the player has four slots
 BACKGROUNDS_DB = (-24, -18, -12, -6, 0)
 
 # Titles of `degrade.PRESETS`, which is imported on demand, so that the app starts faster.
@@ -109,6 +111,7 @@ def build(places: Sequence[Place]) -> Tab:
                     "It may start up to 2 s earlier or later."
                 )
                 source = _Source(audio, audio_input("Reference"))
+            peers = _peer_choice()
             with examples:
                 examples_with_credits(PHONE_EXAMPLES, audio, source.reference)
             # The reference does not belong to the next recording.
@@ -116,7 +119,7 @@ def build(places: Sequence[Place]) -> Tab:
             phone_page = _phone_section(source)
         with gr.Column(scale=5, min_width=320):
             enhance_page, send_to = _result_section(
-                places, source, {"preset": preset, "strength": strength, **others}
+                places, source, {"preset": preset, "strength": strength, **others}, peers
             )
     return Tab(ENHANCE.place.id, audio, [enhance_page, phone_page], [send_to])
 
@@ -178,8 +181,23 @@ def _advanced_section() -> dict[str, gr.components.Component]:
     }
 
 
+def _peer_choice() -> gr.CheckboxGroup:
+    """Other free enhancers to listen to; hidden where none of their packages is installed."""
+    names = [(PEERS[key].name, key) for key in installed()]
+    return gr.CheckboxGroup(
+        names,
+        value=[],
+        label="Also enhance with",
+        info=f"Hear others on the same recording, in the player and in the blind test; up to {MAX_PEERS}.",
+        visible=bool(names),
+    )
+
+
 def _result_section(
-    places: Sequence[Place], source: _Source, settings: dict[str, gr.components.Component]
+    places: Sequence[Place],
+    source: _Source,
+    settings: dict[str, gr.components.Component],
+    peers: gr.CheckboxGroup,
 ) -> tuple[Page, SendTo]:
     at = page(ENHANCE.name, "Enhance", settings)
     show_estimate(at, ENHANCE, {"audio": source.audio, "setting": settings["setting"]})
@@ -206,6 +224,7 @@ def _result_section(
             [message, player, found_table, reference_table, keep_background],
         ),
         result=result,
+        more=View(_show_peers, [compared, result.file, figures, peers], [player]),
     )
     return at, result.send_to
 
@@ -302,6 +321,26 @@ def _show(
         _reference_tables(against) if against else "",
         gr.DownloadButton(value=background, interactive=True),
     )
+
+
+def _show_peers(
+    compared: tuple[str, str | None], result: str, figures: dict[str, Any], chosen: list[str]
+) -> list[Version] | dict[str, Any]:
+    """The recording, the result, and what the chosen peers make of the recording; no change if none is."""
+    if not chosen:
+        return gr.skip()
+    audio, _ = compared
+    versions = [
+        Version("Before", playable(audio), figures["before"]["integrated_lufs"]),
+        Version("After", result, figures["after"]["integrated_lufs"]),
+    ]
+    clip = read(audio)
+    for key in chosen[:MAX_PEERS]:
+        made = clip.with_samples(enhance_by(key, clip.samples, clip.rate))
+        path = result_path(audio, f"{key}.wav")
+        write(made, path, wav_encoding(made))
+        versions.append(Version(PEERS[key].name, path, measure(made).integrated_lufs))
+    return versions
 
 
 def _reference_tables(against: dict[str, Any]) -> str:

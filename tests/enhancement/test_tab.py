@@ -6,14 +6,18 @@ import inspect
 from dataclasses import fields
 from pathlib import Path
 
+import gradio as gr
 import numpy as np
 import pytest
 from PIL import Image
 
+from aural.audio import Clip, read, write
 from aural.enhancement import degrade, tab
 from aural.enhancement.analysis import Analysis
+from aural.enhancement.peers import PEERS
 from aural.enhancement.pipeline import PRESETS, SETTINGS, Options
 from aural.enhancement.reference import ReferenceMetrics
+from aural.loudness.meter import measure
 from aural.ui import plots
 from aural.ui.examples import PHONE_EXAMPLES
 
@@ -128,3 +132,25 @@ def test_the_pitch_and_the_end_of_the_band_are_drawn_where_they_are() -> None:
     assert np.isnan(pitch.get_ydata()).sum() == 10
     assert np.nanmean(pitch.get_ydata()) == pytest.approx(shares[0] * (rows - 1), abs=0.5)
     assert band.get_ydata()[0] == pytest.approx(shares[1] * (rows - 1), abs=0.5)
+
+
+def test_the_chosen_peers_stand_beside_the_result_at_their_own_loudness(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples = 0.1 * np.random.default_rng(0).standard_normal((1, 48_000)).astype(np.float32)
+    recording = write(Clip(samples, 48_000), tmp_path / "memo.wav")
+
+    def enhance_by(peer: str, given: np.ndarray, _: int) -> np.ndarray:
+        return given * np.float32(0.5 if peer == "rnnoise" else 1)
+
+    monkeypatch.setattr(tab, "enhance_by", enhance_by)
+    monkeypatch.setattr(tab, "result_path", lambda _, ending: str(tmp_path / ending))
+    loudness = measure(Clip(samples, 48_000)).integrated_lufs
+    figures = {"before": {"integrated_lufs": loudness}, "after": {"integrated_lufs": -16.0}}
+    compared = (str(recording), None)
+    names = [PEERS[key].name for key in ("rnnoise", "gtcrn", "noisereduce")]
+    shown = tab._show_peers(compared, "result.wav", figures, ["rnnoise", "gtcrn", "noisereduce"])
+    assert [version.label for version in shown] == ["Before", "After", *names[: tab.MAX_PEERS]]
+    assert shown[2].loudness_lufs == pytest.approx(loudness - 6.02, abs=0.02)
+    assert read(shown[3].path).samples == pytest.approx(samples, abs=1e-6)
+    assert tab._show_peers(compared, "result.wav", figures, []) == gr.skip()
