@@ -30,6 +30,7 @@ class Clip:
     samples: Samples  # (channels, time)
     rate: int  # Hz
     layout: str | None = None  # FFmpeg's name ("5.1", "5.1(side)", "quad"); None: the usual one for the count
+    notes: tuple[str, ...] = ()  # what reading the file had to choose or convert, in sentences for the result
 
     def __post_init__(self) -> None:
         samples = np.asarray(self.samples)
