@@ -18,7 +18,7 @@ from aural.enhancement.verb import DEGRADE, ENHANCE
 from aural.enhancement.voice_chain import VOICE_CHAINS
 from aural.errors import InputError
 from aural.loudness.meter import measure
-from aural.options import Place
+from aural.options import Place, take_texts
 from aural.ui import plots
 from aural.ui.endpoints import Updates, endpoint, follow, load, with_options
 from aural.ui.examples import PHONE_EXAMPLES
@@ -418,7 +418,8 @@ def degrade(
     """
     from aural.enhancement.degrade import Options, degrade_clip
 
-    options = Options(preset, seed, snr_db)
+    settings = {"preset": preset, "seed": seed, "snr_db": snr_db}
+    options = Options(**take_texts(Options, settings))
     degraded = yield from follow(degrade_clip.steps(load(audio), options), progress, "Degrading")
     found = yield from follow(analyze.steps(degraded), progress, "Analyzing")
     path = result_path(audio, f"{preset}.wav")
