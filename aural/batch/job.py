@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ from aural.audio.encode import ENCODINGS
 from aural.audio.steps import Steps, part
 from aural.batch.folder import COLUMNS, outputs
 from aural.batch.verbs import VERBS
-from aural.errors import InputError, OptionError, named_extra
+from aural.errors import AuralError, InputError, OptionError, named_extra
+
+_log = logging.getLogger(__name__)
 
 BEFORE = ("integrated_lufs", "true_peak_dbtp")  # figures that are also given for the source
 
@@ -52,6 +55,21 @@ def run_steps(verb: str, source: Path | None, output: Path | None, options: Any)
             return (yield from _run_steps(verb, source, output, options))
     except MemoryError:
         raise InputError("Not enough memory for audio of this length. Cut it into shorter parts.") from None
+
+
+def as_failure(source: Path, error: Exception, *, private: bool = False) -> AuralError:
+    """What to tell of a file that failed for any reason, so that the others can continue; bugs are logged.
+
+    private: leave out what may name a folder of this machine.
+    """
+    if isinstance(error, AuralError):
+        return error
+    _log.error("%s failed", source, exc_info=error)
+    if isinstance(error, OSError):
+        reason = error.strerror or type(error).__name__ if private else error
+        return InputError(f"The machine failed on this file ({reason}). Fix the cause and run it again.")
+    reason = type(error).__name__ if private else f"{type(error).__name__}: {error}"
+    return AuralError(f"AURAL failed on this file ({reason}). Please report it with the file.")
 
 
 def _require_writable(output: Path, source: Path | None) -> None:

@@ -18,10 +18,10 @@ import gradio as gr
 from aural.audio import LIMITS
 from aural.audio.steps import Run, Steps, part
 from aural.batch.folder import as_csv, failed_row
-from aural.batch.job import Done, run_steps
+from aural.batch.job import Done, as_failure, run_steps
 from aural.batch.verbs import VERBS
 from aural.enhancement.tab import PHONE_NAMES
-from aural.errors import AuralError, InputError, OptionError, shorten
+from aural.errors import InputError, OptionError, shorten
 from aural.files import GIBIBYTE
 from aural.options import Verb, describe, parse, require_known
 from aural.studio.tab import preset_choice, rate_choice, strength_choice, target_choice
@@ -238,7 +238,7 @@ def _of_files(files: list[str] | None, **_: Any) -> float:
     for file in files or []:
         try:
             amount += of_sound(file)
-        except AuralError:  # reported in its row
+        except Exception:  # reported in its row
             continue
     return amount
 
@@ -346,8 +346,8 @@ def _archive(
                 if one.output is not None:
                     archive.write(one.output, one.output.name)
                 rows.append(one.row)
-            except AuralError as error:
-                rows.append(failed_row(source, error))
+            except Exception as error:
+                rows.append(failed_row(source, as_failure(source, error, private=True)))
             finally:
                 if output is not None:
                     output.unlink(missing_ok=True)
