@@ -15,7 +15,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from aural.errors import named_extra
 from aural.options import take_texts
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from aural.resynthesis.pipeline import Result as Resynthesized
     from aural.studio.pipeline import Result as Released
     from aural.superres.pipeline import Result as SuperResolved
+
+R = TypeVar("R", bound=Any)  # a result with a message
 
 __all__ = [
     "degrade",
@@ -58,7 +61,7 @@ def master(clip: Clip, **options: Any) -> Mastered:
     from aural.loudness.pipeline import Options
     from aural.loudness.pipeline import master as run
 
-    return run(clip, Options(**take_texts(Options, options)))
+    return _noted(run(clip, Options(**take_texts(Options, options))), clip)
 
 
 @named_extra()
@@ -67,7 +70,8 @@ def master_album(clips: Sequence[Clip], **options: Any) -> list[Mastered]:
     from aural.loudness.pipeline import Options
     from aural.loudness.pipeline import master_album as run
 
-    return run(clips, Options(**take_texts(Options, options)))
+    results = run(clips, Options(**take_texts(Options, options)))
+    return [_noted(result, clip) for result, clip in zip(results, clips, strict=True)]
 
 
 @named_extra()
@@ -85,7 +89,7 @@ def enhance(clip: Clip, **options: Any) -> Enhanced:
     from aural.enhancement.pipeline import Options
     from aural.enhancement.pipeline import enhance as run
 
-    return run(clip, Options(**take_texts(Options, options)))
+    return _noted(run(clip, Options(**take_texts(Options, options))), clip)
 
 
 @named_extra()
@@ -102,7 +106,7 @@ def super_resolve(clip: Clip, **options: Any) -> SuperResolved:
     from aural.superres.pipeline import Options
     from aural.superres.pipeline import super_resolve as run
 
-    return run(clip, Options(**take_texts(Options, options)))
+    return _noted(run(clip, Options(**take_texts(Options, options))), clip)
 
 
 @named_extra()
@@ -111,7 +115,7 @@ def release(clip: Clip, **options: Any) -> Released:
     from aural.studio.pipeline import Options
     from aural.studio.pipeline import release as run
 
-    return run(clip, Options(**take_texts(Options, options)))
+    return _noted(run(clip, Options(**take_texts(Options, options))), clip)
 
 
 @named_extra()
@@ -121,3 +125,10 @@ def generate(label: str, *, source: Clip | None = None, **options: Any) -> Gener
     from aural.generation.pipeline import generate as run
 
     return run(Options(label, **take_texts(Options, options)), source)
+
+
+def _noted(result: R, clip: Clip) -> R:
+    """The result, whose message also says how the file of its clip was read."""
+    from aural.audio.clip import with_notes
+
+    return replace(result, message=with_notes(result.message, clip)) if clip.notes else result

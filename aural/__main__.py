@@ -18,7 +18,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from aural.audio.steps import Run, Steps
-from aural.batch.arguments import FORMATS, SETTING, chosen_options, parse_arguments
+from aural.batch.arguments import (
+    FORMATS,
+    LOUDNESS_TAGS_HELP,
+    SETTING,
+    chosen_options,
+    parse_arguments,
+)
 from aural.batch.folder import failed_row, outputs, plan_outputs, printable, result_name
 from aural.batch.job import as_failure, run_steps
 from aural.batch.verbs import VERBS
@@ -88,6 +94,7 @@ def _add_files(command: argparse.ArgumentParser, verb: Verb) -> None:
             "--format", choices=FORMATS, default="wav", help="of results in a folder (default: wav)"
         )
         command.add_argument("--force", action="store_true", help="overwrite existing files")
+        command.add_argument("--loudness-tags", action="store_true", help=LOUDNESS_TAGS_HELP)
     command.add_argument("--json", action="store_true", help="print the figures as JSON")
     command.add_argument("--quiet", action="store_true", help="no progress, only errors")
 
@@ -102,7 +109,8 @@ def _run(given: argparse.Namespace) -> int:
     if output is not None:
         _require_free(outputs(output, getattr(options, "count", 1)), given)
     name = getattr(given, LABEL) if source is None else source.name
-    done = _Bar(given.quiet).follow(run_steps(verb.name, source, output, options), name)
+    steps = run_steps(verb.name, source, output, options, getattr(given, "loudness_tags", False))
+    done = _Bar(given.quiet).follow(steps, name)
     row = {
         **done.row,
         "file": "" if source is None else str(source),
@@ -164,7 +172,7 @@ def _run_folder(verb: Verb, options: Any, given: argparse.Namespace) -> int:
     for number, (source, output) in enumerate(tasks, start=1):
         name = str(source.relative_to(folder))
         try:
-            steps = run_steps(verb.name, source, output, options)
+            steps = run_steps(verb.name, source, output, options, getattr(given, "loudness_tags", False))
             done = bar.follow(steps, f"{number}/{len(tasks)} {name}")
             row, figures = done.row, done.figures
         except Exception as error:

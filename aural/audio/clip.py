@@ -84,6 +84,11 @@ class Clip:
         return self
 
 
+def with_notes(message: str, clip: Clip) -> str:
+    """A result's message, followed by the notes on how its file was read."""
+    return " ".join(filter(None, (message, *clip.notes)))
+
+
 def excerpt(samples: Samples, start: int, stop: int) -> Samples:
     """Samples from `start` to `stop`; outside the clip they are silence.
 

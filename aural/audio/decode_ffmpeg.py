@@ -410,7 +410,7 @@ def _origin_seconds(opened: _Opened, part: Part) -> float:
     starts = [
         float(stream.start_time * stream.time_base)
         for stream in streams
-        if stream.start_time is not None and stream.time_base is not None and not _is_cover(stream)
+        if stream.start_time is not None and stream.time_base is not None and not is_cover(stream)
     ]
     own_start = float((own.start_time or 0) * (own.time_base or 0))
     if container.format.name == "ogg" and part.number == 0 and own_start < MAX_JUMP_SECONDS:
@@ -418,7 +418,7 @@ def _origin_seconds(opened: _Opened, part: Part) -> float:
     return min([own_start, *starts])
 
 
-def _is_cover(stream: Stream) -> bool:
+def is_cover(stream: Stream) -> bool:
     from av.stream import Disposition
 
     return Disposition.attached_pic in stream.disposition

@@ -11,6 +11,7 @@ import io
 import mmap
 import re
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -20,6 +21,7 @@ OGG = b"OggS"
 OGG_FIRST_PAGE = re.compile(rb"OggS\x00[\x02\x06]")
 OGG_HEADER_BYTES = 27  # before the table of segments, whose length is the last byte
 
+RIFF, WAVE = (b"RIFF", b"RF64", b"BW64"), b"WAVE"
 W64_RIFF = b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00"
 W64_GUID_END = b"\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a"  # of every chunk but the first
 
@@ -124,26 +126,32 @@ def _right_size(file: BinaryIO, start: bytes) -> tuple[int, bytes] | None:
     """
     if start.startswith(W64_RIFF):
         return _w64_size(file)
-    if start[:4] == b"RIFF" and start[8:12] == b"WAVE":
+    if start[:4] == RIFF[0] and start[8:12] == WAVE:
         return _wav_size(file)
     return None
 
 
-def _wav_size(file: BinaryIO) -> tuple[int, bytes] | None:
+def wav_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
+    """The name, place and told size of each chunk of a WAV file; its content begins 8 bytes later."""
     place, file_bytes = 12, file.seek(0, io.SEEK_END)
     while place + 8 <= file_bytes:
         file.seek(place)
         name, size = struct.unpack("<4sI", file.read(8))
-        end = place + 8 + size + size % 2
+        yield name, place, size
+        place += 8 + size + size % 2
+
+
+def _wav_size(file: BinaryIO) -> tuple[int, bytes] | None:
+    for name, place, size in wav_chunks(file):
         if name == b"data":
+            end = place + 8 + size + size % 2
+            surplus = file.seek(0, io.SEEK_END) - end
             file.seek(end)
             following = file.read(8)
-            surplus = file_bytes - end
             # Nothing or all ones: the length was not written. FFmpeg reads such a file up to its end.
             if size == 0 or surplus < MIN_SURPLUS_BYTES or _is_chunk(following, surplus):
                 return None
-            return place + 4, struct.pack("<I", file_bytes - place - 8)
-        place = end
+            return place + 4, struct.pack("<I", size + surplus + size % 2)
     return None
 
 

@@ -18,6 +18,7 @@ SETTING = "set_"  # prefix of the verb's settings, so that none clashes with ano
 COMPLETION = "--print-completion"
 LISTED = re.compile(r"\b\w+(?:, \w+){2,}")  # a list of values in a help text
 SHELLS = ("bash", "zsh", "fish")
+LOUDNESS_TAGS_HELP = "store the loudness of results as ReplayGain, or in Opus as R128 gain"
 FORMATS = sorted({encoding.suffix[1:] for encoding in ENCODINGS.values()})
 
 

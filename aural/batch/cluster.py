@@ -38,7 +38,7 @@ from pathlib import Path
 from typing import Any
 
 from aural.audio.steps import finish
-from aural.batch.arguments import FORMATS, chosen_options, parse_arguments
+from aural.batch.arguments import FORMATS, LOUDNESS_TAGS_HELP, chosen_options, parse_arguments
 from aural.batch.folder import as_csv, failed_row, plan_outputs, printable
 from aural.batch.job import as_failure, run_steps
 from aural.batch.verbs import VERBS
@@ -68,6 +68,7 @@ class Job:
     in_folder: Path  # absolute, the same on all machines
     out_folder: Path  # absolute, the same on all machines
     run: str  # a unique name
+    loudness_tags: bool = False  # whether results store their loudness
 
     @property
     def scratch(self) -> Path:
@@ -110,6 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             given.in_folder.absolute(),
             given.out_folder.absolute(),
             secrets.token_hex(8),
+            getattr(given, "loudness_tags", False),
         )
         rows = run(job, given.address, given.workers, given.gpus)
     except AuralError as error:
@@ -246,7 +248,8 @@ class Worker:
         results = []
         with tempfile.TemporaryDirectory(dir=job.scratch) as folder:
             output = None if task.output is None else Path(folder, Path(task.output).name)
-            done = finish(run_steps(job.verb, job.in_folder / task.source, output, job.options))
+            source = job.in_folder / task.source
+            done = finish(run_steps(job.verb, source, output, job.options, job.loudness_tags))
             for made in sorted(Path(folder).iterdir()):  # `generate` may create several
                 result = (job.out_folder / task.source).with_name(made.name)
                 result.parent.mkdir(parents=True, exist_ok=True)
@@ -284,6 +287,7 @@ def _add_own(command: argparse.ArgumentParser, verb: Verb) -> None:
     command.add_argument("out_folder", type=Path, help="folder for the results and measurements")
     if verb.ending is not None:
         command.add_argument("--format", choices=FORMATS, default="wav", help="of the results (default: wav)")
+        command.add_argument("--loudness-tags", action="store_true", help=LOUDNESS_TAGS_HELP)
     command.add_argument("--address", help='of a Ray cluster, or "auto" for the one this machine belongs to')
     command.add_argument("--workers", type=_workers, help="processes (default: one for each core)")
     command.add_argument("--gpus", type=_gpus, default=0.0, help="GPUs for each worker, such as 0.5")
@@ -423,6 +427,7 @@ def _fingerprint(job: Job, task: Task) -> dict[str, Any]:
         "bytes": stat.st_size,
         "time_ns": stat.st_mtime_ns,
         "options": asdict(job.options),
+        "loudness_tags": job.loudness_tags,
     }
     return dict(json.loads(json.dumps({**facts, "verb": job.verb})))
 

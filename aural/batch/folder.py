@@ -21,8 +21,8 @@ SUFFIXES = {
     ".ts", ".w64", ".wav", ".wave", ".webm", ".wma", ".wmv",
 }  # fmt: skip
 
-# Of every row, in order. Figures are of the result before lossy encoding, for `measure` of the file; None if
-# there are none.
+# Of every row, in order. Figures are of the result as written, for `measure` of the file; None if there are
+# none.
 COLUMNS = (
     "file",  # its name, without its folder
     "output",  # its name, the first of several; empty if none was written

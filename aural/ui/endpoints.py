@@ -14,6 +14,7 @@ from typing import Any, ParamSpec, TypeVar
 import gradio as gr
 
 from aural.audio import Clip, probe, read
+from aural.audio.clip import with_notes
 from aural.audio.steps import Run, Steps
 from aural.errors import AuralError, InputError
 from aural.hub.device import gpu
@@ -186,6 +187,11 @@ def _document_options(documentation: str, options: type[Any]) -> str:
     """The docstring with the line for `options` replaced by the fields."""
     lines = "\n".join(f"    {field.name}: {field.help}" for field in describe(options))
     return documentation.replace("    options: as below", lines)
+
+
+def noted(figures: dict[str, Any], clip: Clip) -> dict[str, Any]:
+    """The figures of a result, whose message also says how its file was read, if there is anything to say."""
+    return {**figures, "message": with_notes(figures.get("message", ""), clip)} if clip.notes else figures
 
 
 def load(path: str | None) -> Clip:
