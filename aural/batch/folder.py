@@ -13,13 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from aural.errors import AuralError, InputError
-
-# Suffixes of audio and video files; the format is detected from the content.
-SUFFIXES = {
-    ".3gp", ".aac", ".aif", ".aifc", ".aiff", ".amr", ".asf", ".avi", ".caf", ".flac", ".flv", ".m4a", ".m4b",
-    ".m4v", ".mka", ".mkv", ".mov", ".mp2", ".mp3", ".mp4", ".mpeg", ".mpg", ".mts", ".oga", ".ogg", ".opus",
-    ".ts", ".w64", ".wav", ".wave", ".webm", ".wma", ".wmv",
-}  # fmt: skip
+from aural.files import SUFFIXES
 
 # Of every row, in order. Figures are of the result as written, for `measure` of the file; None if there are
 # none.

@@ -28,6 +28,7 @@ from aural.ui.players import ABPlayer, Version, audio_input, playable
 from aural.ui.send_to import SendTo
 from aural.ui.storage import result_path
 from aural.ui.tables import number, table
+from aural.ui.uploads import media_files
 
 # Rows of the tables: field, name, unit, decimals.
 FIGURES = (
@@ -335,7 +336,7 @@ def _album_section(settings: Mapping[str, gr.components.Component]) -> Page:
         "All tracks get the same gain, so quieter tracks stay quieter. "
         "Target and settings come from the section **Master**."
     )
-    files = gr.File(label="Tracks, in album order", file_count="multiple", file_types=["audio", "video"])
+    files = media_files("Tracks, in album order")
     at = page("master_album", "Master the album", settings)
     message = gr.Markdown()
     figures_table = gr.HTML()
