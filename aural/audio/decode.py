@@ -29,7 +29,7 @@ from aural.files import GIBIBYTE
 __all__ = ["LIMITS", "Facts", "Limits", "is_wrapped", "probe", "read"]
 
 ROOM_SECONDS = 60  # of memory to start with, if a file's length is not known
-MIN_NOTED_SECONDS = 0.1  # of another format; FFmpeg labels the first frame after a change wrongly
+MIN_NOTED_SECONDS = 0.1  # of another format: a damaged frame may name any
 
 
 def read(path: str | PathLike[str], limits: Limits = LIMITS) -> Clip:
@@ -60,8 +60,8 @@ def read(path: str | PathLike[str], limits: Limits = LIMITS) -> Clip:
 def probe(path: str | PathLike[str], limits: Limits = LIMITS) -> Facts:
     """The rate, the channels and the length of a file's sound, from its header and its first and last frames.
 
-    This takes milliseconds. If the length cannot be found so (bare AMR), it is estimated from the first
-    packets.
+    This takes milliseconds, but a second for a long MP3, whose frames are counted. If the length cannot be
+    found so (bare AMR), it is estimated from the first packets.
 
     Raises:
         InputError: as `read`, except for faults that only a full decode reveals.

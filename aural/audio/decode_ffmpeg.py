@@ -157,9 +157,14 @@ def decoded_frames(container: InputContainer, stream: AudioStream) -> Iterator[A
         except (StopIteration, IndexError, av.FFmpegError):
             return  # an IndexError is how PyAV meets a track that appears midway
         try:
-            yield from packet.decode()
+            frames = packet.decode()
         except av.FFmpegError:
             continue
+        for frame in frames:
+            if stream.codec_context.name.startswith("mp"):
+                # FFmpeg gives the first frame of MP3 after a change of the rate the old one.
+                frame.sample_rate = stream.codec_context.sample_rate
+            yield frame
 
 
 def as_blocks(

@@ -2,7 +2,7 @@
 
 Most files have one part: the whole. A chained Ogg file (RFC 3533, section 4) has one for each link, since
 libsndfile reads only the first. In a WAV, RF64 or W64 file whose header tells fewer bytes of sound than there
-are, the header is corrected while it is read.
+are, the header is corrected while it is read; so it is in AU files.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ OGG_FIRST_PAGE = re.compile(rb"OggS\x00[\x02\x06]")
 OGG_HEADER_BYTES = 27  # before the table of segments, whose length is the last byte
 
 RIFF, WAVE = (b"RIFF", b"RF64", b"BW64"), b"WAVE"
+AU = b".snd"
 W64_RIFF = b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00"
 W64_GUID_END = b"\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a"  # of every chunk but the first
 
@@ -120,14 +121,16 @@ def _link_starts(file: BinaryIO) -> list[int]:
 
 
 def _right_size(file: BinaryIO, start: bytes) -> tuple[int, bytes] | None:
-    """The right size of the sound for the header of a WAV, RF64 or W64 file; None if it is right.
+    """The right size of the sound for the header of a WAV, RF64, W64 or AU file; None if it is right.
 
-    A size that is too large needs no correction: libsndfile and FFmpeg stop at the end of the file.
+    In WAV a size that is too large needs no correction: libsndfile and FFmpeg stop at the end of the file.
     """
     if start.startswith(W64_RIFF):
         return _w64_size(file)
-    if start[:4] == RIFF[0] and start[8:12] == WAVE:
+    if start[:4] in RIFF and start[8:12] == WAVE:
         return _wav_size(file)
+    if start[:4] == AU and len(start) == 16:
+        return _au_size(file)
     return None
 
 
@@ -142,17 +145,36 @@ def wav_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
 
 
 def _wav_size(file: BinaryIO) -> tuple[int, bytes] | None:
+    file_bytes = file.seek(0, io.SEEK_END)
+    told_at, told = None, 0  # RF64 tells the size in another chunk
     for name, place, size in wav_chunks(file):
-        if name == b"data":
+        if name == b"ds64":
+            file.seek(place + 16)
+            told_at, told = place + 16, int.from_bytes(file.read(8), "little")
+        elif name == b"data":
+            size = size if told_at is None else told
             end = place + 8 + size + size % 2
-            surplus = file.seek(0, io.SEEK_END) - end
             file.seek(end)
             following = file.read(8)
-            # Nothing or all ones: the length was not written. FFmpeg reads such a file up to its end.
-            if size == 0 or surplus < MIN_SURPLUS_BYTES or _is_chunk(following, surplus):
+            # In WAV 0 says that the length was not written: FFmpeg reads such a file up to its end.
+            is_unwritten = size == 0 and told_at is None
+            surplus = file_bytes - end
+            if is_unwritten or surplus < MIN_SURPLUS_BYTES or _is_chunk(following, surplus):
                 return None
-            return place + 4, struct.pack("<I", size + surplus + size % 2)
+            actual = file_bytes - place - 8
+            return (
+                (place + 4, struct.pack("<I", actual))
+                if told_at is None
+                else (told_at, struct.pack("<Q", actual))
+            )
     return None
+
+
+def _au_size(file: BinaryIO) -> tuple[int, bytes] | None:
+    file.seek(4)
+    start, told = struct.unpack(">II", file.read(8))
+    actual = file.seek(0, io.SEEK_END) - start
+    return None if actual - MIN_SURPLUS_BYTES < told <= actual else (8, struct.pack(">I", max(0, actual)))
 
 
 def _is_chunk(header: bytes, rest_bytes: int) -> bool:

@@ -333,6 +333,12 @@ def test_ac3_in_pcm_is_decoded(tmp_path: Path, container: str, subtype: str, sil
     assert is_wrapped(path)
 
 
+def test_ac3_with_swapped_bytes_is_decoded(tmp_path: Path) -> None:
+    swapped = np.frombuffer(spdif(tmp_path / "film"), np.int16).byteswap().tobytes()
+    clip = agree(as_pcm(tmp_path / "film.wav", swapped, "WAV", "PCM_16"))
+    assert pitch_hz(clip, 0.2, 1.8) == pytest.approx(400, abs=2)
+
+
 @pytest.mark.parametrize("swapped", [False, True])
 def test_bare_ac3_in_pcm_is_decoded(tmp_path: Path, swapped: bool) -> None:
     bare = tmp_path / "film.ac3"
@@ -420,6 +426,10 @@ def with_total(path: Path, frames: int) -> Path:
 def test_the_total_of_flac_is_only_a_hint(tmp_path: Path, told: int) -> None:
     path = write(Clip(sine(400, 3, channels=2), RATE), tmp_path / "a.flac")
     assert agree(with_total(path, told)).frames == 3 * RATE
+    assert read(path, Limits(minutes=3 / 60)).frames == 3 * RATE
+    for function in (read, probe):
+        with pytest.raises(InputError, match="the limit is"):
+            function(path, Limits(minutes=2.9 / 60))
 
 
 def without_xing(path: Path) -> Path:
@@ -449,27 +459,46 @@ def test_the_duration_of_webm_is_only_a_hint(tmp_path: Path) -> None:
     for told in (1.0, 500.0, 9e9):  # ms
         path.write_bytes(content[:place] + struct.pack(">d", told) + content[place + 8 :])
         assert agree(path).seconds == pytest.approx(3, abs=0.03)
+        with pytest.raises(InputError, match="the limit is"):
+            read(path, Limits(minutes=2.9 / 60))
+
+
+@pytest.mark.parametrize("share", [0.05, 0.5, 3.0, 1e5])
+def test_the_frames_that_xing_tells_are_only_a_hint(tmp_path: Path, share: float) -> None:
+    path = write(Clip(sine(400, 3, channels=2), RATE), tmp_path / "a.mp3")
+    content = bytearray(path.read_bytes())
+    place = max(content.find(b"Xing"), content.find(b"Info")) + 8
+    told = int.from_bytes(content[place : place + 4], "big")
+    content[place : place + 4] = round(share * told).to_bytes(4, "big")
+    path.write_bytes(content)
+    assert agree(path).seconds == pytest.approx(3, abs=0.05)
 
 
 def with_size(path: Path, size: int) -> Path:
-    """A W64 or WAV file whose header tells another number of bytes of sound."""
+    """A W64, RF64, WAV or AU file whose header tells another number of bytes of sound."""
     content = bytearray(path.read_bytes())
-    place = content.index(b"data")
+    place = content.find(b"data")
     if content[:4] == b"riff":
         content[place + 16 : place + 24] = struct.pack("<Q", 24 + size)
+    elif content[:4] == b"RF64":
+        content[28:36] = struct.pack("<Q", size)
+    elif content[:4] == b".snd":
+        content[8:12] = struct.pack(">I", size)
     else:
         content[place + 4 : place + 8] = struct.pack("<I", size)
     path.write_bytes(content)
     return path
 
 
-@pytest.mark.parametrize("container", ["W64", "WAV"])
+@pytest.mark.parametrize("container", ["W64", "RF64", "WAV", "AU"])
 @pytest.mark.parametrize("told", [0, 4_000, 96_000, 2**31, 2**32 - 1])
-def test_the_size_in_wav_and_w64_is_only_a_hint(tmp_path: Path, container: str, told: int) -> None:
+def test_the_size_in_the_header_is_only_a_hint(tmp_path: Path, container: str, told: int) -> None:
     path, samples = tmp_path / "a.wav", sine(400, 3)
     soundfile.write(path, samples.T, RATE, "PCM_16", format=container)
     clip = agree(with_size(path, told))
     np.testing.assert_allclose(clip.samples, samples, atol=1e-4)
+    with pytest.raises(InputError, match="the limit is"):
+        read(path, Limits(minutes=2.9 / 60))
 
 
 def test_a_large_w64_total_is_not_refused(tmp_path: Path) -> None:
@@ -498,6 +527,7 @@ def test_what_follows_the_sound_of_a_wav_is_no_sound(tmp_path: Path, chunk: byte
         ((22_050, 1), (44_100, 2)),
         ((48_000, 1), (48_000, 2)),
         ((32_000, 2), (24_000, 2)),
+        ((8_000, 1), (48_000, 2)),
     ],
 )
 @pytest.mark.parametrize("suffix", [".mp3", ".aac"])
@@ -513,7 +543,7 @@ def test_an_inserted_ad_is_converted_to_the_first_format(
     path.write_bytes(content)
     clip = read(path)
     assert (clip.rate, clip.channels) == first
-    assert clip.seconds == pytest.approx(6, abs=0.35)
+    assert clip.seconds == pytest.approx(6, abs=0.4)  # each part with the encoder's padding
     assert pitch_hz(clip, 0.5, 1.5) == pytest.approx(400, abs=2)
     assert pitch_hz(clip, 2.6, 3.6) == pytest.approx(700, abs=2)
     assert pitch_hz(clip, 4.6, 5.6) == pytest.approx(500, abs=2)
