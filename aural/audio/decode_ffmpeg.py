@@ -44,6 +44,8 @@ MIN_LATE_SECONDS = 0.0015  # of the sound, after the picture; times of WebM and 
 MAX_PADDING_SECONDS = 0.1  # that an encoder adds at the end
 MAX_PADDING_FRAMES = 2_048
 
+SILENCE_FRAMES = 2**16  # of a block
+
 ESTIMATE_PACKETS = 2_000  # some 20 to 60 s, from which the length is estimated if it cannot be found
 END_SECONDS = 10**7  # beyond the end of any file
 MIN_BYTES_PER_SECOND = 1_000  # of a file; where there are fewer, its times may have jumped
@@ -182,7 +184,9 @@ def as_blocks(
             if packer is not None and form is not None:
                 yield from ((form, _unpack(packed)) for packed in packer.resample(None))
                 packer, kind = None, None
-            yield frame.form, np.zeros((frame.frames, frame.form.channels), np.float32)
+            for start in range(0, frame.frames, SILENCE_FRAMES):
+                count = min(SILENCE_FRAMES, frame.frames - start)
+                yield frame.form, np.zeros((count, frame.form.channels), np.float32)
             continue
         if kind != (frame.sample_rate, frame.layout.name, frame.format.name):
             if packer is not None and form is not None:
@@ -221,15 +225,25 @@ class _Timeline:
         self.expected = self.zero  # the time at which the next one should start
         self.written = 0.0  # seconds
 
-    def add(self, start: float | None, seconds: float) -> float:
-        """Add a frame with its time, if it has one; returns how long the silence before it is."""
+    def add(self, start: float | None, seconds: float, following: float | None = None) -> float:
+        """Add a frame; returns how long the silence before it is.
+
+        Args:
+            start: its time; None: it has none.
+            following: the time of the next one, which must confirm a long gap; None: not known.
+        """
         missing = 0.0
-        if self.is_timed and start is not None:
+        if self.is_timed and start is not None and not self._is_damaged(start, seconds, following):
             missing = self._missing_seconds(start, seconds)
             self.expected = start
         self.expected += seconds
         self.written += missing + seconds
         return missing
+
+    def _is_damaged(self, start: float, seconds: float, following: float | None) -> bool:
+        """Whether a time is far off, and the next one is not."""
+        is_far = abs(start - self.expected) > MAX_JUMP_SECONDS
+        return is_far and following is not None and abs(following - start - seconds) > MAX_JUMP_SECONDS
 
     def _missing_seconds(self, start: float, seconds: float) -> float:
         jump = start - self.expected
@@ -249,12 +263,29 @@ def _fill(frames: Iterable[AudioFrame], timeline: _Timeline, form: Format) -> It
 
     form: of the first frame.
     """
-    for frame in frames:
-        start = None if frame.pts is None or frame.time_base is None else float(frame.pts * frame.time_base)
-        missing = timeline.add(start, frame.samples / frame.sample_rate)
+    for frame, following in _with_following(frames):
+        seconds = frame.samples / frame.sample_rate
+        if following is None:  # nothing would confirm a long gap
+            following = timeline.expected + seconds
+        missing = timeline.add(_start(frame), seconds, following)
         if count := round(missing * frame.sample_rate):
             yield Silence(_format(frame, speaker_names(frame.layout) or form.speakers), count)
         yield frame
+
+
+def _with_following(frames: Iterable[AudioFrame]) -> Iterator[tuple[AudioFrame, float | None]]:
+    """Each frame with the time of the next one; None if that has none."""
+    held = None
+    for frame in frames:
+        if held is not None:
+            yield held, _start(frame)
+        held = frame
+    if held is not None:
+        yield held, None
+
+
+def _start(frame: AudioFrame) -> float | None:
+    return None if frame.pts is None or frame.time_base is None else float(frame.pts * frame.time_base)
 
 
 def _without_padding(blocks: Iterator[Block], frames: int, rate: int) -> Iterator[Block]:

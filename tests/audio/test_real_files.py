@@ -253,6 +253,19 @@ def test_times_that_only_jitter_add_nothing(tmp_path: Path) -> None:
     assert np.diff(loud).max() < RATE // 400  # no pause between two halves of the tone's period
 
 
+@pytest.mark.parametrize("number", [30, -1])
+def test_one_damaged_time_makes_no_hour_of_silence(tmp_path: Path, number: int) -> None:
+    path = mux(tmp_path / "a.flv", Track("aac", sine(400, 2, 44_100), 44_100))
+    content, place, times = bytearray(path.read_bytes()), 13, []
+    while place < len(content):  # type, size, time in ms, its upper byte, stream
+        if content[place] == 8:
+            times.append(place + 4)
+        place += 15 + int.from_bytes(content[place + 1 : place + 4], "big")
+    content[times[number]] = 0x40  # more than an hour
+    path.write_bytes(content)
+    assert read(path).seconds == pytest.approx(2, abs=0.1)
+
+
 def test_streams_joined_with_other_times_have_no_hour_of_silence_between_them(tmp_path: Path) -> None:
     parts = [mux(tmp_path / f"{k}.ts", Track("aac", sine(400, 1), start=3600.0 * k)) for k in (1, 0)]
     path = tmp_path / "joined.ts"
