@@ -48,6 +48,18 @@ T = TypeVar("T")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a verb from a shell's arguments; returns the exit code. Wrong usage exits with 2."""
+    try:
+        try:
+            return _main(arguments)
+        finally:  # also after --help
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # What is still to be written at the end of the program must go somewhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return UNREAD
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     given = parse_arguments(
         sys.argv[1:] if arguments is None else arguments,
         "aural",
@@ -58,16 +70,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):  # a file's name may contain bytes that are not text
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        code = _run(given)
-        sys.stdout.flush()
-        return code
+        return _run(given)
     except AuralError as error:
         print(printable(str(error)), file=sys.stderr)
         return FAILED
-    except BrokenPipeError:
-        # What is still to be written at the end of the program must go somewhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return UNREAD
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return INTERRUPTED

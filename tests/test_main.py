@@ -369,7 +369,8 @@ def test_no_name_commands_the_terminal(tmp_path: Path, capsys: pytest.CaptureFix
 
 def test_a_reader_that_leaves_ends_it_quietly(memos: Path) -> None:
     command = f"{sys.executable} -m aural measure {memos} --json | head -n 1"
-    for text in (command, f"{sys.executable} -m aural measure {memos} | true"):
+    others = (f"{sys.executable} -m aural {arguments} | true" for arguments in (f"measure {memos}", "--help"))
+    for text in (command, *others):
         done = subprocess.run(["bash", "-c", text], cwd=ROOT, capture_output=True, text=True, check=False)
         assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr
         assert "BrokenPipe" not in done.stderr

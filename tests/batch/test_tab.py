@@ -150,6 +150,15 @@ def test_a_bad_file_among_good_ones_does_not_stop_them(three: list[str], results
     ]
 
 
+@pytest.mark.parametrize("asked", [True, "yes", False])
+def test_loudness_tags_are_a_setting_of_any_verb(asked: bool | str, three: list[str]) -> None:
+    path, _, rows = outputs(three[:1], "master", {"target": "ebu_r128", "loudness_tags": asked})[-1]
+    with zipfile.ZipFile(path) as archive:
+        assert (b"REPLAYGAIN_TRACK_GAIN\x00+5.0" in archive.read(rows[0]["output"])) == bool(asked)
+    with pytest.raises(gr.Error, match="loudness_tags must be true or false, not 'loud'"):
+        outputs(three[:1], "master", {"loudness_tags": "loud"})
+
+
 def test_measuring_makes_a_table_and_no_sounds(three: list[str]) -> None:
     path, _, rows = outputs(three, "measure")[-1]
     with zipfile.ZipFile(path) as archive:
