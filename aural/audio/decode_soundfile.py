@@ -9,7 +9,7 @@ import numpy as np
 import soundfile
 
 from aural.audio.clip import Samples
-from aural.audio.decode_ffmpeg import last_seconds, speakers_in_header
+from aural.audio.decode_ffmpeg import MIN_GAP_SECONDS, last_seconds, speakers_in_header
 from aural.audio.decode_parts import Part
 from aural.audio.limits import Limits
 from aural.audio.speakers import VORBIS_SPEAKERS, Format
@@ -58,8 +58,13 @@ def sound_blocks(sound: soundfile.SoundFile) -> Iterator[Samples]:
     """Its samples in blocks of shape (time, channels).
 
     Raises:
-        soundfile.SoundFileError: the sound is damaged here.
+        soundfile.SoundFileError: the sound is damaged here, or pages of Ogg Vorbis are missing, whose gaps
+            libsndfile closes up.
     """
+    left = sound.frames
     # Not `SoundFile.blocks`: it needs to seek, which libsndfile cannot in GSM 6.10, G.721 or NMS ADPCM.
     while len(block := sound.read(BLOCK_FRAMES, "float32", always_2d=True)):
         yield np.asarray(block, np.float32)
+        left -= len(block)
+    if sound.subtype == "VORBIS" and left > MIN_GAP_SECONDS * sound.samplerate:
+        raise soundfile.SoundFileError("pages are missing")
