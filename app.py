@@ -26,7 +26,7 @@ from aural.loudness import tab as loudness
 from aural.resynthesis import tab as resynthesis
 from aural.studio import tab as studio
 from aural.superres import tab as superres
-from aural.ui import links, mcp, players, status, storage
+from aural.ui import links, mcp, players, status, storage, uploads
 from aural.ui.endpoints import CALL_SECONDS
 from aural.ui.examples import FOLDER
 from aural.ui.page import reveal
@@ -111,7 +111,7 @@ def launch(demo: gr.Blocks, **settings: Any) -> None:
     demo.launch(
         theme=Studio(),
         css=CSS + status.CSS + generation.CSS,
-        head=HEAD + players.HEAD,
+        head=HEAD + players.HEAD + uploads.HEAD,
         max_file_size=LIMITS.file_bytes,
         show_error=True,  # for what Gradio itself refuses, such as a text for a number
         ssr_mode=False,

@@ -15,9 +15,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from aural.errors import named_extra
+from aural.options import take_texts
 from aural.version import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from aural.resynthesis.pipeline import Result as Resynthesized
     from aural.studio.pipeline import Result as Released
     from aural.superres.pipeline import Result as SuperResolved
+
+R = TypeVar("R", bound=Any)  # a result with a message
 
 __all__ = [
     "degrade",
@@ -57,7 +61,7 @@ def master(clip: Clip, **options: Any) -> Mastered:
     from aural.loudness.pipeline import Options
     from aural.loudness.pipeline import master as run
 
-    return run(clip, Options(**options))
+    return _noted(run(clip, Options(**take_texts(Options, options))), clip)
 
 
 @named_extra()
@@ -66,7 +70,8 @@ def master_album(clips: Sequence[Clip], **options: Any) -> list[Mastered]:
     from aural.loudness.pipeline import Options
     from aural.loudness.pipeline import master_album as run
 
-    return run(clips, Options(**options))
+    results = run(clips, Options(**take_texts(Options, options)))
+    return [_noted(result, clip) for result, clip in zip(results, clips, strict=True)]
 
 
 @named_extra()
@@ -75,7 +80,7 @@ def resynthesize(clip: Clip, **options: Any) -> Resynthesized:
     from aural.resynthesis.pipeline import Options
     from aural.resynthesis.pipeline import resynthesize as run
 
-    return run(clip, Options(**options))
+    return run(clip, Options(**take_texts(Options, options)))
 
 
 @named_extra()
@@ -84,7 +89,7 @@ def enhance(clip: Clip, **options: Any) -> Enhanced:
     from aural.enhancement.pipeline import Options
     from aural.enhancement.pipeline import enhance as run
 
-    return run(clip, Options(**options))
+    return _noted(run(clip, Options(**take_texts(Options, options))), clip)
 
 
 @named_extra()
@@ -92,7 +97,7 @@ def degrade(clip: Clip, **options: Any) -> Clip:
     """Make a clip sound like a phone's recording; keywords: `aural.enhancement.degrade.Options`."""
     from aural.enhancement.degrade import Options, degrade_clip
 
-    return degrade_clip(clip, Options(**options))
+    return degrade_clip(clip, Options(**take_texts(Options, options)))
 
 
 @named_extra()
@@ -101,7 +106,7 @@ def super_resolve(clip: Clip, **options: Any) -> SuperResolved:
     from aural.superres.pipeline import Options
     from aural.superres.pipeline import super_resolve as run
 
-    return run(clip, Options(**options))
+    return _noted(run(clip, Options(**take_texts(Options, options))), clip)
 
 
 @named_extra()
@@ -110,7 +115,7 @@ def release(clip: Clip, **options: Any) -> Released:
     from aural.studio.pipeline import Options
     from aural.studio.pipeline import release as run
 
-    return run(clip, Options(**options))
+    return _noted(run(clip, Options(**take_texts(Options, options))), clip)
 
 
 @named_extra()
@@ -119,4 +124,11 @@ def generate(label: str, *, source: Clip | None = None, **options: Any) -> Gener
     from aural.generation.pipeline import Options
     from aural.generation.pipeline import generate as run
 
-    return run(Options(label, **options), source)
+    return run(Options(label, **take_texts(Options, options)), source)
+
+
+def _noted(result: R, clip: Clip) -> R:
+    """The result, whose message also says how the file of its clip was read."""
+    from aural.audio.clip import with_notes
+
+    return replace(result, message=with_notes(result.message, clip)) if clip.notes else result

@@ -1,7 +1,7 @@
 """The verbs from a shell: `aural enhance memo.m4a podcast.wav --preset podcast`.
 
 Exit codes: 0, done; 1, an error that the caller can fix, named in the last line; 2, wrong usage; 3, some
-files of a folder failed; 130, interrupted.
+files of a folder failed; 130, interrupted; 141, the program that reads the output has ended, such as head.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import os
 import shutil
 import sys
 import time
@@ -17,15 +18,21 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from aural.audio.steps import Run, Steps
-from aural.batch.arguments import FORMATS, SETTING, chosen_options, parse_arguments
-from aural.batch.folder import failed_row, outputs, plan_outputs
-from aural.batch.job import run_steps
+from aural.batch.arguments import (
+    FORMATS,
+    LOUDNESS_TAGS_HELP,
+    SETTING,
+    chosen_options,
+    parse_arguments,
+)
+from aural.batch.folder import failed_row, outputs, plan_outputs, printable, result_name
+from aural.batch.job import as_failure, run_steps
 from aural.batch.verbs import VERBS
 from aural.errors import AuralError, OptionError
 from aural.options import Verb
 from aural.version import __version__
 
-DONE, FAILED, SOME_FAILED, INTERRUPTED = 0, 1, 3, 130
+DONE, FAILED, SOME_FAILED, INTERRUPTED, UNREAD = 0, 1, 3, 130, 141
 SECONDS_BETWEEN_UPDATES = 0.1
 BAR_WIDTH = 24  # characters
 LABEL = f"{SETTING}label"  # the only positional setting
@@ -41,6 +48,18 @@ T = TypeVar("T")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a verb from a shell's arguments; returns the exit code. Wrong usage exits with 2."""
+    try:
+        try:
+            return _main(arguments)
+        finally:  # also after --help
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # What is still to be written at the end of the program must go somewhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return UNREAD
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     given = parse_arguments(
         sys.argv[1:] if arguments is None else arguments,
         "aural",
@@ -53,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _run(given)
     except AuralError as error:
-        print(error, file=sys.stderr)
+        print(printable(str(error)), file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
@@ -81,6 +100,7 @@ def _add_files(command: argparse.ArgumentParser, verb: Verb) -> None:
             "--format", choices=FORMATS, default="wav", help="of results in a folder (default: wav)"
         )
         command.add_argument("--force", action="store_true", help="overwrite existing files")
+        command.add_argument("--loudness-tags", action="store_true", help=LOUDNESS_TAGS_HELP)
     command.add_argument("--json", action="store_true", help="print the figures as JSON")
     command.add_argument("--quiet", action="store_true", help="no progress, only errors")
 
@@ -89,13 +109,14 @@ def _run(given: argparse.Namespace) -> int:
     """Run the verb; returns the exit code."""
     verb = VERBS[given.verb]
     options = chosen_options(given)
-    if verb.needs_sound and given.source.is_dir():
+    if verb.needs_sound and _is_folder(given.source):
         return _run_folder(verb, options, given)
     source, output = given.source, _output(verb, given)
     if output is not None:
         _require_free(outputs(output, getattr(options, "count", 1)), given)
     name = getattr(given, LABEL) if source is None else source.name
-    done = _Bar(given.quiet).follow(run_steps(verb.name, source, output, options), name)
+    steps = run_steps(verb.name, source, output, options, getattr(given, "loudness_tags", False))
+    done = _Bar(given.quiet).follow(steps, name)
     row = {
         **done.row,
         "file": "" if source is None else str(source),
@@ -113,11 +134,18 @@ def _output(verb: Verb, given: argparse.Namespace) -> Path | None:
     if verb.ending is None:
         return None
     output: Path = given.output
-    if output.suffix and not output.is_dir():
+    if output.suffix and not _is_folder(output):
         return output
     if given.source is None:
         return output / f"{getattr(given, LABEL).strip().replace(' ', '_')}.{given.format}"
-    return output / f"{given.source.stem}-{_ending(verb, given)}"
+    return output / result_name(given.source.stem, str(_ending(verb, given)))
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # the name is too long
+        return False
 
 
 def _ending(verb: Verb, given: argparse.Namespace) -> str | None:
@@ -126,7 +154,12 @@ def _ending(verb: Verb, given: argparse.Namespace) -> str | None:
 
 
 def _require_free(outputs: Sequence[Path], given: argparse.Namespace) -> None:
-    taken = [path for path in outputs if path.exists()]
+    try:
+        taken = [path for path in outputs if path.exists()]
+    except OSError as error:
+        raise OptionError(
+            f"Can't write {outputs[0].name!r} ({error.strerror}). Give another name."
+        ) from error
     if taken and not given.force:
         exists = f"and {len(taken) - 1} more already exist" if len(taken) > 1 else "already exists"
         raise OptionError(f"{str(taken[0])!r} {exists}. Give another name, or --force to overwrite.")
@@ -145,12 +178,12 @@ def _run_folder(verb: Verb, options: Any, given: argparse.Namespace) -> int:
     for number, (source, output) in enumerate(tasks, start=1):
         name = str(source.relative_to(folder))
         try:
-            steps = run_steps(verb.name, source, output, options)
+            steps = run_steps(verb.name, source, output, options, getattr(given, "loudness_tags", False))
             done = bar.follow(steps, f"{number}/{len(tasks)} {name}")
             row, figures = done.row, done.figures
-        except AuralError as error:
-            print(f"{name}: {error}", file=sys.stderr)
-            row, figures = failed_row(source, error), {}
+        except Exception as error:
+            row, figures = failed_row(source, as_failure(source, error)), {}
+            print(printable(f"{name}: {row['error']}"), file=sys.stderr)
             failures += 1
         row = {**row, "file": name}
         if row["output"] and out_folder is not None and output is not None:
@@ -172,7 +205,7 @@ def _print_json(value: Any) -> None:
 def _report(row: dict[str, Any], figures: dict[str, Any]) -> None:
     """Print a result in two lines."""
     others = "".join(f", {name}" for name in figures.get("files", [])[1:])
-    print(f"{row['output'] or row['file']}{others}: {row['message']}".removesuffix(": "))
+    print(printable(f"{row['output'] or row['file']}{others}: {row['message']}".removesuffix(": ")))
     parts = []
     for column, name, unit in FIGURES:
         if row[column] is None:
@@ -207,7 +240,7 @@ class _Bar:
 
     def _draw(self, share: float, name: str) -> None:
         filled = round(share * BAR_WIDTH)
-        line = f"{'█' * filled}{'░' * (BAR_WIDTH - filled)} {share:4.0%} {name}"
+        line = f"{'█' * filled}{'░' * (BAR_WIDTH - filled)} {share:4.0%} {printable(name)}"
         columns = shutil.get_terminal_size().columns
         print(f"\r{line[: columns - 1]}\x1b[K", end="", file=sys.stderr, flush=True)
 

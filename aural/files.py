@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and the unit in which their sizes are told."""
+"""Files that appear whole or not at all, the unit of their sizes, and the suffixes of audio and video."""
 
 from __future__ import annotations
 
@@ -8,6 +8,13 @@ from pathlib import Path
 from uuid import uuid4
 
 GIBIBYTE = 2**30  # bytes
+
+# Suffixes of audio and video files; the format is detected from the content.
+SUFFIXES = {
+    ".3gp", ".aac", ".aif", ".aifc", ".aiff", ".amr", ".asf", ".au", ".avi", ".caf", ".flac", ".flv", ".m4a",
+    ".m4b", ".m4v", ".mka", ".mkv", ".mov", ".mp2", ".mp3", ".mp4", ".mpeg", ".mpg", ".mts", ".oga", ".ogg",
+    ".opus", ".ts", ".w64", ".wav", ".wave", ".webm", ".wma", ".wmv",
+}  # fmt: skip
 
 
 @contextmanager

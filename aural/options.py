@@ -159,17 +159,34 @@ def parse(field: Field, text: str) -> Any:
     return value
 
 
+def take_texts(options: type[Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings, with numbers and switches that were sent as text as what they mean.
+
+    >>> from aural.loudness.pipeline import Options
+    >>> take_texts(Options, {"target": "free", "loudness_lufs": "-16.5", "limiter": "off"})
+    {'target': 'free', 'loudness_lufs': -16.5, 'limiter': False}
+
+    Raises:
+        OptionError: the text means no value of its setting.
+    """
+    numeric = {field.name: field for field in describe(options) if field.kind is not str}
+    return {
+        name: parse(numeric[name], value) if name in numeric and isinstance(value, str) else value
+        for name, value in settings.items()
+    }
+
+
 def require(name: str, value: float, low: float, high: float, unit: str = "") -> None:
     """Raise `OptionError` unless a setting is a number in its range."""
     # In Python True is a number.
     if isinstance(value, bool) or not (isinstance(value, Real) and low <= value <= high):
-        raise OptionError(f"The {name} must be from {low:g} to {high:g}{unit}, not {shorten(value)}.")
+        raise OptionError(f"The {name} must be from {low:g} to {high:g}{unit}, not {_shown(value)}.")
 
 
 def require_whole(name: str, value: int, low: int, high: int) -> None:
     """Raise `OptionError` unless a setting is a whole number in its range."""
     if isinstance(value, bool) or not (isinstance(value, Integral) and low <= value <= high):
-        raise OptionError(f"The {name} must be a whole number from {low} to {high}, not {shorten(value)}.")
+        raise OptionError(f"The {name} must be a whole number from {low} to {high}, not {_shown(value)}.")
 
 
 def require_known(name: str, value: str, known: Iterable[str]) -> None:
@@ -182,7 +199,16 @@ def require_known(name: str, value: str, known: Iterable[str]) -> None:
 def require_switch(name: str, value: bool) -> None:
     """Raise `OptionError` unless a setting is on or off."""
     if not isinstance(value, bool):
-        raise OptionError(f"The setting {name} must be on (true) or off (false), not {shorten(value)}.")
+        raise OptionError(f"The setting {name} must be on (true) or off (false), not {_shown(value)}.")
+
+
+def _shown(value: object) -> str:
+    """A value for a message that says where it is a text.
+
+    >>> _shown("0.5"), _shown(0.5), _shown("")
+    ('the text "0.5"', '0.5', 'empty')
+    """
+    return f'the text "{shorten(value)}"' if isinstance(value, str) and value else shorten(value)
 
 
 def _field(field: dataclasses.Field[Any], hint: Any) -> Field:

@@ -17,6 +17,7 @@ import pytest
 import soundfile
 
 import aural
+from aural import __main__ as shell_command
 from aural.__main__ import main
 from aural.audio import Clip, read, write
 from aural.batch.folder import COLUMNS
@@ -299,3 +300,77 @@ def test_help_tells_of_every_setting(verb: str, capsys: pytest.CaptureFixture[st
         if field.default is not REQUIRED:
             assert f"--{field.name.replace('_', '-')}" in told
     assert "None" not in told
+
+
+def test_no_exception_of_one_file_ends_a_folder(
+    memos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = shell_command.run_steps
+
+    def broken(verb: str, source: Path, *rest: Any) -> Any:
+        if source.name == "one.wav":
+            raise ValueError("a bug")
+        return whole(verb, source, *rest)
+
+    monkeypatch.setattr(shell_command, "run_steps", broken)
+    assert call("master", memos, tmp_path / "out") == 3
+    told = capsys.readouterr()
+    assert "one.wav: AURAL failed on this file (ValueError: a bug). Please report it" in told.err
+    assert "2 of 3 files failed." in told.err and "two-mastered.wav" in told.out
+
+
+def test_a_voicemail_that_libsndfile_cannot_seek_is_one_of_many(memos: Path, tmp_path: Path) -> None:
+    soundfile.write(memos / "voicemail.wav", tone().samples[0], RATE, "GSM610", format="WAV")
+    assert call("master", memos, tmp_path / "out", "--quiet") == 3  # bad.mp3
+    assert (tmp_path / "out" / "voicemail-mastered.wav").is_file()
+
+
+@pytest.mark.parametrize("letter", ["m", "é", "🎤"])
+def test_long_names_are_shortened_and_stay_apart(letter: str, tmp_path: Path) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    stem = letter * (249 // len(letter.encode()))
+    for last in "ab":
+        write(tone(), folder / f"{stem}{last}.wav")
+    assert call("master", folder, out, "--quiet") == 0
+    names = sorted(path.name for path in out.iterdir())
+    assert len(names) == 2
+    assert all(name.endswith("-mastered.wav") and len(name.encode()) <= 255 for name in names)
+    assert call("master", folder / f"{stem}a.wav", tmp_path / "one", "--quiet", "--format", "flac") == 0
+    assert [path.suffix for path in (tmp_path / "one").iterdir()] == [".flac"]
+
+
+@pytest.mark.parametrize("arguments", [("measure", "x" * 300), ("master", "x" * 300, "y.wav")])
+def test_a_name_that_no_file_can_have_is_refused(
+    arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(*arguments) == 1
+    assert capsys.readouterr().err.startswith("Can't open")
+
+
+def test_a_result_that_no_file_can_be_is_refused(memo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("master", memo, memo.with_name("y" * 300 + ".wav")) == 1
+    assert "Give another name." in capsys.readouterr().err
+
+
+def test_no_name_commands_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    hostile = "a\x1b[2J\x1b]0;owned\x07\u202ec\x9b1m\x7f.wav"
+    write(tone(), tmp_path / hostile)
+    (tmp_path / f"bad{hostile}").write_text("no sound")
+    assert call("measure", tmp_path) == 3
+    assert call("measure", tmp_path / f"bad{hostile}") == 1
+    with pytest.raises(SystemExit):
+        call("measure", tmp_path / hostile, hostile)
+    told = capsys.readouterr()
+    for text in (told.out, told.err):
+        assert "a\\x1b[2J" in text and "\\u202ec\\x9b1m\\x7f" in text
+        assert not set(text) & set("\x1b\x07\u202e\x9b\x7f")
+
+
+def test_a_reader_that_leaves_ends_it_quietly(memos: Path) -> None:
+    command = f"{sys.executable} -m aural measure {memos} --json | head -n 1"
+    others = (f"{sys.executable} -m aural {arguments} | true" for arguments in (f"measure {memos}", "--help"))
+    for text in (command, *others):
+        done = subprocess.run(["bash", "-c", text], cwd=ROOT, capture_output=True, text=True, check=False)
+        assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr
+        assert "BrokenPipe" not in done.stderr

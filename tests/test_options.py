@@ -1,20 +1,33 @@
 """Settings as texts: what `aural.options` reads off a dataclass, and what it makes of words."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
 from annotated_doc import Doc
 
+import aural
 from aural.enhancement import degrade
 from aural.enhancement import pipeline as enhancement
 from aural.errors import OptionError
 from aural.generation import pipeline as generation
 from aural.loudness import pipeline
-from aural.options import REQUIRED, Field, describe, parse
+from aural.options import (
+    REQUIRED,
+    Field,
+    describe,
+    parse,
+    require,
+    require_switch,
+    require_whole,
+    take_texts,
+)
 from aural.resynthesis import pipeline as resynthesis
 from aural.studio import pipeline as release
 from aural.superres import pipeline as superres
+from aural.ui.endpoints import with_options
+from tests.loudness.signals import tone
 
 COLOURS = ("red", "green")
 
@@ -99,3 +112,69 @@ def test_texts_become_values(name: str, text: str, value: object) -> None:
 def test_texts_that_are_no_value_are_refused_by_name(name: str, text: str) -> None:
     with pytest.raises(OptionError, match=rf"^{name} must be .*\.$"):
         parse(field(name), text)
+
+
+@pytest.mark.parametrize(
+    ("name", "sent", "taken"),
+    [
+        ("share", "0.5", 0.5),
+        ("share", " 1e-1 ", 0.1),
+        ("share", 0.5, 0.5),
+        ("share", None, None),
+        ("count", "3", 3),
+        ("count", "3.0", 3),
+        ("loud", "true", True),
+        ("loud", "off", False),
+        ("name", "0.5", "0.5"),
+        ("colour", "1", "1"),
+    ],
+)
+def test_a_number_sent_as_text_is_taken(name: str, sent: object, taken: object) -> None:
+    found = take_texts(Options, {"other": "1", name: sent})
+    assert found == {"other": "1", name: taken} and type(found[name]) is type(taken)
+
+
+@pytest.mark.parametrize(
+    ("verb", "settings", "expected"),
+    [
+        (aural.master, {"target": "free", "loudness_lufs": "-20", "limiter": "no"}, -20.0),
+        (aural.master, {"target": "free", "loudness_lufs": -20}, -20.0),
+    ],
+)
+def test_the_library_takes_numbers_as_text(verb: Any, settings: dict[str, Any], expected: float) -> None:
+    assert verb(tone(48_000, [(1, -30)]), **settings).after.integrated_lufs == pytest.approx(
+        expected, abs=0.1
+    )
+
+
+@pytest.mark.parametrize(
+    ("check", "message"),
+    [
+        (lambda: require("strength", "0.5", 0, 1), 'The strength must be from 0 to 1, not the text "0.5".'),
+        (lambda: require("strength", 1.5, 0, 1), "The strength must be from 0 to 1, not 1.5."),
+        (lambda: require("strength", "", 0, 1), "The strength must be from 0 to 1, not empty."),
+        (
+            lambda: require_whole("rate", "48000", 4_000, 384_000),
+            'The rate must be a whole number from 4000 to 384000, not the text "48000".',
+        ),
+        (
+            lambda: require_switch("loop", "true"),
+            'The setting loop must be on (true) or off (false), not the text "true".',
+        ),
+    ],
+)
+def test_a_text_for_a_number_is_told_to_be_text(check: Callable[[], None], message: str) -> None:
+    with pytest.raises(OptionError) as raised:
+        check()
+    assert str(raised.value) == message
+
+
+def test_an_endpoint_takes_numbers_as_text() -> None:
+    @with_options(Options)
+    def run(audio: str, options: Options) -> Iterator[tuple[str, Options]]:
+        yield audio, options
+
+    (result,) = run("a.wav", "a name", count="3", share="0.25", loud="true")
+    assert result == ("a.wav", Options("a name", count=3, share=0.25, loud=True))
+    with pytest.raises(OptionError, match=r"^share must be a number, not 'half'\.$"):
+        run("a.wav", "a name", share="half")

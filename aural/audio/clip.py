@@ -30,6 +30,7 @@ class Clip:
     samples: Samples  # (channels, time)
     rate: int  # Hz
     layout: str | None = None  # FFmpeg's name ("5.1", "5.1(side)", "quad"); None: the usual one for the count
+    notes: tuple[str, ...] = ()  # what reading the file had to choose or convert, in sentences for the result
 
     def __post_init__(self) -> None:
         samples = np.asarray(self.samples)
@@ -81,6 +82,11 @@ class Clip:
                 "Export the file again from the program that made it."
             )
         return self
+
+
+def with_notes(message: str, clip: Clip) -> str:
+    """A result's message, followed by the notes on how its file was read."""
+    return " ".join(filter(None, (message, *clip.notes)))
 
 
 def excerpt(samples: Samples, start: int, stop: int) -> Samples:

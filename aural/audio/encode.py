@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from os import PathLike
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from aural.audio.clip import Clip, Samples
 from aural.audio.resample import resample
 from aural.audio.speakers import IMPLIED_LAYOUTS, SPEAKERS, VORBIS_SPEAKERS, speaker_names
+from aural.audio.tags import Tags, info_strings, write_tags
 from aural.errors import OptionError
 from aural.files import write_then_rename
 
@@ -66,12 +67,17 @@ def wav_encoding(clip: Clip) -> str:
     return "wav32f" if max(clip.samples.max(), -clip.samples.min()) > 1 else "wav24"
 
 
-def write(clip: Clip, path: str | PathLike[str], encoding: str | None = None) -> Path:
+def write(
+    clip: Clip, path: str | PathLike[str], encoding: str | None = None, tags: Tags | None = None
+) -> Path:
     """Encode a clip as the path's suffix says, or by a key of `ENCODINGS` ("wav32f"); returns the path.
 
     Integer formats saturate at full scale. If Vorbis, Opus or MP3 does not support the rate, the clip is
     resampled to the next higher one that it does, or else to the highest. The file appears under its name
     once it is complete.
+
+    Args:
+        tags: title, artist, cover and so on, as `read_tags` finds them in the source.
 
     Raises:
         InputError: the clip is empty or holds a NaN.
@@ -82,7 +88,9 @@ def write(clip: Clip, path: str | PathLike[str], encoding: str | None = None) ->
     clip = resample(clip.require_finite(), _encodable_rate(clip.rate, chosen.rates))
     try:
         with write_then_rename(path) as temporary:
-            _encode(clip, temporary, chosen)
+            _encode(clip, temporary, chosen, tags or Tags())
+            if tags:
+                write_tags(temporary, chosen.container, tags)
     except (OSError, soundfile.LibsndfileError) as error:
         raise OptionError(
             f"Can't write {path.name!r} at {clip.rate} Hz with {clip.channels} channels ({error}). "
@@ -107,7 +115,7 @@ def _encodable_rate(rate: int, rates: Sequence[int]) -> int:
     return rates[min(bisect_left(rates, rate), len(rates) - 1)]
 
 
-def _encode(clip: Clip, path: Path, chosen: Encoding) -> None:
+def _encode(clip: Clip, path: Path, chosen: Encoding, tags: Tags) -> None:
     container = chosen.container
     if clip.channels > chosen.channels:
         raise OptionError(
@@ -121,12 +129,13 @@ def _encode(clip: Clip, path: Path, chosen: Encoding) -> None:
         _encode_opus(clip, path, implied)
     elif container == "WAV" and clip.channels > 2:
         mask = _channel_mask(clip)
-        _encode_with_soundfile(clip, path, chosen, "WAVEX")
+        _encode_with_soundfile(clip, path, chosen, "WAVEX", info_strings(tags))
         with path.open("r+b") as handle:
             handle.seek(MASK_OFFSET)
             handle.write(struct.pack("<I", mask))
     else:
-        _encode_with_soundfile(clip, path, chosen, container)
+        strings = info_strings(tags) if container == "WAV" else {}
+        _encode_with_soundfile(clip, path, chosen, container, strings)
 
 
 def _encode_opus(clip: Clip, path: Path, layout: str) -> None:
@@ -145,7 +154,9 @@ def _encode_opus(clip: Clip, path: Path, layout: str) -> None:
         container.mux(stream.encode(None))
 
 
-def _encode_with_soundfile(clip: Clip, path: Path, chosen: Encoding, container: str) -> None:
+def _encode_with_soundfile(
+    clip: Clip, path: Path, chosen: Encoding, container: str, strings: Mapping[str, str]
+) -> None:
     order = list(range(clip.channels))
     if chosen.subtype == "VORBIS" and clip.channels > 2:
         stored = VORBIS_SPEAKERS[clip.channels]
@@ -159,6 +170,8 @@ def _encode_with_soundfile(clip: Clip, path: Path, chosen: Encoding, container: 
         format=container,
         compression_level=chosen.compression_level,
     ) as sound:
+        for name, text in strings.items():
+            setattr(sound, name, text)
         for _, block in _blocks(clip):
             sound.write(_to_24_bit(block) if chosen.subtype == "PCM_24" else block[:, order])
 

@@ -6,9 +6,10 @@ import argparse
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from aural.audio.encode import ENCODINGS
+from aural.batch.folder import printable
 from aural.batch.verbs import VERBS
 from aural.errors import OptionError
 from aural.options import REQUIRED, Field, Verb, describe, parse
@@ -17,6 +18,7 @@ SETTING = "set_"  # prefix of the verb's settings, so that none clashes with ano
 COMPLETION = "--print-completion"
 LISTED = re.compile(r"\b\w+(?:, \w+){2,}")  # a list of values in a help text
 SHELLS = ("bash", "zsh", "fish")
+LOUDNESS_TAGS_HELP = "store the loudness of results as ReplayGain, or in Opus as R128 gain"
 FORMATS = sorted({encoding.suffix[1:] for encoding in ENCODINGS.values()})
 
 
@@ -39,7 +41,7 @@ def parse_arguments(
     """
     arguments = _normalize(arguments)
     completing = version is not None and any(argument.startswith(COMPLETION) for argument in arguments[:1])
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=program,
         description=description,
         epilog=f"The settings of a verb: {program} VERB --help.",
@@ -86,6 +88,13 @@ def _normalize(arguments: Sequence[str]) -> list[str]:
         is_option = argument.startswith("--")
         spelt.append(f"{name.replace('_', '-')}{equals}{value}" if is_option else argument)
     return [spelt[0].replace("-", "_"), *spelt[1:]] if spelt and not spelt[0].startswith("-") else spelt
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors no terminal obeys: an argument may be the name of a file."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(printable(message))
 
 
 class _PrintCompletion(argparse.Action):

@@ -31,15 +31,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, astuple, dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from aural.audio.steps import finish
-from aural.batch.arguments import FORMATS, chosen_options, parse_arguments
-from aural.batch.folder import as_csv, failed_row, plan_outputs
-from aural.batch.job import run_steps
+from aural.batch.arguments import FORMATS, LOUDNESS_TAGS_HELP, chosen_options, parse_arguments
+from aural.batch.folder import as_csv, failed_row, plan_outputs, printable
+from aural.batch.job import as_failure, run_steps
 from aural.batch.verbs import VERBS
 from aural.errors import AuralError, InputError, OptionError, named_extra
 from aural.files import write_then_rename
@@ -54,8 +55,6 @@ TIMEOUT_SECONDS = 10.0  # for a cluster to answer
 REPORT_SECONDS = 10.0  # between lines of progress if stderr is not a terminal
 STORE_BYTES = 2**27  # of Ray's shared memory for a local cluster: only rows go through it
 
-_log = logging.getLogger(__name__)
-
 Row = dict[str, Any]  # of `aural.batch.folder.COLUMNS`
 
 
@@ -69,6 +68,7 @@ class Job:
     in_folder: Path  # absolute, the same on all machines
     out_folder: Path  # absolute, the same on all machines
     run: str  # a unique name
+    loudness_tags: bool = False  # whether results store their loudness
 
     @property
     def scratch(self) -> Path:
@@ -111,10 +111,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             given.in_folder.absolute(),
             given.out_folder.absolute(),
             secrets.token_hex(8),
+            getattr(given, "loudness_tags", False),
         )
         rows = run(job, given.address, given.workers, given.gpus)
     except AuralError as error:
-        print(error, file=sys.stderr)
+        print(printable(str(error)), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("Stopped. Run the same command again to continue.", file=sys.stderr)
@@ -156,7 +157,7 @@ def run(job: Job, address: str | None = None, workers: int | None = None, gpus: 
     failures = sum(bool(row["error"]) for row in ordered)
     print(
         f"{len(ordered)} files: {len(ordered) - failures} done ({before} of them before), {failures} failed. "
-        f"The measurements are in {job.out_folder / MEASUREMENTS}.",
+        f"The measurements are in {printable(str(job.out_folder / MEASUREMENTS))}.",
         file=sys.stderr,
     )
     return ordered
@@ -217,24 +218,27 @@ class Worker:
                     f"The machine {socket.gethostname()} can't see {folder}. Choose folders on a file "
                     "system that all machines share."
                 )
-        row = finished_row(self.job, task)
-        if row is not None:  # finished by a worker that died before it reported
-            return row
         source = self.job.in_folder / task.source
         marker = self.job.scratch / f"{task.key}.json"
-        attempts = 1 + (json.loads(marker.read_text(encoding="utf-8"))["attempts"] if marker.exists() else 0)
-        if attempts > MAX_ATTEMPTS:
-            return failed_row(source, _worker_died(task))
-        note = {"source": task.source, "attempts": attempts, "pid": os.getpid(), "host": socket.gethostname()}
-        _write_json(marker, note, self.job.scratch)
         try:
+            row = finished_row(self.job, task)
+            if row is not None:  # finished by a worker that died before it reported
+                return row
+            attempts = 1 + _attempts(marker)
+            if attempts > MAX_ATTEMPTS:
+                return failed_row(source, _worker_died(task))
+            note = {
+                "source": task.source,
+                "attempts": attempts,
+                "pid": os.getpid(),
+                "host": socket.gethostname(),
+            }
+            _write_json(marker, note, self.job.scratch)
             row = self._do(task, note)
-        except AuralError as error:
-            row = failed_row(source, error)
         except Exception as error:
-            _log.exception("%s failed", source)
-            row = failed_row(source, _unexpected_error(error))
-        marker.unlink()
+            row = failed_row(source, as_failure(source, error))
+        with suppress(OSError):
+            marker.unlink()
         return row
 
     def _do(self, task: Task, note: Mapping[str, Any]) -> Row:
@@ -244,7 +248,8 @@ class Worker:
         results = []
         with tempfile.TemporaryDirectory(dir=job.scratch) as folder:
             output = None if task.output is None else Path(folder, Path(task.output).name)
-            done = finish(run_steps(job.verb, job.in_folder / task.source, output, job.options))
+            source = job.in_folder / task.source
+            done = finish(run_steps(job.verb, source, output, job.options, job.loudness_tags))
             for made in sorted(Path(folder).iterdir()):  # `generate` may create several
                 result = (job.out_folder / task.source).with_name(made.name)
                 result.parent.mkdir(parents=True, exist_ok=True)
@@ -267,11 +272,11 @@ class _Progress:
         clear = "\r\033[K" if sys.stderr.isatty() else ""
         if row["error"]:
             self.failures += 1
-            print(f"{clear}{_printable(task.source)}: {row['error']}", file=sys.stderr, flush=True)
+            print(f"{clear}{printable(task.source)}: {printable(row['error'])}", file=sys.stderr, flush=True)
         line = f"{self.done} of {self.total} files, {self.failures} failed"
         if clear:
             end = "\n" if self.done == self.total else ""
-            print(f"{clear}{line}: {_printable(task.source)}", end=end, file=sys.stderr, flush=True)
+            print(f"{clear}{line}: {printable(task.source)}", end=end, file=sys.stderr, flush=True)
         elif time.monotonic() - self.reported_at >= REPORT_SECONDS:
             self.reported_at = time.monotonic()
             print(line, file=sys.stderr, flush=True)
@@ -282,6 +287,7 @@ def _add_own(command: argparse.ArgumentParser, verb: Verb) -> None:
     command.add_argument("out_folder", type=Path, help="folder for the results and measurements")
     if verb.ending is not None:
         command.add_argument("--format", choices=FORMATS, default="wav", help="of the results (default: wav)")
+        command.add_argument("--loudness-tags", action="store_true", help=LOUDNESS_TAGS_HELP)
     command.add_argument("--address", help='of a Ray cluster, or "auto" for the one this machine belongs to')
     command.add_argument("--workers", type=_workers, help="processes (default: one for each core)")
     command.add_argument("--gpus", type=_gpus, default=0.0, help="GPUs for each worker, such as 0.5")
@@ -421,6 +427,7 @@ def _fingerprint(job: Job, task: Task) -> dict[str, Any]:
         "bytes": stat.st_size,
         "time_ns": stat.st_mtime_ns,
         "options": asdict(job.options),
+        "loudness_tags": job.loudness_tags,
     }
     return dict(json.loads(json.dumps({**facts, "verb": job.verb})))
 
@@ -437,22 +444,17 @@ def _with_paths(task: Task, row: Row) -> Row:
 
 def _worker_died(task: Task) -> AuralError:
     return AuralError(
-        f"The worker died {MAX_ATTEMPTS} times on {_printable(task.source)}, perhaps for lack of memory. "
+        f"The worker died {MAX_ATTEMPTS} times on {printable(task.source)}, perhaps for lack of memory. "
         "Cut the file into shorter parts, or run the job again with fewer workers."
     )
 
 
-def _unexpected_error(error: Exception) -> AuralError:
-    if isinstance(error, OSError):
-        return InputError(f"The machine failed on this file ({error}). Fix the cause and run the job again.")
-    return AuralError(
-        f"AURAL failed on this file ({type(error).__name__}: {error}). Please report it with the file."
-    )
-
-
-def _printable(path: str) -> str:
-    """The path with only characters that any terminal can print."""
-    return path.encode("utf-8", "backslashreplace").decode("utf-8")
+def _attempts(marker: Path) -> int:
+    """How often a file was tried; 0 if its marker is missing or damaged."""
+    try:
+        return int(json.loads(marker.read_text(encoding="utf-8"))["attempts"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
 
 
 def _write_json(path: Path, value: Any, scratch: Path) -> None:

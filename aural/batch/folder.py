@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import os
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from aural.errors import AuralError, InputError
+from aural.files import SUFFIXES
 
-# Suffixes of audio and video files; the format is detected from the content.
-SUFFIXES = {
-    ".3gp", ".aac", ".aif", ".aifc", ".aiff", ".amr", ".asf", ".avi", ".caf", ".flac", ".flv", ".m4a", ".m4b",
-    ".m4v", ".mka", ".mkv", ".mov", ".mp2", ".mp3", ".mp4", ".mpeg", ".mpg", ".mts", ".oga", ".ogg", ".opus",
-    ".ts", ".w64", ".wav", ".wave", ".webm", ".wma", ".wmv",
-}  # fmt: skip
-
-# Of every row, in order. Figures are of the result before lossy encoding, for `measure` of the file; None if
-# there are none.
+# Of every row, in order. Figures are of the result as written, for `measure` of the file; None if there are
+# none.
 COLUMNS = (
     "file",  # its name, without its folder
     "output",  # its name, the first of several; empty if none was written
@@ -35,6 +31,9 @@ COLUMNS = (
     "range_lu",
     "message",  # the result in words
 )
+
+
+MAX_NAME_BYTES = 255  # of a file, on nearly every file system
 
 
 def failed_row(source: Path, error: AuralError) -> dict[str, Any]:
@@ -84,7 +83,8 @@ def plan_outputs(folder: Path, out_folder: Path, ending: str | None) -> list[tup
     """Each source of a folder with its output, in the same subfolders.
 
     "talks/memo.m4a" becomes "talks/memo-enhanced.wav". Files in the output folder are not sources. If there
-    are both "memo.m4a" and "memo.wav", the names of their results keep the suffix.
+    are both "memo.m4a" and "memo.wav", the names of their results keep the suffix. Names that would
+    be too long are shortened.
 
     Args:
         ending: of each result's name; None: there are no outputs.
@@ -102,10 +102,38 @@ def plan_outputs(folder: Path, out_folder: Path, ending: str | None) -> list[tup
         return [(path, None) for path in found]
     takers = Counter(str(path.with_suffix("")).lower() for path in found)
     return [
-        (path, out_folder / path.relative_to(folder).with_name(f"{stem}-{ending}"))
+        (path, out_folder / path.relative_to(folder).with_name(result_name(stem, ending)))
         for path in found
         for stem in [path.stem if takers[str(path.with_suffix("")).lower()] == 1 else path.name]
     ]
+
+
+def result_name(stem: str, ending: str) -> str:
+    """The name of a result, not longer than a file system allows; what is shortened gets a mark of its own.
+
+    >>> result_name("memo", "enhanced.wav"), len(result_name("m" * 250, "enhanced.wav"))
+    ('memo-enhanced.wav', 255)
+    """
+    whole, end = os.fsencode(stem), f"-{ending}"
+    room = MAX_NAME_BYTES - len(os.fsencode(end))
+    if len(whole) <= room:
+        return f"{stem}{end}"
+    mark = f"~{hashlib.sha256(whole).hexdigest()[:8]}"
+    return f"{whole[: room - len(mark)].decode('utf-8', 'ignore')}{mark}{end}"
+
+
+def printable(text: str) -> str:
+    """The text without what a terminal would obey: control and direction characters become their escapes.
+
+    >>> print(printable("a\\x1b[2J\\u202eb\\udcff.wav"))
+    a\\x1b[2J\\u202eb\\udcff.wav
+    """
+    return "".join(
+        character.encode("unicode_escape").decode()
+        if unicodedata.category(character)[0] == "C"
+        else character
+        for character in text
+    )
 
 
 def _harmless(value: Any) -> Any:

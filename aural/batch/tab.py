@@ -18,12 +18,12 @@ import gradio as gr
 from aural.audio import LIMITS
 from aural.audio.steps import Run, Steps, part
 from aural.batch.folder import as_csv, failed_row
-from aural.batch.job import Done, run_steps
+from aural.batch.job import Done, as_failure, run_steps
 from aural.batch.verbs import VERBS
 from aural.enhancement.tab import PHONE_NAMES
-from aural.errors import AuralError, InputError, OptionError, shorten
+from aural.errors import InputError, OptionError, shorten
 from aural.files import GIBIBYTE
-from aural.options import Verb, describe, parse, require_known
+from aural.options import Field, Verb, describe, parse, require_known
 from aural.studio.tab import preset_choice, rate_choice, strength_choice, target_choice
 from aural.studio.verb import RELEASE
 from aural.ui import estimates, status
@@ -62,6 +62,8 @@ WORK_SECONDS = CALL_SECONDS - 60  # then a batch returns what it has, before its
 ARCHIVE_BYTES = 4 * GIBIBYTE  # with this much in results, a batch starts no other file
 MAX_NAME_BYTES = 150  # of a name in the archive, without its ending
 MEASUREMENTS = "measurements.csv"
+# Of a program's settings, beside those of the verb.
+LOUDNESS_TAGS = Field("loudness_tags", bool, False, False, None, "store the loudness as ReplayGain")
 MESSAGE_HEIGHT = 90  # of an empty message, which shows the progress
 
 NO_FILES = "No files yet. Upload audio or video files."
@@ -238,7 +240,7 @@ def _of_files(files: list[str] | None, **_: Any) -> float:
     for file in files or []:
         try:
             amount += of_sound(file)
-        except AuralError:  # reported in its row
+        except Exception:  # reported in its row
             continue
     return amount
 
@@ -255,7 +257,7 @@ def batch(
     Args:
         files: audio or video files, 50 at most
         verb: one of release, enhance, super_resolve, master, measure, degrade
-        settings: that endpoint's parameters by name, such as {"preset": "podcast"}, as an object or JSON text; anything left out keeps its default
+        settings: that endpoint's parameters by name, such as {"preset": "podcast"}, as an object or JSON text; anything left out keeps its default; "loudness_tags": true also stores ReplayGain
 
     Returns:
         a zip of the results, 24-bit WAV, or float if one exceeds full scale, and the measurements
@@ -269,11 +271,13 @@ def batch(
             f"{len(files)} files exceed the limit of {MAX_FILES}. Split them into several batches."
         )
     require_known("verb for a batch", verb, CHOICES)
-    yield from _RUNS[verb](files, _options(verb, settings), progress)
+    given = _as_object(settings)
+    loudness_tags = parse(LOUDNESS_TAGS, _as_text(given.pop(LOUDNESS_TAGS.name, False)))
+    yield from _RUNS[verb](files, _options(verb, given), loudness_tags, progress)
 
 
-def _options(verb: str, settings: Any) -> Any:
-    """The verb's options from a program's settings. Raises `OptionError` if they are invalid."""
+def _as_object(settings: Any) -> dict[str, Any]:
+    """A program's settings by name. Raises `OptionError` if they are no object."""
     if isinstance(settings, str) and settings:
         try:
             settings = json.loads(settings)
@@ -282,9 +286,14 @@ def _options(verb: str, settings: Any) -> Any:
     settings = settings or {}
     if not isinstance(settings, dict):
         raise OptionError('The settings must be a JSON object, such as {"strength": 0.7}.')
+    return dict(settings)
+
+
+def _options(verb: str, settings: Any) -> Any:
+    """The verb's options from a program's settings. Raises `OptionError` if they are invalid."""
     fields = {field.name: field for field in describe(CHOICES[verb].options)}
     values = {}
-    for name, value in settings.items():
+    for name, value in _as_object(settings).items():
         if name not in fields:
             raise OptionError(f"{verb} has no setting {shorten(name)}. Choose one of {', '.join(fields)}.")
         if not isinstance(value, str | int | float | None):
@@ -308,10 +317,10 @@ def _run_of(verb: Verb) -> Callable[..., Updates]:
     """The endpoint of a verb's batch, with the verb's estimates."""
 
     @endpoint(verb, _of_files)
-    def run(files: list[str], options: Any, progress: gr.Progress) -> Updates:
+    def run(files: list[str], options: Any, loudness_tags: bool, progress: gr.Progress) -> Updates:
         path = Path(result_path("batch", f"{verb.name}.zip"))
         try:
-            rows = yield from _archive(path, verb, files, options, progress)
+            rows = yield from _archive(path, verb, files, (options, loudness_tags), progress)
         except BaseException:  # also a cancel: no incomplete archive remains
             shutil.rmtree(path.parent, ignore_errors=True)
             raise
@@ -324,11 +333,17 @@ _RUNS = {name: _run_of(verb) for name, verb in CHOICES.items()}
 
 
 def _archive(
-    path: Path, verb: Verb, files: Sequence[str], options: Any, progress: gr.Progress
+    path: Path,
+    verb: Verb,
+    files: Sequence[str],
+    settings: tuple[Any, bool],
+    progress: gr.Progress,
 ) -> Generator[Any, None, list[Row]]:
     """Process each file and add its result to the archive; shows the rows after each file and returns them.
 
     A result is deleted as soon as it is in the archive.
+
+    settings: the verb's options, and whether to store the loudness.
     """
     deadline = time.monotonic() + WORK_SECONDS
     rows: list[Row] = []
@@ -339,15 +354,15 @@ def _archive(
             try:
                 if path.stat().st_size > ARCHIVE_BYTES:
                     raise InputError(NO_ROOM)
-                steps = _stop_at(deadline, run_steps(verb.name, source, output, options))
+                steps = _stop_at(deadline, run_steps(verb.name, source, output, *settings))
                 steps = part(steps, done / len(files), (done + 1) / len(files))
                 text = f"{done + 1} of {len(files)}: {source.name}"
                 one = yield from follow(steps, progress, text)
                 if one.output is not None:
                     archive.write(one.output, one.output.name)
                 rows.append(one.row)
-            except AuralError as error:
-                rows.append(failed_row(source, error))
+            except Exception as error:
+                rows.append(failed_row(source, as_failure(source, error, private=True)))
             finally:
                 if output is not None:
                     output.unlink(missing_ok=True)

@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from aural.audio import Clip, read, wav_encoding, write
+from aural.audio import Clip, read, read_tags, wav_encoding, write
 from aural.enhancement import pipeline
 from aural.enhancement.analysis import analyze
 from aural.enhancement.peers import PEERS, enhance_by, installed
@@ -19,9 +19,9 @@ from aural.enhancement.verb import DEGRADE, ENHANCE
 from aural.enhancement.voice_chain import VOICE_CHAINS
 from aural.errors import InputError
 from aural.loudness.meter import measure
-from aural.options import Place
+from aural.options import Place, take_texts
 from aural.ui import plots
-from aural.ui.endpoints import Updates, endpoint, follow, load, with_options
+from aural.ui.endpoints import Updates, endpoint, follow, load, noted, with_options
 from aural.ui.examples import PHONE_EXAMPLES
 from aural.ui.fields import NOTHING, examples_with_credits, picture, slider
 from aural.ui.page import Page, Tab, View, page, result_file, show_estimate, wire
@@ -254,13 +254,14 @@ def enhance(
     # Refuse an unsuitable reference before the long work.
     aligned = _align(clip, reference) if reference else None
     result = yield from follow(pipeline.enhance.steps(clip, options), progress, "Enhancing")
-    figures = result.figures()
+    figures = noted(result.figures(), clip)
     if aligned is not None:
         figures["reference"] = yield from _compare(clip, result.clip, aligned, progress)
     progress(0.95, desc="Drawing")
     paths = [result_path(audio, ending) for ending in ("enhanced.wav", "background.wav")]
     for made, path in zip((result.clip, result.background), paths, strict=True):
-        write(made, path, wav_encoding(made))  # restored peaks may exceed full scale
+        # Restored peaks may exceed full scale.
+        write(made, path, wav_encoding(made), read_tags(audio))
     yield *paths, figures, plots.save(_spectrograms(clip, result)), (audio, reference)
 
 
@@ -457,12 +458,14 @@ def degrade(
     """
     from aural.enhancement.degrade import Options, degrade_clip
 
-    options = Options(preset, seed, snr_db)
-    degraded = yield from follow(degrade_clip.steps(load(audio), options), progress, "Degrading")
+    settings = {"preset": preset, "seed": seed, "snr_db": snr_db}
+    options = Options(**take_texts(Options, settings))
+    clip = load(audio)
+    degraded = yield from follow(degrade_clip.steps(clip, options), progress, "Degrading")
     found = yield from follow(analyze.steps(degraded), progress, "Analyzing")
     path = result_path(audio, f"{preset}.wav")
-    write(degraded, path)
-    yield path, {**asdict(options), "found": found.figures()}, audio
+    write(degraded, path, tags=read_tags(audio))
+    yield path, noted({**asdict(options), "found": found.figures()}, clip), audio
 
 
 def _about_phone(found: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 import gradio as gr
 
-from aural.audio import LIMITS, Clip, write
+from aural.audio import LIMITS, Clip, read_tags, write
 from aural.errors import InputError
 from aural.loudness import meter, pipeline
 from aural.loudness.downmix import METHODS, downmix
@@ -20,7 +20,7 @@ from aural.loudness.targets import TARGETS
 from aural.loudness.verb import MASTER, MEASURE, PLACE
 from aural.options import Place
 from aural.ui import plots
-from aural.ui.endpoints import Updates, endpoint, follow, load, of_sound, with_options
+from aural.ui.endpoints import Updates, endpoint, follow, load, noted, of_sound, with_options
 from aural.ui.examples import EXAMPLES
 from aural.ui.fields import examples_with_credits, picture
 from aural.ui.page import Page, Tab, View, page, result_file, show_estimate, wire
@@ -28,6 +28,7 @@ from aural.ui.players import ABPlayer, Version, audio_input, playable
 from aural.ui.send_to import SendTo
 from aural.ui.storage import result_path
 from aural.ui.tables import number, table
+from aural.ui.uploads import media_files
 
 # Rows of the tables: field, name, unit, decimals.
 FIGURES = (
@@ -142,6 +143,7 @@ def measure(
     clip = load(audio)
     loudness = yield from follow(meter.measure.steps(clip, layout), progress, "Measuring")
     figures = loudness.figures()
+    figures["notes"] = [*figures["notes"], *clip.notes]
     if compare_downmixes and clip.channels > 1:
         folds = yield from follow(pipeline.compare_downmixes_steps(clip, loudness), progress, "Down-mixing")
         figures["downmixes"] = [asdict(fold) for fold in folds]
@@ -320,12 +322,13 @@ def master(
         the measurements before and after, the gain, and the reason if the target was not reached
         a picture of its loudness over time
     """
-    result = yield from follow(pipeline.master.steps(load(audio), options), progress, "Mastering")
+    clip = load(audio)
+    result = yield from follow(pipeline.master.steps(clip, options), progress, "Mastering")
     path = result_path(audio, "mastered.wav")
-    write(result.clip, path)
+    write(result.clip, path, tags=read_tags(audio))
     after = result.after
     picture = plots.loudness_history(*after.history(), after.integrated_lufs, result.target_lufs)
-    yield path, result.figures(), plots.save(picture), audio
+    yield path, noted(result.figures(), clip), plots.save(picture), audio
 
 
 def _album_section(settings: Mapping[str, gr.components.Component]) -> Page:
@@ -333,7 +336,7 @@ def _album_section(settings: Mapping[str, gr.components.Component]) -> Page:
         "All tracks get the same gain, so quieter tracks stay quieter. "
         "Target and settings come from the section **Master**."
     )
-    files = gr.File(label="Tracks, in album order", file_count="multiple", file_types=["audio", "video"])
+    files = media_files("Tracks, in album order")
     at = page("master_album", "Master the album", settings)
     message = gr.Markdown()
     figures_table = gr.HTML()
@@ -377,13 +380,13 @@ def master_album(
     path = result_path("album", "mastered.zip")
     figures = []
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
-        for number, (file, result) in enumerate(zip(files, results, strict=True), start=1):
+        for number, (file, clip, result) in enumerate(zip(files, clips, results, strict=True), start=1):
             track = Path(result_path(file, "mastered.wav"))
-            write(result.clip, track)
+            write(result.clip, track, tags=read_tags(file))
             name = f"{number:02d} {track.name}"
             archive.write(track, name)
             track.unlink()
-            figures.append({"file": name, **result.figures()})
+            figures.append({"file": name, **noted(result.figures(), clip)})
             progress(number / len(files), desc="Writing")
             yield gr.skip()
     yield path, figures

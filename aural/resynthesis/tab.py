@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import gradio as gr
 import numpy as np
 
-from aural.audio import read, write
+from aural.audio import read, read_tags, write
 from aural.loudness.equal_loudness import sound_pressure_level_db
 from aural.loudness.meter import measure
 from aural.options import Place
 from aural.resynthesis import pipeline
 from aural.resynthesis.verb import RESYNTHESIZE
 from aural.ui import plots
-from aural.ui.endpoints import Updates, endpoint, follow, load, with_options
+from aural.ui.endpoints import Updates, endpoint, follow, load, noted, with_options
 from aural.ui.fields import picture
 from aural.ui.page import Page, View, page, result_file, show_estimate, wire
 from aural.ui.players import ABPlayer, Version, playable
@@ -145,7 +145,7 @@ def resynthesize(
     clip = load(audio)
     result = yield from follow(pipeline.resynthesize.steps(clip, options), progress, "Resynthesizing")
     path = result_path(audio, "resynthesized.wav")
-    write(result.clip, path)
+    write(result.clip, path, tags=read_tags(audio))
     figures = {
         **result.figures(),
         "before_lufs": measure(clip).figures()["integrated_lufs"],
@@ -154,7 +154,7 @@ def resynthesize(
     picture = plots.spectrogram_pair(
         result.spectrogram_before, result.spectrogram_after, result.seconds, result.frequency_hz
     )
-    yield path, figures, plots.save(picture), audio
+    yield path, noted(figures, clip), plots.save(picture), audio
 
 
 def _show(audio: str, result: str, figures: dict[str, float]) -> tuple[list[Version], str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from aural.audio import Clip, wav_encoding, write
+from aural.audio import Clip, read_tags, wav_encoding, write
 from aural.audio.steps import part
 from aural.enhancement.tab import PRESET_NAMES
 from aural.loudness.tab import DOWNMIX_CHOICES, TARGET_CHOICES
@@ -15,7 +15,7 @@ from aural.options import Place
 from aural.studio import pipeline
 from aural.studio.verb import RELEASE
 from aural.ui import plots
-from aural.ui.endpoints import Updates, endpoint, follow, load, with_options
+from aural.ui.endpoints import Updates, endpoint, follow, load, noted, with_options
 from aural.ui.examples import PHONE_EXAMPLES
 from aural.ui.fields import NOTHING, examples_with_credits, picture, slider
 from aural.ui.page import Page, Tab, View, page, result_file, show_estimate, wire
@@ -200,7 +200,7 @@ def release(
     }
     progress(0.95, desc="Drawing and writing")
     ends_hz = _ends_of_band(result)
-    figures = result.figures()
+    figures = noted(result.figures(), clip)
     found = {"before": result.enhanced.before, "enhanced": result.enhanced.after}
     figures["versions"] = {
         name: {
@@ -234,7 +234,7 @@ def _ends_of_band(result: pipeline.Result) -> dict[str, float | None]:
 def _write(clip: Clip, audio: str, ending: str) -> str:
     """Write a version's file and return its path."""
     path = result_path(audio, ending)
-    write(clip, path, wav_encoding(clip))
+    write(clip, path, wav_encoding(clip), read_tags(audio))
     return path
 
 

@@ -12,7 +12,7 @@ import gradio as gr
 import numpy as np
 import soundfile
 
-from aural.audio import Clip, wav_encoding, write
+from aural.audio import Clip, read_tags, wav_encoding, write
 from aural.audio.bandwidth import bandwidth
 from aural.errors import AuralError, InputError
 from aural.loudness.meter import measure
@@ -22,7 +22,7 @@ from aural.superres.live import MAX_SECONDS, NARROW_RATES, Sessions
 from aural.superres.streaming import FULL_BAND_HZ, missing_band
 from aural.superres.verb import SUPER_RESOLVE
 from aural.ui import plots
-from aural.ui.endpoints import Updates, endpoint, follow, load, report_errors, with_options
+from aural.ui.endpoints import Updates, endpoint, follow, load, noted, report_errors, with_options
 from aural.ui.examples import NARROW_EXAMPLES
 from aural.ui.fields import NOTHING, examples_with_credits, picture, slider
 from aural.ui.page import Page, Tab, View, page, result_file, show_estimate, wire
@@ -267,7 +267,7 @@ def super_resolve(
     is_short = clip.seconds <= COMPARED_SECONDS
     steps = pipeline.super_resolve.steps(clip, options, compare=compare and is_short)
     result = yield from follow(steps, progress, "Super-resolving")
-    figures = result.figures()
+    figures = noted(result.figures(), clip)
     if compare and not is_short:
         figures["message"] += (
             f" Methods are only compared for sounds up to {COMPARED_SECONDS / 60:g} minutes."
@@ -307,7 +307,7 @@ def _write(clip: Clip, audio: str, method: pipeline.Method, chosen: pipeline.Met
     """Write a version's file and return its path; only the chosen method is not in the file's name."""
     rate = f"{clip.rate / 1000:g}kHz"
     path = result_path(audio, f"{rate}.wav" if method == chosen else f"{rate}-{method}.wav")
-    write(clip, path, wav_encoding(clip))  # new samples may exceed full scale
+    write(clip, path, wav_encoding(clip), read_tags(audio))  # new samples may exceed full scale
     return path
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from aural.audio import read, write
+from aural.audio import read, read_tags, write
 from aural.errors import OptionError
 
 FORMATS = {".wav": "24-bit WAV", ".flac": "FLAC", ".mp3": "MP3"}
@@ -30,7 +30,7 @@ def encode(path: str | None) -> Generator[list[gr.DownloadButton | dict[str, Any
         encoded = str(Path(path).with_suffix(suffix))
         try:
             if encoded != path:
-                write(clip, encoded)
+                write(clip, encoded, tags=read_tags(path))
             ready.append(gr.DownloadButton(value=encoded, interactive=True))
         except OptionError:  # MP3 holds at most two channels
             ready.append(gr.DownloadButton(interactive=False))

@@ -14,10 +14,11 @@ from typing import Any, ParamSpec, TypeVar
 import gradio as gr
 
 from aural.audio import Clip, probe, read
+from aural.audio.clip import with_notes
 from aural.audio.steps import Run, Steps
 from aural.errors import AuralError, InputError
 from aural.hub.device import gpu
-from aural.options import REQUIRED, Field, Verb, describe
+from aural.options import REQUIRED, Field, Verb, describe, take_texts
 from aural.ui import estimates
 
 T = TypeVar("T")
@@ -101,7 +102,8 @@ def endpoint(
             bound = signature.bind(*args, **kwargs)
             bound.apply_defaults()
             try:
-                return (workload or workload_of(verb))(**bound.arguments), verb.kind(**bound.arguments)
+                given = take_texts(verb.options, bound.arguments)
+                return (workload or workload_of(verb))(**given), verb.kind(**given)
             except (AuralError, TypeError):  # the function itself reports what is wrong with its input
                 return None
 
@@ -162,7 +164,7 @@ def with_options(
             bound = signature.bind(*args, **kwargs)
             bound.apply_defaults()
             chosen = {field.name: bound.arguments.pop(field.name) for field in fields(options)}
-            return function(**bound.arguments, options=options(**chosen))
+            return function(**bound.arguments, options=options(**take_texts(options, chosen)))
 
         with_fields.__signature__ = signature  # type: ignore[attr-defined]
         with_fields.__doc__ = _document_options(inspect.getdoc(function) or "", options)
@@ -185,6 +187,11 @@ def _document_options(documentation: str, options: type[Any]) -> str:
     """The docstring with the line for `options` replaced by the fields."""
     lines = "\n".join(f"    {field.name}: {field.help}" for field in describe(options))
     return documentation.replace("    options: as below", lines)
+
+
+def noted(figures: dict[str, Any], clip: Clip) -> dict[str, Any]:
+    """The figures of a result, whose message also says how its file was read, if there is anything to say."""
+    return {**figures, "message": with_notes(figures.get("message", ""), clip)} if clip.notes else figures
 
 
 def load(path: str | None) -> Clip:

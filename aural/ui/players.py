@@ -18,6 +18,7 @@ from gradio.data_classes import FileData, GradioModel, GradioRootModel
 from numpy.typing import NDArray
 
 from aural.audio import read, write
+from aural.audio.decode import is_wrapped
 from aural.ui.fields import NoStubFile
 from aural.ui.storage import result_path
 from aural.ui.theme import ACCENT_ON_DARK
@@ -177,11 +178,11 @@ def playable(path: str) -> str:
 
 
 def _is_playable(path: str) -> bool:
-    """Whether every browser decodes this WAV or FLAC: some programs give an M4A such a name."""
+    """Whether every browser decodes this WAV or FLAC: an M4A may have such a name, or a WAV hold AC-3."""
     try:
         info = soundfile.info(path)
         is_plain = info.subtype.startswith("PCM_") or info.subtype in ("FLOAT", "DOUBLE")  # ADPCM is not
-        return is_plain and info.format in ("WAV", "WAVEX", "RF64", "FLAC")
+        return is_plain and info.format in ("WAV", "WAVEX", "RF64", "FLAC") and not is_wrapped(path)
     except soundfile.LibsndfileError:
         return False
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 import soundfile
 
 import aural
-from aural.audio import Clip, read, write
+from aural.audio import Clip, Cover, Tags, read, read_tags, write
 from aural.audio.steps import finish
 from aural.batch import job
 from aural.batch.folder import COLUMNS, failed_row
@@ -173,3 +174,69 @@ def test_a_write_that_ends_midway_leaves_no_output(
     with pytest.raises((failure, OptionError)):
         run("master", recording, tmp_path / "out" / "result.wav")
     assert not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.parametrize("verb", SETTINGS)
+def test_every_verb_carries_tags_and_cover(verb: str, recording: Path, tmp_path: Path) -> None:
+    tags = Tags(
+        {"title": "A memo", "artist": "Me", "track": "2"}, Cover(b"\xff\xd8\xff picture", "image/jpeg")
+    )
+    source = write(read(recording), tmp_path / "tagged.flac", tags=tags)
+    for suffix in (".wav", ".mp3"):
+        run(verb, source, tmp_path / f"result{suffix}", **SETTINGS[verb])
+        assert read_tags(tmp_path / f"result{suffix}") == tags
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".flac", ".mp3", ".ogg", ".opus"])
+def test_loudness_tags_on_request_are_those_of_the_result(
+    suffix: str, recording: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / f"result{suffix}"
+    options = VERBS["master"].options(target="ebu_r128")
+    finish(run_steps("master", recording, output, options))
+    assert b"_TRACK_GAIN" not in output.read_bytes().upper()
+    finish(run_steps("master", recording, output, options, loudness_tags=True))
+    content = output.read_bytes()
+    if suffix == ".opus":
+        assert abs(int(re.search(rb"R128_TRACK_GAIN=(-?\d+)", content)[1])) <= 26  # of 1/256 dB, at -23 LUFS
+    else:
+        gain = re.search(rb"REPLAYGAIN_TRACK_GAIN[=\0]([-+]\d+\.\d+) dB", content)[1]
+        assert float(gain) == pytest.approx(5, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("rate", "suffix", "expected"),
+    [
+        (96_000, ".mp3", 48_000),
+        (44_100, ".opus", 48_000),
+        (96_000, ".flac", 96_000),
+        (16_000, ".ogg", 16_000),
+    ],
+)
+def test_the_report_is_of_the_file(rate: int, suffix: str, expected: int, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).standard_normal((2, 2 * rate)).astype(np.float32)
+    source = write(Clip(0.05 * noise, rate), tmp_path / "source.wav")
+    output = tmp_path / f"result{suffix}"
+    done = run("master", source, output, target="spotify")
+    written = aural.measure(read(output))
+    assert (done.row["rate"], read(output).rate) == (expected, expected)
+    for name in ("integrated_lufs", "true_peak_dbtp", "seconds", "channels"):
+        assert done.row[name] == written.figures()[name]
+    assert done.figures["after"]["true_peak_dbtp"] == written.figures()["true_peak_dbtp"]
+    told = (
+        f"{suffix[1:].upper()} can't store {rate} Hz, so the file has {expected} Hz." in done.row["message"]
+    )
+    assert told == (rate != expected)
+
+
+def test_a_note_on_the_source_is_told_with_the_result(tmp_path: Path) -> None:
+    links = [
+        write(Clip(np.full((channels, RATE), 0.1, np.float32), RATE), tmp_path / f"{channels}.ogg")
+        for channels in (2, 1)
+    ]
+    source = tmp_path / "radio.ogg"
+    source.write_bytes(b"".join(link.read_bytes() for link in links))
+    note = "The file changes to 16000 Hz mono midway; all of it was converted to 16000 Hz stereo."
+    assert run("master", source, tmp_path / "a.wav").row["message"].endswith(note)
+    assert run("measure", source).row["message"].endswith(note)
+    assert aural.master(read(source)).message.endswith(note)

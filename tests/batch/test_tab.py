@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import unicodedata
 import zipfile
-from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -151,6 +150,15 @@ def test_a_bad_file_among_good_ones_does_not_stop_them(three: list[str], results
     ]
 
 
+@pytest.mark.parametrize("asked", [True, "yes", False])
+def test_loudness_tags_are_a_setting_of_any_verb(asked: bool | str, three: list[str]) -> None:
+    path, _, rows = outputs(three[:1], "master", {"target": "ebu_r128", "loudness_tags": asked})[-1]
+    with zipfile.ZipFile(path) as archive:
+        assert (b"REPLAYGAIN_TRACK_GAIN\x00+5.0" in archive.read(rows[0]["output"])) == bool(asked)
+    with pytest.raises(gr.Error, match="loudness_tags must be true or false, not 'loud'"):
+        outputs(three[:1], "master", {"loudness_tags": "loud"})
+
+
 def test_measuring_makes_a_table_and_no_sounds(three: list[str]) -> None:
     path, _, rows = outputs(three, "measure")[-1]
     with zipfile.ZipFile(path) as archive:
@@ -169,17 +177,28 @@ def test_a_batch_that_is_cancelled_leaves_nothing(three: list[str], results: Pat
     assert not [file for file in results.rglob("*") if file.is_file()]
 
 
-def test_a_bug_in_a_verb_leaves_nothing_either(
-    three: list[str], results: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "error", [RuntimeError("/srv/secret broken"), OSError(5, "I/O error", "/srv/secret")]
+)
+def test_a_bug_in_a_verb_fails_its_file_alone(
+    error: Exception, three: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(*_: Any) -> Iterator[float]:
-        yield 0.5
-        raise RuntimeError("broken")
+    whole = tab.run_steps
+
+    def broken(verb: str, source: Path, *rest: Any) -> Any:
+        if source == Path(three[0]):
+            raise error
+        return whole(verb, source, *rest)
 
     monkeypatch.setattr(tab, "run_steps", broken)
-    with pytest.raises(RuntimeError, match="broken"):
-        outputs(three, "master")
-    assert not [file for file in results.rglob("*") if file.is_file()]
+    path, _, rows = outputs(three, "master")[-1]
+    assert [bool(row["error"]) for row in rows] == [True, True, False]
+    assert rows[0]["error"].endswith(
+        (". Please report it with the file.", ". Fix the cause and run it again.")
+    )
+    assert "secret" not in rows[0]["error"]
+    with zipfile.ZipFile(path) as archive:
+        assert len(archive.namelist()) == 2
 
 
 def test_when_the_time_is_up_the_rest_is_told_so(three: list[str], monkeypatch: pytest.MonkeyPatch) -> None:

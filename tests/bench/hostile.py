@@ -9,6 +9,7 @@ import struct
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -185,6 +186,48 @@ def _with_av(container: str, codec: str, video: str | None, rate: int, channels:
     return file.getvalue()
 
 
+def _mono(container: str, subtype: str, rate: int, _: int) -> bytes:
+    return _with_soundfile(container, subtype, rate, 1)
+
+
+def _chained(suffix: str, rate: int, channels: int) -> bytes:
+    """Two links, the second of another format."""
+    return _with_aural(suffix, rate, channels) + _with_aural(suffix, rate // 2, 3 - channels)
+
+
+def _with_gap(container: str, rate: int, _: int) -> bytes:
+    """Two tracks, the second with a gap of two seconds and the default."""
+    file = io.BytesIO()
+    with av.open(file, "w", format=container, options={"fflags": "+bitexact"}) as output:
+        tracks = [output.add_stream("libopus", rate=rate, layout="mono") for _ in range(2)]
+        tracks[0].disposition, tracks[1].disposition = av.stream.Disposition(0), av.stream.Disposition.default
+        samples = np.resize(tone(rate, 1).samples, (1, rate))
+        for start in range(0, rate, rate // 50):
+            for number, track in enumerate(tracks):
+                piece = np.ascontiguousarray(samples[:, start : start + rate // 50])
+                frame = av.AudioFrame.from_ndarray(piece, "flt", "mono")
+                frame.rate, frame.time_base = rate, Fraction(1, rate)
+                frame.pts = start + (2 * rate if number and start > rate // 2 else 0)
+                output.mux(track.encode(frame))
+        for track in tracks:
+            output.mux(track.encode(None))
+    return file.getvalue()
+
+
+def _wrapped(rate: int, _: int) -> bytes:
+    """AC-3 in bursts of IEC 61937, in a WAV file that says it is PCM."""
+    file, coded = io.BytesIO(), io.BytesIO()
+    with av.open(coded, "w", format="spdif") as output:
+        track = output.add_stream("ac3", rate=rate, layout="stereo")
+        samples = np.ascontiguousarray(np.resize(tone(rate, 2).samples, (2, rate)).T).reshape(1, -1)
+        frame = av.AudioFrame.from_ndarray(samples, "flt", "stereo")
+        frame.rate = rate
+        output.mux([*track.encode(frame), *track.encode(None)])
+    words = np.frombuffer(coded.getvalue(), "<i2")
+    soundfile.write(file, words[: words.size // 2 * 2].reshape(-1, 2), rate, "PCM_16", format="WAV")
+    return file.getvalue()
+
+
 # Suffix, how a file of it is made, and at which rates.
 FORMATS: dict[str, tuple[str, Callable[[int, int], bytes], Sequence[int]]] = {
     "WAV 16": (".wav", functools.partial(_with_soundfile, "WAV", "PCM_16"), (8_000, 44_100)),
@@ -217,6 +260,16 @@ FORMATS: dict[str, tuple[str, Callable[[int, int], bytes], Sequence[int]]] = {
     "FLV": (".flv", functools.partial(_with_av, "flv", "aac", None), (44_100,)),
     "MPEG-TS": (".ts", functools.partial(_with_av, "mpegts", "aac", None), (44_100,)),
     "WMA": (".wma", functools.partial(_with_av, "asf", "wmav2", None), (44_100,)),
+    "WAV GSM": (".wav", functools.partial(_mono, "WAV", "GSM610"), (8_000,)),
+    "WAV NMS ADPCM": (".wav", functools.partial(_mono, "WAV", "NMS_ADPCM_32"), (8_000,)),
+    "AIFF GSM": (".aiff", functools.partial(_mono, "AIFF", "GSM610"), (8_000,)),
+    "AU G.721": (".au", functools.partial(_mono, "AU", "G721_32"), (8_000,)),
+    "chained Ogg": (".ogg", functools.partial(_chained, ".ogg"), (16_000, 44_100)),
+    "chained Opus": (".opus", functools.partial(_chained, ".opus"), (48_000,)),
+    "chained MP3": (".mp3", functools.partial(_chained, ".mp3"), (44_100,)),
+    "WebM with a gap": (".webm", functools.partial(_with_gap, "webm"), (48_000,)),
+    "Ogg with a gap": (".ogg", functools.partial(_with_gap, "ogg"), (48_000,)),
+    "WAV AC-3": (".wav", _wrapped, (44_100, 48_000)),
     "AMR": (".amr", functools.partial(_with_av, "amr", "libopencore_amrnb", None), (8_000,)),
 }
 
