@@ -3,49 +3,61 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import logging
 import os
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-# Before Gradio is imported: nothing about visitors is sent elsewhere.
+from aural.files import own_folder
+
+# Before Gradio is imported: nothing about visitors is sent elsewhere, and files lie in a folder of our own.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+os.environ.setdefault("GRADIO_TEMP_DIR", own_folder("aural"))
 
 import gradio as gr
-import httpx
-from starlette.responses import PlainTextResponse
+from starlette.middleware import Middleware
 
 from aural import hub
 from aural.audio import LIMITS
 from aural.batch import tab as batch
 from aural.batch.verbs import VERBS
 from aural.enhancement import tab as enhancement
-from aural.errors import CheckpointError
+from aural.errors import AuralError, CheckpointError
 from aural.generation import tab as generation
 from aural.hub.device import on_zero_gpu
 from aural.loudness import tab as loudness
 from aural.resynthesis import tab as resynthesis
 from aural.studio import tab as studio
 from aural.superres import tab as superres
-from aural.ui import links, mcp, players, status, storage, uploads
+from aural.ui import fetch, links, mcp, players, server, status, storage, uploads
 from aural.ui.endpoints import CALL_SECONDS
 from aural.ui.examples import FOLDER
+from aural.ui.gate import Gate
 from aural.ui.page import reveal
 from aural.ui.theme import CSS, HEAD, HEADER, Studio
 
 QUEUE_LENGTH = 24  # calls that may wait; further ones are refused
 CALLS_AT_ONCE = 2
 SESSIONS = 300  # kept at a time; each page, and each call without one, adds one of 0.8 MB
-CLEAN_EVERY_SECONDS = 3600
 
 _log = logging.getLogger(__name__)
 
 
 def build() -> gr.Blocks:
-    """The app with all its tabs, not yet launched."""
+    """The app with all its tabs, not yet launched.
+
+    Raises:
+        AuralError: its files cannot be stored; the sentence is for the operator.
+    """
+    storage.open_folder()
     gr.set_static_paths([FOLDER])  # copies of the examples would be swept with the uploads
     places = tuple(dict.fromkeys(verb.place for verb in VERBS.values()))
     demo: gr.Blocks
-    with gr.Blocks(title="AURAL", delete_cache=(CLEAN_EVERY_SECONDS, storage.KEPT_SECONDS)) as demo:
+    with gr.Blocks(title="AURAL") as demo:
         gr.HTML(HEADER)
         notice = gr.HTML(visible=False, elem_classes="aural-notice")
         with gr.Tabs():
@@ -73,7 +85,8 @@ def build() -> gr.Blocks:
                 if target.id in send_to.buttons:
                     _connect_send_button(send_to.buttons[target.id], send_to.file, target.audio)
         mcp.describe(demo)
-    demo.queue(max_size=QUEUE_LENGTH, default_concurrency_limit=CALLS_AT_ONCE)
+    # Closed to direct calls, which would skip the queue.
+    demo.queue(max_size=QUEUE_LENGTH, default_concurrency_limit=CALLS_AT_ONCE, api_open=False)
     return demo
 
 
@@ -105,9 +118,16 @@ def preload() -> None:
 
 
 def launch(demo: gr.Blocks, **settings: Any) -> None:
-    """Serve the app with its theme and limits; settings are those of `gr.Blocks.launch`."""
+    """Serve the app with its theme and limits, behind its gate; settings are those of `gr.Blocks.launch`.
+
+    Raises:
+        AuralError: it cannot start; the sentence is for the operator.
+    """
     mcp.serve_tools()
+    fetch.install()
+    server.install(demo)
     storage.start(demo)
+    _require_port(settings.get("server_name"), settings.get("server_port"))
     demo.launch(
         theme=Studio(),
         css=CSS + status.CSS + generation.CSS,
@@ -116,21 +136,47 @@ def launch(demo: gr.Blocks, **settings: Any) -> None:
         show_error=True,  # for what Gradio itself refuses, such as a text for a number
         ssr_mode=False,
         run_history=False,  # would list results whose files are deleted after a few hours
+        enable_monitoring=False,
         mcp_server=True,
         state_session_capacity=SESSIONS,
-        # Gradio's proxy, which is not used here, would answer 500.
-        app_kwargs={"exception_handlers": {httpx.InvalidURL: _refuse_address}},
+        app_kwargs={"middleware": [Middleware(Gate, demo=demo)], "lifespan": storage.lifespan},
         **settings,
     )
 
 
-def _refuse_address(*_: Any) -> PlainTextResponse:
-    return PlainTextResponse("Invalid address.", 400)
+def _require_port(host: str | None, port: int | None) -> None:
+    """Raise `AuralError` if a port that was asked for is taken; Gradio looks for a free one by itself."""
+    if port is None:
+        return
+    host = (host or os.environ.get("GRADIO_SERVER_NAME") or "127.0.0.1").strip("[]")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        if sys.platform != "win32":  # there it would share a port that is in use
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except (OSError, OverflowError) as error:
+            reason = (
+                "is taken" if getattr(error, "errno", 0) == errno.EADDRINUSE else f"can't be used ({error})"
+            )
+            raise AuralError(f"Port {port} of {host} {reason}. Choose another by --port.") from None
+
+
+@contextmanager
+def _ends_in_a_sentence() -> Iterator[None]:
+    """As a program, tell the operator in one sentence why the app cannot start."""
+    try:
+        yield
+    except AuralError as error:
+        if __name__ != "__main__":
+            raise
+        sys.exit(f"AURAL can't start. {error}")
 
 
 hub.prefetch()
 preload()
-demo = build()
+with _ends_in_a_sentence():
+    demo = build()
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Serve AURAL in the browser.")
@@ -138,4 +184,5 @@ if __name__ == "__main__":
     parser.add_argument("--port", type=int, default=None, help="port to listen on (7860)")
     parser.add_argument("--share", action="store_true", help="make a public link that lasts a week at most")
     arguments = parser.parse_args()
-    launch(demo, server_name=arguments.host, server_port=arguments.port, share=arguments.share)
+    with _ends_in_a_sentence():
+        launch(demo, server_name=arguments.host, server_port=arguments.port, share=arguments.share)

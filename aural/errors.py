@@ -6,6 +6,7 @@ unchanged; programs get it as the text of the exception. Any other exception is 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -25,6 +26,10 @@ EXTRAS = {
 }
 
 
+# An absolute path of Linux, macOS or Windows, but no address; the group is its last part.
+PATH = re.compile(r"(?<![\w:/.<])(?:[A-Za-z]:[\\/]|/)(?:[^\s'\"\\/,;()<>]+[\\/])+([^\s'\"\\/,;()<>]*)")
+
+
 class AuralError(Exception):
     """Base of all failures that a user can fix."""
 
@@ -39,6 +44,10 @@ class OptionError(AuralError):
 
 class CheckpointError(AuralError):
     """A model's files are missing, damaged, or of an unexpected version."""
+
+
+class OutOfSpaceError(AuralError):
+    """A file can't be stored: the disk is full or read-only, or its share of it is used up."""
 
 
 class ExtraError(AuralError):
@@ -63,6 +72,15 @@ def named_extra() -> Iterator[None]:
         raise ExtraError(
             f'This needs {package}. Run pip install ".[{EXTRAS[package]}]" in AURAL\'s folder.'
         ) from error
+
+
+def without_paths(text: str) -> str:
+    """A message for visitors: the names of files in the place of their paths on this machine.
+
+    >>> without_paths("'/srv/aural/lisa/config.json' is missing in /srv/aural. See https://example.com/a/b.")
+    "'config.json' is missing in aural. See https://example.com/a/b."
+    """
+    return PATH.sub(r"\1", text)
 
 
 def shorten(value: object) -> str:

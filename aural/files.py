@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +17,17 @@ SUFFIXES = {
     ".m4b", ".m4v", ".mka", ".mkv", ".mov", ".mp2", ".mp3", ".mp4", ".mpeg", ".mpg", ".mts", ".oga", ".ogg",
     ".opus", ".ts", ".w64", ".wav", ".wave", ".webm", ".wma", ".wmv",
 }  # fmt: skip
+
+
+def own_folder(name: str) -> str:
+    """A folder for temporary files that this user has alone: the same at every start, where that is safe."""
+    user = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")
+    folder = Path(tempfile.gettempdir(), f"{name}-{user}")
+    if hasattr(os, "getuid") and folder.exists() and folder.lstat().st_uid != user:
+        return tempfile.mkdtemp(
+            prefix=f"{name}-"
+        )  # someone else was here first, and could read what is in it
+    return str(folder)
 
 
 @contextmanager

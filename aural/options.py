@@ -95,6 +95,10 @@ class Verb:
     estimates: Mapping[str, Estimate] = field(default_factory=lambda: MappingProxyType({}))
     kind: Callable[..., str] = _usual_kind  # the kind of a run, from its settings by name
     workload: Callable[..., float] | None = None  # from its arguments by name; None: channels times seconds
+    # Memory that a run takes at most, per byte of its sound as float32, from reading to writing.
+    memory_factor: float = 8.0
+    # From its settings by name and the source's rate: that of the result in Hz; None: it is the source's.
+    result_rate: Callable[[Mapping[str, Any], int], float] | None = None
     stages: tuple[Verb, ...] = ()  # the verbs it consists of, in order
     batch_name: str = ""  # in the section Batch; empty: not offered there
     # Settings that the section Batch offers, each with the name of its control.

@@ -9,6 +9,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -32,3 +34,26 @@ def test_the_app_listens_within_twelve_seconds(tmp_path: Path) -> None:
             raise AssertionError("the app did not answer within 12 s")
         finally:
             server.terminate()
+
+
+@pytest.mark.parametrize("fault", ["port", "folder"])
+def test_what_keeps_it_from_starting_is_one_sentence(tmp_path: Path, fault: str) -> None:
+    folder = tmp_path / "file/folder" if fault == "folder" else tmp_path
+    (tmp_path / "file").touch()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        ended = subprocess.run(
+            [sys.executable, "app.py", "--port", str(port)],
+            cwd=ROOT,
+            env={**os.environ, "GRADIO_TEMP_DIR": str(folder)},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    reason = "Files can't be stored in " if fault == "folder" else f"Port {port} of 127.0.0.1 is taken. "
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[-1].startswith(f"AURAL can't start. {reason}")
+    assert "Traceback" not in ended.stderr

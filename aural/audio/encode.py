@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
 import struct
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from os import PathLike
@@ -18,7 +22,7 @@ from aural.audio.clip import Clip, Samples
 from aural.audio.resample import resample
 from aural.audio.speakers import IMPLIED_LAYOUTS, SPEAKERS, VORBIS_SPEAKERS, speaker_names
 from aural.audio.tags import Tags, info_strings, write_tags
-from aural.errors import OptionError
+from aural.errors import OptionError, OutOfSpaceError
 from aural.files import write_then_rename
 
 ANY_RATE = range(1, 2**31)
@@ -82,21 +86,38 @@ def write(
     Raises:
         InputError: the clip is empty or holds a NaN.
         OptionError: the suffix, the channels, their layout, the rate or the folder cannot be used.
+        OutOfSpaceError: the disk is full.
     """
     path = Path(path)
     chosen = _encoding_of(path, encoding)
     clip = resample(clip.require_finite(), _encodable_rate(clip.rate, chosen.rates))
     try:
-        with write_then_rename(path) as temporary:
+        with write_then_rename(path) as temporary, _named_shortage(temporary.parent):
             _encode(clip, temporary, chosen, tags or Tags())
             if tags:
                 write_tags(temporary, chosen.container, tags)
     except (OSError, soundfile.LibsndfileError) as error:
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+            raise OutOfSpaceError(
+                f"There is no space left to write {path.name!r}. Free some, or choose another folder."
+            ) from error
+        reason = error.strerror if isinstance(error, OSError) else error.error_string
         raise OptionError(
-            f"Can't write {path.name!r} at {clip.rate} Hz with {clip.channels} channels ({error}). "
+            f"Can't write {path.name!r} at {clip.rate} Hz with {clip.channels} channels ({reason}). "
             "Choose another folder or format."
         ) from error
     return path
+
+
+@contextmanager
+def _named_shortage(folder: Path) -> Iterator[None]:
+    """Tell a full disk from other failures: libsndfile calls each of them a "System error"."""
+    try:
+        yield
+    except soundfile.LibsndfileError:
+        if shutil.disk_usage(folder).free < 2**16:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from None
+        raise
 
 
 def _encoding_of(path: Path, encoding: str | None) -> Encoding:

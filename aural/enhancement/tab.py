@@ -25,7 +25,7 @@ from aural.ui.endpoints import Updates, endpoint, follow, load, noted, with_opti
 from aural.ui.examples import PHONE_EXAMPLES
 from aural.ui.fields import NOTHING, examples_with_credits, picture, slider
 from aural.ui.page import Page, Tab, View, page, result_file, show_estimate, wire
-from aural.ui.players import ABPlayer, Version, audio_input, playable
+from aural.ui.players import ABPlayer, Audio, Version, audio_input, playable
 from aural.ui.send_to import SendTo
 from aural.ui.storage import result_path
 from aural.ui.tables import number, table
@@ -408,7 +408,7 @@ def _phone_section(source: _Source) -> Page:
         at = page("degrade", "Degrade", {"preset": preset, "seed": seed, "snr_db": snr_db})
         show_estimate(at, DEGRADE, {"audio": source.audio})
         message = gr.Markdown()
-        result = gr.Audio(
+        result = Audio(
             label="Simulated phone recording", type="filepath", interactive=False, buttons=["download"]
         )
         take = gr.Button("Use this recording", interactive=False)

@@ -20,6 +20,8 @@ ENHANCE = Verb(
     kind=by_setting("setting"),
     batch_name="Enhance",
     batch_settings={"preset": "preset", "strength": "strength"},
+    memory_factor=10.0,
+    result_rate=lambda *_: 48_000,  # at which it works
 )
 DEGRADE = Verb(
     "degrade",
@@ -30,4 +32,5 @@ DEGRADE = Verb(
     estimates={"": Estimate(1.8, 0.02, 0.0134)},
     batch_name="Simulate a phone",
     batch_settings={"preset": "phone"},
+    memory_factor=7.0,
 )

@@ -23,7 +23,7 @@ from aural.ui import plots
 from aural.ui.endpoints import Updates, endpoint, follow, load, with_options
 from aural.ui.fields import NOTHING, picture, slider
 from aural.ui.page import Page, Tab, View, page, show_estimate, wire
-from aural.ui.players import audio_input
+from aural.ui.players import Audio, audio_input
 from aural.ui.send_to import SendTo, send_buttons
 from aural.ui.storage import result_path
 from aural.ui.theme import ACCENT_ON_DARK
@@ -356,7 +356,7 @@ def _card(places: Sequence[Place]) -> tuple[list[Any], SendTo]:
     """The card of one variation: column, picture, player and guesses, and the buttons that send it on."""
     with gr.Column(visible=False, min_width=280) as column:
         shown = picture("Spectrogram")
-        player = gr.Audio(
+        player = Audio(
             show_label=False,
             type="filepath",
             interactive=False,

@@ -358,7 +358,7 @@ def _of_album(files: list[str] | None, **_: Any) -> float:
     return sum(of_sound(file) for file in files or [])
 
 
-@endpoint(MASTER, _of_album)
+@endpoint(MASTER, _of_album, together=True)
 @with_options(pipeline.Options)
 def master_album(
     files: list[str],

@@ -12,6 +12,7 @@ MEASURE = Verb(
     measures=True,
     estimates={"": Estimate(0.5, 0.91, 0.0089)},
     batch_name="Measure",
+    memory_factor=2.5,
 )
 MASTER = Verb(
     "master",
@@ -23,4 +24,5 @@ MASTER = Verb(
     estimates={"": Estimate(0.3, 0.13, 0.0066)},
     batch_name="Master",
     batch_settings={"target": "target"},
+    memory_factor=4.0,
 )

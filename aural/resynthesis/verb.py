@@ -15,4 +15,5 @@ RESYNTHESIZE = Verb(
         "vocoder": Estimate(1.9, 0.44, 0.0463, on_card=True),
     },
     kind=by_setting("phase"),
+    memory_factor=13.0,
 )

@@ -3,7 +3,7 @@
 from aural.enhancement.verb import ENHANCE
 from aural.loudness.verb import MASTER
 from aural.options import Place, Verb
-from aural.superres.verb import SUPER_RESOLVE
+from aural.superres.verb import SUPER_RESOLVE, result_rate
 
 RELEASE = Verb(
     "release",
@@ -12,6 +12,8 @@ RELEASE = Verb(
     Place("release", "Release"),
     "released.wav",
     measures=True,
+    memory_factor=12.0,
+    result_rate=result_rate,
     stages=(ENHANCE, SUPER_RESOLVE, MASTER),
     batch_name="Phone to release",
     batch_settings={"preset": "preset", "strength": "strength", "target": "target"},

@@ -10,6 +10,9 @@ import gradio as gr
 
 from aural.audio import read, read_tags, write
 from aural.errors import OptionError
+from aural.ui.endpoints import report_errors
+from aural.ui.memory import decoding
+from aural.ui.storage import beside
 
 FORMATS = {".wav": "24-bit WAV", ".flac": "FLAC", ".mp3": "MP3"}
 
@@ -19,15 +22,21 @@ def download_buttons() -> list[gr.DownloadButton]:
     return [gr.DownloadButton(text, interactive=False, min_width=100) for text in FORMATS.values()]
 
 
+@report_errors
 def encode(path: str | None) -> Generator[list[gr.DownloadButton | dict[str, Any]], None, None]:
     """Write the result in every format, one after the other; the WAV already exists."""
     if path is None:  # the run was cancelled
         yield [gr.skip() for _ in FORMATS]
         return
+    with decoding(path):
+        yield from _encode(path)
+
+
+def _encode(path: str) -> Generator[list[gr.DownloadButton | dict[str, Any]], None, None]:
     clip = read(path)
     ready: list[gr.DownloadButton] = []
     for suffix in FORMATS:
-        encoded = str(Path(path).with_suffix(suffix))
+        encoded = path if Path(path).suffix == suffix else beside(path, suffix)
         try:
             if encoded != path:
                 write(clip, encoded, tags=read_tags(path))

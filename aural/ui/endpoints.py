@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import functools
 import inspect
+import logging
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import fields
@@ -16,15 +17,17 @@ import gradio as gr
 from aural.audio import Clip, probe, read
 from aural.audio.clip import with_notes
 from aural.audio.steps import Run, Steps
-from aural.errors import AuralError, InputError
+from aural.errors import AuralError, CheckpointError, InputError, OptionError, OutOfSpaceError, without_paths
 from aural.hub.device import gpu
 from aural.options import REQUIRED, Field, Verb, describe, take_texts
-from aural.ui import estimates
+from aural.ui import estimates, memory, storage
 
 T = TypeVar("T")
 P = ParamSpec("P")
 Updates = Generator[Any, None, None]
 Endpoint = Callable[P, Updates]
+
+_log = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_UPDATES = 0.2
 CALL_SECONDS = 20 * 60.0  # limit of one call, so that others get their turn
@@ -62,13 +65,30 @@ def report_errors(function: Callable[P, Iterator[Any]]) -> Endpoint[P]:
     def run(*args: P.args, **kwargs: P.kwargs) -> Updates:
         try:
             yield from function(*args, **kwargs)
-        except AuralError as error:
-            raise gr.Error(str(error), print_exception=False) from None
+        except (AuralError, OSError) as error:
+            raise _for_visitors(error) from None
         except MemoryError:
             message = "Not enough memory for audio of this length. Try a shorter file."
             raise gr.Error(message, print_exception=False) from None
 
     return run
+
+
+def _for_visitors(error: AuralError | OSError) -> Exception:
+    """An error as visitors see it: what is the operator's business is logged, and no path is told."""
+    cause = error.__cause__ if isinstance(error, AuralError) else error
+    lack = error if isinstance(error, OutOfSpaceError) else None
+    if cause is not None and isinstance(error, OutOfSpaceError | OptionError | OSError):
+        lack = storage.out_of_space(cause) or lack
+    if lack is not None:
+        _log.error("%s (%s)", lack, cause or error)
+        return gr.Error(str(lack), print_exception=False)
+    if isinstance(error, OSError):
+        return error
+    if isinstance(error, CheckpointError):
+        _log.error("%s", error)
+        return gr.Error(without_paths(str(error)), print_exception=False)
+    return gr.Error(str(error), print_exception=False)
 
 
 def of_sound(audio: str | None, **_: Any) -> float:
@@ -83,16 +103,18 @@ def workload_of(verb: Verb) -> Callable[..., float]:
 
 
 def endpoint(
-    verb: Verb, workload: Callable[..., float] | None = None
+    verb: Verb, workload: Callable[..., float] | None = None, *, together: bool = False
 ) -> Callable[[Callable[P, Iterator[Any]]], Endpoint[P]]:
     """Make a function an endpoint for page and programs: `report_errors` and more.
 
-    A call that exceeds `CALL_SECONDS` ends. Its duration is recorded for the next estimate. On ZeroGPU the
-    call requests the card for a time that follows from its input.
+    A call starts once the memory it needs is left. One that exceeds `CALL_SECONDS` ends. Its duration is
+    recorded for the next estimate. On ZeroGPU the call requests the card for a time that follows from its
+    input.
 
     Args:
         verb: what the function does; gives the kind of run and the workload from the arguments by name.
         workload: replaces the verb's own workload.
+        together: whether it holds several files in memory at once.
     """
 
     def decorate(function: Callable[P, Iterator[Any]]) -> Endpoint[P]:
@@ -116,14 +138,22 @@ def endpoint(
         @report_errors
         @functools.wraps(function)
         def run(*args: P.args, **kwargs: P.kwargs) -> Updates:
+            arguments = signature.bind(*args, **kwargs).arguments
+            share = memory.Share(memory.need_bytes(verb, arguments, together=together))
             start = time.monotonic()
             try:
-                for outputs in on_card(*args, **kwargs):
+                for _ in share.wait():
+                    if isinstance(progress := arguments.get("progress"), gr.Progress):
+                        progress(0, desc="Waiting for memory")
+                    yield gr.skip()
+                start = time.monotonic()
+                for outputs in memory.holding(on_card(*args, **kwargs)):
                     yield outputs
                     if time.monotonic() - start > CALL_SECONDS:
                         raise InputError(TOOK_TOO_LONG.format(minutes=CALL_SECONDS / 60))
             finally:
                 _give_back_memory()
+                share.release()
             took_seconds = time.monotonic() - start
             if known := work(*args, **kwargs):
                 done, kind = known

@@ -177,7 +177,9 @@ def wire(
         return _unwrap([*(updates if len(view.outputs) > 1 else [updates]), *switch_on(sending)])
 
     private: dict[str, Any] = {"api_visibility": "private"}
-    events = [event, event.success(show, list(view.inputs), [*view.outputs, *sending.values()], **private)]
+    # All pages' together, because they may read files too.
+    settings = {**private, "concurrency_id": "showing"}
+    events = [event, event.success(show, list(view.inputs), [*view.outputs, *sending.values()], **settings)]
     if more is not None:
         settings = {**private, "concurrency_id": "audio"}
         show_more = unless_cancelled(more.show)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from aural.audio import read, write
 from aural.audio.decode import is_wrapped
 from aural.ui.fields import NoStubFile
+from aural.ui.memory import decoding
 from aural.ui.storage import result_path
 from aural.ui.theme import ACCENT_ON_DARK
 
@@ -151,12 +152,28 @@ def matched_gains_db(loudness_lufs: Sequence[float | None]) -> list[float]:
     return [min(known) - loudness if _is_known(loudness) else 0.0 for loudness in loudness_lufs]
 
 
-def audio_input(label: str, *, elem_id: str | None = None) -> gr.Audio:
+class Audio(gr.Audio, metaclass=NoStubFile):
+    """An audio field that passes paths on and looks at no file.
+
+    Gradio's own one hands a visitor's file to ffmpeg, if that is installed, and so follows the references in
+    a playlist to files of the server.
+    """
+
+    def preprocess(self, payload: FileData | None) -> str | None:
+        """The path of the file as it was sent."""
+        return payload.path if payload is not None and payload.path else None
+
+    def postprocess(self, value: str | Path | None) -> FileData | None:  # type: ignore[override]
+        """The file as it lies there."""
+        return FileData(path=str(value), orig_name=Path(value).name) if value else None
+
+
+def audio_input(label: str, *, elem_id: str | None = None) -> Audio:
     """An upload or microphone field whose event gets the path of the original file.
 
     As a NumPy array Gradio would pass 16 bits, and its trimming tool would write 44.1 kHz.
     """
-    return gr.Audio(
+    return Audio(
         label=label,
         sources=["upload", "microphone"],
         type="filepath",
@@ -173,7 +190,8 @@ def playable(path: str) -> str:
     if Path(path).suffix.lower() in (".wav", ".flac") and _is_playable(path):
         return path
     decoded = result_path(path, "decoded.wav")
-    write(read(path), decoded)
+    with decoding(path):
+        write(read(path), decoded)
     return decoded
 
 
@@ -206,9 +224,11 @@ def _player_version(version: Version) -> PlayerVersion:
             blocks = sound.blocks(width * max(1, 2**18 // width), dtype="float32", always_2d=True)
             peaks, levels = _outline(blocks, width)
     except soundfile.LibsndfileError:  # what only FFmpeg reads, such as M4A
-        clip = read(version.path)
-        rate, channels, frames = clip.rate, clip.channels, clip.frames
-        peaks, levels = _outline([clip.samples.T], _frames_per_column(frames))
+        with decoding(str(version.path)):
+            clip = read(version.path)
+            rate, channels, frames = clip.rate, clip.channels, clip.frames
+            peaks, levels = _outline([clip.samples.T], _frames_per_column(frames))
+            del clip
     return PlayerVersion(
         label=version.label,
         file=FileData(path=str(version.path)),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import html
+import logging
 from collections import defaultdict
 from pathlib import Path
 
 from aural import hub
 from aural.audio import LIMITS, Limits
-from aural.errors import CheckpointError
+from aural.errors import CheckpointError, without_paths
 from aural.files import GIBIBYTE
 from aural.hub import manifest
 from aural.hub.device import describe, on_zero_gpu, pick_device
@@ -18,6 +19,8 @@ from aural.ui.storage import KEPT_SECONDS
 
 PLACES = {"cpu": "on the CPU", "cuda": "on the GPU"}
 NOT_LOADED = "not loaded yet"
+
+_log = logging.getLogger(__name__)
 
 CSS = """
 .aural-machine { font-size: 14px; line-height: 1.45; color: var(--body-text-color); }
@@ -110,7 +113,8 @@ def _models() -> str:
     try:
         entries = manifest.entries()
     except CheckpointError as error:
-        return f"<p>{html.escape(str(error))}</p>"
+        _log.error("%s", error)
+        return f"<p>{html.escape(without_paths(str(error)))}</p>"
     loaded: dict[str, list[hub.Loaded]] = defaultdict(list)
     for one in hub.loaded():
         loaded[one.name].append(one)

@@ -2,8 +2,8 @@
 
 Each input must be answered with a result or with a sentence of ours. What Gradio refuses before the app sees
 it is counted apart. A failure is: an exception that went past the app's own errors, an HTTP 500, no answer,
-a server that has ended or grown beyond a bound, a file from outside of the app's folders in an answer or
-copied into them, or a request that the server makes at a visitor's bidding.
+a server that has ended or grown beyond a bound, a program that was started, a file from outside of the app's
+folders in an answer or copied into them, or a request that the server makes at a visitor's bidding.
 
 Input `i` of a seed is always the same one, up to the serial numbers that encoders draw:
 `--seed 0 --first 17 --inputs 1` repeats number 17. What failed is kept in `--keep` too.
@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import os
 import re
 import statistics
 import struct
@@ -103,10 +104,15 @@ def run(folder: Path, numbers: Sequence[int], seed: int, keep: Path | None = Non
         folder: for checkpoints, uploads and the files that nobody may read.
         keep: gets the inputs that failed.
     """
-    started = time.monotonic()
+    begun = time.monotonic()
     secrets = _write_secrets(folder / "outside")
     write_tiny_checkpoints(folder / "checkpoints")
-    environment = {"AURAL_CHECKPOINTS": str(folder / "checkpoints"), "AURAL_FUZZ_SECRET": SECRET.decode()}
+    started = _write_programs(folder / "programs")
+    environment = {
+        "AURAL_CHECKPOINTS": str(folder / "checkpoints"),
+        "AURAL_FUZZ_SECRET": SECRET.decode(),
+        "PATH": f"{started.parent}{os.pathsep}{os.environ['PATH']}",
+    }
     with _canary() as (canary, asked), Server(folder, environment) as server, _watched(server) as memory:
         around = _surroundings(server, canary, secrets)
         judge, local = Evaluator(server), threading.local()
@@ -131,11 +137,13 @@ def run(folder: Path, numbers: Sequence[int], seed: int, keep: Path | None = Non
             outcomes = [outcome for outcome in pool.map(answered, numbers) if outcome]
         troubles = [f"The server was made to ask a service on loopback: {address}" for address in asked]
         troubles += [f"{path} holds what stands in a file outside." for path in judge.leaks()]
+        if started.exists():
+            troubles.append(f"Programs were started:\n{started.read_text()[:2_000]}")
         if not server.is_alive:
             troubles.append(f"The server has ended:\n{server.log.read_text(errors='replace')[-2_000:]}")
         if max(memory) > MEMORY_BYTES:
             troubles.append(f"The server took {max(memory) / 2**20:.0f} MiB of memory.")
-        seconds = time.monotonic() - started
+        seconds = time.monotonic() - begun
         return Report(outcomes, troubles, memory[0], max(memory), server.stored(), seconds)
 
 
@@ -161,6 +169,17 @@ def _write_secrets(folder: Path) -> tuple[Path, ...]:
     text.write_bytes(SECRET + b"\n")
     sound.write_bytes(sound_file("WAV 16", 8_000, 1) + b"LIST" + struct.pack("<I", len(SECRET)) + SECRET)
     return text, sound
+
+
+def _write_programs(folder: Path) -> Path:
+    """Programs that only note that they were started; returns the file in which they do."""
+    folder.mkdir()
+    record = folder / "started.txt"
+    for name in ("ffmpeg", "ffprobe", "avconv", "avprobe"):
+        program = folder / name
+        program.write_text(f'#!/bin/sh\necho "$0 $@" >> {record}\n')
+        program.chmod(0o755)
+    return record
 
 
 @contextmanager
@@ -271,13 +290,16 @@ class Visitor:
         if given.address is None:
             return self._send_call(given)
         if given.method == "JOIN":
-            return self._join(given.address, given.body)
+            return self._join(given.address, self._with_uploads(given))
         if given.method == "CALL":
             return self._call(given.address, given.body, given.endpoint)
         # As it stands: a client that means harm does not tidy addresses up.
         url = self._http.base_url.copy_with(raw_path=given.address.encode("utf-8", "replace"))
+        if given.method == "SEND":
+            answer = self._http.post(url, content=given.content, headers=given.headers)
+            return Answer(answer.text, answer.status_code)
         if given.method == "GET":
-            answer = self._http.get(url)
+            answer = self._http.get(url, headers=given.headers)
             return Answer(answer.text, answer.status_code, contents=(answer.content,))
         answer = self._http.post(url, content=_json(given.body), headers=JSON_HEADERS)
         if given.method == "TOOL" and answer.status_code == 200:
@@ -301,6 +323,16 @@ class Visitor:
             return self._call(f"/gradio_api/call/v2{given.endpoint}", arguments, given.endpoint)
         in_order = [arguments.get(name) for name in given.order]
         return self._call(f"/gradio_api/call{given.endpoint}", {"data": in_order}, given.endpoint)
+
+    def _with_uploads(self, given: Input) -> dict[str, Any]:
+        """The body of an event, with its uploads sent and in their places."""
+        files = []
+        for upload in given.uploads:
+            sent = self._upload(upload)
+            sent.raise_for_status()
+            files.append({"path": sent.json()[0], "orig_name": upload.name, "meta": META})
+        data = [files[one.upload or 0] if isinstance(one, Place) else one for one in given.body["data"]]
+        return {**given.body, "data": data}
 
     def _upload(self, upload: Upload) -> httpx.Response:
         name = upload.name.encode("utf-8", "surrogateescape")
@@ -409,6 +441,8 @@ class Evaluator:
                 return "failure", flaw
         if answer.status >= 500 or answer.status == 0:
             return "failure", f"HTTP {answer.status}: {_tidy(answer.text)}"
+        if given.must_be_refused and answer.status < 400:
+            return "failure", f"HTTP {answer.status} in the place of a refusal: {_tidy(answer.text)}"
         if answer.status != 200:
             return "gradio", f"HTTP {answer.status}: {_tidy(answer.text)}"
         if answer.error is not None:

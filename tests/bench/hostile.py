@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+import json
 import math
 import struct
 import tempfile
@@ -62,8 +63,12 @@ class Input:
     order: tuple[str, ...] = ()  # of the parameters
     body: Any = None  # of a call, or what is sent to the address
     address: str | None = None  # None: it is a call of the endpoint
-    method: str = "GET"  # of a request to the address; "JOIN": an event of the page, "TOOL": one of the tools
+    # Of a request to the address; "SEND": a POST of `content`; "JOIN": an event of the page; "TOOL".
+    method: str = "GET"
     must_fail: bool = False  # a result would show that something was read which nobody uploaded
+    headers: Mapping[str, str] = field(default_factory=dict)  # of a request to the address
+    content: bytes | None = None  # of a request to the address, in the place of `body`
+    must_be_refused: bool = False  # any answer but a refusal is one too many
 
 
 @dataclass(frozen=True)
@@ -505,6 +510,12 @@ def _names(draw: Draw) -> Input:
 
 def _playlists(draw: Draw) -> Input:
     """Files that make a careless decoder open other files, or connect to addresses."""
+    upload, what = _playlist(draw)
+    return replace(_with_file(draw, upload, what), must_fail=True)
+
+
+def _playlist(draw: Draw) -> tuple[Upload, str]:
+    """A list of what is nobody's business, under the name of a list or of a sound."""
     secret = str(draw.one_of(draw.around.secrets))
     place = draw.one_of((secret, f"file://{secret}", f"{draw.around.canary}x.wav", f"concat:{secret}"))
     xml = '<?xml version="1.0"?>'
@@ -526,7 +537,7 @@ def _playlists(draw: Draw) -> Input:
     name = draw.one_of(list(texts))
     content = _mov_with_samples_in(place) if name == "mov" else texts[name].encode()
     upload = Upload(f"list{draw.one_of((f'.{name}', '.wav', '.mp3'))}", content)
-    return replace(_with_file(draw, upload, f"{name} of {_short(place)}"), must_fail=True)
+    return upload, f"{name} of {_short(place)}"
 
 
 def _mov_with_samples_in(place: str) -> bytes:
@@ -710,6 +721,10 @@ def _links(draw: Draw) -> Input:
 def _private_events(draw: Draw) -> Input:
     """The events that only the page calls, called by someone else."""
     event = draw.one_of(draw.around.events)
+    if draw.random.random() < 0.4:  # a careless component would hand the list to ffmpeg
+        upload, what = _playlist(draw)
+        made = _event(draw, "page's own events", event, [Place(0) for _ in event["inputs"]], "")
+        return replace(made, what=f"{event['id']} {event['name']}: {what}", uploads=(upload,))
     path = _any_path(draw)
     values = [*VALUES, path, {"path": path}, {"path": path, "meta": META}, [{"path": path, "meta": META}]]
     return _event(draw, "page's own events", event, [draw.one_of(values) for _ in event["inputs"]], "")
@@ -743,6 +758,106 @@ def _server_functions(draw: Draw) -> Input:
     )
 
 
+# --- Requests that the gate refuses -----------------------------------------------------------------------
+
+CLOSED = (
+    "/gradio_api/deep_link?session_hash=x", "/monitoring", "/monitoring/summary",
+    "/gradio_api/proxy=http://x.hf.space/",
+    "/gradio_api/stream/a/b/1/playlist.m3u8", "/gradio_api/dev/reload", "/gradio_api/vibe-code", "/login",
+    "/logout",
+    "/gradio_api/runs", "/gradio_api/run-history/buckets", "/gradio_api/file/app.py", "/pwa_icon/100000",
+    "/gradio_api/custom_component/1/client/a/b", "/gradio_api/profiling/traces", "/docs", "/openapi.json",
+)  # fmt: skip
+OTHER_SITES = (
+    {"Host": "evil.example"}, {"Host": "127.0.0.1.nip.io:7860"}, {"Host": "localhost.evil.example"},
+    {"Host": "192.168.0.7"}, {"Origin": "https://evil.example"}, {"Origin": "null"}, {"Origin": "http://10.0.0.1"},
+    {"Host": "[::ffff:8.8.8.8]"}, {"Host": "evil.example", "X-Forwarded-Host": "localhost"},
+    {"Host": "evil.example", "X-Forwarded-For": "127.0.0.1"},
+)  # fmt: skip
+JSON_TYPE = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
+
+
+def _closed_routes(draw: Draw) -> Input:
+    """What Gradio offers and the page does not need; and the verbs past their queue."""
+    if draw.random.random() < 0.3:
+        nothing = [None] * len(draw.target.parameters)
+        where = draw.one_of((f"run{draw.target.name}", f"api{draw.target.name}", "process_recording"))
+        content = json.dumps({"data": nothing}).encode()
+        return _request(draw, f"/gradio_api/{where}", content, JSON_TYPE, where)
+    asked = draw.one_of(CLOSED)
+    return replace(draw.start, endpoint="gate", what=asked, address=asked, must_be_refused=True)
+
+
+def _other_sites(draw: Draw) -> Input:
+    """Requests of a page of another site, also of one whose name leads to loopback."""
+    headers = draw.one_of(OTHER_SITES)
+    asked = draw.one_of(("/", "/config", "/gradio_api/info", "/gradio_api/queue/status", "/theme.css"))
+    return replace(
+        draw.start,
+        endpoint="gate",
+        what=f"{asked} {headers}",
+        address=asked,
+        headers=headers,
+        must_be_refused=True,
+    )
+
+
+def _heavy_bodies(draw: Draw) -> Input:
+    """JSON that is deep, large, long, or none."""
+    depth, count = int(draw.random.integers(70, 5_000)), int(draw.random.integers(30_000, 200_000))
+    bodies = {
+        "deep lists": b'{"data": ' + b"[" * depth + b"]" * depth + b"}",
+        "deep objects": b'{"a":' * depth + b"1" + b"}" * depth,
+        "deep and open": b"[" * depth,
+        "many values": b'{"data": [' + b"0," * count + b"0]}",
+        "many keys": b"{" + b",".join(b'"%d": 1' % number for number in range(count // 2)) + b"}",
+        "a long text": b'{"data": ["' + b"x" * (9 * 2**20) + b'"]}',
+        "no JSON": draw.random.bytes(50),
+        "many digits": b'{"data": [' + b"9" * count + b"]}",
+    }
+    kind = draw.one_of(list(bodies))
+    name = draw.target.name
+    where = draw.one_of((f"call{name}", f"call/v2{name}", "queue/join", "cancel", "component_server", "mcp/"))
+    return _request(draw, f"/gradio_api/{where}", bodies[kind], JSON_TYPE, f"{kind} at {where}")
+
+
+def _malformed_uploads(draw: Draw) -> Input:
+    """Uploads that are cut, without names, or of another type."""
+    disposition = b'Content-Disposition: form-data; name="files"'
+    bodies = {
+        "garbage": draw.random.bytes(200),
+        "no disposition": b"--b\r\n\r\nx\r\n--b--\r\n",
+        "a field": b"--b\r\n" + disposition + b"\r\n\r\nx\r\n--b--\r\n",
+        "a large field": b"--b\r\n" + disposition + b"\r\n\r\n" + bytes(200_000) + b"\r\n--b--\r\n",
+        "no end": b"--b\r\n" + disposition + b'; filename="a.wav"\r\n\r\nabc',
+        "a long header": b"--b\r\nX: " + b"x" * 20_000 + b"\r\n\r\n--b--\r\n",
+        "nothing": b"",
+    }
+    kind = draw.one_of(list(bodies))
+    types = ("multipart/form-data; boundary=b",) * 3 + (
+        "multipart/form-data",
+        "application/json",
+        "",
+        "text/plain",
+    )
+    headers = {"Content-Type": draw.one_of(types)}
+    query = draw.one_of(("", "?upload_id=abc"))
+    return _request(draw, f"/gradio_api/upload{query}", bodies[kind], headers, f"{kind} {headers}")
+
+
+def _request(draw: Draw, asked: str, content: bytes, headers: Mapping[str, str], what: str) -> Input:
+    return replace(
+        draw.start,
+        endpoint="gate",
+        what=what,
+        address=asked,
+        method="SEND",
+        content=content,
+        headers=headers,
+        must_be_refused=True,
+    )
+
+
 Maker = Callable[[Draw], Input]
 
 # How often each is sampled, relative to the others, and what samples it.
@@ -764,4 +879,8 @@ KINDS: dict[str, tuple[int, Maker]] = {
     "links": (5, _links),
     "private events": (8, _private_events),
     "server functions": (4, _server_functions),
+    "closed routes": (4, _closed_routes),
+    "other sites": (4, _other_sites),
+    "heavy bodies": (5, _heavy_bodies),
+    "malformed uploads": (4, _malformed_uploads),
 }
