@@ -184,30 +184,22 @@ def enhance(clip: Clip, options: Options | None = None) -> Steps[Result]:
     # Loudness and peak are those of the input, damaged as it may be.
     found = None if source is clip else measure(clip)
     before = yield from part(analyze.steps(source, found), 0.02, 0.15)
-    if options.strength == 0:
-        return _keep_clip(clip, before, "No change: the strength is 0.")
-    is_off = not (options.noise_reduction or options.completion)
-    if is_off and options.voice_chain is None and options.expand_rate in (None, clip.rate):
-        return _keep_clip(clip, before, "No change: everything is switched off.")
-    if not max(source.samples.max(), -source.samples.min()) > MIN_PEAK:
-        return _keep_clip(clip, before, "No change: the clip is silent.")
+    if reason := _reason_to_keep(clip, source, options):
+        return _keep_clip(clip, before, f"No change: {reason}.")
     loudness = before.loudness if source is clip else measure(source)
-    if is_off:
-        voice, background, track = (
-            resample(source, options.expand_rate or clip.rate),
-            None,
-            _Track.of_frames(0),
-        )
-    else:
+    if options.noise_reduction or options.completion:
         stages = _stages_steps(source, options, _silent_spans(clip))
         voice, background, track = yield from part(stages, 0.15, 0.65)
+    else:
+        voice, background = resample(source, options.expand_rate or clip.rate), _silence(clip)
+        track = _Track.of_frames(0)
     finishing = _finish_steps(voice, source, options, loudness)
     del voice  # frees memory for what follows
     voice, loudness, processed, remark = yield from part(finishing, 0.65, 0.85)
     after = yield from part(analyze.steps(voice, loudness), 0.85, 1.0)
     return Result(
         clip=voice,
-        background=_silence(clip) if background is None else background,
+        background=background,
         before=before,
         after=after,
         voice_chain=processed,
@@ -238,6 +230,16 @@ class _Track:
         """An empty track of this many frames."""
         seconds = np.arange(count, dtype=np.float64) * frame_seconds
         return cls(seconds, np.zeros(count, np.float32), np.zeros(count, np.float32))
+
+
+def _reason_to_keep(clip: Clip, source: Clip, options: Options) -> str:
+    """Why nothing is to be done; or empty."""
+    if options.strength == 0:
+        return "the strength is 0"
+    if not max(source.samples.max(), -source.samples.min()) > MIN_PEAK:
+        return "the clip is silent"
+    is_on = options.noise_reduction or options.completion or options.voice_chain is not None
+    return "" if is_on or options.expand_rate not in (None, clip.rate) else "everything is switched off"
 
 
 def _keep_clip(clip: Clip, found: Analysis, message: str) -> Result:

@@ -226,8 +226,8 @@ def enhance(
         reference: a studio recording of the same performance, to measure how close the result comes
 
     Returns:
-        the enhanced file, 24-bit WAV, or float if it exceeds full scale
-        the background that was removed, in the same format
+        the enhanced file, 24-bit WAV
+        the background that was removed, 24-bit WAV, or float if it exceeds full scale
         the analysis before and after; with a reference also SNR, SI-SDR, PESQ, STOI and LSD
         a picture of the spectrograms
     """
@@ -241,7 +241,7 @@ def enhance(
     progress(0.95, desc="Drawing")
     paths = [result_path(audio, ending) for ending in ("enhanced.wav", "background.wav")]
     for made, path in zip((result.clip, result.background), paths, strict=True):
-        write(made, path, wav_encoding(made))  # restored peaks may exceed full scale
+        write(made, path, wav_encoding(made))  # the background of a clipped recording may exceed full scale
     yield *paths, figures, plots.save(_spectrograms(clip, result)), (audio, reference)
 
 
