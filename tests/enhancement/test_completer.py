@@ -96,7 +96,7 @@ def test_one_completion_for_all_channels_keeps_the_levels_between_them() -> None
 
 
 def test_what_is_completed_is_as_wide_as_the_channels() -> None:
-    """It was one noise for all: in phase where the voice is inverse, and in the middle where there are two."""
+    """One noise for all would be in phase where the voice is inverse, and mono where there are two."""
     a, b = white(2)[:, None]
     signals = torch.cat((a, -a, b, 0.6 * a + 0.8 * b, a))
     made = complete(completer_of(lambda mel: 3 * mel), spectrum_of(signals))
