@@ -8,6 +8,10 @@ spectrum. Four properties tell it from the natural slope of voices and instrumen
     always       this holds in loud moments too: with an occasional hiss the band is not limited
     steepness    the level falls faster than its trend below the edge, and than dark recordings do
 
+What is no content does not count above the edge: a few single lines, such as the whistle of a television or
+the pilot of FM radio; windows whose highs are clicks; and images, the mirrored copies of the band that a
+linear interpolation or a repetition of samples leaves (their fine structure is that of the band itself).
+
 The thresholds lie between what 71 full-band recordings of speech and music show, plain and darkened by 6 to
 12 dB an octave, and what recordings show after low-passes, resamplers and codecs. Gentle low-passes (12 to
 24 dB an octave) below 8 kHz look like a dark voice: some are missed, and some are placed too high.
@@ -37,6 +41,24 @@ SEGMENT_SECONDS = 1  # the loudest moments of each count
 CLICK_SHARE = 0.035
 LOUD_SHARE = 0.95  # of the segments must have nothing above the edge
 PAUSE_DB = -40.0  # relative to the loudest segment; softer segments count as silent
+
+# Clicks: this share of a window's highs lies in so many cells
+CLICK_CELL_SECONDS, CLICK_CELLS, CLICK_CONCENTRATION = 0.001, 6, 0.97
+
+# Lines: so much above what is beside them, the nearest and the farthest bin of it, and how many at most
+LINE_DB, LINE_BINS, MAX_LINES = 10.0, (6, 12), 6
+MIN_LINE_HZ = 5_000.0
+MAX_LINES_DB = 45.0  # above everything else; higher ones are the sound itself
+
+# Images: mirrored around half an old rate, with the same fine structure over time
+IMAGE_WINDOWS = 200  # of all segments
+MIN_IMAGE_WINDOWS = 24
+IMAGE_CORRELATION, IMAGE_CONTRAST = 0.53, 0.6
+IMAGE_LAWS = (0, 1, 2)  # zeros between the samples, their repetition, and straight lines between them
+IMAGE_DEVIATION_DB = 4.0
+FINE_BINS = 8  # the level around a bin, on each side, that its fine structure is relative to
+IMAGE_DB = 50.0  # below the loudest level; softer bins are not compared
+MIN_IMAGE_BINS = 24
 
 # Histograms of levels, relative to the power of the loudest segment
 LEVEL_RANGE_DB, LEVEL_STEP_DB = (-150.0, 30.0), 0.5
@@ -92,8 +114,13 @@ def bandwidth(clip: Clip) -> Steps[Bandwidth]:
     if clip.rate < MIN_RATE:
         raise InputError(f"The sample rate is {clip.rate} Hz. Use audio with at least {MIN_RATE} Hz.")
     half = next_fast_len(round(WINDOW_SECONDS / 2 * clip.rate))
-    profile = yield from _profile_steps(clip, half)
-    edge_hz = None if profile is None else _edge_hz(profile, clip.rate / (2 * half))
+    found = yield from _profile_steps(clip, half)
+    edge_hz = None
+    if found is not None:
+        profile, windows = found
+        _remove_images(profile, windows)
+        hz_per_bin = clip.rate / (2 * half)
+        edge_hz = _edge_hz(_without_lines(profile, round(MIN_LINE_HZ / hz_per_bin)), hz_per_bin)
     if edge_hz is None:
         return Bandwidth(clip.rate / 2, is_limited=False)
     return Bandwidth(min(edge_hz, clip.rate / 2), is_limited=edge_hz < LIMITED * clip.rate / 2)
@@ -102,8 +129,11 @@ def bandwidth(clip: Clip) -> Steps[Bandwidth]:
 # The spectrum of the loud moments
 
 
-def _profile_steps(clip: Clip, half: int) -> Steps[Levels | None]:
-    """The level of each frequency in the clip's loud moments, dB; None for silence. Shape: (half + 1,)."""
+def _profile_steps(clip: Clip, half: int) -> Steps[tuple[Levels, Levels] | None]:
+    """The level of each frequency in the clip's loud moments, and in single windows, dB; None for silence.
+
+    Shape: (half + 1,) and (windows, half + 1).
+    """
     powers = [sum(float(np.vdot(row, row)) for row in piece) for piece, _ in _segments(clip, half)]
     loudest = max(powers)
     if loudest == 0:
@@ -114,16 +144,20 @@ def _profile_steps(clip: Clip, half: int) -> Steps[Levels | None]:
     bins = np.arange(half + 1)
     window = np.blackman(2 * half + 1)[:-1]
     window = (window * (2 / window.sum())).astype(np.float32)
+    kept: list[NDArray[np.float32]] = []
     for power, (piece, end) in zip(powers, _segments(clip, half), strict=True):
         if power >= loudest * 10 ** (PAUSE_DB / 10):
-            level_db = 10 * np.log10(_loud_power(piece, window) / reference + 1e-30)
+            total = _window_powers(piece, window)
+            loud, windows = _loud_power(total, _clicked(piece, len(window), clip.rate))
+            kept.append(windows[: max(4, IMAGE_WINDOWS // len(powers))])
+            level_db = 10 * np.log10(loud / reference + 1e-30)
             level = np.round((np.clip(level_db, low_db, high_db) - low_db) / LEVEL_STEP_DB).astype(np.intp)
             histogram[bins, level] += 1
         yield min(1.0, end / clip.frames)
     reached = np.cumsum(histogram, axis=1) >= LOUD_SHARE * histogram[0].sum()
     profile: Levels = low_db + LEVEL_STEP_DB * np.argmax(reached, axis=1)
     np.maximum(profile, profile.max() - DEEPEST_DB, out=profile)
-    return profile
+    return profile, 10 * np.log10(np.concatenate(kept).astype(np.float64) / reference + 1e-30)
 
 
 def _segments(clip: Clip, half: int) -> Iterator[tuple[Samples, int]]:
@@ -137,22 +171,126 @@ def _segments(clip: Clip, half: int) -> Iterator[tuple[Samples, int]]:
         yield clip.samples[:, index * length : end], end
 
 
-def _loud_power(samples: Samples, window: NDArray[np.float32]) -> Levels:
-    """The power of each frequency in the loudest windows, without clicks. Shape: (channels, time) -> (bins,).
+def _window_powers(samples: Samples, window: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The power of each frequency in each window. Shape: (channels, time) -> (windows, bins).
 
     A sine of amplitude 1 has power 1; channels are averaged.
     """
-    size = len(window)
+    total = 0
+    for cut in _cut(samples, len(window)):
+        spectra = rfft(cut * window, axis=-1)
+        total = total + (spectra.real**2 + spectra.imag**2) / np.float32(len(samples))
+    return np.asarray(total)
+
+
+def _cut(samples: Samples, size: int) -> Iterator[Samples]:
+    """Each channel in windows that overlap by half. Shape: (channels, time) -> (windows, size) each."""
     frames = max(1, -(-(samples.shape[1] - size) // (size // 2)) + 1)
     length = (frames + 1) * (size // 2)
-    total = np.zeros((frames, size // 2 + 1), np.float32)
     for channel in samples:
-        padded = np.pad(channel, (0, length - len(channel)))
-        spectra = rfft(sliding_window_view(padded, size)[:: size // 2] * window, axis=-1)
-        total += spectra.real**2 + spectra.imag**2
+        yield sliding_window_view(np.pad(channel, (0, length - len(channel))), size)[:: size // 2]
+
+
+def _clicked(samples: Samples, size: int, rate: int) -> NDArray[np.bool_]:
+    """Windows whose highs are clicks. Shape: (channels, time) -> (windows,)."""
+    cell = max(1, round(CLICK_CELL_SECONDS * rate))
+    highs = np.diff(samples, n=2, axis=1, prepend=samples[:, :1], append=samples[:, -1:]).astype(np.float32)
+    cells = np.arange(0, size, cell)
+    energies = np.sum([np.add.reduceat(np.square(cut), cells, axis=1) for cut in _cut(highs, size)], axis=0)
+    loudest = np.sort(energies, axis=1)[:, -CLICK_CELLS:].sum(1)
+    return np.asarray(loudest > CLICK_CONCENTRATION * energies.sum(1))
+
+
+def _loud_power(total: NDArray[np.float32], clicked: NDArray[np.bool_]) -> tuple[Levels, NDArray[np.float32]]:
+    """The power of each frequency in the loudest windows, without clicks; and these windows, loudest first.
+
+    Shape: (windows, bins), (windows,) -> (bins,), (windows, bins).
+    """
+    # Where there are only clicks, they are the sound.
+    inside = total[~clicked] if total[~clicked].any() else total
+    frames = len(inside)
     rank = frames - 1 - round(CLICK_SHARE * frames)
-    loud: Levels = np.partition(total, rank, axis=0)[rank].astype(np.float64) / len(samples)
-    return loud
+    loud: Levels = np.partition(inside, rank, axis=0)[rank].astype(np.float64)
+    return loud, inside[np.argsort(-inside.sum(1))]
+
+
+# What does not count
+
+
+def _without_lines(profile: Levels, lowest: int) -> Levels:
+    """The levels without a few single lines; many are a sound's own partials. Shape: (bins,), both.
+
+    Args:
+        lowest: bin above which lines are sought.
+    """
+    near, far = LINE_BINS
+    padded = np.pad(profile, far, mode="reflect")
+    beside = np.max(
+        [
+            padded[far + offset : far + offset + len(profile)]
+            for offset in range(-far, far + 1)
+            if abs(offset) >= near
+        ],
+        axis=0,
+    )
+    peaks = np.flatnonzero(profile > beside + LINE_DB)
+    peaks = peaks[peaks > lowest]
+    groups = np.split(peaks, np.flatnonzero(np.diff(peaks) > near) + 1) if peaks.size else []
+    cleaned = profile.copy()
+    for group in groups:
+        first, last = group[0] - near, min(group[-1] + near, len(profile) - 1)
+        cleaned[first : last + 1] = np.minimum(cleaned[first : last + 1], max(profile[first], profile[last]))
+    is_sound = profile.max() - cleaned.max() > MAX_LINES_DB
+    return profile if len(groups) > MAX_LINES or is_sound else cleaned
+
+
+def _remove_images(profile: Levels, windows: Levels) -> None:
+    """Set the levels above half of an old rate to the lowest, if what is there mirrors what is below.
+
+    Shape: profile: (bins,), changed in place; windows: (windows, bins), dB.
+    """
+    if len(windows) < MIN_IMAGE_WINDOWS:
+        return
+    sums = np.cumsum(np.pad(windows, ((0, 0), (FINE_BINS + 1, FINE_BINS)), mode="edge"), axis=1)
+    around = (sums[:, 2 * FINE_BINS + 1 :] - sums[:, : -2 * FINE_BINS - 1]) / (2 * FINE_BINS + 1)
+    fine = (windows - around).astype(np.float32)
+    fine -= fine.mean(0)
+    fine /= np.linalg.norm(fine, axis=0) + 1e-9
+    correlation = fine.T @ fine
+    heard = profile > profile.max() - IMAGE_DB
+    scores = np.zeros(len(profile) + FINE_BINS)
+    for total in range(4 * MIN_IMAGE_BINS, len(scores)):
+        low = _mirrored(total, heard)
+        if low.size >= MIN_IMAGE_BINS:
+            scores[total] = correlation[low, total - low].mean()
+    for total in np.flatnonzero(scores > IMAGE_CORRELATION).tolist():
+        first, last = total - FINE_BINS, total + FINE_BINS + 1
+        # Harmonics mirror each other around many places, and a band around half its rate.
+        others = np.concatenate((scores[:first], scores[last : max(last, 2 * total - FINE_BINS)]))
+        is_peak = scores[total] == scores[first:last].max()
+        if is_peak and others.max(initial=0) < IMAGE_CONTRAST * scores[total]:
+            low = _mirrored(total, heard)
+            if _falls_as_images(profile, low, total - low):
+                profile[total // 2 :] = profile.min()
+                return
+
+
+def _mirrored(total: int, heard: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Bins below half of `total` that are heard, as are those as far above. Shape: heard: (bins,)."""
+    low = np.arange(max(FINE_BINS, total - len(heard) + 1), total // 2 - FINE_BINS)
+    return low[heard[low] & heard[total - low]]
+
+
+def _falls_as_images(profile: Levels, low: NDArray[np.intp], high: NDArray[np.intp]) -> bool:
+    """Whether levels differ from their mirrored ones as interpolation of some order leaves them.
+
+    Its response sinc^k is (sin(pi f / rate) / f)^k, and the sines of f and rate - f are equal.
+    """
+    ratio_db = 20 * np.log10(low / high)
+    difference_db = profile[high] - profile[low]
+    return any(
+        np.median(np.abs(difference_db - order * ratio_db)) < IMAGE_DEVIATION_DB for order in IMAGE_LAWS
+    )
 
 
 # The edge

@@ -26,6 +26,8 @@ KNEE_MAGNITUDE = 10 ** (KNEE_DB / 20)
 # What the scale spans: from the knee up to the loudest magnitude that full-scale audio can have, 106 dB.
 SPAN_DB = 20 * math.log10(1 + PEAK_MAGNITUDE / KNEE_MAGNITUDE)
 
+SAME_CHANNELS = 1e-3  # correlations this close to 1 count as equal channels
+
 
 @dataclass(frozen=True)
 class FrontEnd:
@@ -241,3 +243,28 @@ def _mel_filters_at(front_end: FrontEnd, dtype: torch.dtype, device: torch.devic
 def _window(front_end: FrontEnd, like: Tensor) -> Tensor:
     window = torch.hann_window(front_end.window, dtype=like.dtype, device=like.device)
     return window * (2 / window.sum())
+
+
+def channel_mix(correlation: Tensor) -> Tensor:
+    """How to mix independent noises so that they correlate as channels do: L of the correlation L L^T.
+
+    By Cholesky, row by row, so that equal channels get equal noises and the first one keeps its own. Channels
+    that are as good as equal or inverse count as such: there the root would amplify rounding errors.
+
+    Shape: correlation: (..., channels, channels), symmetric; result: the same, lower triangular.
+    """
+    same = (correlation.abs() > 1 - SAME_CHANNELS).to(correlation.dtype)
+    target = correlation + same * (correlation.sign() - correlation)
+    mix = torch.zeros_like(target)
+    for row in range(target.shape[-1]):
+        for column in range(row):
+            pivot = mix[..., column, column]
+            known = (mix[..., row, :column] * mix[..., column, :column]).sum(-1)
+            value = (target[..., row, column] - known) / pivot.clamp_min(SAME_CHANNELS)
+            mix[..., row, column] = torch.where(pivot > SAME_CHANNELS, value, 0.0)
+        length = mix[..., row, :row].square().sum(-1)
+        # Rounding may lead beyond 1.
+        mix[..., row, :row] /= length.clamp_min(1).sqrt()[..., None]
+        rest = (1 - length).clamp_min(0)
+        mix[..., row, row] = torch.where(rest > SAME_CHANNELS, rest.sqrt(), 0.0)
+    return mix

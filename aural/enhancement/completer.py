@@ -16,8 +16,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-from aural.audio.spectral import mel_filters, mel_from_magnitude, scale, unscale
+from aural.audio.spectral import channel_mix, mel_filters, mel_from_magnitude, scale, unscale
 from aural.enhancement.features import FRONT_END
 from aural.enhancement.unet import UNet
 from aural.hub.config import NetworkConfig
@@ -26,6 +27,7 @@ MIN_POWER = 1e-12
 COPIED_BINS = (48, 64)  # first and number: the carrier repeats them
 COMPLETED_HZ = (4_000.0, 6_000.0)  # below: only a noise floor is added; above: all that is missing
 FLOOR_DB = -50.0  # level of that floor, relative to the loudest frame of its band
+CORRELATION_FRAMES = 16  # on either side, 256 ms, over which channels are correlated
 NOISE_CROSSOVER_HZ = (3_000.0, 9_000.0)  # where the carrier changes from copied voice to noise
 
 
@@ -87,7 +89,8 @@ class Completer(UNet):
         # The balance of the channels in the existing bands also holds in the missing ones.
         balance = mels.square().mean(1, keepdim=True)
         balance = (balance / balance.mean(0, keepdim=True).clamp_min(MIN_POWER)).sqrt()
-        return render(denoised, mels, mel, completed, generator) * balance
+        noise = _noise(denoised, generator)
+        return render(denoised, mels, mel, completed, generator, noise) * balance
 
 
 def build_completer(config: Mapping[str, Any]) -> Completer:
@@ -96,9 +99,17 @@ def build_completer(config: Mapping[str, Any]) -> Completer:
 
 
 def render(
-    spectrum: Tensor, mels: Tensor, present: Tensor, completed: Tensor, generator: torch.Generator | None
+    spectrum: Tensor,
+    mels: Tensor,
+    present: Tensor,
+    completed: Tensor,
+    generator: torch.Generator | None,
+    noise: Tensor | None = None,
 ) -> Tensor:
     """A carrier shaped to what the completed mel bands have more than the present ones.
+
+    Args:
+        noise: see `carrier`.
 
     Shape:
         spectrum, result: (batch or channels, bins, frames), complex; mels: the spectrum's bands, (batch or
@@ -106,7 +117,7 @@ def render(
         mel_bands, frames).
     """
     missing = _limit_low_band(missing_magnitude(present, completed), completed)
-    return carrier(spectrum, mels, generator) * _bands_to_bins(missing)
+    return carrier(spectrum, mels, generator, noise) * _bands_to_bins(missing)
 
 
 def missing_magnitude(present: Tensor, target: Tensor) -> Tensor:
@@ -116,7 +127,40 @@ def missing_magnitude(present: Tensor, target: Tensor) -> Tensor:
     return torch.where(power > 0, power.clamp_min(1e-14).sqrt(), 0.0)
 
 
-def carrier(spectrum: Tensor, mels: Tensor, generator: torch.Generator | None) -> Tensor:
+def _noise(spectrum: Tensor, generator: torch.Generator) -> Tensor:
+    """Noise that is correlated over channels as their spectra are in the copied band, over half a second.
+
+    So what is made is as wide as what it continues. Of one channel it is white noise.
+
+    Shape: (channels, bins, frames), complex, both.
+    """
+    noises = torch.cat([_white(spectrum, generator) for _ in range(len(spectrum))])
+    if len(spectrum) == 1:
+        return noises
+    first, period = COPIED_BINS
+    parts = torch.view_as_real(spectrum[:, first : first + period].transpose(1, 2).contiguous()).flatten(2)
+    parts = parts.transpose(0, 1)  # (frames, channels, 2 * period)
+    product = (parts @ parts.transpose(1, 2)).permute(1, 2, 0)
+    product = functional.avg_pool1d(
+        product, 2 * CORRELATION_FRAMES + 1, 1, CORRELATION_FRAMES, count_include_pad=False
+    ).permute(2, 0, 1)
+    root = product.diagonal(dim1=1, dim2=2).clamp_min(0).sqrt()
+    correlation = product / (root[:, :, None] * root[:, None]).clamp_min(MIN_POWER**2)
+    correlation.diagonal(dim1=1, dim2=2).fill_(1)
+    mix = channel_mix(correlation.clamp(-1, 1)).to(noises.dtype)
+    return torch.einsum("fck,kbf->cbf", mix, noises)
+
+
+def _white(spectrum: Tensor, generator: torch.Generator | None) -> Tensor:
+    """Complex noise of mean magnitude 1. Shape: (channels, bins, frames) -> (1, bins, frames)."""
+    gaussian = torch.randn(1, *spectrum.shape[1:], 2, generator=generator).to(spectrum.device)
+    # The mean magnitude of a complex normal number is √(π/2).
+    return torch.view_as_complex(gaussian) * math.sqrt(2 / math.pi)
+
+
+def carrier(
+    spectrum: Tensor, mels: Tensor, generator: torch.Generator | None, noise: Tensor | None = None
+) -> Tensor:
     """A spectrum with a flat envelope and mean magnitude 1, to be shaped.
 
     The band that every phone passes, 1.5 to 3.5 kHz, is whitened and repeated upwards, so the highs pulse
@@ -124,17 +168,19 @@ def carrier(spectrum: Tensor, mels: Tensor, generator: torch.Generator | None) -
     fitting phase: the period is an even number of bins and the hop is half the transform, so the phase
     advances by whole turns too many.)
 
+    Args:
+        noise: of mean magnitude 1, (channels, bins, frames), complex; None: one for all channels.
+
     Shape:
         spectrum: (channels, bins, frames), complex; mels: (channels, mel_bands, frames); result: as spectrum.
     """
-    bins, frames = spectrum.shape[1:]
+    bins = spectrum.shape[1]
     first, period = COPIED_BINS
     whitened = spectrum[:, first : first + period] / (_bands_to_bins(mels)[:, first : first + period] + 1e-6)
     numbers = torch.arange(bins, device=spectrum.device)
     copied = whitened[:, (numbers - first) % period]
-    gaussian = torch.randn(1, bins, frames, 2, generator=generator).to(spectrum.device)
-    # The mean magnitude of a complex normal number is √(π/2).
-    noise = torch.view_as_complex(gaussian) * math.sqrt(2 / math.pi)
+    if noise is None:
+        noise = _white(spectrum, generator)
     low_hz, high_hz = NOISE_CROSSOVER_HZ
     share = ((numbers * (FRONT_END.rate / FRONT_END.fft) - low_hz) / (high_hz - low_hz)).clamp(0, 1)[:, None]
     return (1 - share).sqrt() * copied + share.sqrt() * noise

@@ -1,4 +1,4 @@
-"""Analyze -> denoise -> complete -> voice chain -> analyze.
+"""Analyze -> repair -> denoise -> complete -> voice chain, or the level of the input -> analyze.
 
 Importing this module does not import torch.
 """
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from aural import hub
 from aural.audio.chunks import join
 from aural.audio.clip import Clip, Samples, excerpt
+from aural.audio.repair import repair, without_lows
 from aural.audio.resample import resample, resample_samples
 from aural.audio.steps import Steps, part, stepwise
 from aural.enhancement.analysis import Analysis, analyze
@@ -22,6 +23,9 @@ from aural.enhancement.level import ACTIVE_RMS, active_level
 from aural.enhancement.voice_chain import VOICE_CHAINS, VoiceChain, VoiceChainResult, voice_chain_steps
 from aural.errors import OptionError
 from aural.hub.device import inference, pick_device
+from aural.loudness import pipeline as mastering
+from aural.loudness.layouts import layout_of, lfe_channels
+from aural.loudness.meter import Loudness, measure
 from aural.options import Outcome, require, require_known, require_switch, require_whole
 
 if TYPE_CHECKING:
@@ -41,8 +45,13 @@ EXPAND_RATES = (44_100, 48_000)
 CHUNK_FRAMES = 480  # frames of the front end, 7.68 s; twice as long takes 110 MB more and is no faster
 OVERLAP_FRAMES = 64  # 1.02 s
 MIN_PEAK = 1e-9  # -180 dB; anything quieter is silence
+MIN_LEVEL = 0.01  # of the whole level: a sound that is all bass is not fed at that of the rest
 SILENT_CELL_SECONDS = 0.016
 MIN_CLIPPING_SHARE = 1e-4  # share of clipped samples; less is not reported
+# Without a voice chain, the loudness stays.
+CEILING_DBTP = -1.0
+KEPT_LU = 0.1  # a smaller change is left as it is
+MAX_GAIN_DB = 12.0  # either way: what is left of a noise without a voice is not raised to the noise's level
 # If the mid channel is this far below the channels, they cancel and its phase means nothing.
 MIN_MIDDLE = 0.1
 # The vocoder's band ends at 11 kHz; above this crossover the enhanced sound is used.
@@ -123,7 +132,7 @@ class Result:
 
     clip: Clip  # channels, duration, rate and level of the input, unless the options change them
     background: Clip  # the removed background, at the rate and level of the input; see `enhance`
-    before: Analysis  # analysis of the input
+    before: Analysis  # analysis of the input without damage and rumble; its loudness is with them
     after: Analysis  # analysis of the result
     voice_chain: VoiceChainResult | None  # what the voice chain did; None without one
     pitch_seconds: NDArray[np.float64]  # (frames,), times of the next two; empty if no stage ran
@@ -145,10 +154,13 @@ class Result:
 def enhance(clip: Clip, options: Options | None = None) -> Steps[Result]:
     """Make a phone recording sound as if it came from a studio.
 
-    The voice keeps its level, its timing and, in the default setting, its phase. All channels get the same
-    mask, so the stereo image stays. Digital silence in the input stays silent, except for the decay of the
-    voice chain's filters. Frequencies above 24 kHz are lost, and those above half the input's
-    rate, unless it is expanded. Without a voice chain, repaired peaks can exceed full scale.
+    The voice keeps its timing and, in the default setting, its phase. All channels get the same mask, so the
+    stereo image stays. Digital silence in the input stays silent, except for the decay of the voice chain's
+    filters. Frequencies above 24 kHz are lost, and those above half the input's rate, unless it is expanded.
+    Without a voice chain, the result is as loud as the recording, and its true peak at most -1 dBTP.
+
+    Damaged samples, a DC offset and rumble below hearing are removed first, see `aural.audio.repair`. The
+    analysis before is made without them; its loudness and true peak are those of the input as it is.
 
     The background is the mixture under the denoiser's second mask: noise without the voice and its
     reverberation. Background and voice need not add up to the input, since the voice also loses its
@@ -167,28 +179,23 @@ def enhance(clip: Clip, options: Options | None = None) -> Steps[Result]:
     """
     options = options or Options()
     clip.require_finite()
-    before = yield from part(analyze.steps(clip), 0.0, 0.15)
-    is_silent = not max(clip.samples.max(), -clip.samples.min()) > MIN_PEAK
-    if options.strength == 0 or is_silent:
-        reason = "the clip is silent" if is_silent else "the strength is 0"
+    repaired = yield from part(repair.steps(clip, lfe_channels(layout_of(clip))), 0.0, 0.02)
+    source = repaired.clip
+    # Loudness and peak are those of the input, damaged as it may be.
+    found = None if source is clip else measure(clip)
+    before = yield from part(analyze.steps(source, found), 0.02, 0.15)
+    if reason := _reason_to_keep(clip, source, options):
         return _keep_clip(clip, before, f"No change: {reason}.")
+    loudness = before.loudness if source is clip else measure(source)
     if options.noise_reduction or options.completion:
-        voice, background, track = yield from part(_stages_steps(clip, options), 0.15, 0.65)
+        stages = _stages_steps(source, options, _silent_spans(clip))
+        voice, background, track = yield from part(stages, 0.15, 0.65)
     else:
-        nothing = _keep_clip(clip, before, "No change: everything is switched off.")
-        if options.voice_chain is None and options.expand_rate in (None, clip.rate):
-            return nothing
-        voice, background = resample(clip, options.expand_rate or clip.rate), nothing.background
+        voice, background = resample(source, options.expand_rate or clip.rate), _silence(clip)
         track = _Track.of_frames(0)
-    processed = None
-    # The loudness of the input is that of the voice where nothing was changed.
-    loudness_lufs = before.integrated_lufs if voice is clip else None
-    if options.voice_chain is not None:
-        processing = voice_chain_steps(voice, options.voice_chain, options.mix, loudness_lufs)
-        del voice  # frees memory for the voice chain
-        processed = yield from part(processing, 0.65, 0.85)
-        voice = processed.clip
-    loudness = None if processed is None else processed.loudness
+    finishing = _finish_steps(voice, source, options, loudness)
+    del voice  # frees memory for what follows
+    voice, loudness, processed, remark = yield from part(finishing, 0.65, 0.85)
     after = yield from part(analyze.steps(voice, loudness), 0.85, 1.0)
     return Result(
         clip=voice,
@@ -199,7 +206,7 @@ def enhance(clip: Clip, options: Options | None = None) -> Steps[Result]:
         pitch_seconds=track.seconds,
         f0_hz=track.f0_hz,
         voicing=track.voicing,
-        message=_message(before, after, processed),
+        message=" ".join(filter(None, (repaired.message, _message(before, after, processed), remark))),
     )
 
 
@@ -225,10 +232,25 @@ class _Track:
         return cls(seconds, np.zeros(count, np.float32), np.zeros(count, np.float32))
 
 
+def _reason_to_keep(clip: Clip, source: Clip, options: Options) -> str:
+    """Why nothing is to be done; or empty."""
+    if options.strength == 0:
+        return "the strength is 0"
+    if not max(source.samples.max(), -source.samples.min()) > MIN_PEAK:
+        return "the clip is silent"
+    is_on = options.noise_reduction or options.completion or options.voice_chain is not None
+    return "" if is_on or options.expand_rate not in (None, clip.rate) else "everything is switched off"
+
+
 def _keep_clip(clip: Clip, found: Analysis, message: str) -> Result:
     track = _Track.of_frames(0)
-    nothing = clip.with_samples(np.zeros(clip.samples.shape, np.float32))
-    return Result(clip, nothing, found, found, None, track.seconds, track.f0_hz, track.voicing, message)
+    return Result(
+        clip, _silence(clip), found, found, None, track.seconds, track.f0_hz, track.voicing, message
+    )
+
+
+def _silence(clip: Clip) -> Clip:
+    return clip.with_samples(np.zeros(clip.samples.shape, np.float32))
 
 
 def _message(before: Analysis, after: Analysis, processed: VoiceChainResult | None) -> str:
@@ -248,12 +270,77 @@ def _message(before: Analysis, after: Analysis, processed: VoiceChainResult | No
     return found if processed is None else f"{found} {processed.message}"
 
 
-def _stages_steps(clip: Clip, options: Options) -> Steps[tuple[Clip, Clip, _Track]]:
+def _finish_steps(
+    voice: Clip, source: Clip, options: Options, loudness: Loudness
+) -> Steps[tuple[Clip, Loudness, VoiceChainResult | None, str]]:
+    """The voice at its final level, its loudness, what the voice chain did, and a remark.
+
+    Args:
+        loudness: of the source.
+    """
+    if options.voice_chain is None:
+        keeping = _keep_loudness_steps(voice, source, loudness)
+        del voice
+        kept, measured, remark = yield from keeping
+        return kept, measured, None, remark
+    # The loudness of the source is that of the voice where nothing was changed.
+    known_lufs = loudness.integrated_lufs if voice is source else None
+    processing = voice_chain_steps(voice, options.voice_chain, options.mix, known_lufs)
+    del voice
+    processed = yield from processing
+    return processed.clip, processed.loudness, processed, ""
+
+
+def _keep_loudness_steps(voice: Clip, source: Clip, before: Loudness) -> Steps[tuple[Clip, Loudness, str]]:
+    """The voice as loud as its source and with its true peak below the ceiling, its loudness, and a remark.
+
+    A gain does it, and the limiter for the peaks that it would leave above the ceiling.
+    """
+    measured = yield from part(measure.steps(voice), 0.0, 0.3)
+    change_lu = _change_lu(voice, measured, source, before)
+    gain_db = 0.0 if abs(change_lu) <= KEPT_LU else -min(max(change_lu, -MAX_GAIN_DB), MAX_GAIN_DB)
+    peak_dbtp, wanted = measured.true_peak_dbtp, measured.integrated_lufs
+    if peak_dbtp is None or (gain_db == 0 and peak_dbtp <= CEILING_DBTP):
+        return voice, measured, ""
+    if peak_dbtp + gain_db <= CEILING_DBTP or wanted is None:
+        fitting_db = min(gain_db, CEILING_DBTP - peak_dbtp)
+        made = voice.with_samples(voice.samples * np.float32(10 ** (fitting_db / 20)))
+        return made, measured.after_gain(fitting_db), ""
+    target_lufs = min(max(wanted + gain_db, -60.0), 0.0)
+    options = mastering.Options(mastering.FREE, target_lufs, CEILING_DBTP)
+    mastered = yield from part(mastering.master.steps(voice, options, measured), 0.3, 1.0)
+    reached = mastered.after.integrated_lufs
+    lower_lu = 0.0 if reached is None else wanted + gain_db - reached
+    is_lower = lower_lu > KEPT_LU
+    remark = f"The level is {lower_lu:.1f} LU lower, to keep the true peak below −1 dBTP." if is_lower else ""
+    return mastered.clip, mastered.after, remark
+
+
+def _change_lu(voice: Clip, after: Loudness, source: Clip, before: Loudness) -> float:
+    """How much louder the voice is than its source."""
+    if before.integrated_lufs is None or after.integrated_lufs is None:
+        # Below the meter's gate: both are measured at a level where there is a loudness.
+        level = active_level(source.samples)
+        if level == 0:
+            return 0.0
+        gain = np.float32(min(ACTIVE_RMS / level, 1e20))
+        before, after = (measure(clip.with_samples(clip.samples * gain)) for clip in (source, voice))
+    if before.integrated_lufs is None or after.integrated_lufs is None:
+        return 0.0
+    return after.integrated_lufs - before.integrated_lufs
+
+
+def _stages_steps(
+    clip: Clip, options: Options, silent: list[tuple[int, int]]
+) -> Steps[tuple[Clip, Clip, _Track]]:
     """Both stages over the whole clip, in chunks: the voice at its new rate, the background, the pitch.
 
     Chunks are joined as in `aural.audio.chunks`, with these differences: there are two sounds and a pitch,
     every chunk starts on a frame of the whole clip, so frames do not depend on the chunk, and long clips are
     not copied.
+
+    Args:
+        silent: where the result has to be silent, in samples.
     """
     from aural.enhancement.features import FRONT_END
 
@@ -261,7 +348,9 @@ def _stages_steps(clip: Clip, options: Options) -> Steps[tuple[Clip, Clip, _Trac
     hop = FRONT_END.hop
     chunk, overlap = CHUNK_FRAMES * hop, OVERLAP_FRAMES * hop
     work = resample(clip, FRONT_END.rate).samples
-    enhancer = _Enhancer(options, active_level(work))
+    # What lies below a voice does not count.
+    level = active_level(without_lows(Clip(work, FRONT_END.rate)).samples)
+    enhancer = _Enhancer(options, max(level, MIN_LEVEL * active_level(work)))
     length = work.shape[1]
     voice, background = np.zeros_like(work), np.zeros_like(work)
     track = _Track.of_frames(FRONT_END.frames(length), hop / FRONT_END.rate)
@@ -277,7 +366,6 @@ def _stages_steps(clip: Clip, options: Options) -> Steps[tuple[Clip, Clip, _Trac
         end = min(start + chunk, length)
         yield 0.95 * end / length
     del work, enhancer
-    silent = _silent_spans(clip)
     voice = _at_rate(voice, FRONT_END.rate, clip, options.expand_rate or clip.rate, silent)
     background = _at_rate(background, FRONT_END.rate, clip, clip.rate, silent)
     layout = clip.layout

@@ -245,8 +245,8 @@ def enhance(
         reference: a studio recording of the same performance, to measure how close the result comes
 
     Returns:
-        the enhanced file, 24-bit WAV, or float if it exceeds full scale
-        the background that was removed, in the same format
+        the enhanced file, 24-bit WAV
+        the background that was removed, 24-bit WAV, or float if it exceeds full scale
         the analysis before and after; with a reference also SNR, SI-SDR, PESQ, STOI and LSD
         a picture of the spectrograms
     """
@@ -260,7 +260,7 @@ def enhance(
     progress(0.95, desc="Drawing")
     paths = [result_path(audio, ending) for ending in ("enhanced.wav", "background.wav")]
     for made, path in zip((result.clip, result.background), paths, strict=True):
-        # Restored peaks may exceed full scale.
+        # The background of a clipped recording may exceed full scale.
         write(made, path, wav_encoding(made), read_tags(audio))
     yield *paths, figures, plots.save(_spectrograms(clip, result)), (audio, reference)
 

@@ -100,6 +100,15 @@ def loudness_weights(layout: str) -> Matrix:
     return np.array([0.0 if c == "LFE" else SURROUND_WEIGHT if c in surrounds else 1.0 for c in channels])
 
 
+def lfe_channels(layout: str) -> tuple[int, ...]:
+    """The indices of a layout's channels for low-frequency effects.
+
+    >>> lfe_channels("5.1"), lfe_channels("stereo")
+    ((3,), ())
+    """
+    return tuple(number for number, name in enumerate(LAYOUTS[layout]) if name == "LFE")
+
+
 def to_five_one(layout: str) -> Matrix:
     """The matrix that folds any layout to the six channels of 5.1. Shape: (6, channels).
 

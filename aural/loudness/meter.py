@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Annotated, Any
 
 import numpy as np
@@ -80,6 +80,27 @@ class Loudness:
     powers: Powers = field(
         default_factory=lambda: np.zeros(0), repr=False, compare=False
     )  # see `step_powers`
+
+    def after_gain(self, gain_db: float) -> Loudness:
+        """The readings of the same clip with a gain that leaves it below full scale, without measuring it."""
+        powers = self.powers * 10 ** (gain_db / 10)
+        integrated = integrated_lufs(powers, self.seconds)
+        peak_dbtp, sample_dbfs = (
+            None if peak is None else peak + gain_db for peak in (self.true_peak_dbtp, self.sample_peak_dbfs)
+        )
+        assert sample_dbfs is None or sample_dbfs < 0
+        return replace(
+            self,
+            integrated_lufs=integrated,
+            range_lu=loudness_range(powers, self.seconds),
+            momentary_max_lufs=maximum_lufs(powers, MOMENTARY_STEPS),
+            short_term_max_lufs=maximum_lufs(powers, SHORT_TERM_STEPS),
+            true_peak_dbtp=peak_dbtp,
+            sample_peak_dbfs=sample_dbfs,
+            peak_to_loudness_lu=None if integrated is None or peak_dbtp is None else peak_dbtp - integrated,
+            full_scale_samples=0,
+            powers=powers,
+        )
 
     def history(self) -> tuple[Powers, Powers, Powers]:
         """Times in s, momentary and short-term LUFS at those times, ten per second; NaN if there is none.

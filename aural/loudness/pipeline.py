@@ -1,4 +1,4 @@
-"""Down-mix -> measure -> shape -> gain -> limit -> measure."""
+"""Repair -> down-mix -> measure -> shape -> gain -> limit -> measure."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ import numpy as np
 from annotated_doc import Doc
 
 from aural.audio import Clip
+from aural.audio.repair import repair
 from aural.audio.steps import Steps, part, stepwise
 from aural.errors import InputError, OptionError
 from aural.loudness.downmix import METHODS, downmix
 from aural.loudness.dynamics import apply_gains_steps, limit_steps, ride_gains
 from aural.loudness.equal_loudness import HIGHEST_PHON, LOWEST_PHON, compensate
-from aural.loudness.layouts import AUTO, layout_of, require_layout
+from aural.loudness.layouts import AUTO, layout_of, lfe_channels, require_layout
 from aural.loudness.meter import (
     ABSOLUTE_GATE_LUFS,
     Loudness,
@@ -128,6 +129,7 @@ class _Track:
     shaped: Clip
     measured: Loudness  # of the shaped clip
     peak_dbtp: float | None  # of the shaped clip, the maximum of all meters
+    repairs: str  # what was repaired first, in words; or empty
 
 
 @stepwise
@@ -135,7 +137,8 @@ def master(clip: Clip, options: Options | None = None, loudness: Loudness | None
     """Bring a clip to the loudness, true peak and range of a device or platform.
 
     The result is within 0.1 LU of the target and not above the ceiling, or `limited_by` and `message` say why
-    not and by how much. Silence is returned unchanged.
+    not and by how much. Silence is returned unchanged. Damaged samples, a DC offset and rumble below hearing
+    are removed first, see `aural.audio.repair`: they would use up the headroom.
 
     Args:
         clip: any rate from 4 kHz, up to eight channels.
@@ -216,12 +219,13 @@ def resolve_target(options: Options) -> Target:
 def _shape_steps(
     clip: Clip, options: Options, target: Target, loudness: Loudness | None = None
 ) -> Steps[_Track]:
-    """Everything before the gain: down-mix, compensate for the listening level, control the range."""
+    """Everything before the gain: repair, down-mix, compensate for the listening level, control the range."""
     if loudness is None:
         loudness = yield from part(measure.steps(clip, options.layout), 0.0, 0.3)
     measured = loudness
+    repaired = yield from part(repair.steps(clip, lfe_channels(layout_of(clip, options.layout))), 0.3, 0.35)
     shaped = yield from part(
-        downmix.steps(clip, options.downmix, options.layout, options.normalise_downmix), 0.3, 0.4
+        downmix.steps(repaired.clip, options.downmix, options.layout, options.normalise_downmix), 0.35, 0.4
     )
     if options.playback_phon is not None:
         steps = compensate.steps(shaped.samples, shaped.rate, options.reference_phon, options.playback_phon)
@@ -234,7 +238,7 @@ def _shape_steps(
             ridden = yield from part(apply_gains_steps(shaped.samples, shaped.rate, gains_db), 0.7, 0.8)
             shaped = shaped.with_samples(ridden)
             measured = yield from part(measure.steps(shaped), 0.8, 1.0)
-    return _Track(loudness, shaped, measured, _highest_peak(shaped, measured))
+    return _Track(loudness, shaped, measured, _highest_peak(shaped, measured), repaired.message)
 
 
 @dataclass(frozen=True)
@@ -382,7 +386,7 @@ def _results(
             gain_db=attempt.gain_db,
             limiting_db=limiting_db,
             limited_by=limited_by,
-            message=message + _range_message(after, range_wanted_lu),
+            message=" ".join(filter(None, (track.repairs, message + _range_message(after, range_wanted_lu)))),
         )
         for track, clip, limiting_db, after in zip(
             tracks, attempt.clips, attempt.limiting_db, attempt.after, strict=True

@@ -32,6 +32,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from aural.audio.spectral import channel_mix
 from aural.hub.config import NetworkConfig
 
 RATE = 48_000  # Hz
@@ -54,8 +55,7 @@ FLOOR_SPAN = (0.55, 0.85)  # where the floor is measured, relative to the bandwi
 FLOOR_BIAS = 0.15  # log10 of the amplitude by which a minimum lies below the mean
 UNKNOWN = 1e30  # power of a frame without information about the floor
 NOISE_STEP = 97  # frames between the noises of two channels
-SAME = 1e-3  # correlations this close to 1 count as equal channels
-INVERTED = -0.5  # correlation below which a channel counts as the inverse of the first
+RELATED = 0.5  # correlation from which on a channel has the sign of another
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,8 @@ class State:
     bands: Tensor  # (batch, FLOOR_SMOOTHING - 1, FLOOR_BANDS), powers of the last frames
     minima: Tensor  # (batch, FLOOR_FRAMES - 1, FLOOR_BANDS), smoothed powers of the last frames
     floors: Tensor  # (batch, look-ahead), amplitudes of the floor at frames whose output is still to come
-    products: Tensor | None  # (batch, LEVEL_FRAMES - 1, 2), of channels: with the first, own power
-    correlations: Tensor  # (batch, look-ahead), with the first channel, at the same frames as the floors
+    products: Tensor | None  # (LEVEL_FRAMES - 1, channels, channels), of the tops of their bands
+    correlations: Tensor  # (look-ahead, channels, channels), at the same frames as the floors
     frame: int = 0  # index of the next frame
 
 
@@ -166,8 +166,8 @@ class Extender(nn.Module):
 
         Args:
             noise_offsets: (batch,) whole frames, at which each item's noise begins; None: 0 for all.
-            channels: the items are channels of one recording. Each output is correlated with the first one's
-                as the tops of their own bands are, so that mono stays mono and wide stays wide.
+            channels: the items are channels of one recording. The outputs are correlated as the tops of
+                their own bands are, so that mono stays mono and wide stays wide.
         """
         if channels:
             noise_offsets = NOISE_STEP * torch.arange(batch, device=self.noise.device)
@@ -188,8 +188,8 @@ class Extender(nn.Module):
             bands=like.new_zeros(batch, FLOOR_SMOOTHING - 1, FLOOR_BANDS),
             minima=like.new_full((batch, FLOOR_FRAMES - 1, FLOOR_BANDS), UNKNOWN),
             floors=like.new_zeros(batch, ahead),
-            products=like.new_zeros(batch, LEVEL_FRAMES - 1, 2) if channels else None,
-            correlations=like.new_zeros(batch, ahead),
+            products=like.new_zeros(LEVEL_FRAMES - 1, batch, batch) if channels else None,
+            correlations=torch.eye(batch, device=like.device).expand(ahead, batch, batch),
         )
 
     def step(self, samples: Tensor, bandwidth_hz: Tensor, state: State) -> Tensor:
@@ -228,9 +228,9 @@ class Extender(nn.Module):
             ]
             if state.products is not None:
                 found = self._correlation(spectra, bandwidth_hz, state)
-                correlation = torch.cat((state.correlations, found), 1)
-                state.correlations = correlation[:, frames:]
-                carried, noises = _correlate_channels(carried, noises, correlation[:, :frames])
+                correlation = torch.cat((state.correlations, found))
+                state.correlations = correlation[frames:]
+                carried, noises = _correlate_channels(carried, noises, correlation[:frames])
             missing_band = self._missing_spectrum(carried, answers.float(), bandwidth_hz, noises[0])
             if self.config.floor:
                 is_sound = _power(carried[..., 0]).sum(-1) > MIN_POWER  # digital silence stays silent
@@ -287,15 +287,21 @@ class Extender(nn.Module):
         return torch.where(lowest >= UNKNOWN, 0.0, lowest)
 
     def _correlation(self, spectra: Tensor, bandwidth_hz: Tensor, state: State) -> Tensor:
-        """Correlation with the first channel at the top of the band, over 1 s. Shape: (batch, frames)."""
+        """Correlation of the channels at the tops of their bands, over 1 s.
+
+        Shape: (channels, frames, bins, 2) -> (frames, channels, channels).
+        """
         assert state.products is not None
         own = spectra[..., 0]
-        product = _top_mean((own * own[:1].conj()).real, bandwidth_hz)
-        power = _top_mean(_power(own), bandwidth_hz)
-        history = torch.cat((state.products, torch.stack((product, power), -1)), 1)
-        state.products = history[:, own.shape[1] :]
-        product, power = history.unfold(1, LEVEL_FRAMES, 1).sum(-1).unbind(-1)
-        correlation = product / (power.sqrt() * power[:1].sqrt() + MIN_POWER)
+        # The band is the same for all channels.
+        first, number = (int(value[0]) for value in _copied_bins(bandwidth_hz[:1]))
+        top = torch.view_as_real(own[..., first : first + number]).flatten(2).transpose(0, 1)
+        history = torch.cat((state.products, top @ top.transpose(1, 2)))
+        state.products = history[top.shape[0] :]
+        product = history.unfold(0, LEVEL_FRAMES, 1).sum(-1)
+        root = product.diagonal(dim1=1, dim2=2).clamp_min(0).sqrt()
+        correlation = product / (root[:, :, None] * root[:, None] + MIN_POWER)
+        correlation.diagonal(dim1=1, dim2=2).fill_(1)  # of silence too
         return correlation.clamp(-1, 1)
 
     def _floor(self, floors: Tensor, answers: Tensor, bandwidth_hz: Tensor, noise: Tensor) -> Tensor:
@@ -388,15 +394,19 @@ def _correlate_channels(
 
     Shape:
         spectra: (channels, frames, bins, 2), of the samples and of their magnitudes; each noise (channels,
-        frames, bins); correlation: (channels, frames), with the first.
+        frames, bins); correlation: (frames, channels, channels).
     """
-    share = correlation[..., None]
-    # Near 1 the root would amplify rounding errors.
-    rest = (1 - share.square()).clamp_min(0).sqrt() * ((1 - share.abs()) / SAME).clamp_max(1)
-    noises = [share * noise[:1] + rest * noise for noise in noises]
-    # |x| is the same for x and -x.
-    sign = torch.where(share < INVERTED, -1.0, 1.0)
-    return torch.stack((spectra[..., 0], sign * spectra[..., 1]), -1), noises
+    mix = channel_mix(correlation).to(noises[0].dtype)
+    noises = [torch.einsum("fck,kfb->cfb", mix, noise) for noise in noises]
+    # |x| is the same for x and -x: each channel takes the sign towards the earlier one that is most like it.
+    signs = [torch.ones_like(correlation[:, 0, 0])]
+    for channel in range(1, correlation.shape[-1]):
+        earlier = correlation[:, channel, :channel]
+        nearest = earlier.abs().argmax(-1, keepdim=True)
+        value = earlier.gather(-1, nearest)[:, 0]
+        sign = value.sign() * torch.stack(signs, -1).gather(-1, nearest)[:, 0]
+        signs.append(torch.where(value.abs() > RELATED, sign, 1.0))
+    return torch.stack((spectra[..., 0], torch.stack(signs)[..., None] * spectra[..., 1]), -1), noises
 
 
 def _top_mean(power: Tensor, bandwidth_hz: Tensor) -> Tensor:

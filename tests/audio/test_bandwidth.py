@@ -229,6 +229,61 @@ def test_a_click_does_not_widen_the_band_but_a_hiss_in_every_third_second_does()
     assert not bandwidth(clip(hissing)).is_limited
 
 
+@cache
+def call() -> Sound:
+    """Speech up to 3.4 kHz, at 8 kHz."""
+    slow = resample_samples(speech().astype(np.float32)[np.newaxis], RATE, 8_000)[0]
+    filtered: Sound = signal.sosfilt(signal.butter(6, 3_400, fs=8_000, output="sos"), slow)
+    return filtered
+
+
+def call_at(rate: int) -> Sound:
+    return np.array(resample_samples(call().astype(np.float32)[np.newaxis], 8_000, rate)[0], np.float64)
+
+
+@pytest.mark.parametrize("amplitude", [1e-3, 0.02, 0.1])
+@pytest.mark.parametrize("hz", [(15_625,), (15_734,), (19_000,), (9_000, 15_625, 19_000)])
+@pytest.mark.parametrize("rate", [44_100, 48_000])
+def test_a_line_high_up_does_not_widen_the_band(rate: int, hz: tuple[float, ...], amplitude: float) -> None:
+    sound = call_at(rate)
+    time = np.arange(len(sound)) / rate
+    for one in hz:
+        sound += amplitude * np.sin(2 * np.pi * one * time)
+    assert bandwidth(clip(sound, rate)).hz == pytest.approx(3_450, rel=0.08)
+
+
+@pytest.mark.parametrize("count", [1, 5, 20])
+@pytest.mark.parametrize("length", [1, 24])
+def test_a_few_clicks_do_not_widen_the_band(count: int, length: int) -> None:
+    sound, generator = call_at(RATE), np.random.default_rng(count)
+    for start in generator.integers(0, len(sound) - length, count):
+        sound[start : start + length] += 0.5 * generator.standard_normal(length)
+    assert bandwidth(clip(sound)).hz == pytest.approx(3_450, rel=0.08)
+
+
+@pytest.mark.parametrize("rate", [16_000, 24_000, 44_100, 48_000])
+@pytest.mark.parametrize("way", ["linear", "repeated"])
+def test_images_of_a_crude_resampler_are_no_band(rate: int, way: str) -> None:
+    places = np.arange(round(len(call()) * rate / 8_000)) * 8_000 / rate
+    if way == "linear":
+        sound = np.interp(places, np.arange(len(call())), call())
+    else:
+        sound = call()[np.floor(places).astype(int).clip(0, len(call()) - 1)]
+    found = bandwidth(clip(sound, rate))
+    assert found.is_limited
+    assert found.hz == pytest.approx(3_450, rel=0.12)
+
+
+@pytest.mark.parametrize("rate", [44_100, 48_000])
+def test_partials_are_no_lines(rate: int) -> None:
+    """A bright instrument over a dull noise: its partials reach up, so its band does."""
+    time = np.arange(2 * rate) / rate
+    partials = sum(np.sin(2 * np.pi * 523.25 * k * time + k) / k for k in range(1, 38))
+    dull = filtered(noise(2 * RATE), 3_400, "linear")[: len(time)]
+    dull = np.pad(dull, (0, len(time) - len(dull)))
+    assert not bandwidth(clip(0.1 * partials + 0.01 * dull, rate)).is_limited
+
+
 def test_silence_around_it_does_not_hide_the_band() -> None:
     sound = np.concatenate((np.zeros(20 * RATE), filtered(syllables(), 4_000, "linear"), np.zeros(20 * RATE)))
     sound += 1e-6 * noise(len(sound))

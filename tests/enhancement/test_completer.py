@@ -95,6 +95,20 @@ def test_one_completion_for_all_channels_keeps_the_levels_between_them() -> None
     assert below_db(added[1] - 0.25 * added[0], added[1]) < -40
 
 
+def test_what_is_completed_is_as_wide_as_the_channels() -> None:
+    """One noise for all would be in phase where the voice is inverse, and mono where there are two."""
+    a, b = white(2)[:, None]
+    signals = torch.cat((a, -a, b, 0.6 * a + 0.8 * b, a))
+    made = complete(completer_of(lambda mel: 3 * mel), spectrum_of(signals))
+    top = made[:, round(10_000 / BIN_HZ) : round(18_000 / BIN_HZ), 20:-20].flatten(1)
+    product = (top @ top.conj().T).real
+    root = product.diagonal().sqrt()
+    correlations = (product / (root[:, None] * root))[0]
+    expected = torch.tensor([1.0, -1.0, 0.0, 0.6, 1.0])
+    torch.testing.assert_close(correlations, expected, atol=0.1, rtol=0)
+    torch.testing.assert_close(made[0], made[4], atol=1e-5, rtol=1e-3)
+
+
 def test_a_completion_is_of_its_seed() -> None:
     spectrum = spectrum_of(white())
     double = completer_of(lambda mel: 2 * mel)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 import aural
 from aural import hub
-from aural.audio import Clip
+from aural.audio import Clip, wav_encoding
 from aural.audio.resample import resample
 from aural.enhancement import analysis, pipeline, voice_chain
 from aural.enhancement.features import FRONT_END
@@ -132,6 +132,17 @@ def put(monkeypatch: pytest.MonkeyPatch) -> Any:
         monkeypatch.setattr(hub, "load", loaded)
 
     return put
+
+
+@pytest.fixture
+def any_level(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves the result at the level that the networks give it."""
+
+    def keep(voice: Clip, _source: Clip, _before: Any) -> Any:
+        yield 1.0
+        return voice, measure(voice), ""
+
+    monkeypatch.setattr(pipeline, "_keep_loudness_steps", keep)
 
 
 @pytest.fixture
@@ -260,7 +271,7 @@ def test_what_the_denoiser_passes_keeps_its_level_time_and_phase(put: Any) -> No
         assert np.abs(result.background.samples).max() < 1e-6
 
 
-@pytest.mark.parametrize("gain_db", [-60, 0, 30])
+@pytest.mark.parametrize("gain_db", [-60, 0, 6])
 def test_the_result_follows_the_level_of_the_input(gain_db: float) -> None:
     clip, gain = voice(1.0), np.float32(10 ** (gain_db / 20))
     plain, scaled = enhance(clip), enhance(clip.with_samples(clip.samples * gain))
@@ -268,6 +279,41 @@ def test_the_result_follows_the_level_of_the_input(gain_db: float) -> None:
     assert difference_db(scaled.background.samples / gain, plain.background.samples) < -60
 
 
+LOWS = {
+    "offset": lambda time: np.full(time.size, -0.4),
+    "rumble": lambda time: 0.3 * np.sin(2 * np.pi * 25 * time),
+    "hum": lambda time: 0.2 * np.sin(2 * np.pi * 55 * time),
+}
+
+
+@pytest.mark.parametrize("name", LOWS)
+@pytest.mark.parametrize("preset", ["restore", "podcast"])
+def test_what_nobody_hears_changes_no_level(put: Any, name: str, preset: str) -> None:
+    """The network masks by level: fed 20 dB too low, it would take the voice for noise."""
+    put(denoiser=PlainDenoiser(None))
+    clip = voice(3.0)
+    quiet = clip.with_samples(clip.samples * np.float32(0.1))
+    low = LOWS[name](np.arange(clip.frames) / RATE).astype(np.float32)
+    options = Options(preset, completion=False)
+    plain, heard = (enhance(each, options) for each in (quiet, quiet.with_samples(quiet.samples + low)))
+    assert difference_db(heard.clip.samples, plain.clip.samples) < -20
+    assert heard.after.integrated_lufs == pytest.approx(plain.after.integrated_lufs, abs=0.1)
+    assert "removed." in heard.message and "removed." not in plain.message
+    assert heard.before.snr_db == pytest.approx(plain.before.snr_db, abs=1)
+
+
+@pytest.mark.parametrize("place", [0, 30_000])
+def test_a_damaged_sample_is_mended_and_said_to_be(put: Any, place: int) -> None:
+    put(denoiser=PlainDenoiser(None))
+    clip = voice(2.0)
+    samples = clip.samples.copy()
+    samples[0, place] = 10 ** (85 / 20)
+    plain, mended = (enhance(each, Options(completion=False)) for each in (clip, clip.with_samples(samples)))
+    assert mended.message.startswith("1 damaged sample mended. ")
+    assert difference_db(mended.clip.samples, plain.clip.samples) < -30
+
+
+@pytest.mark.usefixtures("any_level")
 @pytest.mark.parametrize("strength", [0.25, 1.0])
 def test_strength_is_the_share_of_the_way_from_the_input_to_the_denoised(put: Any, strength: float) -> None:
     put(denoiser=PlainDenoiser(0.2))
@@ -288,6 +334,7 @@ def test_strength_scales_what_is_completed(put: Any) -> None:
     np.testing.assert_allclose(added[0], added[1] / 2, atol=1e-6)
 
 
+@pytest.mark.usefixtures("any_level")
 def test_the_background_is_mixed_back_at_its_gain(put: Any) -> None:
     put(denoiser=PlainDenoiser(0.25))
     clip = voice(1.0)
@@ -384,6 +431,7 @@ def test_a_rebuilt_voice_stays_in_time_with_the_input(put: Any, setting: Setting
     assert abs(lags_ms[np.argmax(correlation)]) <= 2
 
 
+@pytest.mark.usefixtures("any_level")
 def test_the_vocoder_leaves_the_enhanced_sound_as_it_is_above_its_band(put: Any) -> None:
     put(denoiser=PlainDenoiser(1.0))
     clip = voice(2.0)
@@ -395,6 +443,7 @@ def test_the_vocoder_leaves_the_enhanced_sound_as_it_is_above_its_band(put: Any)
     assert np.linalg.norm(after - before) < 0.01 * np.linalg.norm(before)
 
 
+@pytest.mark.usefixtures("any_level")
 def test_the_waveform_network_gets_one_channel_and_its_share_is_the_strength(put: Any) -> None:
     put(waveform_enhancer=PlainWaveform())
     mono = voice(1.0).samples[0]
@@ -456,6 +505,36 @@ def test_nothing_is_measured_twice(put: Any, monkeypatch: pytest.MonkeyPatch) ->
     # Nothing changes before the voice chain: the first figure serves it too.
     enhance(clip, Options(preset="podcast", noise_reduction=False, completion=False))
     assert len(measured) == 3 and measured[2] is clip
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize("peak", [0.1, 1.0])
+def test_restoring_keeps_the_loudness_and_the_ceiling(setting: Setting, peak: float, put: Any) -> None:
+    """Whatever the networks do to the level: here they take 8 dB, and add the peaks of a noise."""
+    clip = voice(4.0)
+    clip = clip.with_samples(clip.samples * (peak / np.abs(clip.samples).max()))
+    for options in (Options(setting=setting), Options("podcast", mastering=False, setting=setting)):
+        put(denoiser=PlainDenoiser(0.4), completer=PlainCompleter())
+        result = enhance(clip, options)
+        for measured in (result.after, measure(result.clip)):
+            assert measured.integrated_lufs == pytest.approx(result.before.integrated_lufs, abs=0.5)
+            assert measured.true_peak_dbtp is not None and measured.true_peak_dbtp <= -1
+        assert wav_encoding(result.clip) == "wav24"
+
+
+def test_a_level_that_cannot_stay_is_said_to_be_lower(put: Any) -> None:
+    put(denoiser=PlainDenoiser(1.0))
+    clip = voice(2.0)
+    result = enhance(clip.with_samples(clip.samples * np.float32(100)), Options(completion=False))
+    assert result.after.true_peak_dbtp is not None and result.after.true_peak_dbtp <= -1
+    assert "LU lower, to keep the true peak below −1 dBTP." in result.message
+
+
+def test_the_last_of_a_noise_is_not_raised_to_the_noise(put: Any) -> None:
+    put(denoiser=PlainDenoiser(1e-2))
+    result = enhance(voice(2.0), Options(completion=False))
+    assert result.before.integrated_lufs is not None and result.after.integrated_lufs is not None
+    assert result.after.integrated_lufs == pytest.approx(result.before.integrated_lufs - 40 + 12, abs=0.1)
 
 
 def test_a_loudness_without_a_finish_is_one_gain(put: Any) -> None:

@@ -174,6 +174,56 @@ def test_a_click_that_the_limiter_presses_below_the_gate_is_said_to_be_short() -
     json.dumps(result.figures(), allow_nan=False)
 
 
+def lows(name: str, frames: int) -> np.ndarray:
+    """What nobody hears, 20 dB and more above a quiet programme."""
+    time = np.arange(frames) / RATE
+    noise = sosfilt(
+        butter(6, (18, 50), "bandpass", fs=RATE, output="sos"),
+        np.random.default_rng(3).standard_normal(frames),
+    )
+    return {
+        "offset": np.full(frames, 0.4),
+        "negative offset": np.full(frames, -0.2),
+        "tone of 16 Hz": 0.4 * np.sin(2 * np.pi * 16 * time),
+        "tone of 30 Hz": 0.3 * np.sin(2 * np.pi * 30 * time),
+        "hum of 50 Hz": 0.3 * np.sin(2 * np.pi * 50 * time),
+        "traffic": 0.05 * noise / noise.std(),
+        "thump": 0.9 * np.exp(-np.square((time - 2) / 0.05)) * np.sin(2 * np.pi * 28 * time),
+    }[name]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["offset", "negative offset", "tone of 16 Hz", "tone of 30 Hz", "hum of 50 Hz", "traffic", "thump"],
+)
+def test_what_nobody_hears_takes_no_headroom_and_no_loudness(name: str) -> None:
+    clip = programme(6, level=0.01)
+    samples = sosfilt(butter(4, 150, "highpass", fs=RATE, output="sos"), clip.samples)
+    plain = master(clip.with_samples(samples.astype(np.float32)), Options(target="apple_podcasts"))
+    heard = master(
+        clip.with_samples((samples + lows(name, clip.frames)).astype(np.float32)),
+        Options(target="apple_podcasts"),
+    )
+    assert heard.limited_by is None
+    assert libebur128(heard.clip)[0] == pytest.approx(-16, abs=0.1)
+    difference = heard.clip.samples - plain.clip.samples
+    assert np.mean(np.square(difference)) < 0.02 * np.mean(np.square(plain.clip.samples))
+    assert np.abs(heard.clip.samples.mean(axis=1)).max() < 1e-3
+    assert "removed." in heard.message and "removed." not in plain.message
+
+
+@pytest.mark.parametrize("value", [10 ** (85 / 20), -50.0])
+def test_a_damaged_sample_does_not_decide_and_is_said_to_be_mended(value: float) -> None:
+    clip = programme(6)
+    damaged = clip.samples.copy()
+    damaged[1, 2 * RATE] = value
+    plain, mended = (master(clip.with_samples(samples)) for samples in (clip.samples, damaged))
+    assert mended.message.startswith("1 damaged sample mended. Done:")
+    assert mended.before.true_peak_dbtp is not None and mended.before.true_peak_dbtp > 30
+    assert mended.after.integrated_lufs == pytest.approx(plain.after.integrated_lufs, abs=0.05)
+    np.testing.assert_allclose(mended.clip.samples[0], plain.clip.samples[0], atol=0.02)
+
+
 def test_an_album_needs_a_track() -> None:
     with pytest.raises(InputError, match="at least one"):
         master_album([])

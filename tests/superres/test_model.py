@@ -171,6 +171,23 @@ def test_channels_are_made_as_wide_as_they_are() -> None:
     assert made[5].abs().max() < 1e-6
 
 
+def test_each_pair_of_channels_is_made_as_wide_as_it_is() -> None:
+    """Also pairs that have nothing in common with the first channel, which may be silent."""
+    a, b = sound(0, seconds=2.0), sound(1, seconds=2.0)
+    torch.manual_seed(0)
+    model = Extender(WITH_FLOOR).eval().requires_grad_(False)
+    for first in (b, 0 * a):
+        channels = torch.cat((first, a, -a, a, 0.8 * a + 0.6 * b))
+        length = channels.shape[1] // model.block * model.block
+        bandwidth = torch.full((len(channels),), EDGE_HZ)
+        state = model.start(len(channels), channels=True)
+        made = model.step(channels[:, :length], bandwidth, state)[:, RATE // 2 :]
+        correlations = torch.corrcoef(made)[1, 2:]
+        torch.testing.assert_close(correlations, torch.tensor([-1.0, 1.0, 0.8]), atol=0.12, rtol=0)
+        torch.testing.assert_close(made[3], made[1], atol=1e-6, rtol=1e-4)
+        torch.testing.assert_close(made[2], -made[1], atol=1e-6, rtol=1e-4)
+
+
 def test_the_config_makes_the_same_network_again() -> None:
     built = build_extender(TINY.to_dict())
     assert built.config == TINY
