@@ -5,16 +5,19 @@ Importing this module does not import torch.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, cast, get_args
 
 import numpy as np
 from annotated_doc import Doc
 from numpy.typing import NDArray
 
 from aural import hub
+from aural.audio.bandwidth import bandwidth
 from aural.audio.chunks import join
 from aural.audio.clip import Clip, Samples, excerpt
+from aural.audio.missing_band import MODEL_BANDS_HZ, missing_band
 from aural.audio.repair import repair, without_lows
 from aural.audio.resample import resample, resample_samples
 from aural.audio.steps import Steps, part, stepwise
@@ -39,6 +42,8 @@ if TYPE_CHECKING:
 
 Setting = Literal["original_phase", "griffin_lim", "vocoder", "waveform"]
 SETTINGS: tuple[Setting, ...] = get_args(Setting)
+CompletionMethod = Literal["extender", "completer"]
+COMPLETION_METHODS: tuple[CompletionMethod, ...] = get_args(CompletionMethod)
 PRESETS = tuple(VOICE_CHAINS)
 EXPAND_RATES = (44_100, 48_000)
 
@@ -46,6 +51,8 @@ CHUNK_FRAMES = 480  # frames of the front end, 7.68 s; twice as long takes 110 M
 OVERLAP_FRAMES = 64  # 1.02 s
 MIN_PEAK = 1e-9  # -180 dB; anything quieter is silence
 MIN_LEVEL = 0.01  # of the whole level: a sound that is all bass is not fed at that of the rest
+DENOISING_SHARE = 0.7  # of the networks' time, if the extender follows
+MIN_EXTENDED_SECONDS = 0.1  # a shorter voice has no bandwidth to speak of
 SILENT_CELL_SECONDS = 0.016
 MIN_CLIPPING_SHARE = 1e-4  # share of clipped samples; less is not reported
 # Without a voice chain, the loudness stays.
@@ -78,6 +85,13 @@ class Options:
     ] = 1.0
     noise_reduction: Annotated[bool, Doc("remove noise, echo and clipping")] = True
     completion: Annotated[bool, Doc("reconstruct the highs the phone cut off")] = True
+    completion_method: Annotated[
+        CompletionMethod,
+        Doc(
+            f"network of the completion, one of {', '.join(COMPLETION_METHODS)}; extender is that of "
+            "super-resolution and leaves what the phone kept, completer may also fill gaps below"
+        ),
+    ] = "extender"
     expand_rate: Annotated[
         int | None,
         Doc(f"sample rate of the result, one of {', '.join(map(str, EXPAND_RATES))}; None: from the input"),
@@ -98,6 +112,7 @@ class Options:
     def __post_init__(self) -> None:
         require_known("preset", self.preset, PRESETS)
         require_known("setting", self.setting, SETTINGS)
+        require_known("method of the completion", self.completion_method, COMPLETION_METHODS)
         require("strength", self.strength, 0, 1)
         require("mix of the voice chain", self.mix, 0, 1)
         for name in ("noise_reduction", "completion", "mastering"):
@@ -112,6 +127,11 @@ class Options:
         if self.loudness_lufs is not None:
             require("loudness", self.loudness_lufs, -60, 0, " LUFS")
         require_whole("seed", self.seed, 0, 2**32 - 1)
+
+    @property
+    def completes_by(self) -> CompletionMethod | None:
+        """The network of the completion; None without one, or where the end-to-end network does it."""
+        return self.completion_method if self.completion and self.setting != "waveform" else None
 
     @property
     def voice_chain(self) -> VoiceChain | None:
@@ -355,6 +375,7 @@ def _stages_steps(
     voice, background = np.zeros_like(work), np.zeros_like(work)
     track = _Track.of_frames(FRONT_END.frames(length), hop / FRONT_END.rate)
     end = 0
+    share = DENOISING_SHARE if options.completes_by == "extender" else 0.95
     for number, start in enumerate(_starts(length, chunk, overlap, hop)):
         made = enhancer(work[:, start : start + chunk], options.seed + number)
         join(voice, made.voice, start, end, overlap)
@@ -364,12 +385,48 @@ def _stages_steps(
         track.f0_hz[first : start // hop + made.f0_hz.size] = made.f0_hz[first - start // hop :]
         track.voicing[first : start // hop + made.voicing.size] = made.voicing[first - start // hop :]
         end = min(start + chunk, length)
-        yield 0.95 * end / length
-    del work, enhancer
+        yield share * end / length
+    del work
+    if options.completes_by == "extender":
+        yield from part(_extend_steps(voice, enhancer.gain, options.strength), share, 0.95)
+    del enhancer
     voice = _at_rate(voice, FRONT_END.rate, clip, options.expand_rate or clip.rate, silent)
     background = _at_rate(background, FRONT_END.rate, clip, clip.rate, silent)
     layout = clip.layout
     return Clip(voice, options.expand_rate or clip.rate, layout), Clip(background, clip.rate, layout), track
+
+
+class _Extender(Protocol):
+    """The network of super-resolution, which the hub builds: this room does not import that one."""
+
+    def pieces(self, samples: Tensor, bandwidth_hz: float, gain: float) -> Iterator[tuple[int, Tensor]]: ...
+
+
+def _extend_steps(voice: Samples, gain: float, strength: float) -> Steps[None]:
+    """Add the band that the voice lacks, in place.
+
+    Args:
+        voice: (channels, time) at the front end's rate.
+        gain: brings the voice to the level that the networks expect.
+    """
+    import torch
+
+    from aural.enhancement.features import FRONT_END
+
+    clip = Clip(voice, FRONT_END.rate)
+    if clip.seconds < MIN_EXTENDED_SECONDS:
+        return
+    band = yield from part(bandwidth.steps(clip), 0.0, 0.1)
+    if missing_band(clip.rate, clip.rate, band.hz) is None:
+        return
+    lowest, highest = MODEL_BANDS_HZ
+    device = pick_device()
+    extender = cast(_Extender, hub.load("extender", device=device))
+    with inference(device):
+        samples = torch.from_numpy(voice)
+        for start, piece in extender.pieces(samples, min(max(band.hz, lowest), highest), gain):
+            samples[:, start : start + piece.shape[1]] += strength * piece
+            yield 0.1 + 0.9 * start / clip.frames
 
 
 def _starts(length: int, chunk: int, overlap: int, hop: int) -> list[int]:
@@ -443,7 +500,7 @@ class _Enhancer:
             return
         if options.noise_reduction:
             self.denoiser: FrontEndDenoiser | Denoiser = hub.load("denoiser", device=self.device)
-        if options.completion:
+        if options.completes_by == "completer":
             self.completer: Completer = hub.load("completer", device=self.device)
 
     def __call__(self, samples: Samples, seed: int) -> _Chunk:
@@ -494,7 +551,7 @@ class _Enhancer:
             f0_hz, voicing = masks.f0_hz, masks.voicing
         else:
             f0_hz, voicing = pitch(heard)
-        if self.options.completion:
+        if self.options.completes_by == "completer":
             voice = voice + strength * self.completer.complete(voice, mono, conditions, generator)
         return voice, background, f0_hz, voicing
 

@@ -24,7 +24,7 @@ input's cut-off as a condition).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +38,7 @@ from aural.hub.config import NetworkConfig
 RATE = 48_000  # Hz
 WINDOW = 1024  # samples of the Hann window, 21 ms
 HOP = 256
+PIECE = 375 * HOP  # 2 s: longer ones take more memory and are no faster
 BINS = WINDOW // 2 + 1
 BIN_HZ = RATE / WINDOW
 LEVEL_FRAMES = 192  # one second: the level that powers are relative to
@@ -160,6 +161,28 @@ class Extender(nn.Module):
         padded = functional.pad(samples, (0, self.delay + -length % HOP))
         missing_band = self.step(padded, bandwidth_hz, self.start(len(samples), noise_offsets))
         return missing_band[:, self.delay : self.delay + length]
+
+    def pieces(self, samples: Tensor, bandwidth_hz: float, gain: float = 1.0) -> Iterator[tuple[int, Tensor]]:
+        """The missing band of a long recording, in pieces of 2 s: where each starts, and its samples.
+
+        A piece may be added to the samples in place before the next one is asked for. They may be on another
+        device than the network.
+
+        Args:
+            gain: brings the samples to an ordinary level; the pieces are at that of the samples.
+
+        Shape:
+            samples: (channels, time), 48 kHz; pieces: (channels, any number), aligned with them.
+        """
+        channels, length = samples.shape
+        where = self.noise.device
+        ends_hz = torch.full((channels,), bandwidth_hz, device=where)
+        state = self.start(channels, channels=channels > 1)
+        for start in range(0, length + self.delay, PIECE):
+            piece = gain * samples[:, start : start + PIECE].to(where)
+            made = self.step(functional.pad(piece, (0, PIECE - piece.shape[1])), ends_hz, state) / gain
+            first = start - self.delay
+            yield max(0, first), made[:, max(0, -first) : max(0, length - first)].to(samples.device)
 
     def start(self, batch: int, noise_offsets: Tensor | None = None, *, channels: bool = False) -> State:
         """The state before the first sample: silence.

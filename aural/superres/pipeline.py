@@ -15,14 +15,15 @@ from annotated_doc import Doc
 from aural.audio import LIMITS, Clip
 from aural.audio.bandwidth import Bandwidth, bandwidth
 from aural.audio.comparison import LSD_WINDOW, log_spectral_distances, snr_db
+from aural.audio.missing_band import FULL_BAND_HZ, SHARE_OF_THE_RATE, missing_band
 from aural.audio.steps import Steps, part, stepwise
 from aural.errors import InputError, OptionError
 from aural.files import GIBIBYTE
 from aural.options import Outcome, require, require_known, require_whole
 from aural.superres.sinc import resampled_length
-from aural.superres.streaming import FULL_BAND_HZ, SHARE_OF_THE_RATE, Streamer, missing_band
 from aural.superres.streaming import METHODS as METHODS
 from aural.superres.streaming import Method as Method
+from aural.superres.streaming import Streamer
 
 RATES = 4_000, 192_000  # Hz, of the result
 FACTORS = 0.0, 48.0

@@ -14,12 +14,12 @@ import soundfile
 
 from aural.audio import Clip, read_tags, wav_encoding, write
 from aural.audio.bandwidth import bandwidth
+from aural.audio.missing_band import FULL_BAND_HZ, missing_band
 from aural.errors import AuralError, InputError
 from aural.loudness.meter import measure
 from aural.options import Place
 from aural.superres import pipeline
 from aural.superres.live import MAX_SECONDS, NARROW_RATES, Sessions
-from aural.superres.streaming import FULL_BAND_HZ, missing_band
 from aural.superres.verb import SUPER_RESOLVE
 from aural.ui import plots
 from aural.ui.endpoints import Updates, endpoint, follow, load, noted, report_errors, with_options

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from aural.audio import Clip, wav_encoding
 from aural.audio.resample import resample
 from aural.enhancement import analysis, pipeline, voice_chain
 from aural.enhancement.features import FRONT_END
+from aural.enhancement.level import ACTIVE_RMS, active_level
 from aural.enhancement.pipeline import PRESETS, SETTINGS, Options, Setting, enhance
 from aural.errors import InputError, OptionError
 from aural.loudness.meter import measure
@@ -93,6 +95,24 @@ class PlainCompleter(nn.Module):
         return 0.1 * torch.view_as_complex(noise) * denoised.abs().mean(1, keepdim=True)
 
 
+class PlainExtender(nn.Module):
+    """Adds a tone, in pieces of 2 s, and keeps what it was given."""
+
+    AMPLITUDE, TONE_HZ = 0.01, 15_000
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.band_hz: float | None = None
+        self.seen = np.zeros((1, 0), np.float32)
+
+    def pieces(self, samples: Tensor, bandwidth_hz: float, gain: float) -> Iterator[tuple[int, Tensor]]:
+        self.band_hz, self.seen = bandwidth_hz, gain * samples.numpy()
+        time = torch.arange(samples.shape[1], dtype=torch.float64) / RATE
+        tone = self.AMPLITUDE * torch.sin(2 * torch.pi * self.TONE_HZ * time).float()
+        for start in range(0, samples.shape[1], 2 * RATE):
+            yield start, tone[start : start + 2 * RATE].expand(len(samples), -1) / gain
+
+
 class PlainWaveform(nn.Module):
     """Halves its input."""
 
@@ -162,6 +182,18 @@ def voice(seconds: float = 2.0, rate: int = RATE, channels: int = 1, seed: int =
         for number in range(channels)
     ]
     return Clip(0.1 * np.array(waves, np.float32), rate)
+
+
+NARROW_HZ = 4_000
+
+
+def narrow(seconds: float, channels: int = 1) -> Clip:
+    """Noise in syllables, without anything above `NARROW_HZ`, different in every channel."""
+    frames = round(seconds * RATE)
+    spectrum = np.fft.rfft(np.random.default_rng(0).standard_normal((channels, frames)))
+    spectrum[:, round(NARROW_HZ * seconds) :] = 0
+    syllable = 0.3 + np.square(np.sin(2 * np.pi * 2 * np.arange(frames) / RATE))
+    return Clip((0.05 * syllable * np.fft.irfft(spectrum, frames)).astype(np.float32), RATE)
 
 
 def difference_db(made: NDArray[np.float32], wanted: NDArray[np.float32]) -> float:
@@ -327,7 +359,10 @@ def test_strength_scales_what_is_completed(put: Any) -> None:
     put(completer=PlainCompleter())
     clip = voice(1.0)
     added = [
-        enhance(clip, Options(noise_reduction=False, strength=strength)).clip.samples - clip.samples
+        enhance(
+            clip, Options(noise_reduction=False, completion_method="completer", strength=strength)
+        ).clip.samples
+        - clip.samples
         for strength in (0.5, 1.0)
     ]
     assert np.abs(added[1]).max() > 1e-3
@@ -365,10 +400,47 @@ def test_the_stereo_image_stays(setting: Setting) -> None:
 def test_what_is_completed_stays_where_the_voice_is() -> None:
     mono = voice(1.0).samples[0]
     clip = Clip(np.stack([mono, mono, mono / 2]), RATE)
-    result = enhance(clip, Options(noise_reduction=False)).clip.samples
+    result = enhance(clip, Options(noise_reduction=False, completion_method="completer")).clip.samples
     assert difference_db(result[0], mono) > -40, "there is something to compare"
     assert np.array_equal(result[0], result[1])
     assert difference_db(2 * result[2], result[0]) < -30
+
+
+def test_the_extender_adds_what_lies_above_the_band_and_nothing_else() -> None:
+    clip = narrow(2.0, channels=2)
+    result = enhance(clip, Options(noise_reduction=False)).clip.samples
+    before, after = (np.abs(np.fft.rfft(samples)) for samples in (clip.samples, result))
+    below, above = slice(0, round(0.8 * NARROW_HZ * 2)), slice(round(1.5 * NARROW_HZ * 2), 36_000)  # 2 s
+    np.testing.assert_allclose(after[:, below], before[:, below], rtol=1e-2, atol=1e-4 * before.max())
+    assert (after[:, above].mean(1) > 30 * before[:, above].mean(1)).all()
+
+
+@pytest.mark.usefixtures("any_level")
+def test_the_extender_gets_the_denoised_band_at_its_level(put: Any) -> None:
+    extender = PlainExtender()
+    put(denoiser=PlainDenoiser(0.5), extender=extender)
+    clip = narrow(5.0)
+    results = [enhance(clip, Options(strength=strength)).clip.samples for strength in (0.5, 1.0)]
+    assert extender.band_hz == pytest.approx(NARROW_HZ, rel=0.05)
+    assert active_level(extender.seen) == pytest.approx(0.5 * ACTIVE_RMS, rel=0.1)
+    time = np.arange(clip.frames) / RATE
+    added = [
+        result[0] - clip.samples[0] * (1 - 0.5 * strength)
+        for result, strength in zip(results, (0.5, 1.0), strict=True)
+    ]
+    wanted = PlainExtender.AMPLITUDE * np.sin(2 * np.pi * PlainExtender.TONE_HZ * time)
+    scale = ACTIVE_RMS / active_level(clip.samples)
+    np.testing.assert_allclose(scale * added[1], wanted, atol=1e-3)
+    np.testing.assert_allclose(added[0], added[1] / 2, atol=1e-5)
+
+
+def test_a_full_band_is_given_no_highs(put: Any) -> None:
+    extender = PlainExtender()
+    put(extender=extender)
+    clip = voice(1.0)
+    result = enhance(clip, Options(noise_reduction=False))
+    assert extender.band_hz is None
+    assert difference_db(result.clip.samples, clip.samples) < -100
 
 
 def test_channels_that_cancel_each_other_are_enhanced_too(put: Any) -> None:
@@ -458,7 +530,7 @@ def test_the_waveform_network_gets_one_channel_and_its_share_is_the_strength(put
 def test_expansion_gives_the_requested_rate_and_fills_its_band(put: Any, expand_rate: int, rate: int) -> None:
     put(completer=PlainCompleter())
     clip = voice(1.0, rate)
-    result = enhance(clip, Options(expand_rate=expand_rate))
+    result = enhance(clip, Options(expand_rate=expand_rate, completion_method="completer"))
     assert result.clip.rate == expand_rate
     assert result.clip.frames == expand_rate
     assert result.background.samples.shape == clip.samples.shape
@@ -513,7 +585,11 @@ def test_restoring_keeps_the_loudness_and_the_ceiling(setting: Setting, peak: fl
     """Whatever the networks do to the level: here they take 8 dB, and add the peaks of a noise."""
     clip = voice(4.0)
     clip = clip.with_samples(clip.samples * (peak / np.abs(clip.samples).max()))
-    for options in (Options(setting=setting), Options("podcast", mastering=False, setting=setting)):
+    for options in (
+        Options(setting=setting),
+        Options(setting=setting, completion_method="completer"),
+        Options("podcast", mastering=False, setting=setting),
+    ):
         put(denoiser=PlainDenoiser(0.4), completer=PlainCompleter())
         result = enhance(clip, options)
         for measured in (result.after, measure(result.clip)):

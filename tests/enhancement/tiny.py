@@ -8,6 +8,7 @@ import torch
 
 from aural.enhancement import completer, denoiser, waveform
 from aural.training.checkpoints import save
+from tests.superres import tiny as superres
 
 DENOISER = denoiser.DenoiserConfig(widths=(4, 4, 8), hidden=4, blocks=1)
 COMPLETER = completer.CompleterConfig(widths=(4, 4, 8), hidden=4)
@@ -15,12 +16,13 @@ WAVEFORM = waveform.WaveformConfig(widths=(4, 4), hidden=4)
 
 
 def write_checkpoints(folder: Path) -> None:
-    """Write the three networks with their manifest; always the same weights."""
+    """Write the networks of this slice, and the extender, with their manifest; always the same weights."""
     models = {
         "denoiser": (denoiser.build_denoiser, DENOISER),
         "completer": (completer.build_completer, COMPLETER),
         "waveform_enhancer": (waveform.build_waveform, WAVEFORM),
     }
+    superres.write_checkpoints(folder)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         for name, (build, config) in models.items():

@@ -94,6 +94,18 @@ def test_any_steps_give_what_the_whole_gives(extender: Extender, blocks: tuple[i
     assert error_db(torch.cat(made, 1)[:, extender.delay :][:, :length], whole) < -115
 
 
+def test_a_long_recording_gets_the_same_in_pieces_that_are_added_in_place(extender: Extender) -> None:
+    whole = sound(seconds=4.6)
+    wanted = whole + extender(whole, torch.tensor([EDGE_HZ]))
+    changed, end = whole.clone(), 0
+    for start, piece in extender.pieces(changed, EDGE_HZ):
+        assert start == end
+        changed[:, start : start + piece.shape[1]] += piece
+        end = start + piece.shape[1]
+    assert end == whole.shape[1]
+    torch.testing.assert_close(changed, wanted, rtol=0, atol=1e-5)
+
+
 def test_it_looks_no_further_ahead_than_its_delay(extender: Extender) -> None:
     x, bandwidth = sound(), torch.tensor([EDGE_HZ])
     changed = x.clone()

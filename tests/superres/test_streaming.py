@@ -11,9 +11,10 @@ import pytest
 from numpy.typing import NDArray
 
 from aural import hub
+from aural.audio.missing_band import missing_band
 from aural.errors import OptionError
 from aural.superres.sinc import resample, resampled_length
-from aural.superres.streaming import METHODS, Method, Streamer, missing_band
+from aural.superres.streaming import METHODS, Method, Streamer
 from tests.superres.tiny import write_checkpoints
 
 # Method, rates, where the band ends: plain clips, a clip limited within its rate, down, and a free rate.
