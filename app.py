@@ -34,6 +34,7 @@ from aural.resynthesis import tab as resynthesis
 from aural.studio import tab as studio
 from aural.superres import tab as superres
 from aural.ui import fetch, links, mcp, players, server, status, storage, uploads
+from aural.ui.compression import PageCompression
 from aural.ui.endpoints import CALL_SECONDS
 from aural.ui.examples import FOLDER
 from aural.ui.gate import Gate
@@ -139,7 +140,10 @@ def launch(demo: gr.Blocks, **settings: Any) -> None:
         enable_monitoring=False,
         mcp_server=True,
         state_session_capacity=SESSIONS,
-        app_kwargs={"middleware": [Middleware(Gate, demo=demo)], "lifespan": storage.lifespan},
+        app_kwargs={
+            "middleware": [Middleware(Gate, demo=demo), Middleware(PageCompression)],
+            "lifespan": storage.lifespan,
+        },
         **settings,
     )
 

@@ -1,10 +1,17 @@
 """Fixtures that any test may take."""
 
+import atexit
 import os
+import shutil
+import tempfile
 
 # Before the first import of Gradio: tests stay offline, and those that run side by side have ports of
 # their own.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+# What tests store is swept by nobody else, and gone at the end.
+if "GRADIO_TEMP_DIR" not in os.environ or "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="aural-tests-")
+    atexit.register(shutil.rmtree, os.environ["GRADIO_TEMP_DIR"], ignore_errors=True)
 if worker := os.environ.get("PYTEST_XDIST_WORKER"):
     os.environ["GRADIO_SERVER_PORT"] = str(7860 + 200 * int(worker.removeprefix("gw")))
     # They share the cores already.

@@ -223,3 +223,15 @@ def test_cancelled_calls_make_room_for_others(client: Client, tmp_path: Path) ->
     write(tune(1), short)
     assert client.predict(handle_file(short), api_name="/measure")[0]["channels"] == 2
     assert not any(isinstance(job.outputs()[-1][0], str) for job in jobs), "no cancelled call came to its end"
+
+
+def test_the_page_is_sent_compressed_and_once(address: str) -> None:
+    plain = httpx.get(address, headers={"Accept-Encoding": "identity"}, timeout=60)
+    assert "content-encoding" not in plain.headers
+    assert (
+        plain.text.count("function startABPlayer(") <= 2
+    )  # in the head, and in the settings that it is made of
+    with httpx.stream("GET", address, headers={"Accept-Encoding": "gzip"}, timeout=60) as packed:
+        assert packed.headers["content-encoding"] == "gzip"
+        sent = sum(map(len, packed.iter_raw()))
+    assert sent < min(200_000, len(plain.content) / 4)

@@ -329,7 +329,8 @@ def _show_peers(
 ) -> list[Version] | dict[str, Any]:
     """The recording, the result, and what the chosen peers make of the recording; no change if none is."""
     if not chosen:
-        return gr.skip()
+        unchanged: dict[str, Any] = gr.skip()
+        return unchanged
     audio, _ = compared
     versions = [
         Version("Before", playable(audio), figures["before"]["integrated_lufs"]),

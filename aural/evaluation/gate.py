@@ -173,7 +173,11 @@ def _changes(group: str, pairs: Sequence[tuple[Mapping[str, Any], Mapping[str, A
     for name in dict.fromkeys(key for old, _ in pairs for key in old):
         metric = _metric(name)
         both = [(old.get(name), new.get(name)) for old, new in pairs]
-        values = [(float(a), float(b)) for a, b in both if _is_figure(a) and _is_figure(b)]
+        values = [
+            (float(a), float(b))
+            for a, b in both
+            if isinstance(a, int | float) and isinstance(b, int | float) and math.isfinite(a + b)
+        ]
         if metric is None or not values:
             continue
         gains = np.array([metric.gain(a, b) for a, b in values])
@@ -193,10 +197,6 @@ def _changes(group: str, pairs: Sequence[tuple[Mapping[str, Any], Mapping[str, A
 
 def _metric(name: str) -> Metric | None:
     return METRICS.get(name.lower().replace(" ", "_").replace("-", "_"))
-
-
-def _is_figure(value: Any) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def main(command: list[str] | None = None) -> None:
