@@ -43,6 +43,7 @@ SETTING_NAMES = {
     "vocoder": "Neural vocoder",
     "waveform": "End to end",
 }
+COMPLETION_NAMES = {"extender": "Extender", "completer": "Completer"}
 MAX_PEERS = 2  # the player has four slots
 BACKGROUNDS_DB = (-24, -18, -12, -6, 0)
 
@@ -137,6 +138,12 @@ def _advanced_section() -> dict[str, gr.components.Component]:
             label="Completion",
             info="Reconstructs the highs the phone cut off.",
         )
+        completion_method = gr.Radio(
+            [(COMPLETION_NAMES[key], key) for key in pipeline.COMPLETION_METHODS],
+            value=DEFAULTS.completion_method,
+            label="Network for the highs",
+            info="Extender is the network of Super-resolution and leaves the phone's own band untouched.",
+        )
         setting = gr.Radio(
             [(SETTING_NAMES[key], key) for key in pipeline.SETTINGS],
             value=DEFAULTS.setting,
@@ -171,6 +178,7 @@ def _advanced_section() -> dict[str, gr.components.Component]:
     return {
         "noise_reduction": noise_reduction,
         "completion": completion,
+        "completion_method": completion_method,
         "expand_rate": expand_rate,
         "setting": setting,
         "background_db": background,

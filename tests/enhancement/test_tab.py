@@ -15,7 +15,7 @@ from aural.audio import Clip, read, write
 from aural.enhancement import degrade, tab
 from aural.enhancement.analysis import Analysis
 from aural.enhancement.peers import PEERS
-from aural.enhancement.pipeline import PRESETS, SETTINGS, Options
+from aural.enhancement.pipeline import COMPLETION_METHODS, PRESETS, SETTINGS, Options
 from aural.enhancement.reference import ReferenceMetrics
 from aural.loudness.meter import measure
 from aural.ui import plots
@@ -32,6 +32,7 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_choice_of_the_pipeline_has_a_name() -> None:
     assert set(tab.PRESET_NAMES) == set(PRESETS)
     assert set(tab.SETTING_NAMES) == set(SETTINGS)
+    assert set(tab.COMPLETION_NAMES) == set(COMPLETION_METHODS)
     for gain_db in tab.BACKGROUNDS_DB:
         Options(background_db=gain_db)
 
