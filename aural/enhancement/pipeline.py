@@ -107,7 +107,10 @@ class Options:
         float | None, Doc("loudness of the result in LUFS, -60 to 0; None: from the preset")
     ] = None
     mix: Annotated[float, Doc("mix of the voice chain, 0 (dry) to 1 (wet); loudness is set afterwards")] = 1.0
-    seed: Annotated[int, Doc("random seed, 0 to 2³² - 1")] = 0
+    seed: Annotated[
+        int,
+        Doc("random seed of completer, Griffin-Lim and vocoder, 0 to 2³² - 1; the default uses none"),
+    ] = 0
 
     def __post_init__(self) -> None:
         require_known("preset", self.preset, PRESETS)
