@@ -1,7 +1,9 @@
 """The voice chain: high-pass, gentle compression, de-essing, then loudness and true peak.
 
-All stages are causal and add no delay. Gains change in steps of 1 ms and are the same for every channel, so
-the stereo image stays. The result does not depend on the blocks that a long file is processed in.
+No stage adds delay. Gains change in steps of 1 ms and are the same for every channel, so the image stays.
+All stages are causal, but for the high-pass of a clip with an LFE: there it has no phase, so that the LFE,
+which it leaves alone, keeps its polarity and its time against the other channels. The result does not depend
+on the blocks that a long file is processed in.
 
 Source of the compressor: Giannoulis, Massberg and Reiss 2012, "Digital dynamic range compressor design",
 feed-forward with a soft knee, the gain smoothed in decibels.
@@ -10,19 +12,20 @@ feed-forward with a soft knee, the gain smoothed in decibels.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import butter, lfilter, sosfilt
+from scipy.signal import butter, lfilter, oaconvolve, sosfilt, sosfreqz
 
-from aural.audio.clip import Clip, Samples
+from aural.audio.clip import Clip, Samples, excerpt
 from aural.audio.steps import Steps, part
 from aural.errors import OptionError
 from aural.loudness import pipeline as mastering
+from aural.loudness.layouts import layout_of, lfe_channels
 from aural.loudness.meter import Loudness, measure
 
 Values = NDArray[np.float64]
@@ -30,6 +33,7 @@ Values = NDArray[np.float64]
 STEP_SECONDS = 0.001  # between two gains; linear in dB between them
 LEVEL_SECONDS = 0.01  # averaging time of the level: two periods of a deep voice
 BLOCK_SECONDS = 4  # processed at once
+LINEAR_PERIODS = 3  # of the cut-off, to either side: there the impulse response is 100 dB down
 MIN_POWER = 1e-20  # floor for logarithms
 MIN_BAND_RATIO = 1.25  # narrowest band of a de-esser, upper to lower edge
 MAX_RATE_SHARE = 0.45  # highest upper edge of that band, relative to the rate
@@ -135,7 +139,8 @@ def voice_chain_steps(
         measured = yield from part(measure.steps(clip), 0.0, 0.2)
         loudness_lufs = measured.integrated_lufs
     if changes_tone and loudness_lufs is not None:
-        steps = process_steps(clip.samples, clip.rate, chain, loudness_lufs, mix)
+        lfe = lfe_channels(layout_of(clip))
+        steps = process_steps(clip.samples, clip.rate, chain, loudness_lufs, mix, lfe)
         shaped, compression_db, de_essing_db = yield from part(steps, 0.2, 0.4)
         # Replaces the input, to free its memory.
         clip = clip.with_samples(shaped)
@@ -161,7 +166,12 @@ def voice_chain_steps(
 
 
 def process_steps(
-    samples: Samples, rate: int, chain: VoiceChain, loudness_lufs: float, mix: float = 1.0
+    samples: Samples,
+    rate: int,
+    chain: VoiceChain,
+    loudness_lufs: float,
+    mix: float = 1.0,
+    lfe: Collection[int] = (),
 ) -> Steps[tuple[Samples, float, float]]:
     """High-pass, compress and de-ess: the voice chain without the loudness.
 
@@ -170,15 +180,22 @@ def process_steps(
 
     Args:
         loudness_lufs: integrated loudness of the samples; the compressor's threshold is relative to it.
+        lfe: low-frequency effects channels. They are not high-passed, and no level counts them, as in
+            loudness; the gains are those of the other channels.
     """
     channels, length = samples.shape
     step = max(1, round(STEP_SECONDS * rate))
-    stages: list[_HighPass | _Compressor | _DeEsser] = []
+    high_pass: _HighPass | _LinearPhaseHighPass | None = None
     if chain.high_pass_hz is not None and chain.high_pass_hz < rate / 2:
-        stages.append(_HighPass(chain.high_pass_hz, rate, channels))
+        high_pass = (
+            _LinearPhaseHighPass(samples, chain.high_pass_hz, rate, lfe)
+            if lfe
+            else _HighPass(samples, chain.high_pass_hz, rate)
+        )
+    stages: list[_Compressor | _DeEsser] = []
     if chain.compressor is not None:
-        stages.append(compressor := _Compressor(chain.compressor, rate, step, loudness_lufs))
-    de_esser = None if chain.de_esser is None else _DeEsser.at_rate(chain.de_esser, rate, step, channels)
+        stages.append(compressor := _Compressor(chain.compressor, rate, step, loudness_lufs, lfe))
+    de_esser = None if chain.de_esser is None else _DeEsser.at_rate(chain.de_esser, rate, step, channels, lfe)
     if de_esser is not None:
         stages.append(de_esser)
 
@@ -187,7 +204,7 @@ def process_steps(
     for start in range(0, length, block):
         dry = samples[:, start : start + block]
         wet = np.zeros((channels, math.ceil(dry.shape[1] / step) * step))
-        wet[:, : dry.shape[1]] = dry
+        wet[:, : dry.shape[1]] = dry if high_pass is None else high_pass(start, start + dry.shape[1])
         for stage in stages:
             wet = stage(wet)
         wet = wet[:, : dry.shape[1]]
@@ -201,25 +218,52 @@ def process_steps(
 
 
 class _HighPass:
-    """A second-order Butterworth high-pass with its state."""
+    """A second-order Butterworth high-pass with its state: the blocks come one after another."""
 
-    def __init__(self, cutoff_hz: float, rate: int, channels: int) -> None:
+    def __init__(self, samples: Samples, cutoff_hz: float, rate: int) -> None:
+        self.samples = samples
         self.sections = butter(2, cutoff_hz, "highpass", fs=rate, output="sos")
-        self.state = np.zeros((len(self.sections), channels, 2))
+        self.state = np.zeros((len(self.sections), len(samples), 2))
 
-    def __call__(self, block: Values) -> Values:
-        """Shape: (channels, time), both."""
-        filtered, self.state = sosfilt(self.sections, block, zi=self.state)
+    def __call__(self, start: int, stop: int) -> Values:
+        """Shape: (channels, stop - start)."""
+        filtered, self.state = sosfilt(self.sections, self.samples[:, start:stop], zi=self.state)
         return np.asarray(filtered)
+
+
+class _LinearPhaseHighPass:
+    """The same magnitude without phase, as a symmetric impulse response; spared channels stay as they are.
+
+    The high-pass above turns what is below its cut-off by up to 180 degrees. Where it spares a channel, that
+    would set the lows of the others against it.
+    """
+
+    def __init__(self, samples: Samples, cutoff_hz: float, rate: int, spared: Collection[int]) -> None:
+        self.samples = samples
+        self.filtered = [channel for channel in range(len(samples)) if channel not in spared]
+        self.half = math.ceil(LINEAR_PERIODS * rate / cutoff_hz)
+        sections = butter(2, cutoff_hz, "highpass", fs=rate, output="sos")
+        response = np.abs(sosfreqz(sections, np.linspace(0, np.pi, 4 * self.half + 1))[1])
+        impulse = np.fft.irfft(response)
+        self.taps = np.concatenate((impulse[-self.half :], impulse[: self.half + 1]))
+
+    def __call__(self, start: int, stop: int) -> Values:
+        """Shape: (channels, stop - start)."""
+        result = self.samples[:, start:stop].astype(np.float64)
+        around = excerpt(self.samples, start - self.half, stop + self.half)[self.filtered]
+        result[self.filtered] = oaconvolve(around, self.taps[np.newaxis], mode="valid", axes=1)
+        return result
 
 
 class _Compressor:
     """Turns the sound down while its level is above the threshold."""
 
-    def __init__(self, settings: Compressor, rate: int, step: int, loudness_lufs: float) -> None:
+    def __init__(
+        self, settings: Compressor, rate: int, step: int, loudness_lufs: float, lfe: Collection[int]
+    ) -> None:
         self.settings = settings
         self.threshold_db = loudness_lufs + settings.threshold_lu
-        self.level = _LevelMeter(rate, step)
+        self.level = _LevelMeter(rate, step, lfe)
         self.reduction = _GainSmoother(settings.attack_seconds, settings.release_seconds, rate, step)
 
     @property
@@ -236,21 +280,25 @@ class _Compressor:
 class _DeEsser:
     """Turns a band down while it dominates: out = in - (1 - gain) · band."""
 
-    def __init__(self, settings: DeEsser, high_hz: float, rate: int, step: int, channels: int) -> None:
+    def __init__(
+        self, settings: DeEsser, high_hz: float, rate: int, step: int, channels: int, lfe: Collection[int]
+    ) -> None:
         self.settings = settings
         # Two poles at either edge; zero phase in the middle of the band, where the subtraction is complete.
         self.sections = butter(2, (settings.low_hz, high_hz), "bandpass", fs=rate, output="sos")
         self.state = np.zeros((len(self.sections), channels, 2))
-        self.whole_level, self.band_level = _LevelMeter(rate, step), _LevelMeter(rate, step)
+        self.whole_level, self.band_level = (_LevelMeter(rate, step, lfe) for _ in range(2))
         self.reduction = _GainSmoother(settings.attack_seconds, settings.release_seconds, rate, step)
 
     @classmethod
-    def at_rate(cls, settings: DeEsser, rate: int, step: int, channels: int) -> _DeEsser | None:
+    def at_rate(
+        cls, settings: DeEsser, rate: int, step: int, channels: int, lfe: Collection[int] = ()
+    ) -> _DeEsser | None:
         """The de-esser at this rate; `None` if too little of the band is left."""
         high_hz = min(settings.high_hz, MAX_RATE_SHARE * rate)
         if high_hz < MIN_BAND_RATIO * settings.low_hz:
             return None
-        return cls(settings, high_hz, rate, step, channels)
+        return cls(settings, high_hz, rate, step, channels, lfe)
 
     @property
     def max_db(self) -> float:
@@ -265,19 +313,20 @@ class _DeEsser:
 
 
 class _LevelMeter:
-    """Power of all channels together in dB, averaged over about `LEVEL_SECONDS`, once per step.
+    """Power of all channels but the LFE in dB, averaged over about `LEVEL_SECONDS`, once per step.
 
     Powers of channels add up as for loudness: a sine of 1 kHz reads its LUFS within 0.1.
     """
 
-    def __init__(self, rate: int, step: int) -> None:
-        self.step = step
+    def __init__(self, rate: int, step: int, lfe: Collection[int]) -> None:
+        self.step, self.lfe = step, list(lfe)
         self.decay = math.exp(-step / (LEVEL_SECONDS * rate))
         self.state = np.zeros(1)
 
     def __call__(self, block: Values) -> Values:
         """Shape: (channels, time) -> (steps,)."""
-        powers = np.square(block).reshape(len(block), -1, self.step).mean(axis=2).sum(axis=0)
+        powers = np.square(block).reshape(len(block), -1, self.step).mean(axis=2)
+        powers = np.delete(powers, self.lfe, axis=0).sum(axis=0)
         averaged, self.state = lfilter([1 - self.decay], [1, -self.decay], powers, zi=self.state)
         return np.asarray(10 * np.log10(np.maximum(averaged, MIN_POWER)))
 

@@ -22,6 +22,7 @@ from aural.enhancement.voice_chain import (
     voice_chain_steps,
 )
 from aural.errors import InputError, OptionError
+from aural.loudness.layouts import LAYOUTS
 from aural.loudness.meter import measure
 
 RATE = 48_000
@@ -87,6 +88,60 @@ def test_the_high_pass_adds_no_delay() -> None:
     filtered = shape(samples, replace(BARE, high_pass_hz=80.0))[0]
     assert not filtered[0, :1000].any()
     assert filtered[0, 1000] > 0.99
+
+
+def surround(layout: str, lfe_hz: float, lfe_level_db: float = -20.0, rate: int = RATE) -> Clip:
+    """Speech in every channel, and in the LFE a sine instead."""
+    speakers = LAYOUTS[layout]
+    clip = speech(4, len(speakers), rate)
+    samples = clip.samples.copy()
+    samples[speakers.index("LFE")] = sine(lfe_hz, lfe_level_db, 4, rate)
+    return Clip(samples, rate, layout=layout)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize(("layout", "lfe_hz"), [("5.1", 40.0), ("7.1", 25.0), ("2.1", 70.0)])
+def test_the_lfe_keeps_its_polarity_and_its_level(preset: str, layout: str, lfe_hz: float) -> None:
+    clip, lfe = surround(layout, lfe_hz), LAYOUTS[layout].index("LFE")
+    result = run(clip, VOICE_CHAINS[preset])
+    assert np.corrcoef(clip.samples[lfe], result.clip.samples[lfe])[0, 1] > 0.95
+    # Its level goes with that of the other channels, but for what the high-pass takes from them.
+    assert level_db(result.clip.samples[lfe]) - level_db(clip.samples[lfe]) == pytest.approx(
+        level_db(result.clip.samples[0]) - level_db(clip.samples[0]), abs=3
+    )
+
+
+@pytest.mark.parametrize("rate", [8_000, 44_100, 48_000])
+@pytest.mark.parametrize("cutoff_hz", [30.0, 80.0])
+def test_beside_an_lfe_the_high_pass_turns_and_delays_no_channel(cutoff_hz: float, rate: int) -> None:
+    for share, loss_db in ((0.25, 24.1), (0.5, 12.3), (1.0, 3.01), (2.0, 0.26)):
+        tone = sine(share * cutoff_hz, -20, 3, rate)
+        samples = np.repeat(tone, 6, axis=0)
+        settings = replace(BARE, high_pass_hz=cutoff_hz)
+        filtered = finish(process_steps(samples, rate, settings, -20.0, lfe=(3,)))[0]
+        assert np.array_equal(filtered[3], samples[3])
+        within = slice(rate, 2 * rate)
+        for channel in (0, 1, 2, 4, 5):
+            assert np.corrcoef(filtered[channel, within], tone[0, within])[0, 1] > 0.9999
+            assert level_db(tone[0, within]) - level_db(filtered[channel, within]) == pytest.approx(
+                loss_db, abs=0.2
+            )
+
+
+def test_the_lfe_decides_over_no_gain() -> None:
+    quiet, loud = (run(surround("5.1", 50.0, level), VOICE_CHAINS["podcast"]) for level in (-90.0, -12.0))
+    assert quiet.compression_db > 1 and quiet.de_essing_db > 1
+    assert loud.compression_db == pytest.approx(quiet.compression_db, abs=0.01)
+    assert loud.de_essing_db == pytest.approx(quiet.de_essing_db, abs=0.01)
+
+
+def test_the_high_pass_beside_an_lfe_does_not_depend_on_the_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    samples = surround("5.1", 40.0).samples
+    whole = finish(process_steps(samples, RATE, VOICE_CHAINS["podcast"], -25.0, lfe=(3,)))
+    for seconds in (0.01, 1):
+        monkeypatch.setattr("aural.enhancement.voice_chain.BLOCK_SECONDS", seconds)
+        blocks = finish(process_steps(samples, RATE, VOICE_CHAINS["podcast"], -25.0, lfe=(3,)))
+        np.testing.assert_allclose(blocks[0], whole[0], atol=1e-6)
 
 
 def test_a_sine_below_the_threshold_passes_the_compressor_untouched() -> None:
