@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
-from scipy.ndimage import maximum_filter1d
+from scipy.ndimage import maximum_filter1d, minimum_filter1d
 from scipy.signal import oaconvolve
 
 from aural.audio.clip import Samples, excerpt
@@ -17,6 +17,7 @@ from aural.loudness.true_peak import BATCH, BLOCK, HALF, TAPS, interpolated_peak
 OVERSAMPLING = 8  # finer than the meter's first search, so that little is left to correct
 LOOK_AHEAD_SECONDS = 0.002
 RELEASE_SECONDS = 0.08
+HOLD_SECONDS = 0.1  # no release between peaks that are closer, such as the periods and beats of a bass
 BLOCK_SECONDS = 4  # audio handled at a time
 
 RIDE_SECONDS = 2.0  # speed of the level rider: slower than a phrase, faster than a scene
@@ -31,20 +32,22 @@ def limit_steps(
     """Apply a gain and hold the true peak at the ceiling. All channels get the same gain, so the image stays.
 
     The reduction r = 1 - gain that each interval between two samples requires is found on the oversampled
-    signal. Each sample takes the largest reduction required within the look-ahead, releases it exponentially,
+    signal. Gaps between peaks that are close are bridged, so that the gain follows no period or beat of a
+    bass. Each sample takes the largest reduction required within the look-ahead, releases it exponentially,
     and is averaged over the past look-ahead. The gain is fully down when the peak arrives and never jumps.
 
-        required  ________|_____     the peak
-        held      ___|----|_____     the largest within the look-ahead
-        released  ___|----\\_____
-        mean      ____/---\\_____     fully down when the peak arrives
+        required  ________|__|_____     two peaks close together
+        bridged   ________|--|_____
+        held      ___|-------|_____     the largest within the look-ahead
+        released  ___|-------\\_____
+        mean      ____/------\\_____     fully down when the first peak arrives
 
     If nothing exceeds the ceiling, only the gain is applied.
 
     Shape: (channels, time) -> (channels, time). Returns the samples and the largest reduction in dB.
     """
     gain, ceiling = 10 ** (gain_db / 20), 10 ** (ceiling_dbtp / 20)
-    look = max(1, round(LOOK_AHEAD_SECONDS * rate))
+    look, hold = max(1, round(LOOK_AHEAD_SECONDS * rate)), max(1, round(HOLD_SECONDS * rate))
     smoothing = np.hanning(look + 2)[1:-1]
     smoothing /= smoothing.sum()
     length, block = samples.shape[1], BLOCK_SECONDS * rate
@@ -54,9 +57,10 @@ def limit_steps(
     for start in range(0, length, block):
         stop = min(start + block, length)
         # Sample n lies between the intervals n - 1 and n, so its window begins one interval earlier.
-        required = _required_reductions(samples, start - 1, stop + look, ceiling / gain)
+        required = _required_reductions(samples, start - 1 - hold, stop + look + hold, ceiling / gain)
         size = look + 2
-        held = maximum_filter1d(required, size, origin=-(size // 2))[: stop - start]
+        bridged = _bridge(required, hold)[hold : required.size - hold]
+        held = maximum_filter1d(bridged, size, origin=-(size // 2))[: stop - start]
         if start == 0:
             past = np.full(look, held[0])  # as if held before the start: no time to fade in
         reductions = np.concatenate((past, _release(held, past[-1], RELEASE_SECONDS * rate)))
@@ -125,6 +129,18 @@ def _required_reductions(samples: Samples, start: int, stop: int, ceiling: float
             part = slice(first, first + BATCH)
             np.maximum(peaks[part], interpolated_peaks(segments[part], OVERSAMPLING), out=peaks[part])
     return 1 - ceiling / np.maximum(peaks.reshape(-1)[: stop - start].astype(np.float64), ceiling)
+
+
+def _bridge(required: Powers, hold: int) -> Powers:
+    """Fill gaps shorter than `hold` up to the lower side: a morphological closing, never below its input.
+
+    The release follows the signal: none where a peak is about to come again, as in a bass, whose gain would
+    otherwise be modulated by its own period; the usual one after a peak that stands alone, as a drum's.
+
+    Shape: (intervals,) -> (intervals,). Each value depends on `hold` others to either side.
+    """
+    size = hold // 2 * 2 + 1
+    return np.asarray(minimum_filter1d(maximum_filter1d(required, size), size))
 
 
 def _release(held: Powers, before: float, release_samples: float) -> Powers:

@@ -60,6 +60,68 @@ def test_the_limiter_does_not_depend_on_its_blocks(monkeypatch: pytest.MonkeyPat
     assert np.allclose(whole, blocks, atol=1e-5)
 
 
+def tones(frequencies_hz: tuple[float, ...], seconds: float, rate: int = RATE) -> np.ndarray:
+    """Sines of equal level with a common peak of 1."""
+    time = np.arange(round(seconds * rate)) / rate
+    wave = sum(np.sin(2 * np.pi * frequency * time + 0.3 * n) for n, frequency in enumerate(frequencies_hz))
+    return (wave / np.abs(wave).max())[np.newaxis].astype(np.float32)
+
+
+def distortion_db(limited: np.ndarray, frequencies_hz: tuple[float, ...], rate: int) -> float:
+    """All but the tones themselves, relative to them, after the first second."""
+    wave = limited[0, rate:].astype(np.float64)
+    angles = 2 * np.pi * np.outer(np.arange(wave.size) / rate, frequencies_hz)
+    basis = np.hstack([np.sin(angles), np.cos(angles)])
+    window = np.hanning(wave.size)
+    fitted = basis @ np.linalg.lstsq(basis * window[:, np.newaxis], wave * window)[0]
+    power, rest = (np.square(window * values).sum() for values in (fitted, wave - fitted))
+    return float(10 * np.log10(rest / power + 1e-15))
+
+
+@pytest.mark.parametrize(
+    ("frequencies_hz", "rate"),
+    [((60, 100), 48_000), ((60, 100), 44_100), ((50, 80), 8_000), ((61, 97.3), 48_000), ((55, 82.4), 22_050)],
+)
+def test_no_fixed_limiter_intermodulates_less_on_bass(
+    frequencies_hz: tuple[float, ...], rate: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bass = tones(frequencies_hz, 3, rate)
+    limited, reduction_db = finish(limit_steps(bass, rate, 4.0, -1.0))
+    assert reduction_db == pytest.approx(5, abs=0.1)
+    fixed_db = []
+    monkeypatch.setattr("aural.loudness.dynamics.HOLD_SECONDS", 0.0, raising=False)
+    for look_ahead in (0.002, 0.005, 0.02):
+        for release in (0.08, 0.2, 1.0):
+            monkeypatch.setattr("aural.loudness.dynamics.LOOK_AHEAD_SECONDS", look_ahead)
+            monkeypatch.setattr("aural.loudness.dynamics.RELEASE_SECONDS", release)
+            fixed = finish(limit_steps(bass, rate, 4.0, -1.0))[0]
+            fixed_db.append(distortion_db(fixed, frequencies_hz, rate))
+    assert distortion_db(limited, frequencies_hz, rate) < min(fixed_db) + 2
+
+
+@pytest.mark.parametrize("gap_seconds", [0.11, 0.25])
+def test_between_drum_hits_the_gain_comes_back_as_after_a_single_one(gap_seconds: float) -> None:
+    once = np.full((1, RATE), 0.1, np.float32)
+    once[0, RATE // 2] = 2.0
+    twice = once.copy()
+    twice[0, RATE // 2 + round(gap_seconds * RATE)] = 2.0
+    before = slice(0, RATE // 2 + round((gap_seconds - LOOK_AHEAD_SECONDS) * RATE) - 20)
+    single, double = (
+        finish(limit_steps(samples, RATE, 0.0, -1.0))[0][0, before] for samples in (once, twice)
+    )
+    np.testing.assert_allclose(double, single, rtol=1e-5)
+    assert double[-1] > 0.08, "most of it is back before the next hit"
+
+
+def test_gaps_are_bridged_across_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    bass = tones((60, 97.3), 3)
+    whole, _ = finish(limit_steps(bass, RATE, 4.0, -1.0))
+    for seconds in (1, 2):
+        monkeypatch.setattr("aural.loudness.dynamics.BLOCK_SECONDS", seconds)
+        blocks, _ = finish(limit_steps(bass, RATE, 4.0, -1.0))
+        np.testing.assert_allclose(blocks, whole, atol=1e-5)
+
+
 @pytest.mark.parametrize("frames", [1, 2, 50, 97])
 def test_clips_shorter_than_the_look_ahead_are_limited_too(frames: int) -> None:
     limited, _ = finish(limit_steps(np.full((1, frames), 3.0, np.float32), RATE, 0.0, -1.0))
