@@ -213,6 +213,7 @@ def enhance(clip: Clip, options: Options | None = None) -> Steps[Result]:
     if options.noise_reduction or options.completion:
         stages = _stages_steps(source, options, _silent_spans(clip))
         voice, background, track = yield from part(stages, 0.15, 0.65)
+        voice = _keep_lfe(voice, source)
     else:
         voice, background = resample(source, options.expand_rate or clip.rate), _silence(clip)
         track = _Track.of_frames(0)
@@ -425,11 +426,27 @@ def _extend_steps(voice: Samples, gain: float, strength: float) -> Steps[None]:
     lowest, highest = MODEL_BANDS_HZ
     device = pick_device()
     extender = cast(_Extender, hub.load("extender", device=device))
-    with inference(device):
-        samples = torch.from_numpy(voice)
-        for start, piece in extender.pieces(samples, min(max(band.hz, lowest), highest), gain):
-            samples[:, start : start + piece.shape[1]] += strength * piece
-            yield 0.1 + 0.9 * start / clip.frames
+    samples = torch.from_numpy(voice)
+    pieces = extender.pieces(samples, min(max(band.hz, lowest), highest), gain)
+    while True:
+        with inference(device):  # left before each step
+            made = next(pieces, None)
+        if made is None:
+            return
+        start, piece = made
+        samples[:, start : start + piece.shape[1]] += strength * piece
+        yield 0.1 + 0.9 * start / clip.frames
+
+
+def _keep_lfe(voice: Clip, source: Clip) -> Clip:
+    """The voice with the source's own effects channels, in which a mask finds no speech."""
+    lfe = list(lfe_channels(layout_of(source)))
+    if not lfe:
+        return voice
+    samples = voice.samples.copy()
+    kept = resample(source.with_samples(source.samples[lfe]), voice.rate).samples
+    samples[lfe] = excerpt(kept, 0, voice.frames)
+    return voice.with_samples(samples)
 
 
 def _starts(length: int, chunk: int, overlap: int, hop: int) -> list[int]:

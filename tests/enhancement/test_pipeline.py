@@ -639,6 +639,20 @@ def test_progress_rises_from_0_to_1_and_work_can_be_given_up() -> None:
 
 
 @pytest.mark.usefixtures("short_chunks")
+@pytest.mark.usefixtures("any_level")
+@pytest.mark.parametrize("expand_rate", [None, 44_100])
+def test_the_effects_channel_is_taken_for_no_noise(put: Any, expand_rate: int | None) -> None:
+    put(denoiser=PlainDenoiser(0.1))
+    samples = voice(1.0, channels=6).samples.copy()
+    samples[3] = 0.2 * np.sin(2 * np.pi * 40 * np.arange(RATE) / RATE)
+    result = enhance(Clip(samples, RATE, "5.1"), Options(completion=False, expand_rate=expand_rate)).clip
+    time = np.arange(result.frames) / result.rate
+    middle = slice(result.rate // 10, -result.rate // 10)
+    wanted = 0.2 * np.sin(2 * np.pi * 40 * time)
+    np.testing.assert_allclose(result.samples[3][middle], wanted[middle], atol=2e-4)
+    assert np.std(result.samples[0]) < 0.2 * np.std(samples[0])
+
+
 def test_no_step_is_taken_inside_of_inference_mode() -> None:
     for setting in ("original_phase", "griffin_lim"):
         for _ in enhance.steps(voice(1.4), Options(setting=setting, preset="podcast")):
