@@ -6,7 +6,7 @@ Importing this module does not import torch.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
@@ -20,15 +20,18 @@ from aural.audio.resample import resample
 from aural.audio.steps import Steps, part, stepwise
 from aural.errors import InputError, OptionError
 from aural.generation.classes import CLASSES, class_index
-from aural.generation.waveforms import VOCODERS as VOCODERS
 from aural.generation.waveforms import (
+    QUIET,
     Vocoder,
+    duck_clicks,
     fade,
     fill_gap,
     limit_to_full_scale,
     loops_steps,
+    raise_quiet,
     waveforms_steps,
 )
+from aural.generation.waveforms import VOCODERS as VOCODERS
 from aural.options import Outcome, require, require_known, require_switch, require_whole
 
 if TYPE_CHECKING:
@@ -46,6 +49,8 @@ MAX_SECONDS = 10.0
 MIN_GAP_SECONDS = 0.05
 MIN_SOURCE_SECONDS = 0.1  # minimum length of a source, and of the rest around a gap
 GUESSES = 5  # classes listed for each clip
+RETRIES = 2  # for clips that are silent
+RETRY_SEEDS = 2**33  # between the seeds of two tries: beyond all seeds that can be chosen
 LEAD_IN_FRAMES = 4  # before the sound, in a clip cut from a longer one
 
 
@@ -174,7 +179,6 @@ def generate(
 
     from aural.audio.spectral import DEFAULT_FRONT_END, log_mel
     from aural.generation.diffusion import SpectrogramPipeline
-    from aural.generation.model import REAL_FRAMES
 
     _require_compatible(options, source)
     seed = secrets.randbelow(2**32) if options.seed is None else int(options.seed)
@@ -182,26 +186,19 @@ def generate(
     yield 0.0  # loading takes a moment the first time
     pipeline = SpectrogramPipeline.of(hub.load("generator"), options.sampler)
     yield 0.02
-    steps = pipeline.denoise_steps(
-        _condition(pipeline, options, seed, task),
-        options.steps,
-        options.guidance,
-        _generators(seed, options.count),
-        num_frames=REAL_FRAMES if task.is_cut else task.frames,
-        source=task.source_mel,
-        known=task.known,
-        strength=1.0 if task.source_mel is None or task.known is not None else options.strength,
-        loop=options.loop,
-        watch=None if watch is None else lambda _, __, tensors: watch(tensors["clean"].cpu().numpy()),
-    )
-    mels = (yield from part(steps, 0.02, 0.8)).cpu()
-    starts = [_loudest_start(mel, task.frames) if task.is_cut else 0 for mel in mels]
-    mels = torch.stack([mel[:, start : start + task.frames] for mel, start in zip(mels, starts, strict=True)])
-    if options.loop:
-        vocoding = loops_steps(mels, options.vocoder)
-    else:
-        vocoding = waveforms_steps(mels, task.length, options.vocoder)
-    waves, message = limit_to_full_scale((yield from part(vocoding, 0.8, 0.95)))
+    making = _Making(pipeline, options, task)
+    mels, starts, waves = yield from part(making.steps(seed, range(options.count), watch), 0.02, 0.9)
+    # Some seeds give silence: from other noise, a class is heard.
+    for attempt in range(1, RETRIES + 1):
+        quiet = [number for number, wave in enumerate(waves) if wave.abs().max() < QUIET]
+        if not quiet or source is not None:
+            break
+        again = yield from part(making.steps(seed + attempt * RETRY_SEEDS, quiet), 0.9, 0.95)
+        for number, mel, start, wave in zip(quiet, *again, strict=True):
+            mels[number], starts[number], waves[number] = mel, start, wave
+    waves, raised = raise_quiet(waves) if source is None else (waves, "")
+    waves, message = limit_to_full_scale(waves)
+    message = f"{message} {raised}".strip()
     clips = [
         _assemble(wave, start, options, source)
         for wave, start in zip(waves.numpy()[:, np.newaxis], starts, strict=True)
@@ -222,6 +219,55 @@ class _Task:
     is_cut: bool  # whether it is cut from a spectrogram of the training length
     source_mel: Tensor | None  # (80, frames)
     known: Tensor | None  # (frames,), see `_known_frames`
+
+
+@dataclass(frozen=True)
+class _Making:
+    """The network and what it is to make."""
+
+    pipeline: SpectrogramPipeline
+    options: Options
+    task: _Task
+
+    def steps(
+        self, seed: int, rows: Sequence[int], watch: Callable[[Mel], None] | None = None
+    ) -> Steps[tuple[Tensor, list[int], Tensor]]:
+        """Some of the clips: spectrograms (rows, 80, frames), where they were cut, waveforms (rows, time).
+
+        Args:
+            seed: of the first of all clips.
+            watch: see `generate`.
+        """
+        import torch
+
+        from aural.audio.spectral import DEFAULT_FRONT_END
+        from aural.generation.model import REAL_FRAMES
+
+        options, task = self.options, self.task
+        generators = _generators(seed, options.count)
+        steps = self.pipeline.denoise_steps(
+            _condition(self.pipeline, options, seed, task)[list(rows)],
+            options.steps,
+            options.guidance,
+            [generators[row] for row in rows],
+            num_frames=REAL_FRAMES if task.is_cut else task.frames,
+            source=task.source_mel,
+            known=task.known,
+            strength=1.0 if task.source_mel is None or task.known is not None else options.strength,
+            loop=options.loop,
+            watch=None if watch is None else lambda _, __, tensors: watch(tensors["clean"].cpu().numpy()),
+        )
+        mels = (yield from part(steps, 0.0, 0.88)).cpu()
+        starts = [_loudest_start(mel, task.frames) if task.is_cut else 0 for mel in mels]
+        mels = torch.stack(
+            [mel[:, start : start + task.frames] for mel, start in zip(mels, starts, strict=True)]
+        )
+        if options.loop:
+            vocoding = loops_steps(mels, options.vocoder)
+        else:
+            vocoding = waveforms_steps(mels, task.length, options.vocoder)
+        waves = yield from part(vocoding, 0.88, 1.0)
+        return mels, starts, duck_clicks(waves, DEFAULT_FRONT_END.rate)
 
 
 def _task(options: Options, source: Clip | None) -> _Task:

@@ -259,6 +259,39 @@ def test_what_would_clip_is_turned_down_and_says_so(pretend: Callable[..., None]
     assert result.message.endswith(".")
 
 
+def test_a_seed_that_gives_silence_is_tried_again_and_then_raised(
+    pretend: Callable[[Callable[[Tensor, Tensor], Tensor]], None],
+) -> None:
+    calls: list[int] = []
+
+    def quiet_first(noisy: Tensor, _: Tensor) -> Tensor:
+        calls.append(len(noisy))
+        return torch.full_like(noisy, 0.05 if len(calls) <= silent_calls else 0.8)
+
+    pretend(quiet_first)
+    for silent_calls in (3, 1_000):  # the three steps of the first try; all
+        calls.clear()
+        result = generate(replace(DOG, seconds=1, guidance=1, count=2))
+        assert len(calls) == (6 if silent_calls == 3 else 9)
+        assert (np.abs(samples(result)).max(axis=(1, 2)) > 10 ** (-40 / 20)).all()
+        assert ("nearly silent" in result.message) == (silent_calls == 1_000)
+
+
+def test_a_single_click_does_not_set_the_level() -> None:
+    time = torch.arange(RATE) / RATE
+    hum = 0.4 * torch.sin(2 * torch.pi * 300 * time)
+    clicked = hum.clone()
+    clicked[9_000:9_010] += torch.tensor([1.0, -3, 6, -5, 3, -2, 1, -1, 0.5, -0.5])
+    loud = 3 * hum
+    lone = torch.zeros(RATE)
+    lone[5_000] = 3.0
+    ducked = waveforms.duck_clicks(torch.stack([hum, clicked, loud, lone]), RATE)
+    torch.testing.assert_close(ducked[[0, 2, 3]], torch.stack([hum, loud, lone]))
+    assert ducked[1].abs().max() <= 0.81
+    away = (torch.arange(RATE) - 9_002).abs() > 0.006 * RATE
+    torch.testing.assert_close(ducked[1][away], hum[away])
+
+
 def test_silence_is_silence(pretend: Callable[..., None]) -> None:
     pretend(lambda noisy, _: torch.zeros_like(noisy))
     result = generate(replace(DOG, seconds=1))
