@@ -26,6 +26,7 @@ from aural.generation.waveforms import (
     duck_clicks,
     fade,
     fill_gap,
+    inner_peaks,
     limit_to_full_scale,
     loops_steps,
     raise_quiet,
@@ -50,7 +51,6 @@ MIN_GAP_SECONDS = 0.05
 MIN_SOURCE_SECONDS = 0.1  # minimum length of a source, and of the rest around a gap
 GUESSES = 5  # classes listed for each clip
 RETRIES = 2  # for clips that are silent
-RETRY_SEEDS = 2**33  # between the seeds of two tries: beyond all seeds that can be chosen
 LEAD_IN_FRAMES = 4  # before the sound, in a clip cut from a longer one
 
 
@@ -163,7 +163,8 @@ def generate(
 
     Without a source, clips start from noise. With a source, they are variations of it. With a source and a
     gap, they are the source with new sound in the gap. The same options and seed give the same clips on the
-    same machine, and a clip does not depend on the number of clips.
+    same machine, and a clip does not depend on the number of clips. A clip that turns out silent is tried
+    again from other noise of the same seed, and then raised.
 
     Args:
         source: at most 10 s, at any rate and with any number of channels; it is mixed to mono.
@@ -187,16 +188,12 @@ def generate(
     pipeline = SpectrogramPipeline.of(hub.load("generator"), options.sampler)
     yield 0.02
     making = _Making(pipeline, options, task)
-    mels, starts, waves = yield from part(making.steps(seed, range(options.count), watch), 0.02, 0.9)
-    # Some seeds give silence: from other noise, a class is heard.
-    for attempt in range(1, RETRIES + 1):
-        quiet = [number for number, wave in enumerate(waves) if wave.abs().max() < QUIET]
-        if not quiet or source is not None:
-            break
-        again = yield from part(making.steps(seed + attempt * RETRY_SEEDS, quiet), 0.9, 0.95)
-        for number, mel, start, wave in zip(quiet, *again, strict=True):
-            mels[number], starts[number], waves[number] = mel, start, wave
-    waves, raised = raise_quiet(waves) if source is None else (waves, "")
+    mels, starts, waves = yield from part(making.steps(seed, range(options.count), watch), 0.02, 0.8)
+    raised = ""
+    if options.gap_start_seconds is None:  # the sound around a gap has a level of its own
+        if source is None or np.abs(source.samples).max() >= QUIET:
+            yield from part(_retry_steps(making, seed, mels, starts, waves), 0.8, 0.95)
+        waves, raised = raise_quiet(waves)
     waves, message = limit_to_full_scale(waves)
     message = f"{message} {raised}".strip()
     clips = [
@@ -230,23 +227,23 @@ class _Making:
     task: _Task
 
     def steps(
-        self, seed: int, rows: Sequence[int], watch: Callable[[Mel], None] | None = None
+        self, seed: int, rows: Sequence[int], watch: Callable[[Mel], None] | None = None, attempt: int = 0
     ) -> Steps[tuple[Tensor, list[int], Tensor]]:
         """Some of the clips: spectrograms (rows, 80, frames), where they were cut, waveforms (rows, time).
 
         Args:
             seed: of the first of all clips.
             watch: see `generate`.
+            attempt: above 0 for other noise than at first.
         """
         import torch
 
-        from aural.audio.spectral import DEFAULT_FRONT_END
         from aural.generation.model import REAL_FRAMES
 
         options, task = self.options, self.task
-        generators = _generators(seed, options.count)
+        generators = _generators(seed, options.count, attempt)
         steps = self.pipeline.denoise_steps(
-            _condition(self.pipeline, options, seed, task)[list(rows)],
+            _condition(self.pipeline, options, seed, task, attempt)[list(rows)],
             options.steps,
             options.guidance,
             [generators[row] for row in rows],
@@ -267,7 +264,21 @@ class _Making:
         else:
             vocoding = waveforms_steps(mels, task.length, options.vocoder)
         waves = yield from part(vocoding, 0.88, 1.0)
-        return mels, starts, duck_clicks(waves, DEFAULT_FRONT_END.rate)
+        return mels, starts, duck_clicks(waves, mels)
+
+
+def _retry_steps(making: _Making, seed: int, mels: Tensor, starts: list[int], waves: Tensor) -> Steps[None]:
+    """Make the clips that are silent again, from other noise, and keep louder ones in place."""
+    for attempt in range(1, RETRIES + 1):
+        peaks = inner_peaks(waves)
+        quiet = [number for number, peak in enumerate(peaks) if peak < QUIET]
+        if not quiet:
+            return
+        steps = making.steps(seed, quiet, attempt=attempt)
+        again = yield from part(steps, (attempt - 1) / RETRIES, attempt / RETRIES)
+        for number, mel, start, wave, peak in zip(quiet, *again, inner_peaks(again[2]), strict=True):
+            if peak > peaks[number]:
+                mels[number], starts[number], waves[number] = mel, start, wave
 
 
 def _task(options: Options, source: Clip | None) -> _Task:
@@ -345,11 +356,16 @@ def _require_compatible(options: Options, source: Clip | None) -> None:
         )
 
 
-def _generators(seed: int, count: int) -> list[torch.Generator]:
-    """One for each clip, so that it does not depend on the others."""
+def _generators(seed: int, count: int, attempt: int = 0) -> list[torch.Generator]:
+    """One for each clip, so that it does not depend on the others, and for each attempt."""
     import torch
 
-    return [torch.Generator().manual_seed(seed + number) for number in range(count)]
+    # A generator takes 32 bits, so a sum would be some other clip's seed.
+    seeds = [
+        int(np.random.SeedSequence((one, attempt)).generate_state(1)[0]) if attempt else one
+        for one in range(seed, seed + count)
+    ]
+    return [torch.Generator().manual_seed(one) for one in seeds]
 
 
 def _mono(clip: Clip, rate: int) -> Samples:
@@ -383,7 +399,9 @@ def _known_frames(options: Options, frames: int) -> Tensor | None:
     return (middle + half <= start) | (middle - half >= end)
 
 
-def _condition(pipeline: SpectrogramPipeline, options: Options, seed: int, task: _Task) -> Tensor:
+def _condition(
+    pipeline: SpectrogramPipeline, options: Options, seed: int, task: _Task, attempt: int
+) -> Tensor:
     """The condition of the network, one row for each clip."""
     import torch
 
@@ -399,7 +417,7 @@ def _condition(pipeline: SpectrogramPipeline, options: Options, seed: int, task:
 
     def condition(name: str) -> Tensor:
         labels = torch.full((options.count,), class_index(name))
-        return pipeline.condition(labels, _generators(seed, options.count), active)
+        return pipeline.condition(labels, _generators(seed, options.count, attempt), active)
 
     if options.morph is None:
         return condition(options.label)

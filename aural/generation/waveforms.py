@@ -26,9 +26,9 @@ FADE_SECONDS = 0.01  # at the ends of a clip
 JOIN_SECONDS = 0.02  # cross-fade around a filled gap and at the end of a loop
 QUIET = 10 ** (-40 / 20)  # a peak below is hardly heard
 RAISED = 10 ** (-20 / 20)  # the peak that such a clip gets
-SILENCE = 10 ** (-80 / 20)
 CLICK_SECONDS = 0.005  # on either side
 CLICK_EXCESS = 4.0  # 12 dB above the rest
+CLICK_RATIO = 2.0  # to the magnitudes of the spectrogram, in half of its bands
 MAX_CLICKS = 3
 # Frames that a loop is vocoded beyond its ends, at least the vocoder's receptive field.
 RUN_UP_FRAMES = 40
@@ -165,20 +165,26 @@ def _cross_fade(before: Samples, after: Samples) -> Samples:
     return faded
 
 
-def duck_clicks(waves: Tensor, rate: int) -> Tensor:
-    """Waveforms (batch, length) in which no single click beyond full scale towers over the rest.
+def duck_clicks(waves: Tensor, mels: Tensor) -> Tensor:
+    """Waveforms (batch, length) in which no single click of the vocoder beyond full scale sets the level.
 
-    A vocoder's click of a few milliseconds would set the level of a whole clip. It is brought to twice the
-    rest. Where the rest is inaudible, the click is the sound.
+    A click of a few milliseconds that towers over the rest is brought to twice the rest, unless it is in the
+    spectrogram (batch, 80, frames): then it is the sound, as it is where the rest is inaudible.
     """
-    block = round(CLICK_SECONDS * rate)
+    from aural.audio.spectral import DEFAULT_FRONT_END, log_mel, unscale
+
+    block = round(CLICK_SECONDS * DEFAULT_FRONT_END.rate)
     ducked = waves.clone()
-    for wave in ducked:
+    for wave, mel in zip(ducked, mels, strict=True):
         for _ in range(MAX_CLICKS):
             peak, place = wave.abs().max(0)
             first, last = max(0, int(place) - block), int(place) + block + 1
             rest = max(part.abs().amax().item() for part in (wave[:first], wave[last:]) if len(part))
             if peak <= 1 or rest < QUIET or peak < CLICK_EXCESS * rest:
+                break
+            frame = min(round(int(place) / DEFAULT_FRONT_END.hop), mel.shape[1] - 1)
+            made, asked = (unscale(one[:, frame]) for one in (log_mel(wave[None])[0], mel))
+            if (made / asked).median() < CLICK_RATIO:
                 break
             # Full depth in the middle half, and no step at its ends.
             distance = (wave.new_tensor(range(first, min(last, len(wave)))) - place).abs() / block
@@ -187,13 +193,19 @@ def duck_clicks(waves: Tensor, rate: int) -> Tensor:
     return ducked
 
 
-def raise_quiet(waves: Tensor) -> tuple[Tensor, str]:
-    """Waveforms (batch, length) that can be heard, and a message about those that were turned up.
+def inner_peaks(waves: Tensor) -> list[float]:
+    """The peak of each waveform (batch, length) without its ends, which are faded."""
+    from aural.audio.spectral import DEFAULT_FRONT_END
 
-    Silence stays silence.
-    """
-    peaks = waves.abs().amax(1).tolist()
-    quiet = [number for number, peak in enumerate(peaks) if SILENCE < peak < QUIET]
+    faded = round(FADE_SECONDS * DEFAULT_FRONT_END.rate)
+    peaks: list[float] = waves[:, faded:-faded].abs().amax(1).tolist()
+    return peaks
+
+
+def raise_quiet(waves: Tensor) -> tuple[Tensor, str]:
+    """Waveforms (batch, length) that can be heard, and a message about those that were turned up."""
+    peaks = inner_peaks(waves)
+    quiet = [number for number, peak in enumerate(peaks) if 0 < peak < QUIET]
     if not quiet:
         return waves, ""
     gains = waves.new_tensor([RAISED / peak if number in quiet else 1.0 for number, peak in enumerate(peaks)])
