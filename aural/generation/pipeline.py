@@ -6,7 +6,7 @@ Importing this module does not import torch.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
@@ -20,15 +20,19 @@ from aural.audio.resample import resample
 from aural.audio.steps import Steps, part, stepwise
 from aural.errors import InputError, OptionError
 from aural.generation.classes import CLASSES, class_index
-from aural.generation.waveforms import VOCODERS as VOCODERS
 from aural.generation.waveforms import (
+    QUIET,
     Vocoder,
+    duck_clicks,
     fade,
     fill_gap,
+    inner_peaks,
     limit_to_full_scale,
     loops_steps,
+    raise_quiet,
     waveforms_steps,
 )
+from aural.generation.waveforms import VOCODERS as VOCODERS
 from aural.options import Outcome, require, require_known, require_switch, require_whole
 
 if TYPE_CHECKING:
@@ -46,6 +50,7 @@ MAX_SECONDS = 10.0
 MIN_GAP_SECONDS = 0.05
 MIN_SOURCE_SECONDS = 0.1  # minimum length of a source, and of the rest around a gap
 GUESSES = 5  # classes listed for each clip
+RETRIES = 2  # for clips that are silent
 LEAD_IN_FRAMES = 4  # before the sound, in a clip cut from a longer one
 
 
@@ -158,7 +163,8 @@ def generate(
 
     Without a source, clips start from noise. With a source, they are variations of it. With a source and a
     gap, they are the source with new sound in the gap. The same options and seed give the same clips on the
-    same machine, and a clip does not depend on the number of clips.
+    same machine, and a clip does not depend on the number of clips. A clip that turns out silent is tried
+    again from other noise of the same seed, and then raised.
 
     Args:
         source: at most 10 s, at any rate and with any number of channels; it is mixed to mono.
@@ -174,7 +180,6 @@ def generate(
 
     from aural.audio.spectral import DEFAULT_FRONT_END, log_mel
     from aural.generation.diffusion import SpectrogramPipeline
-    from aural.generation.model import REAL_FRAMES
 
     _require_compatible(options, source)
     seed = secrets.randbelow(2**32) if options.seed is None else int(options.seed)
@@ -182,26 +187,15 @@ def generate(
     yield 0.0  # loading takes a moment the first time
     pipeline = SpectrogramPipeline.of(hub.load("generator"), options.sampler)
     yield 0.02
-    steps = pipeline.denoise_steps(
-        _condition(pipeline, options, seed, task),
-        options.steps,
-        options.guidance,
-        _generators(seed, options.count),
-        num_frames=REAL_FRAMES if task.is_cut else task.frames,
-        source=task.source_mel,
-        known=task.known,
-        strength=1.0 if task.source_mel is None or task.known is not None else options.strength,
-        loop=options.loop,
-        watch=None if watch is None else lambda _, __, tensors: watch(tensors["clean"].cpu().numpy()),
-    )
-    mels = (yield from part(steps, 0.02, 0.8)).cpu()
-    starts = [_loudest_start(mel, task.frames) if task.is_cut else 0 for mel in mels]
-    mels = torch.stack([mel[:, start : start + task.frames] for mel, start in zip(mels, starts, strict=True)])
-    if options.loop:
-        vocoding = loops_steps(mels, options.vocoder)
-    else:
-        vocoding = waveforms_steps(mels, task.length, options.vocoder)
-    waves, message = limit_to_full_scale((yield from part(vocoding, 0.8, 0.95)))
+    making = _Making(pipeline, options, task)
+    mels, starts, waves = yield from part(making.steps(seed, range(options.count), watch), 0.02, 0.8)
+    raised = ""
+    if options.gap_start_seconds is None:  # the sound around a gap has a level of its own
+        if source is None or np.abs(source.samples).max() >= QUIET:
+            yield from part(_retry_steps(making, seed, mels, starts, waves), 0.8, 0.95)
+        waves, raised = raise_quiet(waves)
+    waves, message = limit_to_full_scale(waves)
+    message = f"{message} {raised}".strip()
     clips = [
         _assemble(wave, start, options, source)
         for wave, start in zip(waves.numpy()[:, np.newaxis], starts, strict=True)
@@ -222,6 +216,69 @@ class _Task:
     is_cut: bool  # whether it is cut from a spectrogram of the training length
     source_mel: Tensor | None  # (80, frames)
     known: Tensor | None  # (frames,), see `_known_frames`
+
+
+@dataclass(frozen=True)
+class _Making:
+    """The network and what it is to make."""
+
+    pipeline: SpectrogramPipeline
+    options: Options
+    task: _Task
+
+    def steps(
+        self, seed: int, rows: Sequence[int], watch: Callable[[Mel], None] | None = None, attempt: int = 0
+    ) -> Steps[tuple[Tensor, list[int], Tensor]]:
+        """Some of the clips: spectrograms (rows, 80, frames), where they were cut, waveforms (rows, time).
+
+        Args:
+            seed: of the first of all clips.
+            watch: see `generate`.
+            attempt: above 0 for other noise than at first.
+        """
+        import torch
+
+        from aural.generation.model import REAL_FRAMES
+
+        options, task = self.options, self.task
+        generators = _generators(seed, options.count, attempt)
+        steps = self.pipeline.denoise_steps(
+            _condition(self.pipeline, options, seed, task, attempt)[list(rows)],
+            options.steps,
+            options.guidance,
+            [generators[row] for row in rows],
+            num_frames=REAL_FRAMES if task.is_cut else task.frames,
+            source=task.source_mel,
+            known=task.known,
+            strength=1.0 if task.source_mel is None or task.known is not None else options.strength,
+            loop=options.loop,
+            watch=None if watch is None else lambda _, __, tensors: watch(tensors["clean"].cpu().numpy()),
+        )
+        mels = (yield from part(steps, 0.0, 0.88)).cpu()
+        starts = [_loudest_start(mel, task.frames) if task.is_cut else 0 for mel in mels]
+        mels = torch.stack(
+            [mel[:, start : start + task.frames] for mel, start in zip(mels, starts, strict=True)]
+        )
+        if options.loop:
+            vocoding = loops_steps(mels, options.vocoder)
+        else:
+            vocoding = waveforms_steps(mels, task.length, options.vocoder)
+        waves = yield from part(vocoding, 0.88, 1.0)
+        return mels, starts, duck_clicks(waves, mels)
+
+
+def _retry_steps(making: _Making, seed: int, mels: Tensor, starts: list[int], waves: Tensor) -> Steps[None]:
+    """Make the clips that are silent again, from other noise, and keep louder ones in place."""
+    for attempt in range(1, RETRIES + 1):
+        peaks = inner_peaks(waves)
+        quiet = [number for number, peak in enumerate(peaks) if peak < QUIET]
+        if not quiet:
+            return
+        steps = making.steps(seed, quiet, attempt=attempt)
+        again = yield from part(steps, (attempt - 1) / RETRIES, attempt / RETRIES)
+        for number, mel, start, wave, peak in zip(quiet, *again, inner_peaks(again[2]), strict=True):
+            if peak > peaks[number]:
+                mels[number], starts[number], waves[number] = mel, start, wave
 
 
 def _task(options: Options, source: Clip | None) -> _Task:
@@ -299,11 +356,16 @@ def _require_compatible(options: Options, source: Clip | None) -> None:
         )
 
 
-def _generators(seed: int, count: int) -> list[torch.Generator]:
-    """One for each clip, so that it does not depend on the others."""
+def _generators(seed: int, count: int, attempt: int = 0) -> list[torch.Generator]:
+    """One for each clip, so that it does not depend on the others, and for each attempt."""
     import torch
 
-    return [torch.Generator().manual_seed(seed + number) for number in range(count)]
+    # A generator takes 32 bits, so a sum would be some other clip's seed.
+    seeds = [
+        int(np.random.SeedSequence((one, attempt)).generate_state(1)[0]) if attempt else one
+        for one in range(seed, seed + count)
+    ]
+    return [torch.Generator().manual_seed(one) for one in seeds]
 
 
 def _mono(clip: Clip, rate: int) -> Samples:
@@ -337,7 +399,9 @@ def _known_frames(options: Options, frames: int) -> Tensor | None:
     return (middle + half <= start) | (middle - half >= end)
 
 
-def _condition(pipeline: SpectrogramPipeline, options: Options, seed: int, task: _Task) -> Tensor:
+def _condition(
+    pipeline: SpectrogramPipeline, options: Options, seed: int, task: _Task, attempt: int
+) -> Tensor:
     """The condition of the network, one row for each clip."""
     import torch
 
@@ -353,7 +417,7 @@ def _condition(pipeline: SpectrogramPipeline, options: Options, seed: int, task:
 
     def condition(name: str) -> Tensor:
         labels = torch.full((options.count,), class_index(name))
-        return pipeline.condition(labels, _generators(seed, options.count), active)
+        return pipeline.condition(labels, _generators(seed, options.count, attempt), active)
 
     if options.morph is None:
         return condition(options.label)

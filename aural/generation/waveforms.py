@@ -24,6 +24,12 @@ GRIFFIN_LIM_ITERATIONS = 100
 GRIFFIN_LIM_MOMENTUM = 0.99
 FADE_SECONDS = 0.01  # at the ends of a clip
 JOIN_SECONDS = 0.02  # cross-fade around a filled gap and at the end of a loop
+QUIET = 10 ** (-40 / 20)  # a peak below is hardly heard
+RAISED = 10 ** (-20 / 20)  # the peak that such a clip gets
+CLICK_SECONDS = 0.005  # on either side
+CLICK_EXCESS = 4.0  # 12 dB above the rest
+CLICK_RATIO = 2.0  # to the magnitudes of the spectrogram, in half of its bands
+MAX_CLICKS = 3
 # Frames that a loop is vocoded beyond its ends, at least the vocoder's receptive field.
 RUN_UP_FRAMES = 40
 
@@ -157,6 +163,54 @@ def _cross_fade(before: Samples, after: Samples) -> Samples:
     power = (1 - gain) ** 2 + gain**2 + 2 * correlation * gain * (1 - gain)
     faded: Samples = (((1 - gain) * before + gain * after) / np.sqrt(power)).astype(np.float32)
     return faded
+
+
+def duck_clicks(waves: Tensor, mels: Tensor) -> Tensor:
+    """Waveforms (batch, length) in which no single click of the vocoder beyond full scale sets the level.
+
+    A click of a few milliseconds that towers over the rest is brought to twice the rest, unless it is in the
+    spectrogram (batch, 80, frames): then it is the sound, as it is where the rest is inaudible.
+    """
+    from aural.audio.spectral import DEFAULT_FRONT_END, log_mel, unscale
+
+    block = round(CLICK_SECONDS * DEFAULT_FRONT_END.rate)
+    ducked = waves.clone()
+    for wave, mel in zip(ducked, mels, strict=True):
+        for _ in range(MAX_CLICKS):
+            peak, place = wave.abs().max(0)
+            first, last = max(0, int(place) - block), int(place) + block + 1
+            rest = max(part.abs().amax().item() for part in (wave[:first], wave[last:]) if len(part))
+            if peak <= 1 or rest < QUIET or peak < CLICK_EXCESS * rest:
+                break
+            frame = min(round(int(place) / DEFAULT_FRONT_END.hop), mel.shape[1] - 1)
+            made, asked = (unscale(one[:, frame]) for one in (log_mel(wave[None])[0], mel))
+            if (made / asked).median() < CLICK_RATIO:
+                break
+            # Full depth in the middle half, and no step at its ends.
+            distance = (wave.new_tensor(range(first, min(last, len(wave)))) - place).abs() / block
+            depth = (2 * (1 - distance)).clamp(0, 1) * (1 - 2 * rest / peak)
+            wave[first:last] *= 1 - depth
+    return ducked
+
+
+def inner_peaks(waves: Tensor) -> list[float]:
+    """The peak of each waveform (batch, length) without its ends, which are faded."""
+    from aural.audio.spectral import DEFAULT_FRONT_END
+
+    faded = round(FADE_SECONDS * DEFAULT_FRONT_END.rate)
+    peaks: list[float] = waves[:, faded:-faded].abs().amax(1).tolist()
+    return peaks
+
+
+def raise_quiet(waves: Tensor) -> tuple[Tensor, str]:
+    """Waveforms (batch, length) that can be heard, and a message about those that were turned up."""
+    peaks = inner_peaks(waves)
+    quiet = [number for number, peak in enumerate(peaks) if 0 < peak < QUIET]
+    if not quiet:
+        return waves, ""
+    gains = waves.new_tensor([RAISED / peak if number in quiet else 1.0 for number, peak in enumerate(peaks)])
+    names = ", ".join(str(number + 1) for number in quiet)
+    return waves * gains[:, None], f"Sound {names} raised: it was nearly silent."
 
 
 def limit_to_full_scale(waves: Tensor) -> tuple[Tensor, str]:

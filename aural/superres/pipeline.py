@@ -14,8 +14,10 @@ from annotated_doc import Doc
 
 from aural.audio import LIMITS, Clip
 from aural.audio.bandwidth import Bandwidth, bandwidth
+from aural.audio.clip import excerpt
 from aural.audio.comparison import LSD_WINDOW, log_spectral_distances, snr_db
 from aural.audio.missing_band import FULL_BAND_HZ, SHARE_OF_THE_RATE, missing_band
+from aural.audio.narrow_passages import Passage, narrow_passages
 from aural.audio.steps import Steps, part, stepwise
 from aural.errors import InputError, OptionError
 from aural.files import GIBIBYTE
@@ -34,6 +36,8 @@ EDGE_TOLERANCE = 0.05  # share of the band that a new rate may cut off
 FLAT_SHARE = 0.9  # relative to half the simulated rate; below it the downsampling changes nothing
 OWN_SHARE = 0.85  # relative to the bandwidth; below it the default changes nothing
 BLOCK_SECONDS = 2.0  # pushed at a time
+FADE_SECONDS = 0.05  # at the ends of a passage with a band of its own
+MAX_NAMED = 3  # passages named in the message
 # Rough relative cost of each method, for the progress.
 COSTS: dict[Method, float] = {"sinc": 0.05, "default": 1.0, "lisa": 9.0}
 FIGURES = ("snr_db", "lsd", "lsd_above", "lsd_below")
@@ -118,6 +122,7 @@ class Result:
     is_limited: bool  # whether it is well below half the source's rate
     filled_hz: tuple[float, float] | None  # the generated band; None: nothing was generated
     message: str  # the detected bandwidth and what was done
+    passages: tuple[Passage, ...] = ()  # of the source, whose own band is far narrower; it is filled there
     alternatives: dict[str, Clip] = field(default_factory=dict)  # results of the other methods, if requested
     reference: Clip | None = None  # with a simulated rate: the input at the new rate
     comparison: dict[str, dict[str, float]] | None = None  # method -> FIGURES, compared with the reference
@@ -131,6 +136,14 @@ class Result:
             "bandwidth_hz": round(self.bandwidth_hz),
             "is_limited": self.is_limited,
             "filled_hz": None if self.filled_hz is None else [round(hz) for hz in self.filled_hz],
+            "passages": [
+                {
+                    "start_seconds": round(passage.start / self.source.rate, 2),
+                    "end_seconds": round(passage.stop / self.source.rate, 2),
+                    "bandwidth_hz": round(passage.bandwidth_hz),
+                }
+                for passage in self.passages
+            ],
             "comparison": None
             if rows is None
             else {
@@ -149,8 +162,9 @@ def super_resolve(clip: Clip, options: Options | None = None, *, compare: bool =
 
     The bandwidth decides, not the rate: an MP3 or a phone call in a 48 kHz file is extended, too. Nothing is
     generated if the band reaches 17 kHz, nor much above 20 kHz; there, and with the method "sinc", the clip
-    is only resampled. Stereo image, level, pitch and length stay the same: n samples become round(n · new
-    rate / rate). A full-band clip that keeps its rate is returned unchanged.
+    is only resampled. Passages of a far narrower band, such as a guest on the phone, are extended from their
+    own band. Stereo image, level, pitch and length stay the same: n samples become round(n · new rate /
+    rate). A full-band clip that keeps its rate is returned unchanged.
 
     The default leaves the input unchanged below 0.85 of its bandwidth, where the crossover begins. LISA
     regenerates everything.
@@ -173,10 +187,11 @@ def super_resolve(clip: Clip, options: Options | None = None, *, compare: bool =
     if options.what_if_rate is not None:
         source = yield from part(_downsample_steps(clip, options.what_if_rate), 0.0, 0.05)
         reference = yield from part(_apply_method_steps(clip, rate, clip.rate / 2, "sinc"), 0.05, 0.1)
-    band = yield from part(_band_steps(source, options), 0.1, 0.15)
+    band = yield from part(_band_steps(source, options), 0.1, 0.13)
     _require_above_band(source, rate, band)
+    passages = yield from part(_passages_steps(source, rate, band, options), 0.13, 0.15)
     end = 0.95 if reference is None else 0.75
-    results = yield from part(_apply_methods_steps(source, rate, band.hz, methods), 0.15, end)
+    results = yield from part(_apply_methods_steps(source, rate, band.hz, passages, methods), 0.15, end)
     comparison = None
     if reference is not None and options.what_if_rate is not None:
         cutoff_hz = FLAT_SHARE * options.what_if_rate / 2
@@ -189,7 +204,8 @@ def super_resolve(clip: Clip, options: Options | None = None, *, compare: bool =
         bandwidth_hz=band.hz,
         is_limited=band.is_limited,
         filled_hz=filled_hz,
-        message=_message(source, rate, band, filled_hz, options),
+        message=_message(source, rate, band, filled_hz, passages, options),
+        passages=passages,
         alternatives=results if compare else {},
         reference=reference,
         comparison=comparison,
@@ -263,21 +279,58 @@ def _band_steps(source: Clip, options: Options) -> Steps[Bandwidth]:
     return Bandwidth(float(options.bandwidth_hz), is_limited)
 
 
+def _passages_steps(source: Clip, rate: int, band: Bandwidth, options: Options) -> Steps[tuple[Passage, ...]]:
+    """The passages whose own band is far narrower and can be extended; none with a band that is set."""
+    if options.bandwidth_hz is not None:
+        return ()
+    passages = yield from narrow_passages.steps(source, band.hz)
+    return tuple(
+        passage for passage in passages if missing_band(source.rate, rate, passage.bandwidth_hz) is not None
+    )
+
+
 def _apply_methods_steps(
-    source: Clip, rate: int, bandwidth_hz: float, methods: list[Method]
+    source: Clip, rate: int, bandwidth_hz: float, passages: tuple[Passage, ...], methods: list[Method]
 ) -> Steps[dict[str, Clip]]:
     """The source at the new rate, by each method; without a missing band all give the same result."""
-    if missing_band(source.rate, rate, bandwidth_hz) is None:
+    if not passages and missing_band(source.rate, rate, bandwidth_hz) is None:
         result = yield from _apply_method_steps(source, rate, bandwidth_hz, methods[0])
         return dict.fromkeys(methods, result)
     results: dict[str, Clip] = {}
     total, done = sum(COSTS[method] for method in methods), 0.0
     for method in methods:
         until = done + COSTS[method] / total
+        middle = (done + until) / 2 if passages else until
         steps = _apply_method_steps(source, rate, bandwidth_hz, method)
-        results[method] = yield from part(steps, done, until)
+        results[method] = yield from part(steps, done, middle)
+        if passages and method != "sinc":
+            filling = _fill_passages_steps(source, results[method], passages, method)
+            results[method] = yield from part(filling, middle, until)
         done = until
     return results
+
+
+def _fill_passages_steps(
+    source: Clip, result: Clip, passages: tuple[Passage, ...], method: Method
+) -> Steps[Clip]:
+    """The result, with each passage extended from its own band and a cross-fade at its ends."""
+    filled = result.samples.copy()
+    fade, ratio = FADE_SECONDS * result.rate, result.rate / source.rate
+    for number, passage in enumerate(passages):
+        # With context around it, from a whole second on, where samples of both rates coincide.
+        second = max(0, passage.start // source.rate - 1)
+        piece = source.samples[:, second * source.rate : passage.stop + source.rate]
+        steps = _apply_method_steps(source.with_samples(piece), result.rate, passage.bandwidth_hz, method)
+        extended = yield from part(steps, number / len(passages), (number + 1) / len(passages))
+        start, stop = passage.start * ratio, passage.stop * ratio
+        ends = float(passage.start == 0), float(passage.stop == source.frames)  # 1: without a fade
+        span = slice(math.ceil(start), min(math.floor(stop) + 1, filled.shape[1]))
+        times = np.arange(span.start, span.stop)
+        share = np.interp(times, (start, start + fade, stop - fade, stop), (ends[0], 1, 1, ends[1]))
+        first = span.start - second * result.rate
+        own = excerpt(extended.samples, first, first + len(times))
+        filled[:, span] += share.astype(np.float32) * (own - filled[:, span])
+    return Clip(filled, result.rate, result.layout)
 
 
 def _apply_method_steps(source: Clip, rate: int, bandwidth_hz: float, method: Method) -> Steps[Clip]:
@@ -327,16 +380,47 @@ def _comparison_steps(
 
 
 def _message(
-    source: Clip, rate: int, band: Bandwidth, filled_hz: tuple[float, float] | None, options: Options
+    source: Clip,
+    rate: int,
+    band: Bandwidth,
+    filled_hz: tuple[float, float] | None,
+    passages: tuple[Passage, ...],
+    options: Options,
 ) -> str:
-    """The detected bandwidth and what was done."""
+    """The detected bandwidth and what was done, in the whole and in passages of a narrower band."""
+    is_filled = bool(passages) and options.method != "sinc"
+    whole = _whole_message(
+        source, rate, band, filled_hz, options, unchanged="no other change" if is_filled else "no change"
+    )
+    if not passages:
+        return whole
+    named = [f"from {_time(one.start / source.rate)} to {_time(one.stop / source.rate)}" for one in passages]
+    if len(named) > MAX_NAMED:
+        named = [*named[: MAX_NAMED - 1], f"in {len(named) - MAX_NAMED + 1} more passages"]
+    places = " and ".join(filter(None, (", ".join(named[:-1]), named[-1])))
+    ends = sorted({_kilohertz(one.bandwidth_hz) for one in passages}, key=lambda end: float(end.split()[0]))
+    end = ends[0] if len(ends) == 1 else f"{ends[0].split()[0]} to {ends[-1]}"
+    done = ": the highs above were generated." if is_filled else "."
+    return f"{whole} {places[0].upper()}{places[1:]} the band ends at {end}{done}"
+
+
+def _whole_message(
+    source: Clip,
+    rate: int,
+    band: Bandwidth,
+    filled_hz: tuple[float, float] | None,
+    options: Options,
+    *,
+    unchanged: str,
+) -> str:
+    """The detected bandwidth and what was done in the whole."""
     cut = f"Downsampled to {source.rate / 1000:g} kHz first. " if options.what_if_rate is not None else ""
     is_given = options.bandwidth_hz is not None
     end = f"{_kilohertz(band.hz)}{', as set' if is_given else ''}"
     new_rate = f"{rate / 1000:g} kHz"
     if missing_band(source.rate, rate, band.hz) is None:
         full = f"{cut}Already full-band ({end})"
-        return f"{full}: no change." if rate == source.rate else f"{full}: resampled to {new_rate}."
+        return f"{full}: {unchanged}." if rate == source.rate else f"{full}: resampled to {new_rate}."
     room = f" of {source.rate / 2000:g} kHz possible" if band.is_limited and band.hz < FULL_BAND_HZ else ""
     summary = f"{cut}Bandwidth {end}{room}."
     if filled_hz is not None:
@@ -346,7 +430,7 @@ def _message(
             return f"{summary} {generated} by LISA."
         return f"{summary} {generated}; below {_kilohertz(OWN_SHARE * filled_hz[0])} is untouched."
     if rate == source.rate:
-        return f"{summary} Sinc adds no highs: no change."
+        return f"{summary} Sinc adds no highs: {unchanged}."
     return f"{summary} Resampled to {new_rate} by sinc, which adds no highs."
 
 
@@ -357,3 +441,14 @@ def _kilohertz(hz: float) -> str:
     ('8 kHz', '11 kHz')
     """
     return f"{round(hz / 1000, 1):g} kHz"
+
+
+def _time(seconds: float) -> str:
+    """A place in a clip for display.
+
+    >>> _time(59.7), _time(3_725.0)
+    ('1:00', '1:02:05')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

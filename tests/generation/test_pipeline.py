@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -15,8 +16,9 @@ from torch import Tensor
 import aural
 from aural.audio import Clip
 from aural.audio.spectral import log_mel
+from aural.audio.steps import Run
 from aural.errors import InputError, OptionError
-from aural.generation import model, waveforms
+from aural.generation import model, pipeline, waveforms
 from aural.generation.classes import CLASSES
 from aural.generation.model import DiffusionModel
 from aural.generation.pipeline import SAMPLERS, Options, Result, generate
@@ -259,11 +261,81 @@ def test_what_would_clip_is_turned_down_and_says_so(pretend: Callable[..., None]
     assert result.message.endswith(".")
 
 
-def test_silence_is_silence(pretend: Callable[..., None]) -> None:
+@pytest.mark.parametrize("source", [None, tone(1.0)])
+def test_a_seed_that_gives_silence_is_tried_from_other_noise_and_then_raised(
+    pretend: Callable[[Callable[[Tensor, Tensor], Tensor]], None], source: Clip | None
+) -> None:
+    inputs: list[Tensor] = []
+
+    def quiet_first(noisy: Tensor, _: Tensor) -> Tensor:
+        inputs.append(noisy)
+        return torch.full_like(noisy, 0.05 if len(inputs) <= silent_calls else 0.8)
+
+    pretend(quiet_first)
+    options = replace(DOG, seconds=1, guidance=1, count=2, strength=1.0)
+    for silent_calls in (3, 1_000):  # the three steps of the first try; all
+        inputs.clear()
+        shares = []
+        with Run(generate.steps(options, source)) as run:
+            shares.extend(run)
+        assert shares == sorted(shares)
+        starts = inputs[::3]
+        assert len(starts) == (2 if silent_calls == 3 else 3)
+        for first, second in itertools.pairwise(starts):
+            assert (first - second).abs().max() > 0.1
+        assert (np.abs(samples(run.result)).max(axis=(1, 2)) > 10 ** (-40 / 20)).all()
+        assert ("nearly silent" in run.result.message) == (silent_calls == 1_000)
+
+
+def test_a_clip_that_is_tried_again_does_not_depend_on_the_others(
+    pretend: Callable[[Callable[[Tensor, Tensor], Tensor]], None],
+) -> None:
+    # Some noise gives silence.
+    pretend(
+        lambda noisy, _: torch.where(noisy.mean((1, 2), keepdim=True) > 0, 0.6, 0.0) + 0.01 * noisy.sigmoid()
+    )
+    options = replace(DOG, seconds=1, guidance=1, steps=1)
+    together = generate(replace(options, count=8))
+    for number in (0, 3, 7):
+        alone = generate(replace(options, seed=7 + number))
+        np.testing.assert_allclose(together.mels[number], alone.mels[0], atol=1e-4)
+    starts = [generator.initial_seed() for generator in pipeline._generators(7, 2, 1)]
+    assert len({7, 8, *starts}) == 4
+
+
+def test_a_single_click_of_the_vocoder_does_not_set_the_level() -> None:
+    time = torch.arange(RATE) / RATE
+    hum = 0.4 * torch.sin(2 * torch.pi * 300 * time)
+    clicked = hum.clone()
+    clicked[9_000:9_010] += torch.tensor([1.0, -3, 6, -5, 3, -2, 1, -1, 0.5, -0.5])
+    loud = 3 * hum
+    lone = torch.zeros(RATE)
+    lone[5_000] = 3.0
+    waves = torch.stack([hum, clicked, loud, lone, clicked])
+    mels = log_mel(torch.stack([hum, hum, loud, lone, clicked]))  # in the last one, it is the sound
+    ducked = waveforms.duck_clicks(waves, mels)
+    torch.testing.assert_close(ducked[[0, 2, 3, 4]], waves[[0, 2, 3, 4]])
+    assert ducked[1].abs().max() <= 0.81
+    away = (torch.arange(RATE) - 9_002).abs() > 0.006 * RATE
+    torch.testing.assert_close(ducked[1][away], hum[away])
+
+
+def test_the_level_is_that_of_what_is_not_faded() -> None:
+    waves = torch.full((2, RATE), 1e-3)
+    waves[:, -5:] = 0.1
+    waves[1, 5_000] = 0.02
+    raised, message = waveforms.raise_quiet(waves)
+    assert raised[0, 9_000] == pytest.approx(0.1)
+    torch.testing.assert_close(raised[1], waves[1])
+    assert message == "Sound 1 raised: it was nearly silent."
+    assert waveforms.raise_quiet(torch.zeros(1, RATE))[1] == ""
+
+
+def test_what_the_network_leaves_silent_is_raised(pretend: Callable[..., None]) -> None:
     pretend(lambda noisy, _: torch.zeros_like(noisy))
     result = generate(replace(DOG, seconds=1))
-    assert np.abs(result.clips[0].samples).max() < 1e-4
-    assert not result.message
+    assert np.abs(result.clips[0].samples).max() > 10 ** (-40 / 20)
+    assert "nearly silent" in result.message
 
 
 def test_the_verb_takes_the_options() -> None:

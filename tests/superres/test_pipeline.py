@@ -100,6 +100,63 @@ def test_a_missing_band_is_filled_at_the_same_rate() -> None:
     assert np.linalg.norm(made[:, above]) > 100 * np.linalg.norm(own[:, above])
 
 
+@pytest.mark.parametrize(
+    ("rate", "new_rate", "method"),
+    [
+        (48_000, 48_000, "default"),
+        (44_100, 48_000, "default"),
+        (16_000, 24_000, "default"),
+        (48_000, 48_000, "sinc"),
+        (16_000, 16_000, "lisa"),
+    ],
+)
+def test_a_narrow_passage_is_filled_and_the_rest_is_as_without_it(
+    rate: int, new_rate: int, method: Method
+) -> None:
+    host, guest = sound(3.0, rate, 2), sound(5.5, rate, 2, band_hz=3_400, seed=1)
+    clip = Clip(np.concatenate((host.samples, guest.samples, host.samples), axis=1), rate)
+    result = super_resolve(clip, Options(rate=new_rate, method=method))
+    made, plain = result.clip.samples, clip.samples
+    if rate != new_rate:
+        plain = super_resolve(clip, Options(rate=new_rate, method=method, bandwidth_hz=rate / 2)).clip.samples
+    assert made.shape == plain.shape
+    assert len(result.passages) == 1
+    assert "From 0:03 to 0:08 the band ends at 3.4 kHz" in result.message
+    figures = result.figures()["passages"][0]
+    assert figures["start_seconds"] == pytest.approx(3.0, abs=0.1)
+    assert figures["end_seconds"] == pytest.approx(8.5, abs=0.1)
+    assert figures["bandwidth_hz"] == pytest.approx(3_400, rel=0.05)
+    away = np.r_[: round(2.9 * new_rate), round(8.6 * new_rate) : made.shape[1]]
+    np.testing.assert_allclose(made[:, away], plain[:, away], atol=1e-6)
+    inside = slice(4 * new_rate, 8 * new_rate)
+    own, filled = spectrum_of(plain[:, inside]), spectrum_of(made[:, inside])
+    hz = np.fft.rfftfreq(4 * new_rate, 1 / new_rate)
+    if method == "sinc":
+        assert "generated" not in result.message
+        np.testing.assert_allclose(made, plain, atol=1e-6)
+        return
+    assert "the highs above were generated" in result.message and ": no change." not in result.message
+    above = (hz > 4_000) & (hz < 7_500)
+    assert np.linalg.norm(filled[:, above]) > 10 * np.linalg.norm(own[:, above])
+    if method == "default":
+        below = hz < 0.8 * 3_400
+        assert np.linalg.norm((filled - own)[:, below]) < 1e-3 * np.linalg.norm(own[:, below])
+        added = np.abs(made - plain)  # fades in and out
+        ends = [
+            round(figures[name] * new_rate) + offset
+            for name, offset in (("start_seconds", 0), ("end_seconds", -48))
+        ]
+        assert all(added[:, end : end + 48].max() < 0.1 * added[:, inside].max() for end in ends)
+
+
+def test_many_passages_are_named_briefly() -> None:
+    host, guest = sound(1.0, 16_000), sound(5.0, 16_000, band_hz=3_400)
+    clip = Clip(np.concatenate(4 * [host.samples, guest.samples], axis=1), 16_000)
+    message = super_resolve(clip, Options(rate=16_000)).message
+    assert "From 0:01 to 0:06, from 0:07 to 0:12 and in 2 more passages the band ends at 3.4 kHz" in message
+    assert super_resolve(clip, Options(rate=16_000, bandwidth_hz=8_000)).passages == ()
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_a_short_phone_clip_comes_out_at_48_khz(method: Method) -> None:
     clip = sound(0.2, 8_000)
