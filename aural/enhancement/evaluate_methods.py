@@ -48,7 +48,7 @@ ROWS = {
     "stage_1": Row("stage 1 alone: noise reduction", ours(completion=False)),
     "stage_2": Row("stage 2 alone: completion", ours(noise_reduction=False)),
     "both": Row("**both stages, the default**", ours()),
-    "completer": Row("both, the highs by the completer", ours(completion_method="completer")),
+    "extender": Row("both, the highs by the extender", ours(completion_method="extender")),
     "griffin_lim": Row("both, Griffin-Lim", ours(setting="griffin_lim")),
     "vocoder": Row("both, vocoder", ours(setting="vocoder")),
     "waveform": Row("both, waveform", ours(setting="waveform")),

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 Setting = Literal["original_phase", "griffin_lim", "vocoder", "waveform"]
 SETTINGS: tuple[Setting, ...] = get_args(Setting)
-CompletionMethod = Literal["extender", "completer"]
+CompletionMethod = Literal["completer", "extender"]
 COMPLETION_METHODS: tuple[CompletionMethod, ...] = get_args(CompletionMethod)
 PRESETS = tuple(VOICE_CHAINS)
 EXPAND_RATES = (44_100, 48_000)
@@ -88,10 +88,10 @@ class Options:
     completion_method: Annotated[
         CompletionMethod,
         Doc(
-            f"network of the completion, one of {', '.join(COMPLETION_METHODS)}; extender is that of "
-            "super-resolution and leaves what the phone kept, completer may also fill gaps below"
+            f"network of the completion, one of {', '.join(COMPLETION_METHODS)}; completer also evens out "
+            "what the phone kept, extender is that of super-resolution and leaves it untouched"
         ),
-    ] = "extender"
+    ] = "completer"
     expand_rate: Annotated[
         int | None,
         Doc(f"sample rate of the result, one of {', '.join(map(str, EXPAND_RATES))}; None: from the input"),
@@ -109,7 +109,7 @@ class Options:
     mix: Annotated[float, Doc("mix of the voice chain, 0 (dry) to 1 (wet); loudness is set afterwards")] = 1.0
     seed: Annotated[
         int,
-        Doc("random seed of completer, Griffin-Lim and vocoder, 0 to 2³² - 1; the default uses none"),
+        Doc("random seed of completer, Griffin-Lim and vocoder, 0 to 2³² - 1"),
     ] = 0
 
     def __post_init__(self) -> None:

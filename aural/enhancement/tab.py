@@ -43,7 +43,7 @@ SETTING_NAMES = {
     "vocoder": "Neural vocoder",
     "waveform": "End to end",
 }
-COMPLETION_NAMES = {"extender": "Extender", "completer": "Completer"}
+COMPLETION_NAMES = {"completer": "Completer", "extender": "Extender"}
 MAX_PEERS = 2  # the player has four slots
 BACKGROUNDS_DB = (-24, -18, -12, -6, 0)
 
@@ -142,7 +142,7 @@ def _advanced_section() -> dict[str, gr.components.Component]:
             [(COMPLETION_NAMES[key], key) for key in pipeline.COMPLETION_METHODS],
             value=DEFAULTS.completion_method,
             label="Network for the highs",
-            info="Extender is the network of Super-resolution and leaves the phone's own band untouched.",
+            info="Extender, the network of Super-resolution, leaves the phone's own band untouched.",
         )
         setting = gr.Radio(
             [(SETTING_NAMES[key], key) for key in pipeline.SETTINGS],

@@ -50,7 +50,7 @@ class Options:
 
     noise_reduction: bool = True
     completion: bool = True
-    completion_method: str = "extender"
+    completion_method: str = "completer"
     setting: str = "original_phase"
 
 
@@ -100,7 +100,7 @@ def test_rows_of_ours_differ_in_what_they_say(pipeline: list[Options], noisy: Wa
         "stage_1": Options(completion=False),
         "stage_2": Options(noise_reduction=False),
         "both": Options(),
-        "completer": Options(completion_method="completer"),
+        "extender": Options(completion_method="extender"),
         "griffin_lim": Options(setting="griffin_lim"),
         "vocoder": Options(setting="vocoder"),
         "waveform": Options(setting="waveform"),

@@ -332,7 +332,7 @@ def test_the_level_is_that_of_what_is_not_faded() -> None:
 
 
 def test_what_the_network_leaves_silent_is_raised(pretend: Callable[..., None]) -> None:
-    pretend(lambda noisy, _: torch.zeros_like(noisy))
+    pretend(lambda noisy, _: torch.full_like(noisy, 0.01))
     result = generate(replace(DOG, seconds=1))
     assert np.abs(result.clips[0].samples).max() > 10 ** (-40 / 20)
     assert "nearly silent" in result.message
