@@ -51,18 +51,15 @@ def tiny_checkpoints(tiny_networks: tuple[Path, dict[Any, Any]]) -> Iterator[Non
         yield
 
 
-@pytest.fixture(scope="session")
-def server() -> Iterator[str]:
-    """The app, served as long as this process lives; it loads what the running test has in place."""
+@pytest.fixture(scope="module")
+def address(tiny_checkpoints: None) -> Iterator[str]:  # noqa: ARG001
+    """Where the app is served, with tiny networks.
+
+    By an app of its own: a run that one module's tests have left would wait in the next one's way.
+    """
     import app
 
     demo = app.build()
     app.launch(demo, prevent_thread_lock=True, quiet=True, server_port=None)
     yield demo.local_url
     demo.close()
-
-
-@pytest.fixture(scope="module")
-def address(server: str, tiny_checkpoints: None) -> str:  # noqa: ARG001
-    """Where the app is served, with tiny networks."""
-    return server
