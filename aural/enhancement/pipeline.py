@@ -85,13 +85,6 @@ class Options:
     ] = 1.0
     noise_reduction: Annotated[bool, Doc("remove noise, echo and clipping")] = True
     completion: Annotated[bool, Doc("reconstruct the highs the phone cut off")] = True
-    completion_method: Annotated[
-        CompletionMethod,
-        Doc(
-            f"network of the completion, one of {', '.join(COMPLETION_METHODS)}; completer also evens out "
-            "what the phone kept, extender is that of super-resolution and leaves it untouched"
-        ),
-    ] = "completer"
     expand_rate: Annotated[
         int | None,
         Doc(f"sample rate of the result, one of {', '.join(map(str, EXPAND_RATES))}; None: from the input"),
@@ -111,6 +104,13 @@ class Options:
         int,
         Doc("random seed of completer, Griffin-Lim and vocoder, 0 to 2³² - 1"),
     ] = 0
+    completion_method: Annotated[
+        CompletionMethod,
+        Doc(
+            f"network of the completion, one of {', '.join(COMPLETION_METHODS)}; completer also evens out "
+            "what the phone kept, extender is that of super-resolution and leaves it untouched"
+        ),
+    ] = "completer"
 
     def __post_init__(self) -> None:
         require_known("preset", self.preset, PRESETS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ from aural.resynthesis import tab as resynthesis
 from aural.studio import tab as studio
 from aural.superres import tab as superres
 from aural.ui.downloads import encode
+from aural.ui.storage import result_path
 
 pytestmark = pytest.mark.usefixtures("tiny_checkpoints")
 
@@ -73,6 +75,7 @@ def test_albums_batches_and_downloads_carry_tags(memo: str, tmp_path: Path) -> N
         with zipfile.ZipFile(path) as unpacked:
             name = next(name for name in unpacked.namelist() if name.endswith(".wav"))
             assert read_tags(unpacked.extract(name, tmp_path)) == TAGS
-    result = str(tmp_path / name)
+    result = result_path(name, "tagged.wav")
+    shutil.copyfile(tmp_path / name, result)
     list(encode(result))
     assert read_tags(Path(result).with_suffix(".mp3")) == read_tags(Path(result).with_suffix(".flac")) == TAGS
