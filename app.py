@@ -33,7 +33,7 @@ from aural.loudness import tab as loudness
 from aural.resynthesis import tab as resynthesis
 from aural.studio import tab as studio
 from aural.superres import tab as superres
-from aural.ui import fetch, links, mcp, players, server, status, storage, uploads
+from aural.ui import fetch, links, mcp, memory, players, server, status, storage, uploads
 from aural.ui.compression import PageCompression
 from aural.ui.endpoints import CALL_SECONDS
 from aural.ui.examples import FOLDER
@@ -128,6 +128,7 @@ def launch(demo: gr.Blocks, **settings: Any) -> None:
     fetch.install()
     server.install(demo)
     storage.start(demo)
+    memory.start()
     _require_port(settings.get("server_name"), settings.get("server_port"))
     demo.launch(
         theme=Studio(),
