@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 import gradio as gr
+from gradio.data_classes import FileData
+from gradio.utils import NamedString
 
 from aural.files import SUFFIXES
 from aural.ui.fields import NoStubFile
@@ -18,21 +18,16 @@ HEAD = (
 )
 
 
-def media_files(label: str) -> gr.File:
-    """A field for several audio or video files.
+class File(gr.File, metaclass=NoStubFile):
+    """A field for files whose content counts, whatever a program calls them.
 
-    The browser checks type and ending. A program's files are taken by their content, whatever their names.
+    Gradio's own refuses endings that it does not know, and makes an empty file for each that it takes.
     """
-    field = gr.File(label=label, file_count="multiple", file_types=["audio", "video", *sorted(SUFFIXES)])
-    field.__class__ = _class_for_any_name()
-    return field
+
+    def _process_single_file(self, f: FileData) -> NamedString:
+        return NamedString(f.path)  # type: ignore[no-untyped-call]
 
 
-@cache
-def _class_for_any_name() -> type[gr.File]:
-    def process(self: gr.File, file: Any) -> Any:
-        plain = gr.File.__new__(gr.File)
-        plain.__dict__.update({**self.__dict__, "file_types": None})
-        return gr.File._process_single_file(plain, file)
-
-    return NoStubFile("File", (gr.File,), {"_process_single_file": process})
+def media_files(label: str) -> File:
+    """A field for several audio or video files; the browser checks type and ending."""
+    return File(label=label, file_count="multiple", file_types=["audio", "video", *sorted(SUFFIXES)])
