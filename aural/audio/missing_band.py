@@ -20,3 +20,13 @@ def missing_band(rate_in: int, rate_out: int, bandwidth_hz: float) -> tuple[floa
     if bandwidth_hz >= FULL_BAND_HZ or rate_out / 2 <= MIN_EXTENSION * end:
         return None
     return bandwidth_hz, min(rate_out / 2, GENERATED_UP_TO_HZ)
+
+
+def trained_bandwidth(bandwidth_hz: float) -> float:
+    """The nearest bandwidth that the Extender was trained on, in Hz.
+
+    >>> trained_bandwidth(3_400.0), trained_bandwidth(900.0)
+    (3400.0, 1700.0)
+    """
+    lowest_hz, highest_hz = MODEL_BANDS_HZ
+    return min(max(bandwidth_hz, lowest_hz), highest_hz)

@@ -17,7 +17,7 @@ from aural import hub
 from aural.audio.bandwidth import bandwidth
 from aural.audio.chunks import join
 from aural.audio.clip import Clip, Samples, excerpt
-from aural.audio.missing_band import MODEL_BANDS_HZ, missing_band
+from aural.audio.missing_band import missing_band, trained_bandwidth
 from aural.audio.repair import repair, without_lows
 from aural.audio.resample import resample, resample_samples
 from aural.audio.steps import Steps, part, stepwise
@@ -423,11 +423,10 @@ def _extend_steps(voice: Samples, gain: float, strength: float) -> Steps[None]:
     band = yield from part(bandwidth.steps(clip), 0.0, 0.1)
     if missing_band(clip.rate, clip.rate, band.hz) is None:
         return
-    lowest, highest = MODEL_BANDS_HZ
     device = pick_device()
     extender = cast(_Extender, hub.load("extender", device=device))
     samples = torch.from_numpy(voice)
-    pieces = extender.pieces(samples, min(max(band.hz, lowest), highest), gain)
+    pieces = extender.pieces(samples, trained_bandwidth(band.hz), gain)
     while True:
         with inference(device):  # left before each step
             made = next(pieces, None)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from aural import hub
 from aural.audio.clip import Samples, excerpt
-from aural.audio.missing_band import MODEL_BANDS_HZ, SHARE_OF_THE_RATE, missing_band
+from aural.audio.missing_band import SHARE_OF_THE_RATE, missing_band, trained_bandwidth
 from aural.hub.device import inference, pick_device
 from aural.options import require_known
 from aural.superres.sinc import CUTOFF, SincStream, resampled_length
@@ -166,8 +166,7 @@ class _ResidualStream:
         self._model: Extender = hub.load("extender", device=self._device)
         assert self._model.rate == MODEL_RATE
         self._gain = gain
-        lowest, highest = MODEL_BANDS_HZ
-        band = min(max(bandwidth_hz, lowest), highest)
+        band = trained_bandwidth(bandwidth_hz)
         self._bandwidth_hz = torch.full((channels,), band, device=self._device)
         with inference(self._device):
             self._state = self._model.start(channels, channels=channels > 1)
