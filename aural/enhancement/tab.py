@@ -21,7 +21,7 @@ from aural.errors import InputError
 from aural.loudness.meter import measure
 from aural.options import Place, take_texts
 from aural.ui import plots
-from aural.ui.endpoints import Updates, endpoint, follow, load, noted, with_options
+from aural.ui.endpoints import Updates, add_notes, endpoint, follow, load, with_options
 from aural.ui.examples import PHONE_EXAMPLES
 from aural.ui.fields import NOTHING, examples_with_credits, picture, slider
 from aural.ui.page import Page, Tab, View, page, result_file, show_estimate, wire
@@ -262,7 +262,7 @@ def enhance(
     # Refuse an unsuitable reference before the long work.
     aligned = _align(clip, reference) if reference else None
     result = yield from follow(pipeline.enhance.steps(clip, options), progress, "Enhancing")
-    figures = noted(result.figures(), clip)
+    figures = add_notes(result.figures(), clip)
     if aligned is not None:
         figures["reference"] = yield from _compare(clip, result.clip, aligned, progress)
     progress(0.95, desc="Drawing")
@@ -474,7 +474,7 @@ def degrade(
     found = yield from follow(analyze.steps(degraded), progress, "Analyzing")
     path = result_path(audio, f"{preset}.wav")
     write(degraded, path, tags=read_tags(audio))
-    yield path, noted({**asdict(options), "found": found.figures()}, clip), audio
+    yield path, add_notes({**asdict(options), "found": found.figures()}, clip), audio
 
 
 def _about_phone(found: dict[str, Any]) -> str:

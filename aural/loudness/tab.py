@@ -20,7 +20,7 @@ from aural.loudness.targets import TARGETS
 from aural.loudness.verb import MASTER, MEASURE, PLACE
 from aural.options import Place
 from aural.ui import plots
-from aural.ui.endpoints import Updates, endpoint, follow, load, noted, of_sound, with_options
+from aural.ui.endpoints import Updates, add_notes, endpoint, follow, load, of_sound, with_options
 from aural.ui.examples import EXAMPLES
 from aural.ui.fields import examples_with_credits, picture
 from aural.ui.page import Page, Tab, View, page, result_file, show_estimate, wire
@@ -328,7 +328,7 @@ def master(
     write(result.clip, path, tags=read_tags(audio))
     after = result.after
     picture = plots.loudness_history(*after.history(), after.integrated_lufs, result.target_lufs)
-    yield path, noted(result.figures(), clip), plots.save(picture), audio
+    yield path, add_notes(result.figures(), clip), plots.save(picture), audio
 
 
 def _album_section(settings: Mapping[str, gr.components.Component]) -> Page:
@@ -386,7 +386,7 @@ def master_album(
             name = f"{number:02d} {track.name}"
             archive.write(track, name)
             track.unlink()
-            figures.append({"file": name, **noted(result.figures(), clip)})
+            figures.append({"file": name, **add_notes(result.figures(), clip)})
             progress(number / len(files), desc="Writing")
             yield gr.skip()
     yield path, figures

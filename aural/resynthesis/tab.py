@@ -14,7 +14,7 @@ from aural.options import Place
 from aural.resynthesis import pipeline
 from aural.resynthesis.verb import RESYNTHESIZE
 from aural.ui import plots
-from aural.ui.endpoints import Updates, endpoint, follow, load, noted, with_options
+from aural.ui.endpoints import Updates, add_notes, endpoint, follow, load, with_options
 from aural.ui.fields import picture
 from aural.ui.page import Page, View, page, result_file, show_estimate, wire
 from aural.ui.players import ABPlayer, Version, playable
@@ -154,7 +154,7 @@ def resynthesize(
     picture = plots.spectrogram_pair(
         result.spectrogram_before, result.spectrogram_after, result.seconds, result.frequency_hz
     )
-    yield path, noted(figures, clip), plots.save(picture), audio
+    yield path, add_notes(figures, clip), plots.save(picture), audio
 
 
 def _show(audio: str, result: str, figures: dict[str, float]) -> tuple[list[Version], str]:

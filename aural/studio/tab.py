@@ -15,7 +15,7 @@ from aural.options import Place
 from aural.studio import pipeline
 from aural.studio.verb import RELEASE
 from aural.ui import plots
-from aural.ui.endpoints import Updates, endpoint, follow, load, noted, with_options
+from aural.ui.endpoints import Updates, add_notes, endpoint, follow, load, with_options
 from aural.ui.examples import PHONE_EXAMPLES
 from aural.ui.fields import NOTHING, examples_with_credits, picture, slider
 from aural.ui.page import Page, Tab, View, page, result_file, show_estimate, wire
@@ -200,7 +200,7 @@ def release(
     }
     progress(0.95, desc="Drawing and writing")
     ends_hz = _ends_of_band(result)
-    figures = noted(result.figures(), clip)
+    figures = add_notes(result.figures(), clip)
     found = {"before": result.enhanced.before, "enhanced": result.enhanced.after}
     figures["versions"] = {
         name: {

@@ -22,7 +22,7 @@ from aural.superres import pipeline
 from aural.superres.live import MAX_SECONDS, NARROW_RATES, Sessions
 from aural.superres.verb import SUPER_RESOLVE
 from aural.ui import plots
-from aural.ui.endpoints import Updates, endpoint, follow, load, noted, report_errors, with_options
+from aural.ui.endpoints import Updates, add_notes, endpoint, follow, load, report_errors, with_options
 from aural.ui.examples import NARROW_EXAMPLES
 from aural.ui.fields import NOTHING, examples_with_credits, picture, slider
 from aural.ui.page import Page, Tab, View, page, result_file, show_estimate, wire
@@ -267,7 +267,7 @@ def super_resolve(
     is_short = clip.seconds <= COMPARED_SECONDS
     steps = pipeline.super_resolve.steps(clip, options, compare=compare and is_short)
     result = yield from follow(steps, progress, "Super-resolving")
-    figures = noted(result.figures(), clip)
+    figures = add_notes(result.figures(), clip)
     if compare and not is_short:
         figures["message"] += (
             f" Methods are only compared for sounds up to {COMPARED_SECONDS / 60:g} minutes."

@@ -12,7 +12,7 @@ from aural.audio import read, read_tags, write
 from aural.errors import OptionError
 from aural.ui.endpoints import report_errors
 from aural.ui.memory import decoding
-from aural.ui.storage import beside
+from aural.ui.storage import sibling_path
 
 FORMATS = {".wav": "24-bit WAV", ".flac": "FLAC", ".mp3": "MP3"}
 
@@ -36,7 +36,7 @@ def _encode(path: str) -> Generator[list[gr.DownloadButton | dict[str, Any]], No
     clip = read(path)
     ready: list[gr.DownloadButton] = []
     for suffix in FORMATS:
-        encoded = path if Path(path).suffix == suffix else beside(path, suffix)
+        encoded = path if Path(path).suffix == suffix else sibling_path(path, suffix)
         try:
             if encoded != path:
                 write(clip, encoded, tags=read_tags(path))

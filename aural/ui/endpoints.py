@@ -219,7 +219,7 @@ def _document_options(documentation: str, options: type[Any]) -> str:
     return documentation.replace("    options: as below", lines)
 
 
-def noted(figures: dict[str, Any], clip: Clip) -> dict[str, Any]:
+def add_notes(figures: dict[str, Any], clip: Clip) -> dict[str, Any]:
     """The figures of a result, whose message also says how its file was read, if there is anything to say."""
     return {**figures, "message": with_notes(figures.get("message", ""), clip)} if clip.notes else figures
 

@@ -94,7 +94,7 @@ def picture_path() -> str:
     return str(_new_folder() / "picture.webp")
 
 
-def beside(path: str, suffix: str) -> str:
+def sibling_path(path: str, suffix: str) -> str:
     """The path of a result in another format: next to it, or in a new folder if it is no result."""
     if Path(path).resolve().is_relative_to(_results().resolve()):
         return str(Path(path).with_suffix(suffix))
@@ -169,7 +169,7 @@ def sweep(room: int = 0) -> int:
         total = room
         in_use = _paths_in_use()
         newest_call = _longest_call_seconds()
-        for place in _look():  # newest first
+        for place in _list_places():  # newest first
             total += place.size
             if place.age_seconds <= KEPT_SECONDS and total <= KEPT_BYTES:
                 continue
@@ -269,7 +269,7 @@ def _places() -> list[Path]:
     ]
 
 
-def _look() -> list[_Place]:
+def _list_places() -> list[_Place]:
     """Everything that is stored, the newest first."""
     global _clocks
     day, steady = time.time(), time.monotonic()

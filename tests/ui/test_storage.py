@@ -167,8 +167,8 @@ def test_a_private_event_writes_only_results() -> None:
 
 
 def test_a_result_is_encoded_beside_itself(root: Path) -> None:
-    assert storage.beside(str(root / "results/tmpx/a.wav"), ".mp3") == str(root / "results/tmpx/a.mp3")
-    other = Path(storage.beside(str(root / "results/../" / PLACES[0]), ".mp3"))
+    assert storage.sibling_path(str(root / "results/tmpx/a.wav"), ".mp3") == str(root / "results/tmpx/a.mp3")
+    other = Path(storage.sibling_path(str(root / "results/../" / PLACES[0]), ".mp3"))
     assert other.name == "a.mp3" and other.parent.parent == root / "results"
 
 
