@@ -28,7 +28,7 @@ from aural.studio.tab import preset_choice, rate_choice, strength_choice, target
 from aural.studio.verb import RELEASE
 from aural.ui import estimates, status
 from aural.ui.endpoints import CALL_SECONDS, Updates, endpoint, follow, of_sound, report_errors
-from aural.ui.page import Page, empty, page, unless_cancelled
+from aural.ui.page import Page, cancel_on_click, empty, page, unless_cancelled
 from aural.ui.storage import result_path
 from aural.ui.tables import number, table
 
@@ -210,7 +210,7 @@ def _wire(at: Page, inputs: _Inputs, outputs: _Outputs) -> None:
         [outputs.download, outputs.measurements, outputs.message],
         api_visibility="private",
     )
-    at.cancel.click(None, cancels=[event, shown], api_visibility="private")
+    cancel_on_click(at, [event, shown])
 
 
 def _show_controls(verb: str, controls: Iterable[str]) -> list[dict[str, Any]]:

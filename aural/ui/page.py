@@ -12,6 +12,7 @@ from typing import Any
 
 import gradio as gr
 from gradio.blocks import Block
+from gradio.events import Dependency
 
 from aural.errors import AuralError
 from aural.options import Place, Verb
@@ -187,7 +188,15 @@ def wire(
     if result is not None:
         settings = {**private, "concurrency_id": "encoding"}
         events.append(events[-1].success(encode, result.file, list(result.downloads), **settings))
-    at.cancel.click(None, cancels=events, **private)
+    cancel_on_click(at, events)
+
+
+def cancel_on_click(at: Page, events: Sequence[Dependency]) -> None:
+    """Let the page's button cancel events, each of which follows the one before it.
+
+    Last first: to Gradio's page, a cancelled event was a success, and would have submitted the one after it.
+    """
+    at.cancel.click(None, cancels=list(reversed(events)), api_visibility="private")
 
 
 def unless_cancelled(show: Callable[..., Any]) -> Callable[..., Any]:
