@@ -484,7 +484,7 @@ def _flaw(content: bytes) -> str:
     for word in TELLTALES:
         if word in content:
             return f"the answer holds what stands in a file outside: {word!r}"
-    if content[:4] == b"RIFF":
+    if content[:4] == b"RIFF" and content[8:12] == b"WAVE":  # WebP pictures are RIFF files too
         samples, _ = soundfile.read(io.BytesIO(content))
         if not np.isfinite(samples).all():
             return "the sound in the answer holds a NaN"
