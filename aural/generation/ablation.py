@@ -28,7 +28,7 @@ from aural.evaluation.table import markdown_table, short_cell
 from aural.generation.classes import CLASSES, class_index
 from aural.generation.data import LENGTH, Esc50, load
 from aural.generation.diffusion import SpectrogramPipeline
-from aural.generation.evaluate_scorers import Scored, Scorer, first_of_each, our_scorer, score
+from aural.generation.evaluate_scorers import Scored, Scorer, development_scorer, first_of_each, score
 from aural.generation.evaluate_scores import Quality, quality
 from aural.generation.evaluate_sounds import Real, Sounds, sixteen_bits
 from aural.generation.model import Config, DiffusionModel
@@ -233,7 +233,7 @@ def main(command: list[str] | None = None) -> None:
     labels = sorted({class_index(name) for name in chosen.classes})[: 2 if chosen.smoke else None]
     clips = load(chosen.data)
     clips = clips.take(torch.isin(clips.labels, torch.tensor(labels)))
-    evaluator = Evaluator.of(clips, our_scorer(), labels)
+    evaluator = Evaluator.of(clips, development_scorer(), labels)
     offered = arms(TINY if chosen.smoke else replace(SMALL, channels=tuple(chosen.channels)))
     rows = {}
     for name in chosen.arms:

@@ -6,9 +6,10 @@
 All figures are measured on the audio, as a listener gets it. The generated clips stay in --folder, one file
 per class, so a run that was cut goes on where it stopped, and scoring again generates nothing.
 
-The distance of two sets of clips (FAD) is the Fréchet distance between the features of our classifier, and
-of CLAP if its weights can be downloaded. Sources: Kilgour et al. 2019 (FAD), Elizalde et al. 2023 and Wu et
-al. 2023 (CLAP).
+Two judges score the clips: the development judge, by which weights, guidance and steps are chosen, and the
+reporting judge, which chooses nothing and was trained on other folds. The distance of two sets of clips (FAD)
+is the Fréchet distance between a judge's features, and those of CLAP if its weights can be downloaded.
+Sources: Kilgour et al. 2019 (FAD), Elizalde et al. 2023 and Wu et al. 2023 (CLAP).
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import Any
 from aural.errors import OptionError
 from aural.evaluation.harness import evaluation_parser, write_json
 from aural.generation.classes import CLASSES, class_index
-from aural.generation.data import load
+from aural.generation.data import Esc50, load
 from aural.generation.evaluate_report import (
     class_ranking,
     draw_pictures,
@@ -30,10 +31,15 @@ from aural.generation.evaluate_report import (
     novelty_table,
     quality_table,
 )
-from aural.generation.evaluate_scorers import CLAP, Scored, clap_scorer, our_scorer, score
+from aural.generation.evaluate_scorers import (
+    CLAP,
+    Scored,
+    clap_scorer,
+    development_scorer,
+    reporting_scorer,
+    score,
+)
 from aural.generation.evaluate_scores import (
-    REAL_UNSEEN,
-    REAL_VS_REAL,
     SMALL,
     Originals,
     Quality,
@@ -45,6 +51,7 @@ from aural.generation.evaluate_scores import (
 )
 from aural.generation.evaluate_sounds import SEEDS_PER_CLASS, Real, Sounds, generated_sounds, vocoded_sounds
 from aural.generation.pipeline import SAMPLERS, Options
+from aural.generation.waveform_classifier import UNSEEN_FOLD
 from aural.generation.waveforms import VOCODERS
 
 Rows = dict[str, tuple[Quality, Scored]]
@@ -59,29 +66,31 @@ def main(command: list[str] | None = None) -> None:
     if chosen.per_class < 2 or chosen.per_class > SEEDS_PER_CLASS:
         raise OptionError(f"--per-class must be from 2 to {SEEDS_PER_CLASS}, not {chosen.per_class}.")
     options = _options(chosen)
-    real = Real.of(load(chosen.data), labels)
+    clips = load(chosen.data)
     if chosen.sweep:
-        _sweep(chosen, real, labels, options)
+        _sweep(chosen, Real.of(clips, labels), labels, options)
     else:
-        _evaluate(chosen, real, labels, options)
+        _evaluate(chosen, clips, labels, options)
 
 
-def _evaluate(chosen: argparse.Namespace, real: Real, labels: list[int], options: Options) -> None:
+def _evaluate(chosen: argparse.Namespace, clips: Esc50, labels: list[int], options: Options) -> None:
     """The figures at one number of steps."""
+    real = Real.of(clips, labels)
     generated, seconds = generated_sounds(chosen.folder, labels, chosen.per_class, options)
     print(
         f"{options.steps} steps of {options.sampler}, guidance {options.guidance:g}, {options.vocoder}, "
         f"seed {options.seed}: {len(generated.labels)} clips of 5 s, {seconds:.2f} s each\n"
     )
-    sets = {
-        f"{REAL_UNSEEN} → mel → {vocoder}": vocoded_sounds(chosen.folder, real.unseen, vocoder)
-        for vocoder in VOCODERS
-    } | {GENERATED: generated}
+    sets = _sets(chosen.folder, real, generated)
     figures: dict[str, Any] = {
         "settings": asdict(options) | {"per_class": chosen.per_class, "seconds_per_clip": round(seconds, 3)}
     }
-    rows = compare(real, sets, our_scorer())
-    figures["classifier"] = _report_quality("By our classifier (trained on folds 1-4):", rows)
+    rows = compare(real, sets, development_scorer())
+    figures["development"] = _report_quality("By the development judge (trained on folds 1-4):", rows)
+    unmet = Real.of(clips, labels, UNSEEN_FOLD)
+    reported = compare(unmet, _sets(chosen.folder, unmet, generated), reporting_scorer())
+    heading = "By the reporting judge (hears samples, trained on folds 2-5, chose nothing):"
+    figures["reporting"] = _report_quality(heading, reported)
     clap = None if chosen.no_clap else clap_scorer()
     if clap is None:
         print("CLAP was left out.\n" if chosen.no_clap else "CLAP's weights can't be downloaded from here.\n")
@@ -89,12 +98,23 @@ def _evaluate(chosen: argparse.Namespace, real: Real, labels: list[int], options
         heading = f"By CLAP ({CLAP}), which knows the classes only by their names:"
         figures["clap"] = _report_quality(heading, compare(real, sets, clap))
     figures["novelty"] = _report_novelty(real, generated, rows)
-    figures["classes"] = _class_figures(rows, labels)
-    print(class_ranking(figures["classes"]))
+    figures["classes"] = _class_figures(real, rows, labels)
+    figures["reported_classes"] = _class_figures(unmet, reported, labels)
+    print("By the development judge:\n\n" + class_ranking(figures["classes"]) + "\n")
+    print("By the reporting judge:\n\n" + class_ranking(figures["reported_classes"]))
     if chosen.json:
         write_json(chosen.json, figures)
     if chosen.pictures:
         draw_pictures(chosen.pictures, real.unseen, generated, labels)
+
+
+def _sets(folder: Path, real: Real, generated: Sounds) -> dict[str, Sounds]:
+    """What is compared with the real clips, by its row."""
+    vocoded = {
+        f"{real.unseen_row} → mel → {vocoder}": vocoded_sounds(folder, real.unseen, vocoder)
+        for vocoder in VOCODERS
+    }
+    return {**vocoded, GENERATED: generated}
 
 
 def _report_quality(heading: str, rows: Rows) -> dict[str, dict[str, Any]]:
@@ -105,22 +125,22 @@ def _report_quality(heading: str, rows: Rows) -> dict[str, dict[str, Any]]:
 
 def _report_novelty(real: Real, generated: Sounds, rows: Rows) -> dict[str, dict[str, Any]]:
     """Print how new and how varied the clips are, and return the figures."""
-    (_, training), (_, unseen) = rows[REAL_VS_REAL], rows[REAL_UNSEEN]
+    (_, training), (_, unseen) = rows[real.halves_row], rows[real.unseen_row]
     originals = Originals.of(real.training, training)
     found = {
         "real, folds 1-4, other recordings": novelty(real.training, training, originals),
-        REAL_UNSEEN: novelty(real.unseen, unseen, originals),
+        real.unseen_row: novelty(real.unseen, unseen, originals),
         GENERATED: novelty(generated, rows[GENERATED][1], originals),
     }
     print(novelty_table(found) + "\n")
     return {name: asdict(row) for name, row in found.items()}
 
 
-def _class_figures(rows: Rows, labels: Sequence[int]) -> dict[str, dict[str, float]]:
+def _class_figures(real: Real, rows: Rows, labels: Sequence[int]) -> dict[str, dict[str, float]]:
     """Accuracy and distance of each class, and the accuracy of its real clips."""
-    generated, unseen = rows[GENERATED][1], rows[REAL_UNSEEN][1]
+    generated, unseen = rows[GENERATED][1], rows[real.unseen_row][1]
     accuracies, real_accuracies = class_accuracies(generated), class_accuracies(unseen)
-    distances = class_distances(generated, rows[REAL_VS_REAL][1])
+    distances = class_distances(generated, rows[real.halves_row][1])
     return {
         CLASSES[label]: {
             "top_1": accuracies[label],
@@ -133,7 +153,7 @@ def _class_figures(rows: Rows, labels: Sequence[int]) -> dict[str, dict[str, flo
 
 def _sweep(chosen: argparse.Namespace, real: Real, labels: list[int], options: Options) -> None:
     """The figures at several numbers of steps."""
-    scorer = our_scorer()
+    scorer = development_scorer()
     training, unseen = score(real.training, scorer), score(real.unseen, scorer)
     rows, seconds = {}, {}
     for steps in sorted(chosen.sweep):
@@ -143,11 +163,11 @@ def _sweep(chosen: argparse.Namespace, real: Real, labels: list[int], options: O
         rows[steps] = quality(score(sounds, scorer), training, unseen)
     by_name = {f"{steps} steps, {seconds[steps]:.2f} s a clip": row for steps, row in rows.items()}
     of_real = quality(unseen, training, unseen)
-    print(quality_table({**by_name, REAL_UNSEEN: of_real}))
+    print(quality_table({**by_name, real.unseen_row: of_real}))
     if chosen.json:
         write_json(chosen.json, {"sweep": {name: asdict(row) for name, row in by_name.items()}})
     if chosen.plot:
-        draw_sweep(chosen.plot, rows, seconds, of_real)
+        draw_sweep(chosen.plot, rows, seconds, (real.unseen_row, of_real))
 
 
 def _options(chosen: argparse.Namespace) -> Options:

@@ -8,7 +8,7 @@ from pathlib import Path
 from aural.audio.spectral import log_mel
 from aural.evaluation.table import table_of_records
 from aural.generation.classes import CLASSES, class_index, title
-from aural.generation.evaluate_scores import REAL_UNSEEN, Novelty, Quality
+from aural.generation.evaluate_scores import Novelty, Quality
 from aural.generation.evaluate_sounds import Sounds, floats
 
 QUALITY_HEADINGS = (
@@ -84,22 +84,29 @@ def draw_pictures(path: Path, real: Sounds, generated: Sounds, labels: Sequence[
     figure.savefig(path, dpi=80)
 
 
-def draw_sweep(path: Path, rows: Mapping[int, Quality], seconds: Mapping[int, float], real: Quality) -> None:
-    """Distance and accuracy over the number of steps, real clips as lines; seconds are below the steps."""
+def draw_sweep(
+    path: Path, rows: Mapping[int, Quality], seconds: Mapping[int, float], unseen: tuple[str, Quality]
+) -> None:
+    """Distance and accuracy over the number of steps; seconds are below the steps.
+
+    Args:
+        unseen: the name and the figures of real clips, which are drawn as lines.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
+    name_of_real, real = unseen
     steps = list(rows)
     left.plot(steps, [row.fad for row in rows.values()], "o-", label="generated")
-    left.axhline(real.fad, color="grey", linestyle="--", label=f"{REAL_UNSEEN} ({real.clips} clips)")
+    left.axhline(real.fad, color="grey", linestyle="--", label=f"{name_of_real} ({real.clips} clips)")
     left.set_ylabel(f"FAD of {next(iter(rows.values())).clips} clips")
     for name in ("top_1", "top_5"):
         (line,) = right.plot(
             steps, [getattr(row, name) for row in rows.values()], "o-", label=name.replace("_", "-")
         )
         right.axhline(getattr(real, name), color=line.get_color(), linestyle="--")
-    right.set_ylabel("class recognised (dashed: real, fold 5)")
+    right.set_ylabel(f"class recognised (dashed: {name_of_real})")
     for axes in (left, right):
         axes.set_xscale("log")
         axes.set_xticks(steps, [f"{step}\n{seconds[step]:.2f} s" for step in steps], minor=False)

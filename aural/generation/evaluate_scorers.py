@@ -1,4 +1,7 @@
-"""What hears the sounds: our classifier, and CLAP where its weights can be had.
+"""What hears the sounds: two classifiers of ours, and CLAP where its weights can be had.
+
+The development judge hears spectrograms and may choose weights, guidance and steps; the reporting judge hears
+samples, was trained on other folds, and chooses nothing.
 
 Sources: Elizalde et al. 2023 and Wu et al. 2023 (CLAP).
 """
@@ -23,6 +26,8 @@ from aural.generation.classes import CLASSES, title
 from aural.generation.classifier import Classifier
 from aural.generation.classifier import load as load_classifier
 from aural.generation.evaluate_sounds import Sounds, Waves, batches, floats
+from aural.generation.waveform_classifier import WaveformClassifier
+from aural.generation.waveform_classifier import load as load_waveform_classifier
 from aural.hub.download import TIMEOUT_SECONDS, Unavailable, download
 
 CLAP = "laion/clap-htsat-unfused"
@@ -58,14 +63,31 @@ def first_of_each(scored: Scored, count: int) -> Scored:
     return scored.take(np.concatenate(chosen))
 
 
-def our_scorer(model: Classifier | None = None) -> Scorer:
-    """The classifier trained on folds 1-4; None is the shipped one."""
+def development_scorer(model: Classifier | None = None) -> Scorer:
+    """The classifier of spectrograms, trained on folds 1-4; None is the shipped one."""
     classifier = model or load_classifier()
 
     @torch.inference_mode()
     def scorer(waves: Waves) -> tuple[Floats, Floats]:
         mel = log_mel(floats(waves)).to(classifier.mean)
         features = classifier.features(mel)
+        logits = classifier.head(features)
+        return features.cpu().double().numpy(), logits.cpu().double().numpy()
+
+    return scorer
+
+
+def reporting_scorer(model: WaveformClassifier | None = None) -> Scorer:
+    """The classifier of samples, trained on folds 2-5; None is the shipped one.
+
+    Raises:
+        CheckpointError: the shipped one is not available.
+    """
+    classifier = model or load_waveform_classifier()
+
+    @torch.inference_mode()
+    def scorer(waves: Waves) -> tuple[Floats, Floats]:
+        features = classifier.features(floats(waves).to(classifier.head.weight))
         logits = classifier.head(features)
         return features.cpu().double().numpy(), logits.cpu().double().numpy()
 

@@ -30,8 +30,7 @@ from aural.generation.evaluate_sounds import Real, Sounds, batches, floats
 from aural.generation.model import active_share
 from aural.loudness.meter import measure as measure_loudness
 
-SMALL = 8  # clips per class in fold 5: FAD at this size is comparable with that of real clips
-REAL_VS_REAL, REAL_UNSEEN = "real, folds 1-4, half against half", "real, fold 5"  # names of rows
+SMALL = 8  # clips per class in a fold: FAD at this size is comparable with that of real clips
 # Spectrograms are compared for copies at this resolution: 4 bands, 4 frames (47 ms).
 SHAPE_BANDS, SHAPE_FRAMES = 4, 4
 
@@ -41,9 +40,9 @@ class Quality:
     """Figures of one set of clips; `None` for figures that would be meaningless."""
 
     clips: int
-    fad: float | None  # all classes pooled, to the real clips of folds 1-4
-    fad_small: float | None  # the same with 8 clips per class, as many as fold 5 has
-    fad_unseen: float | None  # 8 clips per class, to fold 5
+    fad: float | None  # all classes pooled, to the real clips of the judge's training folds
+    fad_small: float | None  # the same with 8 clips per class, as many as the unseen fold has
+    fad_unseen: float | None  # 8 clips per class, to the unseen fold
     fad_class: float | None  # mean over classes of the distance within the class
     top_1: float | None  # share whose class the scorer ranks first
     top_5: float | None
@@ -82,8 +81,8 @@ def compare(real: Real, sets: Mapping[str, Sounds], scorer: Scorer) -> dict[str,
     """The figures of real and other clips by one scorer, one row for each set."""
     training, unseen = score(real.training, scorer), score(real.unseen, scorer)
     rows = {
-        REAL_VS_REAL: (real_vs_real(training, real.folds), training),
-        REAL_UNSEEN: (quality(unseen, training, unseen), unseen),
+        real.halves_row: (real_vs_real(training, real.folds), training),
+        real.unseen_row: (quality(unseen, training, unseen), unseen),
     }
     for name, sounds in sets.items():
         scored = score(sounds, scorer)
@@ -92,7 +91,7 @@ def compare(real: Real, sets: Mapping[str, Sounds], scorer: Scorer) -> dict[str,
 
 
 def quality(scored: Scored, training: Scored, unseen: Scored) -> Quality:
-    """The figures of a set of clips, compared with the real ones of folds 1-4 and of fold 5."""
+    """The figures of a set of clips, compared with the real ones that the judge has met and has not."""
     places = ranks(scored.scores, scored.labels)
     small = first_of_each(scored, SMALL)
     is_unseen_itself = scored is unseen
@@ -110,7 +109,7 @@ def quality(scored: Scored, training: Scored, unseen: Scored) -> Quality:
 
 
 def real_vs_real(training: Scored, folds: Integers) -> Quality:
-    """Real compared with real: folds 1 and 3 with 2 and 4, which share no recording.
+    """Real compared with real: the odd folds with the even ones, which share no recording.
 
     The scorer was trained on these clips, so their accuracy would be meaningless and is left out.
     """

@@ -55,17 +55,28 @@ class Sounds:
 class Real:
     """The real clips that all others are compared with."""
 
-    training: Sounds  # folds 1-4
+    training: Sounds  # those that the judge was trained on
     folds: Integers  # fold of each training clip
-    unseen: Sounds  # fold 5
+    unseen: Sounds  # the fold that the judge has never met
+    held_back: int  # that fold
 
     @staticmethod
-    def of(clips: Esc50, labels: Sequence[int]) -> Real:
+    def of(clips: Esc50, labels: Sequence[int], held_back: int = VALIDATION_FOLD) -> Real:
         """The clips of the given classes."""
         sounds, folds = real_sounds(clips), clips.folds.numpy()
         wanted = np.isin(sounds.labels, labels)
-        training, unseen = wanted & (folds != VALIDATION_FOLD), wanted & (folds == VALIDATION_FOLD)
-        return Real(sounds.take(training), folds[training], sounds.take(unseen))
+        training, unseen = wanted & (folds != held_back), wanted & (folds == held_back)
+        return Real(sounds.take(training), folds[training], sounds.take(unseen), held_back)
+
+    @property
+    def halves_row(self) -> str:
+        """The name of the row that compares the training clips with each other."""
+        return f"real, folds {self.folds.min()}-{self.folds.max()}, half against half"
+
+    @property
+    def unseen_row(self) -> str:
+        """The name of the row of the unseen clips."""
+        return f"real, fold {self.held_back}"
 
 
 def real_sounds(clips: Esc50) -> Sounds:

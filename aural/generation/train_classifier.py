@@ -128,13 +128,18 @@ def mask_span(mel: Tensor, axis: int, longest: int, generator: torch.Generator) 
 
 def objective_of(recipe: Recipe) -> Callable[[nn.Module, Batch], tuple[Tensor, dict[str, Tensor]]]:
     """The loss for the training loop: the cross-entropy with the mixed labels."""
+    entropy = soft_cross_entropy(recipe.smoothing)
+    return lambda module, batch: entropy(module(batch.mel), batch.labels)
 
-    def loss(module: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        logits = module(batch.mel).float()
-        entropy = functional.cross_entropy(logits, batch.labels, label_smoothing=recipe.smoothing)
-        return entropy, {"loss": entropy}
 
-    return loss
+def soft_cross_entropy(smoothing: float) -> Callable[[Tensor, Tensor], tuple[Tensor, dict[str, Tensor]]]:
+    """The cross-entropy of logits with labels that may be mixed, and the same as a value to log."""
+
+    def entropy(logits: Tensor, labels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        value = functional.cross_entropy(logits.float(), labels, label_smoothing=smoothing)
+        return value, {"loss": value}
+
+    return entropy
 
 
 def train_classifier(
@@ -183,25 +188,31 @@ def figures(found: Tensor) -> Figures:
 
 def report(classifier: Classifier, clips: Esc50) -> str:
     """A table of the figures for each group and for all clips, with size and speed."""
-    found = places(classifier, clips)
+    count = sum(parameter.numel() for parameter in classifier.parameters())
+    seconds = _seconds(classifier, clips.mel[:SPEED_CLIPS].float())
+    return (
+        f"{table(places(classifier, clips), clips.labels)}\n"
+        f"{count:,} parameters; {SPEED_CLIPS} clips in {seconds:.3f} s, {torch.get_num_threads()} threads"
+    )
+
+
+def table(found: Tensor, labels: Tensor) -> str:
+    """The figures of the ranks from `places` for each group of classes and for all clips.
+
+    Shape: found, labels: (clips,).
+    """
     lines = ["| clips | top-1 | top-5 | mAP@10 |", "| --- | --- | --- | --- |"]
-    parts = {name: clips.labels // 10 == number for number, name in enumerate(GROUPS)}
-    for name, part in {**parts, "all": torch.ones_like(clips.labels, dtype=torch.bool)}.items():
+    parts = {name: labels // 10 == number for number, name in enumerate(GROUPS)}
+    for name, part in {**parts, "all": torch.ones_like(labels, dtype=torch.bool)}.items():
         if part.any():
             shown = figures(found[part])
             row = (f"{name} ({int(part.sum())})", *(f"{value:.4f}" for value in asdict(shown).values()))
             lines.append("| " + " | ".join(row) + " |")
     of_class = {
-        CLASSES[label]: top_k_accuracy(found[clips.labels == label], 1)
-        for label in sorted(set(clips.labels.tolist()))
+        CLASSES[label]: top_k_accuracy(found[labels == label], 1) for label in sorted(set(labels.tolist()))
     }
     worst = sorted(of_class, key=lambda name: of_class[name])[:6]
     lines += ["", "Least often right: " + ", ".join(f"{name} {of_class[name]:.2f}" for name in worst)]
-    count = sum(parameter.numel() for parameter in classifier.parameters())
-    seconds = _seconds(classifier, clips.mel[:SPEED_CLIPS].float())
-    lines += [
-        f"{count:,} parameters; {SPEED_CLIPS} clips in {seconds:.3f} s, {torch.get_num_threads()} threads"
-    ]
     return "\n".join(lines)
 
 

@@ -40,10 +40,12 @@ BUILDERS: Mapping[str, str] = MappingProxyType(
         "generator": "aural.generation.model:build",
         "lisa": "aural.superres.lisa:build_lisa",
         "vocoder": "aural.vocoding.model:build",
+        "waveform_classifier": "aural.generation.waveform_classifier:build",
         "waveform_enhancer": "aural.enhancement.waveform:build_waveform",
     }
 )
 
+JUDGES = frozenset({"waveform_classifier"})  # no verb uses them: they score what the others make
 FAILURES = 2  # after which `prefetch` asks no more: one may lie in a file, two in a row lie in the Hub
 
 _log = logging.getLogger(__name__)

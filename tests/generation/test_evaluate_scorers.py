@@ -15,14 +15,23 @@ from aural.generation.data import Esc50
 pytestmark = pytest.mark.usefixtures("tiny_checkpoints")
 
 
-def test_our_scorer_ranks_as_the_classifier_does(esc50: Esc50) -> None:
+def test_development_scorer_ranks_as_the_classifier_does(esc50: Esc50) -> None:
     from aural.generation.classifier import classify
 
-    _, scores = evaluate_scorers.our_scorer()(esc50.waves[::10])
+    _, scores = evaluate_scorers.development_scorer()(esc50.waves[::10])
     probabilities = classify(log_mel(torch.from_numpy(esc50.waves[::10].astype(np.float32) / 32767)))
     assert torch.softmax(torch.from_numpy(scores), -1).numpy() == pytest.approx(
         probabilities.numpy(), abs=1e-5
     )
+
+
+def test_reporting_scorer_ranks_as_its_classifier_does(esc50: Esc50) -> None:
+    from aural.generation.waveform_classifier import load
+
+    features, scores = evaluate_scorers.reporting_scorer()(esc50.waves[::10])
+    samples = torch.from_numpy(esc50.waves[::10].astype(np.float32) / 32767)
+    assert scores == pytest.approx(load()(samples).detach().numpy(), abs=1e-5)
+    assert features.shape[0] == len(samples) and (features >= 0).all()
 
 
 def test_clap_scores_by_the_likeness_of_sound_and_sentence(esc50: Esc50) -> None:

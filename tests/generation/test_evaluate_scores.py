@@ -71,10 +71,10 @@ def test_novelty_tells_copies_from_new_clips(esc50: Esc50) -> None:
 
 def test_silent_clips_can_be_measured(esc50: Esc50) -> None:
     real = evaluate_sounds.Real.of(esc50, LABELS)
-    training = evaluate_scorers.score(real.training, evaluate_scorers.our_scorer())
+    training = evaluate_scorers.score(real.training, evaluate_scorers.development_scorer())
     silent = replace(real.unseen, waves=np.zeros_like(real.unseen.waves))
     silent.waves[0] = real.unseen.waves[0]
-    scored = evaluate_scorers.score(silent, evaluate_scorers.our_scorer())
+    scored = evaluate_scorers.score(silent, evaluate_scorers.development_scorer())
     originals = evaluate_scores.Originals.of(real.training, training)
     assert evaluate_scores.novelty(silent, scored, originals).active == pytest.approx(1 / 6)
     assert evaluate_scores.quality(scored, training, scored).clips == 6

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from aural.generation import classifier
+from aural.generation import classifier, waveform_classifier
 from aural.generation import model as generator
 from aural.training.checkpoints import save
 from aural.vocoding import model as vocoder
@@ -17,10 +17,11 @@ from tests.checkpoints import instead
 GENERATOR = generator.Config(channels=(32, 32, 32), groups=8, dropout=0.0)
 VOCODER = vocoder.Config(width=16, layers=1, rounds=1)
 CLASSIFIER = classifier.Config(stem=4, channels=(4, 8), features=8)
+WAVEFORM_CLASSIFIER = waveform_classifier.Config(bands=4, taps=64, channels=(4, 8), features=8)
 
 
 def write_checkpoints(folder: Path) -> None:
-    """Write generator, vocoder and classifier with their manifest; always the same weights."""
+    """Write generator, vocoder and the two classifiers with their manifest; always the same weights."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         denoiser = generator.build(GENERATOR.to_dict())
@@ -31,6 +32,8 @@ def write_checkpoints(folder: Path) -> None:
         save("vocoder", vocoder.build(VOCODER.to_dict()), VOCODER.to_dict(), "MIT", folder=folder)
         config = CLASSIFIER.to_dict()
         save("classifier", classifier.build(config), config, "MIT", folder=folder)
+        config = WAVEFORM_CLASSIFIER.to_dict()
+        save("waveform_classifier", waveform_classifier.build(config), config, "MIT", folder=folder)
 
 
 @contextmanager

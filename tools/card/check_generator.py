@@ -26,7 +26,7 @@ from aural.evaluation.metrics import diversity, frechet_distance, mean_reciproca
 from aural.generation.classes import CLASSES
 from aural.generation.data import LENGTH, load
 from aural.generation.diffusion import SpectrogramPipeline
-from aural.generation.evaluate_scorers import Scored, Scorer, our_scorer, score
+from aural.generation.evaluate_scorers import Scored, Scorer, development_scorer, score
 from aural.generation.evaluate_scores import class_accuracies
 from aural.generation.evaluate_sounds import Real, Sounds, audible, sixteen_bits
 from aural.generation.model import DiffusionModel, build
@@ -140,7 +140,7 @@ def main(command: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     chosen = parser.parse_args(command)
-    scorer = our_scorer()
+    scorer = development_scorer()
     real = None
     if chosen.esc50 is not None:
         clips = Real.of(load(chosen.esc50), chosen.classes)
