@@ -33,7 +33,7 @@ from aural.loudness import tab as loudness
 from aural.resynthesis import tab as resynthesis
 from aural.studio import tab as studio
 from aural.superres import tab as superres
-from aural.ui import fetch, links, mcp, memory, players, server, status, storage, uploads
+from aural.ui import api_page, fetch, links, mcp, memory, players, server, status, storage, uploads
 from aural.ui.compression import PageCompression
 from aural.ui.endpoints import CALL_SECONDS
 from aural.ui.examples import FOLDER
@@ -85,7 +85,7 @@ def build() -> gr.Blocks:
             for target in tabs:
                 if target.id in send_to.buttons:
                     _connect_send_button(send_to.buttons[target.id], send_to.file, target.audio)
-        mcp.describe(demo)
+        api_page.describe(demo)
     # Closed to direct calls, which would skip the queue.
     demo.queue(max_size=QUEUE_LENGTH, default_concurrency_limit=CALLS_AT_ONCE, api_open=False)
     return demo
@@ -104,14 +104,14 @@ def _connect_send_button(button: gr.Button, file: gr.File | gr.Audio, field: gr.
 
 
 def preload() -> None:
-    """On ZeroGPU load every model onto the GPU, because its calls run in forks. Elsewhere do nothing.
+    """On ZeroGPU load the models of all verbs onto the GPU: calls run in forks. Elsewhere do nothing.
 
     Elsewhere models are loaded on demand. A model that is not available is logged, and reported to whoever
     needs it.
     """
     if not on_zero_gpu():
         return
-    for name in hub.BUILDERS:
+    for name in hub.BUILDERS.keys() - hub.JUDGES:
         try:
             hub.load(name, device="cuda")
         except CheckpointError as error:
@@ -125,6 +125,7 @@ def launch(demo: gr.Blocks, **settings: Any) -> None:
         AuralError: it cannot start; the sentence is for the operator.
     """
     mcp.serve_tools()
+    api_page.install()
     fetch.install()
     server.install(demo)
     storage.start(demo)

@@ -7,13 +7,13 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import gradio
 import httpx
 import numpy as np
 import pytest
-from playwright.sync_api import Page, Route
+from playwright.sync_api import Page
 
 from aural.audio import Clip, read, write
+from tests.gradio_client_js import serve_client
 
 ROOT = Path(__file__).parents[1]
 ADDRESS = "http://127.0.0.1:7860"  # of the app in docs/api.md
@@ -136,16 +136,10 @@ def test_a_mistake_reaches_curl_as_its_sentence(address: str, folder: Path) -> N
 def test_the_page_runs(address: str, folder: Path, page: Page) -> None:
     (code,) = blocks("html")
 
-    def answer(route: Route) -> None:
-        name = route.request.url.rsplit("/", 1)[1]
-        body = _client() if name == "index.min.js" else (_ASSETS / name).read_text(encoding="utf-8")
-        route.fulfill(body=body, content_type="text/javascript", headers={"Access-Control-Allow-Origin": "*"})
-
-    # The client comes with Gradio, too, in what it serves to the browser: no other host is asked.
     script = re.search(r'from "(\./node_modules/@gradio/client/dist/)index\.min\.js"', code)
     assert script is not None
     code = code.replace(ADDRESS, address.rstrip("/")).replace(script[1], f"{address}client/")
-    page.route(f"{address}client/*", answer)
+    serve_client(page, f"{address}client/")
     page.route(f"{address}page", lambda route: route.fulfill(body=code, content_type="text/html"))
     page.goto(f"{address}page")
     page.wait_for_function("() => document.getElementById('memo').onchange !== null")
@@ -166,17 +160,3 @@ def test_the_javascript_calls_what_there_is() -> None:
     assert {name for name, _ in calls} == {"/enhance", "/generate"}
     for name, given in calls:
         assert set(re.findall(r"(\w+):", given)) <= set(PARAMETERS[name].split()), name
-
-
-_ASSETS = Path(gradio.__file__).parent / "templates" / "frontend" / "assets"
-
-
-def _client() -> str:
-    """The module with Gradio's own client in it, which exports it under its name."""
-    for path in _ASSETS.glob("*.js"):
-        code = path.read_text(encoding="utf-8")
-        before, found, _ = code.partition("static async connect(")
-        if found:
-            name = re.findall(r"(\w+)=class", before)[-1]
-            return f"{code};export {{{name} as Client}};"
-    raise AssertionError("Gradio serves no client")

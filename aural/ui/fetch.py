@@ -26,6 +26,8 @@ from aural.audio import LIMITS
 from aural.errors import OutOfSpaceError
 from aural.files import GIBIBYTE
 from aural.ui import storage
+from aural.ui.api_page import SERVED
+from aural.ui.examples import FOLDER
 
 CALL_SECONDS = 300.0  # for all addresses of one call
 SILENCE_SECONDS = 20.0  # for a connection, and between two parts of a file
@@ -60,8 +62,13 @@ def install() -> None:
 async def fetch(url: str, cache_dir: str) -> str:  # noqa: ARG001 - Gradio's signature
     """Download a file to a new folder among the results; returns its path.
 
+    The address of one of our examples, as the snippets for programs give it, is a copy of that file.
+
     Raises `gr.Error` with a sentence if it cannot be had.
     """
+    if example := example_at(url):
+        # Gradio takes what it is given away.
+        return str(shutil.copy(example, Path(storage.result_path("download", "x")).with_name(example.name)))
     host = httpx.URL(url).host if client_utils.is_http_url_like(url) else ""
     seconds_left = _deadline() - time.monotonic()
     try:
@@ -77,6 +84,13 @@ async def fetch(url: str, cache_dir: str) -> str:  # noqa: ARG001 - Gradio's sig
         raise _failure(NOT_FOUND.format(host=host, reason=_reason(error))) from None
     except OSError as error:
         raise _failure(str(storage.out_of_space(error) or storage.NOT_WRITABLE)) from None
+
+
+def example_at(url: str) -> Path | None:
+    """The example that an app like this one serves at an address; None for other addresses."""
+    _, served, path = unquote(url).rpartition(SERVED)
+    name = Path(path).name
+    return FOLDER / name if served and path == str(FOLDER / name) and (FOLDER / name).is_file() else None
 
 
 def is_public(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""The endpoints for programs: full descriptions of their parameters, and the same verbs as MCP tools.
+"""The verbs as tools of an MCP server.
 
 Gradio serves every public endpoint to assistants over the Model Context Protocol. `Tools` differs from its
 server as follows: a call without a progress token is answered in the same parts as one with it; figures are
@@ -9,7 +9,6 @@ result can go to the next tool; several files may be given; a call ends when its
 from __future__ import annotations
 
 import base64
-import inspect
 import io
 import json
 import mimetypes
@@ -23,35 +22,22 @@ from urllib.parse import unquote, unquote_to_bytes
 import gradio.mcp
 import httpx
 from anyio import get_cancelled_exc_class, to_thread
-from gradio.blocks import Blocks
-from gradio.components import Component
 from gradio.mcp import GradioMCPServer
-from gradio.utils import get_function_description, get_upload_folder
+from gradio.utils import get_upload_folder
 from gradio_client import Client, handle_file  # type: ignore[import-untyped]
 from gradio_client import utils as client_utils
 
 from aural.errors import InputError
-from aural.ui.fields import NOTHING
+from aural.ui.api_page import SERVED
 from aural.ui.storage import result_path
 
 if TYPE_CHECKING:
     from gradio_client.utils import StatusUpdate  # type: ignore[import-untyped]
     from PIL.Image import Image
 
-# The types of JSON by those of Python.
-KINDS = {
-    "bool": "boolean",
-    "dict": "object",
-    "float": "number",
-    "int": "integer",
-    "list": "array",
-    "None": "null",
-    "str": "string",
-}
 CLIENT_SECONDS = 60.0  # timeout of the app's calls to itself
 PICTURE_PIXELS = 1000  # longest side of a picture in a tool's answer
 PICTURE_COLOURS = 64
-SERVED = "/gradio_api/file="  # precedes the path of a file in its address
 HOW_TO_GIVE_A_FILE = (
     " A file is given by its http or https address, which may be that of another tool's result, as a data: "
     "URI, or by the path that this app's /gradio_api/upload returns. The tool upload_file_to_gradio, if "
@@ -64,53 +50,6 @@ NO_FILE = (
     "{text!r} is not a file. Give its http or https address, the path that an upload to this app returned, "
     "or a data: URI."
 )
-
-
-def describe(demo: Blocks) -> None:
-    """Describe the endpoints and their parameters by the docstrings of their functions.
-
-    Call it inside the Blocks being built, last. From the components alone Gradio would ask for a number where
-    None is allowed too, and describe its own classes.
-    """
-    for endpoint in demo.fns.values():
-        if endpoint.fn is None or endpoint.api_visibility != "public":
-            continue
-        does, explained, gives = get_function_description(endpoint.fn)
-        endpoint.api_description = f"{does} Returns: {'; '.join(gives)}." if gives else does
-        parameters = inspect.signature(endpoint.fn).parameters.values()
-        for field, parameter in zip(endpoint.inputs, parameters, strict=False):
-            if isinstance(field, Component):
-                _describe_parameter(field, parameter, _sentence(explained[parameter.name]))
-
-
-def _describe_parameter(field: Component, parameter: inspect.Parameter, explained: str) -> None:
-    told = field.api_info()
-    # A file keeps Gradio's own schema.
-    if told.get("title") not in ("FileData", "ListFiles"):
-        choices = [choice for choice in told.get("enum", ()) if choice != NOTHING]
-        kinds = str(parameter.annotation).split(" | ")
-        if getattr(field, "value", None) is None:  # Gradio adds None itself
-            kinds = [kind for kind in kinds if kind != "None"]
-        schemas = [_schema(kind, choices) for kind in kinds]
-        told = schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
-    told = {**told, "additional_description": explained}
-    field.api_info = lambda: told  # type: ignore[method-assign]
-
-
-def _sentence(text: str) -> str:
-    """
-    >>> _sentence("random seed")
-    'Random seed.'
-    """
-    return f"{text[:1].upper()}{text[1:]}." if text else ""
-
-
-def _schema(kind: str, choices: list[Any]) -> dict[str, Any]:
-    """The JSON schema of a Python type by its name; a name outside `KINDS` means a choice."""
-    schema: dict[str, Any] = {"type": KINDS.get(kind.partition("[")[0], "string")}
-    if choices and schema["type"] == "string":
-        schema["enum"] = choices
-    return schema
 
 
 class Tools(GradioMCPServer):

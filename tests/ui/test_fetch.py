@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import quote
 
 import gradio as gr
 import pytest
@@ -16,6 +17,8 @@ from gradio import processing_utils
 
 from aural.audio import Limits
 from aural.ui import fetch, storage
+from aural.ui.api_page import SERVED
+from aural.ui.examples import FOLDER
 
 
 @pytest.fixture(autouse=True)
@@ -174,3 +177,16 @@ def test_gradio_downloads_by_this(monkeypatch: pytest.MonkeyPatch) -> None:
     assert processing_utils.async_ssrf_protected_download is fetch.fetch
     with pytest.raises(gr.Error, match="not public"):
         processing_utils.save_url_to_cache("http://127.0.0.1:1/a.wav", "unused")
+
+
+@pytest.mark.parametrize("host", ["http://127.0.0.1:7860", "https://example.org/aural"])
+def test_an_example_of_ours_is_copied_from_where_it_lies(host: str) -> None:
+    example = FOLDER / "phone_call.ogg"
+    copy = get(f"{host}{SERVED}{quote(str(example))}")
+    assert copy != example and copy.name == example.name
+    assert copy.read_bytes() == example.read_bytes()
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", f"{FOLDER}/../fields.py", f"{FOLDER}", f"{FOLDER}/none.ogg"])
+def test_no_other_file_is_an_example_of_ours(path: str) -> None:
+    assert fetch.example_at(f"http://127.0.0.1:7860{SERVED}{path}") is None
