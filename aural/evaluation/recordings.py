@@ -126,7 +126,13 @@ def recordings(
             made = KINDS[kind](sources, number, generator)
             peak = np.float32(max(1.0, float(np.abs(made.samples).max()) / 0.99))
             found.append(
-                replace(made, kind=kind, samples=made.samples / peak, reference=made.reference / peak)
+                replace(
+                    made,
+                    kind=kind,
+                    name=f"{number + 1} {made.name}",  # there may be fewer sources than recordings
+                    samples=made.samples / peak,
+                    reference=made.reference / peak,
+                )
             )
     return found
 

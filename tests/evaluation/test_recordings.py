@@ -54,12 +54,16 @@ def test_only_what_was_held_back_is_found(data: Path) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_is_sound_of_one_length_and_never_clips_by_itself(data: Path, kind: str) -> None:
     for each in recordings(data, 2, [kind]):
-        assert each.kind == kind and each.name
+        assert each.kind == kind
         assert each.samples.shape == each.reference.shape and each.samples.dtype == np.float32
         assert each.samples.shape[1] == SECONDS * RATE
         assert np.isfinite(each.samples).all() and np.abs(each.samples).max() <= 0.99 + 1e-6
         assert active_level(each.reference, RATE) > 1e-3
         assert each.is_speech == (kind not in ("music", "held vowels"))
+
+
+def test_names_differ_even_if_sources_are_few(data: Path) -> None:
+    assert [each.name for each in recordings(data, 3, ["singing"])] == ["1 sung", "2 sung", "3 sung"]
 
 
 def test_a_seed_gives_the_same_and_more_begin_with_the_fewer(data: Path) -> None:
@@ -121,7 +125,8 @@ def test_a_whisper_has_no_pitch_and_the_levels_of_its_voice() -> None:
     assert harmonics_to_noise_db(spoken[None], RATE) > 8
     assert harmonics_to_noise_db(whispered[None], RATE) < 3
     errors = band_level_errors_db(whispered[None], spoken[None], RATE, 1)
-    assert np.abs(list(errors.values())).max() < 4
+    # 48 poles over 24 kHz tell no single harmonics apart, as an octave below 500 Hz would need.
+    assert max(abs(error) for centre, error in errors.items() if centre >= 500) < 2
 
 
 @pytest.mark.parametrize("pitch_hz", [98.0, 220.0])
