@@ -34,8 +34,8 @@ EVALUATIONS: Mapping[str, tuple[str, tuple[str, ...]]] = {
 }
 # The figures in the short table.
 SHORT_ROWS = {
-    "denoiser": (*ENHANCEMENT_WORSE[1:3], "dnsmos_speech", "level_error_db", "loudness_change_lu"),
-    "extender": ("lsd", "lsd_above", "level_error_db", "bias_db", "floor_step_db"),
+    "denoiser": ("pesq", "stoi", "dnsmos_speech", "level_error_db", "loudness_change_lu"),
+    "extender": ("pesq", "lsd", "lsd_above", "level_error_db", "floor_step_db"),
 }
 PLACE = re.compile(r"(<!-- figures: ([\w ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 

@@ -61,7 +61,7 @@ KINDS = (
 )
 RATES_IN = (8_000, 12_000, 16_000, 24_000)
 BASE, DEFAULT = "sinc", "default"
-WORSE = ("dnsmos_speech", "lsd", "level_error_db", "floor_step_db")
+WORSE = ("dnsmos_speech", "pesq", "lsd", "level_error_db")
 
 
 def score(recording: Recording, rows: Sequence[str]) -> list[Scored]:
