@@ -1,6 +1,6 @@
 # make app · make test · make check · make bench. Each sets up what it needs in .venv first.
 # make train SLICE= MINUTES= · make gate BEFORE= AFTER= · make train-generation · make train-vocoding ·
-# make train-classifier · make train-enhancement · make train-super-resolution · make train-lisa · make ablation · make evaluate-enhancement ·
+# make train-classifier · make train-enhancement · make train-super-resolution · make train-lisa · make ablation · make evaluate SLICE= ·
 # make evaluate-super-resolution: DATA=, and ARGS= for more.
 # The first make with TORCH=cpu TORCH_INDEX=URL takes PyTorch's CPU-only wheels, from its index of these.
 PYTHON ?= python3
@@ -10,7 +10,7 @@ TORCH ?=
 TORCH_INDEX ?=
 
 .PHONY: app test check format bench train train-generation train-vocoding train-classifier train-enhancement \
-	train-super-resolution train-lisa evaluate-enhancement evaluate-super-resolution gate ablation clean
+	train-super-resolution train-lisa evaluate evaluate-super-resolution gate ablation clean
 
 app: .venv/app
 	$(BIN)/python app.py $(ARGS)
@@ -49,9 +49,6 @@ train-classifier: .venv/dev
 train-enhancement: .venv/dev
 	$(BIN)/python -m aural.enhancement.train --data $(DATA) $(ARGS)
 
-evaluate-enhancement: .venv/evaluate
-	$(BIN)/python -m aural.enhancement.evaluate --data $(DATA) $(ARGS)
-
 # Then with judges: ARGS="--adversarial --start runs/extender/state.pt --folder runs/extender_judged".
 train-super-resolution: .venv/dev
 	$(BIN)/python -m aural.superres.train --data $(DATA) $(ARGS)
@@ -59,8 +56,14 @@ train-super-resolution: .venv/dev
 train-lisa: .venv/dev
 	$(BIN)/python -m aural.superres.train_lisa --data $(DATA) $(ARGS)
 
+# Super-resolution from every rate, and after filters of many kinds: ARGS="--filters".
 evaluate-super-resolution: .venv/dev
 	$(BIN)/python -m aural.superres.evaluate --data $(DATA) $(ARGS)
+
+# By recordings of other kinds than the trainings': SLICE=enhancement or super-resolution, ARGS="--json FILE".
+EVALUATIONS = enhancement:aural.enhancement.evaluate super-resolution:aural.superres.evaluate_kinds
+evaluate: .venv/evaluate
+	$(BIN)/python -m $(or $(patsubst $(SLICE):%,%,$(filter $(SLICE):%,$(EVALUATIONS))),$(error Name a slice: SLICE=enhancement or SLICE=super-resolution)) --data $(DATA) $(ARGS)
 
 # What got worse between two results of one evaluation: make gate BEFORE=old.json AFTER=new.json.
 gate: .venv/dev

@@ -1,128 +1,107 @@
-"""How much enhancement improves phone recordings, compared with noisereduce and RNNoise.
+"""How much enhancement improves recordings of kinds that it was not trained on, compared with its peers.
 
-    python -m aural.enhancement.evaluate --data DIR [--limit 120] [--degradations] [--rows ...] [--json FILE]
-                                         [--pictures FILE]
+    python -m aural.enhancement.evaluate --data DIR [--limit 6] [--kinds ...] [--rows ...] [--peers ...]
+                                         [--json FILE] [--pictures FILE]
 
-The recordings are the fixed, seeded validation set of `aural.enhancement.data`: held-out recordings and
-noise, by speakers seen and not seen in training, through the phone chain. With --degradations, each
-degradation is also tested alone. (The unseen RAVDESS speakers say the same two sentences as the others.) The
-figures are means:
+The recordings are those of `aural.evaluation.recordings`: held-back voices, rooms and noises, seeded. They
+are compared with the voice as the microphone heard it, with its filter and the first 30 ms of the room.
+The figures are means over the recordings of a kind:
 
-- PESQ-WB, STOI, SI-SDR (at most 40 dB) and LSD compared with the clean recording, see
+- PESQ-WB, STOI, SI-SDR (at most 40 dB) and LSD in the band where the reference is good, see
   `aural.audio.comparison`;
-- DNSMOS P.835 overall, speech and background, which needs no reference;
-- seconds of processing for a minute of sound, in a process with one thread, after a warm-up run.
+- DNSMOS P.835 speech, background and overall, which need no reference;
+- how much louder the result is, the mean size and the mean of the level errors of third-octave bands from
+  100 Hz to 16 kHz in active frames, and the level errors of some octave bands, see
+  `aural.evaluation.signal_metrics`;
+- for held tones, the change of the harmonics-to-noise ratio;
+- the share of recordings that are worse than unprocessed, beyond the margins of `aural.evaluation.gate`.
 
-Every result, the unprocessed one too, gets one gain that matches the level of the clean recording before
-it is measured. Only LSD and DNSMOS depend on it. The lags below a table show that the results are aligned.
-
-The peers are described in `aural.enhancement.evaluate_methods`. DNSMOS needs the package `speechmos`. The row
-or the column of a package that is not installed says so.
+Rows: the recording, the app's default, the peers of `aural.enhancement.peers` that are named, and the
+reference itself, also after a good codec, which shows what differences an ear hardly notices. A package that
+is not installed is named below the table.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 import torch
 from scipy.fft import next_fast_len
 
-from aural.audio import read
-from aural.audio.comparison import log_spectral_distance, matching_gain, pesq_wideband, si_sdr_db, stoi
+from aural.audio.clip import Clip
 from aural.audio.spectral import FrontEnd, stft
-from aural.enhancement.data import RATE, Item, Wave, validation_items
-from aural.enhancement.degrade.phone import DEGRADATIONS
+from aural.enhancement.data import RATE, Wave
 from aural.enhancement.evaluate_methods import ROWS, is_installed, label, ready
+from aural.enhancement.peers import PEERS
 from aural.evaluation import harness
 from aural.evaluation.harness import UNAVAILABLE
-from aural.evaluation.metrics import dnsmos
-from aural.evaluation.table import figure_cell, markdown_table
-from aural.training.corpus import load
+from aural.evaluation.recordings import KINDS, Recording, recordings
+from aural.evaluation.scores import (
+    CODED_TRUTH,
+    TRUTH,
+    TRUTH_LABELS,
+    Scored,
+    Target,
+    measure,
+    remarks,
+    summarize,
+    table,
+    truth,
+)
+from aural.loudness.meter import measure as measure_loudness
 
-ITEMS, ITEMS_PER_DEGRADATION = 120, 40
-MAX_SI_SDR_DB = 40.0  # an undistorted result would make the mean infinite
+COUNT = 6
+BASE, DEFAULT = "unprocessed", "both"
+WORSE = ("dnsmos_speech", "pesq", "stoi", "level_error_db")
 MAX_LAG = RATE // 20  # 50 ms either way
-EXAMPLES = Path(__file__).parents[1] / "ui" / "examples"
-PICTURES = 5  # recordings in the pictures
+PICTURED = ("noise, 5 dB", "room", "everything", "codecs", "whisper")
 PICTURE = FrontEnd(RATE, window=1024, hop=480, fft=1024)
-MUSIC = ("celesta.ogg", "orchestra.ogg", "song.ogg")
-
-# Figure: heading of its column, digits after the point.
-COLUMNS = {
-    "pesq": ("PESQ-WB ↑", 2),
-    "stoi": ("STOI ↑", 3),
-    "si_sdr_db": ("SI-SDR (dB) ↑", 1),
-    "lsd": ("LSD ↓", 3),
-    "dnsmos_overall": ("DNSMOS overall ↑", 2),
-    "dnsmos_speech": ("speech ↑", 2),
-    "dnsmos_background": ("background ↑", 2),
-    "seconds_per_minute": ("s per min ↓", 2),
-}
 
 
-@dataclass(frozen=True)
-class Scored:
-    """The figures of one recording with one method."""
-
-    row: str  # key of ROWS
-    item: str
-    unseen: bool  # whether the speaker was not trained on
-    figures: dict[str, float]  # those of COLUMNS that were measured
-    failures: dict[str, str]  # the others, and why they were not measured
-    lag_samples: int | None  # delay relative to the clean recording; None: no result
-
-
-def score(item: Item, row: str) -> Scored:
-    """The figures of a recording with a row of ROWS."""
-    figures: dict[str, float] = {}
-    failures: dict[str, str] = {}
+def score(recording: Recording, row: str) -> Scored:
+    """The figures of a recording with a row of ROWS, TRUTH or CODED_TRUTH; music is taken as mono."""
+    target = Target(
+        recording.kind,
+        recording.reference.mean(0, keepdims=True),
+        recording.solid_hz,
+        recording.is_speech,
+    )
+    given = recording.samples.mean(0)
     try:
-        method = ready(row)
-        start = perf_counter()
-        result = method(item.recording)
-        figures["seconds_per_minute"] = 60 * (perf_counter() - start) / (len(item.recording) / RATE)
-        result = np.float32(matching_gain(result, item.clean)) * result
+        if row in TRUTH_LABELS:
+            made, seconds = truth(row, target.samples)[0], 0.0
+        else:
+            method = ready(row)
+            start = perf_counter()
+            made = method(given)
+            seconds = perf_counter() - start
+        figures, failures = measure(made[np.newaxis], target, integrated_lufs)
     except UNAVAILABLE as error:
-        return Scored(row, item.name, item.unseen, {}, dict.fromkeys(COLUMNS, str(error)), None)
-
-    @contextmanager
-    def measuring(*names: str) -> Iterator[None]:
-        try:
-            yield
-        except UNAVAILABLE as error:
-            failures.update(dict.fromkeys(names, str(error)))
-
-    with measuring("pesq"):
-        figures["pesq"] = pesq_wideband(result, item.clean, RATE)
-    with measuring("stoi"):
-        figures["stoi"] = stoi(result, item.clean, RATE)
-    with measuring("si_sdr_db"):
-        figures["si_sdr_db"] = min(si_sdr_db(result, item.clean), MAX_SI_SDR_DB)
-    with measuring("lsd"):
-        figures["lsd"] = log_spectral_distance(result, item.clean)
-    with measuring("dnsmos_overall", "dnsmos_speech", "dnsmos_background"):
-        rated = dnsmos(result, RATE)
-        for name, value in asdict(rated).items():
-            figures[f"dnsmos_{name}"] = value
-    return Scored(row, item.name, item.unseen, figures, failures, lag_samples(result, item.clean))
+        return Scored(row, recording.kind, recording.name, failures={"everything": str(error)})
+    if seconds:
+        figures["seconds_per_minute"] = 60 * seconds / (len(given) / RATE)
+        figures["lag_samples"] = float(lag_samples(made, target.samples[0]))
+    return Scored(row, recording.kind, recording.name, figures=figures, failures=failures)
 
 
-def score_all(items: Sequence[Item], rows: Iterable[str], workers: int = 1) -> list[Scored]:
-    """Every recording after every row that is installed, in processes of one thread each."""
-    found = [row for row in rows if is_installed(row)]
-    return harness.score_all(_score_pair, [(item, row) for item in items for row in found], workers)
+def score_all(found: Sequence[Recording], rows: Iterable[str], workers: int = 1) -> list[Scored]:
+    """Every recording with every row, in processes of one thread each."""
+    names = list(rows)
+    return harness.score_all(_score_pair, [(each, row) for each in found for row in names], workers)
 
 
-def _score_pair(pair: tuple[Item, str]) -> list[Scored]:
+def _score_pair(pair: tuple[Recording, str]) -> list[Scored]:
     return [score(*pair)]
+
+
+def integrated_lufs(clip: Clip) -> float | None:
+    """Gated loudness, ITU-R BS.1770-5."""
+    return measure_loudness(clip).integrated_lufs
 
 
 def lag_samples(result: Wave, clean: Wave) -> int:
@@ -138,78 +117,17 @@ def lag_samples(result: Wave, clean: Wave) -> int:
     return int(np.argmax(around)) - MAX_LAG
 
 
-def means(scored: Sequence[Scored], row: str) -> dict[str, float]:
-    """Each figure's mean over the recordings for which it was measured."""
-    return harness.mean_figures((each.figures for each in scored if each.row == row), COLUMNS)
-
-
-def groups(scored: Sequence[Scored]) -> dict[str, list[Scored]]:
-    """The scores by group of speakers; groups without recordings are left out."""
-    split = {
-        "Unseen speakers": [each for each in scored if each.unseen],
-        "Seen speakers": [each for each in scored if not each.unseen],
-    }
-    split = {name: part for name, part in split.items() if part}
-    return split | {"All speakers": list(scored)} if len(split) > 1 else split
-
-
-def table(scored: Sequence[Scored], rows: Iterable[str]) -> str:
-    """The means in Markdown, a line for each row."""
-    lines = []
-    for row in rows:
-        found = means(scored, row)
-        cells = [figure_cell(found.get(name), digits) for name, (_, digits) in COLUMNS.items()]
-        if not is_installed(row):
-            cells[0] = "not installed"
-        lines.append([label(row), *cells])
-    return markdown_table(["", *(heading for heading, _ in COLUMNS.values())], lines)
-
-
-def remarks(scored: Sequence[Scored]) -> list[str]:
-    """The figures that could not be measured and why, and the delay of each row."""
-    totals = Counter(each.row for each in scored)
-    missing = Counter((each.row, why) for each in scored for why in set(each.failures.values()))
-    lines = []
-    for (row, why), count in missing.items():
-        columns = {
-            COLUMNS[name][0][:-2]
-            for each in scored
-            if each.row == row
-            for name, reason in each.failures.items()
-            if reason == why
-        }
-        listed = "all" if len(columns) == len(COLUMNS) else ", ".join(sorted(columns))
-        lines.append(f"{label(row)}: {listed} of {count} of {totals[row]} not measured. {why}")
-    lags = []
-    for row in totals:
-        found = [each.lag_samples for each in scored if each.row == row and each.lag_samples is not None]
-        if found:
-            lags.append(f"{label(row)} {np.median(found):g}")
-    return [*lines, "Median lag behind the clean recording, samples: " + ", ".join(lags) + "."]
-
-
-def music_si_sdr_db(folder: Path = EXAMPLES) -> dict[str, float]:
-    """The SI-SDR of the default's output for the music that ships with the app, compared with its input."""
-    from aural.enhancement.pipeline import Options, enhance
-
-    found = {}
-    for name in MUSIC:
-        clip = read(folder / name)
-        near_db = si_sdr_db(enhance(clip, Options()).clip.samples, clip.samples)
-        found[name] = min(near_db, MAX_SI_SDR_DB)
-    return found
-
-
-def draw_pictures(path: Path, items: Sequence[Item]) -> None:
+def draw_pictures(path: Path, found: Sequence[Recording]) -> None:
     """Spectrograms of recordings, enhanced by the default, and clean: a row for each."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(13, 2.4 * len(items)), layout="constrained")
-    places = figure.subplots(len(items), 3, sharex="row", squeeze=False)
-    for row, item in zip(places, items, strict=True):
-        waves = (item.recording, ready("both")(item.recording), item.clean)
-        for axes, wave, title in zip(row, waves, ("recording", "enhanced", "studio"), strict=True):
-            spectrum = stft(torch.from_numpy(wave), PICTURE)
+    figure = Figure(figsize=(13, 2.4 * len(found)), layout="constrained")
+    places = figure.subplots(len(found), 3, sharex="row", squeeze=False)
+    for row, item in zip(places, found, strict=True):
+        given = item.samples.mean(0)
+        waves = (given, ready(DEFAULT)(given), item.reference.mean(0))
+        for axes, wave, title in zip(row, waves, ("recording", "enhanced", "reference"), strict=True):
+            spectrum = stft(torch.from_numpy(np.array(wave)), PICTURE)
             decibels = 20 * (spectrum.abs() + 1e-6).log10().numpy()
             axes.imshow(
                 decibels,
@@ -220,75 +138,44 @@ def draw_pictures(path: Path, items: Sequence[Item]) -> None:
                 vmax=-20,
                 cmap="magma",
             )
-            axes.set_title(f"{item.name[:24]}, {title}" if axes is row[0] else title, fontsize=9)
+            axes.set_title(f"{item.kind}, {item.name[:24]}, {title}" if axes is row[0] else title, fontsize=9)
         row[0].set_ylabel("kHz")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=60)
 
 
-def _report(title: str, scored: Sequence[Scored], rows: Sequence[str]) -> None:
-    for name, part in groups(scored).items():
-        items = len({each.item for each in part})
-        print(f"{title}{name}, {items} recordings\n\n{table(part, rows)}\n")
-    print("\n".join(remarks(scored)) + "\n", flush=True)
-
-
-def _figures(scored: Sequence[Scored], rows: Sequence[str]) -> Mapping[str, Any]:
-    return {
-        "means": {name: {row: means(part, row) for row in rows} for name, part in groups(scored).items()},
-        "items": [asdict(each) for each in scored],
-    }
-
-
 def main(command: list[str] | None = None) -> None:
-    """Print the tables."""
+    """Print the table."""
     chosen = _parser().parse_args(command)
     harness.check_row_options(chosen)
-    rows = [row for row in ROWS if row in chosen.rows]
-    corpus = load(chosen.data, RATE)
-    figures: dict[str, Any] = {}
-    parts: dict[str, list[str] | None] = {"": None}
-    if chosen.degradations:
-        parts |= {f"{degradation.capitalize()} alone: ": [degradation] for degradation in DEGRADATIONS}
-    for title, degradations in parts.items():
-        items = validation_items(
-            corpus, degradations, chosen.limit or (ITEMS_PER_DEGRADATION if degradations else ITEMS)
-        )
-        scored = score_all(items, rows, chosen.workers)
-        _report(title, scored, rows)
-        figures["_".join(degradations) if degradations else "all_faults"] = _figures(scored, rows)
+    rows = [*dict.fromkeys((BASE, *chosen.rows, *chosen.peers))]
+    missing = [row for row in rows if not is_installed(row)]
+    rows = [*(row for row in rows if row not in missing), TRUTH, CODED_TRUTH]
+    found = recordings(chosen.data, chosen.limit or COUNT, chosen.kinds)
+    scored = score_all(found, rows, chosen.workers)
+    labels = {row: TRUTH_LABELS.get(row) or label(row) for row in rows}
+    repeat = harness.make_command("enhancement", chosen, ("limit", "kinds", "peers"))
+    summary = summarize(scored, labels, repeat)
+    print(table(summary, WORSE) + "\n")
+    print("\n".join([*remarks(scored, labels), *(f"{label(row)} is not installed." for row in missing)]))
     if chosen.pictures:
-        draw_pictures(chosen.pictures, validation_items(corpus, count=2 * PICTURES)[::2])
-    if "both" in rows:
-        figures |= _report_music()
+        draw_pictures(chosen.pictures, [each for each in found if each.kind in PICTURED])
     if chosen.json:
-        harness.write_json(chosen.json, figures)
-
-
-def _report_music() -> dict[str, dict[str, float]]:
-    """Print how much music changes, and return the figures; none if they could not be measured."""
-    try:
-        figures = music_si_sdr_db()
-    except UNAVAILABLE as error:
-        print(f"Music: not measured. {error}")
-        return {}
-    listed = ", ".join(f"{name} {value:.1f}" for name, value in figures.items())
-    print(f"Music, SI-SDR of the default's output compared with its input, dB: {listed}")
-    return {"music_si_sdr_db": figures}
+        items = [asdict(each) for each in scored]
+        harness.write_json(chosen.json, {"summary": summary, "items": items})
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = harness.evaluation_parser(__doc__, data="a folder with esc50/, speech/, music/")
-    limit = f"number of recordings (default: {ITEMS}, and {ITEMS_PER_DEGRADATION} for each degradation)"
-    harness.add_row_options(parser, ROWS, limit)
-    parser.add_argument(
-        "--degradations", "--faults", action="store_true", help="also print a table for each degradation"
+    parser = harness.evaluation_parser(
+        __doc__, data="a folder with speech/, noise/, rooms/, music/ and esc50/"
     )
-    parser.add_argument(
-        "--pictures",
-        type=Path,
-        help="draw spectrograms of some unseen speakers, recorded, enhanced and clean, to this PNG file",
+    harness.add_row_options(
+        parser, [row for row in ROWS if row not in PEERS], f"recordings of each kind (default: {COUNT})"
     )
+    parser.set_defaults(rows=[DEFAULT])
+    parser.add_argument("--peers", nargs="*", choices=list(PEERS), default=[], help="others to compare with")
+    parser.add_argument("--kinds", nargs="+", choices=list(KINDS), help="default: all")
+    parser.add_argument("--pictures", type=Path, help="draw spectrograms of some recordings to this PNG file")
     return parser
 
 

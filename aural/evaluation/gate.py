@@ -56,14 +56,20 @@ METRICS = {
     "dns_ovr": Metric(1, 0.1),
     "dns_sig": Metric(1, 0.1),
     "dns_bak": Metric(1, 0.1),
+    "lsd_above": Metric(-1, 0.05),
     "lu": Metric(0, 0.5),
+    "loudness_change_lu": Metric(0, 0.5),
+    "level_error_db": Metric(-1, 1.0),
+    "floor_step_db": Metric(0, 3.0),
+    "correlation_change": Metric(0, 0.1),
+    "harmonics_change_db": Metric(0, 1.0),
     "level_db": Metric(0, 1.0),
     "bias_db": Metric(0, 1.0),
     "mel_error": Metric(-1, 0.1),
     "snr_db": Metric(1, 0.3),
     "si_sdr_db": Metric(1, 1.0, is_judged=False),
     "si_sdr": Metric(1, 1.0, is_judged=False),
-    **{str(octave): Metric(0, 1.0) for octave in (125, 250, 500, 1_000, 2_000, 4_000, 8_000)},
+    **{str(octave): Metric(0, 1.0) for octave in (125, 250, 500, 1_000, 2_000, 4_000, 8_000, 16_000)},
 }
 
 

@@ -10,6 +10,7 @@ import argparse
 import json
 import multiprocessing
 import os
+import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -105,6 +106,24 @@ def add_row_options(parser: argparse.ArgumentParser, rows: Iterable[str], limit:
     parser.add_argument("--limit", type=int, help=limit)
     parser.add_argument("--rows", nargs="+", choices=names, default=names, help="default: all")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="number of processes")
+
+
+def make_command(name: str, chosen: argparse.Namespace, options: Iterable[str]) -> str:
+    """The call of make that repeats an evaluation: of the options, those that were given.
+
+    >>> make_command("enhancement", argparse.Namespace(limit=3, peers=[]), ["limit", "peers"])
+    'make evaluate SLICE=enhancement DATA=DIR ARGS="--limit 3"'
+    """
+    words: list[str] = []
+    for option in options:
+        value = getattr(chosen, option)
+        if value:
+            words += [
+                f"--{option}",
+                *(shlex.quote(str(one)) for one in (value if isinstance(value, list) else [value])),
+            ]
+    arguments = f' ARGS="{" ".join(words)}"' if words else ""
+    return f"make evaluate SLICE={name} DATA=DIR{arguments}"
 
 
 def check_row_options(chosen: argparse.Namespace) -> None:

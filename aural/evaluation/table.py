@@ -25,7 +25,8 @@ def table_of_records(records: Mapping[str, Any], headings: Sequence[str]) -> str
 
 def figure_cell(value: float | None, digits: int) -> str:
     """A figure with a fixed number of digits after the point; a dash if it is missing."""
-    return MISSING if value is None else f"{value:.{digits}f}"
+    # Without a sign if it rounds to zero.
+    return MISSING if value is None else f"{round(value, digits) + 0.0:.{digits}f}"
 
 
 def short_cell(value: float | None) -> str:

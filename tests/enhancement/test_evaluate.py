@@ -1,7 +1,6 @@
-"""The tables of enhancement: perfect, late, soft, missing and failing results."""
+"""The evaluation of enhancement: perfect, late, missing and failing results, and the rows."""
 
 import json
-import math
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -14,12 +13,15 @@ import pytest
 
 from aural.audio import Clip, read
 from aural.enhancement import evaluate
-from aural.enhancement.data import RATE, Item, Wave
-from aural.enhancement.evaluate import COLUMNS, Scored
+from aural.enhancement.data import RATE, Wave
 from aural.enhancement.evaluate_methods import ROWS, ready
 from aural.enhancement.peers import PEERS
 from aural.errors import CheckpointError
+from aural.evaluation import scores
 from aural.evaluation.metrics import DnsMos
+from aural.evaluation.recordings import Recording
+from aural.evaluation.scores import CODED_TRUTH, TRUTH
+from tests.evaluation.small_data import write_data
 
 SPEECH = Path(__file__).parents[2] / "aural" / "ui" / "examples" / "speech.ogg"
 
@@ -40,8 +42,8 @@ def noisy(clean: Wave) -> Wave:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Slow metrics return fixed figures."""
-    monkeypatch.setattr(evaluate, "dnsmos", lambda *_: DnsMos(3.0, 3.5, 4.0))
-    monkeypatch.setattr(evaluate, "pesq_wideband", lambda *_: 2.0)
+    monkeypatch.setattr(scores, "dnsmos", lambda *_: DnsMos(3.0, 3.5, 4.0))
+    monkeypatch.setattr(scores, "pesq_wideband", lambda *_: 2.0)
 
 
 @dataclass(frozen=True)
@@ -71,23 +73,22 @@ def pipeline(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Options]]:
     ready.cache_clear()
 
 
-def figures_of(item: Item, row: str) -> dict[str, float]:
-    scored = evaluate.score(item, row)
-    assert not scored.failures
-    return scored.figures
+def recorded(samples: Wave, reference: Wave, kind: str = "noise") -> Recording:
+    return Recording(kind, "a", samples[None], reference[None], RATE / 2)
 
 
 @pytest.mark.parametrize("gain", [1.0, 0.1])
 def test_what_needs_no_enhancement_is_perfect_at_any_level(clean: Wave, gain: float) -> None:
     pytest.importorskip("speechmos")
     pytest.importorskip("pesq")
-    scored = evaluate.score(Item("a", np.float32(gain) * clean, clean, True), "unprocessed")
-    assert set(scored.figures) == set(COLUMNS)
+    scored = evaluate.score(recorded(np.float32(gain) * clean, clean), "unprocessed")
+    assert not scored.failures
     assert scored.figures["pesq"] == pytest.approx(4.644, abs=0.001)
     assert scored.figures["stoi"] == pytest.approx(1)
     assert scored.figures["lsd"] == pytest.approx(0, abs=1e-3)
-    assert scored.figures["si_sdr_db"] == evaluate.MAX_SI_SDR_DB
-    assert scored.lag_samples == 0
+    assert scored.figures["si_sdr_db"] == scores.MAX_SI_SDR_DB
+    assert scored.figures["lag_samples"] == 0
+    assert scored.figures["loudness_change_lu"] == pytest.approx(20 * np.log10(gain), abs=0.01)
 
 
 def test_lag_is_how_much_later_it_is(clean: Wave, noisy: Wave) -> None:
@@ -112,14 +113,19 @@ def test_rows_of_ours_differ_in_what_they_say(pipeline: list[Options], noisy: Wa
 
 
 @pytest.mark.usefixtures("quick")
+def test_the_reference_is_a_row_of_its_own_and_so_is_the_reference_after_a_codec(
+    clean: Wave, noisy: Wave
+) -> None:
+    item = recorded(noisy, clean)
+    lsd = {row: evaluate.score(item, row).figures["lsd"] for row in ("unprocessed", TRUTH, CODED_TRUTH)}
+    assert lsd[TRUTH] < 1e-3 < lsd[CODED_TRUTH] < lsd["unprocessed"]
+
+
+@pytest.mark.usefixtures("quick")
 def test_what_fails_is_counted_and_named(clean: Wave, noisy: Wave) -> None:
-    items = [Item("a", noisy, clean, True), Item("b", noisy, 0 * clean, True)]
-    scored = evaluate.score_all(items, ["unprocessed"])
+    scored = [evaluate.score(recorded(noisy, reference), "unprocessed") for reference in (clean, 0 * clean)]
     good, bad = scored
-    assert bad.failures.keys() == {"stoi", "si_sdr_db"}
-    assert evaluate.means(scored, "unprocessed")["si_sdr_db"] == good.figures["si_sdr_db"]
-    (line, _) = evaluate.remarks(scored)
-    assert "SI-SDR (dB), STOI of 1 of 2 not measured. The reference is silent" in line
+    assert not good.failures and {"stoi", "si_sdr_db", "loudness_change_lu"} <= bad.failures.keys()
 
 
 @pytest.mark.usefixtures("quick")
@@ -130,80 +136,41 @@ def test_a_row_that_cannot_run_says_why_and_the_others_go_on(
         raise CheckpointError("The checkpoint is missing: restore it.")
 
     monkeypatch.setitem(ROWS, "both", replace(ROWS["both"], build=broken))
-    scored = evaluate.score_all([Item("a", noisy, clean, True)], ["unprocessed", "both"])
-    text = evaluate.table(scored, ["unprocessed", "both"])
-    assert "| **both stages, the default** |" + " – |" * len(COLUMNS) in text
-    assert "restore it" in "\n".join(evaluate.remarks(scored))
-    assert "–" not in text.splitlines()[2]
+    ready.cache_clear()
+    scored = evaluate.score_all([recorded(noisy, clean)], ["unprocessed", "both"])
+    labels = {"unprocessed": "unprocessed", "both": "ours"}
+    assert scored[0].figures and not scored[1].figures
+    assert scores.remarks(scored, labels) == [
+        "ours: everything of 1 not measured. The checkpoint is missing: restore it."
+    ]
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_peer_that_is_not_installed_is_a_row_that_says_so(
-    clean: Wave, noisy: Wave, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    absent = replace(PEERS["rnnoise"], modules=("no_such_package",))
-    monkeypatch.setitem(ROWS, "rnnoise", replace(ROWS["rnnoise"], peer=absent))
-    scored = evaluate.score_all([Item("a", noisy, clean, True)], ["unprocessed", "rnnoise"])
-    assert [each.row for each in scored] == ["unprocessed"]
-    assert "| RNNoise | not installed |" in evaluate.table(scored, ["unprocessed", "rnnoise"])
-
-
-def scored_as(item: str, unseen: bool, pesq: float) -> Scored:
-    return Scored("unprocessed", item, unseen, {"pesq": pesq}, {}, 0)
-
-
-def test_means_of_seen_and_unseen_speakers() -> None:
-    scored = [scored_as("a", True, 1.0), scored_as("b", True, 2.0), scored_as("c", False, 4.5)]
-    groups = evaluate.groups(scored)
-    assert {name: evaluate.means(part, "unprocessed")["pesq"] for name, part in groups.items()} == {
-        "Unseen speakers": 1.5,
-        "Seen speakers": 4.5,
-        "All speakers": 2.5,
-    }
-    assert list(evaluate.groups(scored[:2])) == ["Unseen speakers"]
-    assert "| unprocessed | 2.50 | – |" in evaluate.table(scored, ["unprocessed"])
-
-
-def test_processes_find_the_same_figures(clean: Wave) -> None:
-    # Of silence nothing is measured that takes long to load.
-    items = [Item("a", 0 * clean, clean, True), Item("b", 0 * clean, 0.1 * clean, False)]
+def test_processes_find_the_same_figures(clean: Wave, noisy: Wave) -> None:
+    # What is not speech needs no metric that takes long to load.
+    items = [replace(recorded(noisy, gain * clean), is_speech=False) for gain in (1, np.float32(0.5))]
     here, there = (evaluate.score_all(items, ["unprocessed"], workers) for workers in (1, 2))
     for one, other in zip(here, there, strict=True):
-        assert (one.item, one.failures) == (other.item, other.failures)
         times = {"seconds_per_minute": 0.0}
         assert one.figures | times == pytest.approx(other.figures | times)
 
 
 @pytest.mark.usefixtures("quick", "pipeline")
-def test_the_command_prints_tables_and_keeps_every_figure(
-    clean: Wave,
-    noisy: Wave,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+def test_the_command_prints_a_table_and_keeps_every_figure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked = []
-
-    def validation_items(_corpus: object, degradations: list[str] | None, count: int) -> list[Item]:
-        asked.append((degradations, count))
-        waves = noisy[: 2 * RATE], clean[: 2 * RATE]
-        return [Item("a", *waves, unseen=True), Item("b", *waves, unseen=False)]
-
-    monkeypatch.setattr(evaluate, "DEGRADATIONS", ("noise", "clipping"))
-    monkeypatch.setattr(evaluate, "load", lambda *_: None)
-    monkeypatch.setattr(evaluate, "validation_items", validation_items)
-    file = tmp_path / "new" / "figures.json"
-    command = ["--data", str(tmp_path), "--rows", "both", "unprocessed", "--degradations", "--workers", "1"]
-    evaluate.main([*command, "--json", str(file)])
-    few = evaluate.ITEMS_PER_DEGRADATION
-    assert asked == [(None, evaluate.ITEMS), (["noise"], few), (["clipping"], few)]
+    absent = replace(PEERS["rnnoise"], modules=("no_such_package",))
+    monkeypatch.setitem(ROWS, "rnnoise", replace(ROWS["rnnoise"], peer=absent))
+    file, picture = tmp_path / "new" / "figures.json", tmp_path / "picture.png"
+    command = ["--data", str(write_data(tmp_path)), "--limit", "1", "--workers", "1", "--peers", "rnnoise"]
+    evaluate.main([*command, "--kinds", "room", "music", "--json", str(file), "--pictures", str(picture)])
     printed = capsys.readouterr().out
-    assert "\nClipping alone: Unseen speakers, 1 recordings\n" in printed
-    assert printed.count("| unprocessed | 2.00 |") == 3 * 3
-    assert "song.ogg" in printed
+    assert "| room (1) | unprocessed | 2.00 |" in printed and "|  | **both stages, the default** |" in printed
+    assert "RNNoise is not installed." in printed
+    assert picture.stat().st_size > 1_000
     found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    assert list(found) == ["all_faults", "noise", "clipping", "music_si_sdr_db"]
-    assert len(found["noise"]["items"]) == 4
-    assert found["clipping"]["means"]["All speakers"]["both"]["pesq"] == 2.0
-    assert all(15 < value <= evaluate.MAX_SI_SDR_DB for value in found["music_si_sdr_db"].values())
-    assert all(math.isfinite(value) for item in found["noise"]["items"] for value in item["figures"].values())
+    rows = ["unprocessed", "both", TRUTH, CODED_TRUTH]
+    assert [each["row"] for each in found["items"]] == [*rows, *rows]
+    arguments = "--limit 1 --kinds room music --peers rnnoise"
+    assert found["summary"]["command"] == f'make evaluate SLICE=enhancement DATA=DIR ARGS="{arguments}"'
+    assert [group["kind"] for group in found["summary"]["groups"]] == ["room", "music"]

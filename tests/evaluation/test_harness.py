@@ -57,7 +57,7 @@ def test_a_table_aligns_text_left_and_figures_right() -> None:
 
 
 def test_cells() -> None:
-    assert [figure_cell(value, 2) for value in (None, 1.0)] == ["–", "1.00"]
+    assert [figure_cell(value, 2) for value in (None, 1.0, -0.004)] == ["–", "1.00", "0.00"]
     assert [short_cell(value) for value in (None, 3, 0.1234, 1.234, 12.34)] == [
         *("–", "3", "0.123", "1.23", "12.3")
     ]

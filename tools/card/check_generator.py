@@ -5,7 +5,7 @@
 
 DIR holds the output of `tools.card.generator`. Every setting is a row: top-1 and top-5 by the classifier that
 was trained on folds 1 to 4 (for development, not for reports), the Fréchet distances to the real clips, the
-share of silent clips, the peak and the variety within a class. Clip k of a class starts
+share of silent clips, their levels and the variety within a class. Clip k of a class starts
 from the same noise in every row.
 """
 
@@ -22,7 +22,9 @@ import numpy as np
 import torch
 
 from aural import hub
+from aural.audio.spectral import DEFAULT_FRONT_END
 from aural.evaluation.metrics import diversity, frechet_distance, mean_reciprocal_rank, ranks, top_k_accuracy
+from aural.evaluation.signal_metrics import clip_level_dbfs, silence_rate
 from aural.generation.classes import CLASSES
 from aural.generation.data import LENGTH, load
 from aural.generation.diffusion import SpectrogramPipeline
@@ -33,10 +35,9 @@ from aural.generation.model import DiffusionModel, build
 from tools.card.generator import load_weights
 
 BATCH = 10  # clips in one pass of the network
-SILENT_PEAK_DB = -40.0  # a clip whose peak is below counts as silent
 HEADINGS = (
     *("clips", "seconds a clip", "top-1", "top-5", "mAP@10", "FAD", "FAD to fold 5"),
-    *("silent", "peak, dBFS", "softest peak", "variety in class", "of real"),
+    *("silent", "level, dBFS", "softest clip", "variety in class", "of real"),
 )
 
 
@@ -83,8 +84,8 @@ def row(
     """The figures of HEADINGS. real: the clips of folds 1-4 and of fold 5; None: no distances."""
     scored = score(sounds, scorer)
     places = ranks(scored.scores, scored.labels)
-    peaks = np.abs(sounds.waves.astype(np.float64)).max(1) / 32767
-    peaks_db = 20 * np.log10(np.maximum(peaks, 1e-6))
+    clips = [(wave / np.float32(32767))[np.newaxis] for wave in sounds.waves]
+    levels = [clip_level_dbfs(clip, DEFAULT_FRONT_END.rate) for clip in clips]
     mean = scored.features.mean(0) if real is None else real[0].features.mean(0)
     own = variety(scored, mean)
     figures: list[float | None] = [float(len(places)), seconds]
@@ -94,9 +95,9 @@ def row(
     else:
         figures += [frechet_distance(scored.features, one.features) for one in real]
     figures += [
-        float((peaks_db < SILENT_PEAK_DB).mean()),
-        float(np.median(peaks_db)),
-        float(peaks_db.min()),
+        silence_rate(clips, DEFAULT_FRONT_END.rate),
+        float(np.median(levels)),
+        min(levels),
         own,
     ]
     if real is None:

@@ -1,0 +1,71 @@
+"""The documents hold the figures of the JSON, and no others."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aural.evaluation.scores import Scored, summarize
+from tools import write_results
+from tools.write_results import EVALUATIONS, documents, figures, fill, main, summaries
+
+CARD = "# Denoiser\n\n<!-- figures: {name} -->\nold\n<!-- end -->\n\nLimits: none.\n"
+
+
+@pytest.mark.parametrize("path", documents(), ids=lambda path: path.parent.name)
+def test_the_documents_are_what_the_results_say(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert fill(text, figures(summaries())) == text
+
+
+@pytest.mark.parametrize("name", summaries())
+def test_results_stand_in_a_card_and_in_the_docs(name: str) -> None:
+    card, docs = (
+        (write_results.ROOT / path).read_text(encoding="utf-8")
+        for path in (f"checkpoints/{name}/README.md", "docs/results.md")
+    )
+    assert f"<!-- figures: {name} -->" in card and f"<!-- figures: {name} short -->" in docs
+
+
+def summary(lsd: float) -> dict[str, Any]:
+    rows = {"unprocessed": "unprocessed", "both": "**ours**"}
+    scored = [Scored(row, "room", "a", figures={"lsd": lsd, "stoi": 0.8, "pesq": 1.5}) for row in rows]
+    return summarize(scored, rows, "make evaluate SLICE=enhancement")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A card and the docs, with places for figures."""
+    (tmp_path / "checkpoints/denoiser").mkdir(parents=True)
+    (tmp_path / "checkpoints/denoiser/README.md").write_text(CARD.format(name="denoiser"))
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs/results.md").write_text(CARD.format(name="denoiser short"))
+    return tmp_path
+
+
+def test_new_results_are_kept_and_written_into_card_and_docs(root: Path) -> None:
+    file = root / "new.json"
+    for lsd in (1.25, 0.5):
+        file.write_text(json.dumps({"summary": summary(lsd), "items": []}))
+        main([f"denoiser={file}"], root)
+        card, docs = (path.read_text(encoding="utf-8") for path in documents(root))
+        assert f"| room (1) | unprocessed | 1.50 | 0.800 | {lsd:.2f} |  |" in card
+        assert "`make evaluate SLICE=enhancement`\n" in card and "old" not in card + docs
+        assert card.startswith("# Denoiser\n\n<!-- figures") and card.endswith(
+            "<!-- end -->\n\nLimits: none.\n"
+        )
+        assert "| room | 1.50 → 1.50 | 0.800 → 0.800 | – | – | – | – / 0 / 0 / – |" in docs
+        assert summaries(root) == {"denoiser": summary(lsd)}
+
+
+def test_a_place_for_unknown_figures_and_an_unknown_name_are_errors(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(KeyError, match="denoiser"):
+        main([], root)
+    with pytest.raises(SystemExit):
+        main(["vocoder=new.json"], root)
+    assert f"Choose one of {', '.join(EVALUATIONS)}." in capsys.readouterr().err

@@ -1,0 +1,119 @@
+"""Write the tables of evaluations into cards and docs, from the JSON that ships beside each checkpoint.
+
+    python -m tools.write_results [denoiser=FILE] [extender=FILE]
+
+FILE is what `make evaluate SLICE=... ARGS="--json FILE"` wrote: its means go to
+`checkpoints/<name>/results.json`. Then each place between `<!-- figures: NAME -->` and `<!-- end -->` in the
+documents is written anew. A test asserts that the documents are what this writes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from aural.enhancement.evaluate import DEFAULT as ENHANCEMENT
+from aural.enhancement.evaluate import WORSE as ENHANCEMENT_WORSE
+from aural.evaluation.harness import write_json
+from aural.evaluation.scores import COLUMNS, table
+from aural.evaluation.table import MISSING, figure_cell, markdown_table
+from aural.superres.evaluate_kinds import DEFAULT as SUPER_RESOLUTION
+from aural.superres.evaluate_kinds import WORSE as SUPER_RESOLUTION_WORSE
+
+ROOT = Path(__file__).parents[1]
+Summary = Mapping[str, Any]
+
+# Checkpoint -> its slice's default row, and the figures whose shares made worse its table has.
+EVALUATIONS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "denoiser": (ENHANCEMENT, ENHANCEMENT_WORSE),
+    "extender": (SUPER_RESOLUTION, SUPER_RESOLUTION_WORSE),
+}
+# The figures in the short table.
+SHORT_ROWS = {
+    "denoiser": ("pesq", "stoi", "dnsmos_speech", "level_error_db", "loudness_change_lu"),
+    "extender": ("pesq", "lsd", "lsd_above", "level_error_db", "floor_step_db"),
+}
+PLACE = re.compile(r"(<!-- figures: ([\w ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def documents(root: Path = ROOT) -> list[Path]:
+    """The files that may have places for figures."""
+    return [*sorted(root.glob("checkpoints/*/README.md")), root / "docs" / "results.md"]
+
+
+def summaries(root: Path = ROOT) -> dict[str, Summary]:
+    """Checkpoint -> what its `results.json` holds; those without one are left out."""
+    paths = {name: root / "checkpoints" / name / "results.json" for name in EVALUATIONS}
+    return {
+        name: json.loads(path.read_text(encoding="utf-8")) for name, path in paths.items() if path.exists()
+    }
+
+
+def figures(found: Mapping[str, Summary]) -> dict[str, str]:
+    """What belongs between the markers of each name: "denoiser", "denoiser short"."""
+    writers: Mapping[str, Callable[[str, Summary], str]] = {"": _full, " short": _short}
+    return {
+        name + end: write(name, summary) for name, summary in found.items() for end, write in writers.items()
+    }
+
+
+def fill(text: str, parts: Mapping[str, str]) -> str:
+    """A document with all its places written anew.
+
+    Raises:
+        KeyError: a place has a name that `parts` lacks.
+    """
+    return PLACE.sub(lambda place: f"{place[1]}{parts[place[2]]}\n{place[3]}", text)
+
+
+def _full(name: str, summary: Summary) -> str:
+    return f"`{summary['command']}`\n\n{table(summary, EVALUATIONS[name][1])}"
+
+
+def _short(name: str, summary: Summary) -> str:
+    """A line for each kind and case: figures of the first row and the default, and how often it was worse."""
+    default, worse = EVALUATIONS[name]
+    base = next(iter(summary["labels"]))
+    columns = SHORT_ROWS[name]
+    has_cases = any(group["case"] for group in summary["groups"])
+    lines = []
+    for group in summary["groups"]:
+        means = group["means"]
+        shares = group["worse"][default]
+        cells = []
+        for column in columns:
+            digits = COLUMNS[column][1]
+            before, after = (figure_cell(means[row].get(column), digits) for row in (base, default))
+            cells.append(f"{before} → {after}" if after != MISSING else MISSING)
+        cells.append(" / ".join(f"{100 * shares[each]:.0f}" if each in shares else MISSING for each in worse))
+        lines.append([group["kind"], *([group["case"]] if has_cases else []), *cells])
+    headings = ["recordings", *(["from"] if has_cases else []), *(COLUMNS[column][0] for column in columns)]
+    names = " / ".join(COLUMNS[each][0].split(",")[0].rstrip(" ↑↓") for each in worse)
+    text_columns = range(1 + has_cases)
+    return f"`{summary['command']}`\n\n" + markdown_table(
+        [*headings, f"made worse, %: {names}"], lines, text_columns
+    )
+
+
+def main(command: list[str] | None = None, root: Path = ROOT) -> None:
+    """Take new results, and write the documents."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("results", nargs="*", metavar="NAME=FILE", help=f"NAME: {' or '.join(EVALUATIONS)}")
+    for name, _, file in (pair.partition("=") for pair in parser.parse_args(command).results):
+        if name not in EVALUATIONS:
+            parser.error(f"There is no evaluation of {name}. Choose one of {', '.join(EVALUATIONS)}.")
+        summary = json.loads(Path(file).read_text(encoding="utf-8"))["summary"]
+        write_json(root / "checkpoints" / name / "results.json", summary)
+    parts = figures(summaries(root))
+    for path in documents(root):
+        path.write_text(fill(path.read_text(encoding="utf-8"), parts), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
