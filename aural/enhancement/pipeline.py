@@ -18,11 +18,11 @@ from aural.audio.bandwidth import bandwidth
 from aural.audio.chunks import join
 from aural.audio.clip import Clip, Samples, excerpt
 from aural.audio.missing_band import missing_band, trained_bandwidth
-from aural.audio.repair import repair, without_lows
+from aural.audio.repair import WithoutLows, repair
 from aural.audio.resample import resample, resample_samples
 from aural.audio.steps import Steps, part, stepwise
 from aural.enhancement.analysis import Analysis, analyze
-from aural.enhancement.level import ACTIVE_RMS, active_level
+from aural.enhancement.level import ACTIVE_RMS, active_level, active_level_of
 from aural.enhancement.voice_chain import VOICE_CHAINS, VoiceChain, VoiceChainResult, voice_chain_steps
 from aural.errors import OptionError
 from aural.hub.device import inference, pick_device
@@ -373,7 +373,7 @@ def _stages_steps(
     chunk, overlap = CHUNK_FRAMES * hop, OVERLAP_FRAMES * hop
     work = resample(clip, FRONT_END.rate).samples
     # What lies below a voice does not count.
-    level = active_level(without_lows(Clip(work, FRONT_END.rate)).samples)
+    level = active_level_of(WithoutLows(Clip(work, FRONT_END.rate)))
     enhancer = _Enhancer(options, max(level, MIN_LEVEL * active_level(work)))
     length = work.shape[1]
     voice, background = np.zeros_like(work), np.zeros_like(work)
