@@ -149,7 +149,7 @@ def _profile_steps(clip: Clip, half: int) -> Steps[tuple[Levels, Levels] | None]
         if power >= loudest * 10 ** (PAUSE_DB / 10):
             total = _window_powers(piece, window)
             loud, windows = _loud_power(total, _clicked(piece, len(window), clip.rate))
-            kept.append(windows[: max(4, IMAGE_WINDOWS // len(powers))])
+            kept.append(windows[: max(4, IMAGE_WINDOWS // len(powers))].copy())  # without all the others
             level_db = 10 * np.log10(loud / reference + 1e-30)
             level = np.round((np.clip(level_db, low_db, high_db) - low_db) / LEVEL_STEP_DB).astype(np.intp)
             histogram[bins, level] += 1
@@ -157,7 +157,12 @@ def _profile_steps(clip: Clip, half: int) -> Steps[tuple[Levels, Levels] | None]
     reached = np.cumsum(histogram, axis=1) >= LOUD_SHARE * histogram[0].sum()
     profile: Levels = low_db + LEVEL_STEP_DB * np.argmax(reached, axis=1)
     np.maximum(profile, profile.max() - DEEPEST_DB, out=profile)
-    return profile, 10 * np.log10(np.concatenate(kept).astype(np.float64) / reference + 1e-30)
+    levels_db = np.concatenate(kept).astype(np.float64)
+    levels_db /= reference
+    levels_db += 1e-30
+    np.log10(levels_db, out=levels_db)
+    levels_db *= 10
+    return profile, levels_db
 
 
 def _segments(clip: Clip, half: int) -> Iterator[tuple[Samples, int]]:
@@ -251,9 +256,12 @@ def _remove_images(profile: Levels, windows: Levels) -> None:
     """
     if len(windows) < MIN_IMAGE_WINDOWS:
         return
-    sums = np.cumsum(np.pad(windows, ((0, 0), (FINE_BINS + 1, FINE_BINS)), mode="edge"), axis=1)
-    around = (sums[:, 2 * FINE_BINS + 1 :] - sums[:, : -2 * FINE_BINS - 1]) / (2 * FINE_BINS + 1)
-    fine = (windows - around).astype(np.float32)
+    fine = np.empty(windows.shape, np.float32)
+    for start in range(0, len(windows), IMAGE_WINDOWS):
+        some = windows[start : start + IMAGE_WINDOWS]
+        sums = np.cumsum(np.pad(some, ((0, 0), (FINE_BINS + 1, FINE_BINS)), mode="edge"), axis=1)
+        around = (sums[:, 2 * FINE_BINS + 1 :] - sums[:, : -2 * FINE_BINS - 1]) / (2 * FINE_BINS + 1)
+        fine[start : start + IMAGE_WINDOWS] = some - around
     fine -= fine.mean(0)
     fine /= np.linalg.norm(fine, axis=0) + 1e-9
     correlation = fine.T @ fine

@@ -148,7 +148,7 @@ def remove_rumble(clip: Clip, spared: Collection[int] = ()) -> Steps[tuple[Clip,
     has_rest = rest.active > MIN_REST * band.active
     if decides and has_rest and _is_rumble(*(np.array(made) for made in (infrasonic, rumble, above))):
         return _subtract(clip, dict(zip(others, rumble, strict=True)), spared), "Rumble"
-    offset = max((abs(float(row.mean(dtype=np.float64))) for row in clip.samples[others]), default=0.0)
+    offset = max((abs(float(clip.samples[one].mean(dtype=np.float64))) for one in others), default=0.0)
     least = 10 ** (-SIGNIFICANT_DB / 20)
     is_offset = offset > SIGNIFICANT_OFFSET * audible.peak
     if is_offset or audible.peak < least * whole.peak or audible.active < least * whole.active:
@@ -157,11 +157,23 @@ def remove_rumble(clip: Clip, spared: Collection[int] = ()) -> Steps[tuple[Clip,
     return clip, ""
 
 
-def without_lows(clip: Clip) -> Clip:
-    """The clip from about 70 Hz on, to judge its level by."""
-    channels = range(clip.channels)
-    lows = [_low_pass(_low_rate(row, clip.rate), RUMBLE_HZ, RUMBLE_WIDTH_HZ) for row in clip.samples]
-    return _subtract(clip, dict(zip(channels, lows, strict=True)), ())
+class WithoutLows:
+    """A clip from about 70 Hz on, to judge its level by, in blocks of 10 s: no long clip is copied.
+
+    Shape: (channels, time) each.
+    """
+
+    def __init__(self, clip: Clip) -> None:
+        self._clip = clip
+        self._lows = [
+            _low_pass(_low_rate(row, clip.rate), RUMBLE_HZ, RUMBLE_WIDTH_HZ) for row in clip.samples
+        ]
+
+    def __iter__(self) -> Iterator[Samples]:
+        rate = self._clip.rate
+        for first, last in _blocks(self._clip):
+            x = self._clip.samples[:, first * rate : last * rate]
+            yield x - _lows_at_rate(self._lows, rate, first, x.shape[1])
 
 
 class _Level:

@@ -14,6 +14,8 @@ import soxr
 from aural.audio.clip import Clip, Samples
 from aural.errors import OptionError
 
+BLOCK = 2**18  # samples resampled at a time
+
 
 def resample(clip: Clip, rate: int) -> Clip:
     """The clip at another rate (Hz); the clip itself if it already has that rate.
@@ -39,15 +41,57 @@ def resample_samples(samples: Samples, rate_in: float, rate_out: float) -> Sampl
     Raises:
         OptionError: a rate is not a finite number above 0.
     """
-    if not (0 < rate_in < math.inf and 0 < rate_out < math.inf):
-        raise OptionError(f"Sample rates must be finite and above 0, not {rate_in:g} and {rate_out:g} Hz.")
+    stream = ResampleStream(samples.shape[0], rate_in, rate_out)
     channels, frames = samples.shape
-    length = max(round(frames * rate_out / rate_in), min(frames, 1))
-    resampled = np.empty((channels, length), np.float32)
-    # soxr chooses the number of samples: silence after the end makes it enough.
-    silence = np.zeros(math.ceil(rate_in / rate_out), np.float32)
-    # One channel at a time needs no interleaved copy of a long clip.
-    for source, target in zip(samples, resampled, strict=True):
-        padded = np.concatenate((source, silence))
-        target[:] = soxr.resample(padded, rate_in, rate_out, quality="VHQ")[:length]
+    resampled = np.empty((channels, stream.length(frames)), np.float32)
+    end = 0
+    for start in range(0, max(frames, 1), BLOCK):
+        made = stream.push(samples[:, start : start + BLOCK], is_last=start + BLOCK >= frames)
+        resampled[:, end : end + made.shape[1]] = made
+        end += made.shape[1]
     return resampled
+
+
+class ResampleStream:
+    """`resample_samples` for sound that comes in blocks: the blocks' results joined are those of the whole.
+
+    Raises:
+        OptionError: a rate is not a finite number above 0.
+    """
+
+    def __init__(self, channels: int, rate_in: float, rate_out: float) -> None:
+        if not (0 < rate_in < math.inf and 0 < rate_out < math.inf):
+            raise OptionError(
+                f"Sample rates must be finite and above 0, not {rate_in:g} and {rate_out:g} Hz."
+            )
+        self.rate_in, self.rate_out = rate_in, rate_out
+        # One for each channel needs no interleaved copy.
+        self._streams = [
+            soxr.ResampleStream(rate_in, rate_out, 1, dtype="float32", quality="VHQ") for _ in range(channels)
+        ]
+        self._frames = self._end = 0  # samples so far, in and out
+
+    def length(self, frames: int) -> int:
+        """How many samples so many become."""
+        return max(round(frames * self.rate_out / self.rate_in), min(frames, 1))
+
+    def push(self, block: Samples, *, is_last: bool = False) -> Samples:
+        """What can be resampled now; with the last block, all that is left.
+
+        Shape: (channels, time) -> (channels, 0 or more)
+        """
+        self._frames += block.shape[1]
+        if is_last:
+            # soxr chooses the number of samples: silence after the end makes it enough.
+            silence = np.zeros((len(block), math.ceil(self.rate_in / self.rate_out)), np.float32)
+            block = np.concatenate((block, silence), axis=1)
+        made = np.stack(
+            [
+                stream.resample_chunk(np.ascontiguousarray(channel), last=is_last)
+                for stream, channel in zip(self._streams, block, strict=True)
+            ]
+        )
+        if is_last:
+            made = made[:, : self.length(self._frames) - self._end]
+        self._end += made.shape[1]
+        return made

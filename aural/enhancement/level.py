@@ -5,6 +5,8 @@ The networks are trained at one active level; the pipeline scales a recording to
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -47,10 +49,14 @@ def active_level(samples: Samples) -> float:
 
     Shape: (channels, time).
     """
-    peak = float(max(samples.max(), -samples.min()))
+    # A long recording is measured in pieces, to need no large temporary array.
+    size = 256 * BLOCK
+    return active_level_of([samples[:, start : start + size] for start in range(0, samples.shape[1], size)])
+
+
+def active_level_of(pieces: Iterable[Samples]) -> float:
+    """The same of a recording in pieces of a multiple of 768 samples, but for the last; asked for twice."""
+    peak = max(float(max(piece.max(), -piece.min())) for piece in pieces)
     if peak == 0:
         return 0.0
-    # A long recording is measured in pieces, to need no large temporary array.
-    size = 4096 * BLOCK
-    pieces = (samples[:, start : start + size] for start in range(0, samples.shape[1], size))
     return peak * active_rms(np.concatenate([block_powers(piece / np.float32(peak)) for piece in pieces]))

@@ -18,17 +18,18 @@ from aural.audio.bandwidth import bandwidth
 from aural.audio.chunks import join
 from aural.audio.clip import Clip, Samples, excerpt
 from aural.audio.missing_band import missing_band, trained_bandwidth
-from aural.audio.repair import repair, without_lows
-from aural.audio.resample import resample, resample_samples
+from aural.audio.repair import WithoutLows, repair
+from aural.audio.resample import ResampleStream, resample, resample_samples
+from aural.audio.sample_file import SampleFile
 from aural.audio.steps import Steps, part, stepwise
 from aural.enhancement.analysis import Analysis, analyze
-from aural.enhancement.level import ACTIVE_RMS, active_level
+from aural.enhancement.level import ACTIVE_RMS, active_level, active_level_of
 from aural.enhancement.voice_chain import VOICE_CHAINS, VoiceChain, VoiceChainResult, voice_chain_steps
 from aural.errors import OptionError
 from aural.hub.device import inference, pick_device
 from aural.loudness import pipeline as mastering
 from aural.loudness.layouts import layout_of, lfe_channels
-from aural.loudness.meter import Loudness, measure
+from aural.loudness.meter import Loudness, integrated_lufs, measure
 from aural.options import Outcome, require, require_known, require_switch, require_whole
 
 if TYPE_CHECKING:
@@ -213,16 +214,16 @@ def enhance(clip: Clip, options: Options | None = None) -> Steps[Result]:
     if options.noise_reduction or options.completion:
         stages = _stages_steps(source, options, _silent_spans(clip))
         voice, background, track = yield from part(stages, 0.15, 0.65)
-        voice = _keep_lfe(voice, source)
+        _keep_lfe(voice, options.expand_rate or clip.rate, source)
     else:
-        voice, background = resample(source, options.expand_rate or clip.rate), _silence(clip)
-        track = _Track.of_frames(0)
+        voice = resample(source, options.expand_rate or clip.rate).samples
+        background, track = _silence(clip), _Track.of_frames(0)
     finishing = _finish_steps(voice, source, options, loudness)
     del voice  # frees memory for what follows
-    voice, loudness, processed, remark = yield from part(finishing, 0.65, 0.85)
-    after = yield from part(analyze.steps(voice, loudness), 0.85, 1.0)
+    made, loudness, processed, remark = yield from part(finishing, 0.65, 0.85)
+    after = yield from part(analyze.steps(made, loudness), 0.85, 1.0)
     return Result(
-        clip=voice,
+        clip=made,
         background=background,
         before=before,
         after=after,
@@ -295,41 +296,51 @@ def _message(before: Analysis, after: Analysis, processed: VoiceChainResult | No
 
 
 def _finish_steps(
-    voice: Clip, source: Clip, options: Options, loudness: Loudness
+    samples: Samples, source: Clip, options: Options, loudness: Loudness
 ) -> Steps[tuple[Clip, Loudness, VoiceChainResult | None, str]]:
     """The voice at its final level, its loudness, what the voice chain did, and a remark.
 
     Args:
+        samples: of the voice, (channels, time); overwritten if they may be.
         loudness: of the source.
     """
+    is_source = samples is source.samples
+    voice = source if is_source else Clip(samples, options.expand_rate or source.rate, source.layout)
     if options.voice_chain is None:
-        keeping = _keep_loudness_steps(voice, source, loudness)
-        del voice
-        kept, measured, remark = yield from keeping
+        kept, measured, remark = yield from _keep_loudness_steps(voice, samples, source, loudness)
         return kept, measured, None, remark
     # The loudness of the source is that of the voice where nothing was changed.
-    known_lufs = loudness.integrated_lufs if voice is source else None
+    known_lufs = loudness.integrated_lufs if is_source else None
     processing = voice_chain_steps(voice, options.voice_chain, options.mix, known_lufs)
-    del voice
+    del voice, samples  # frees memory for what follows
     processed = yield from processing
     return processed.clip, processed.loudness, processed, ""
 
 
-def _keep_loudness_steps(voice: Clip, source: Clip, before: Loudness) -> Steps[tuple[Clip, Loudness, str]]:
+def _keep_loudness_steps(
+    voice: Clip, samples: Samples, source: Clip, before: Loudness
+) -> Steps[tuple[Clip, Loudness, str]]:
     """The voice as loud as its source and with its true peak below the ceiling, its loudness, and a remark.
 
     A gain does it, and the limiter for the peaks that it would leave above the ceiling.
+
+    Args:
+        samples: of the voice; overwritten if they may be.
     """
     measured = yield from part(measure.steps(voice), 0.0, 0.3)
-    change_lu = _change_lu(voice, measured, source, before)
+    change_lu = _change_lu(measured, source, before)
     gain_db = 0.0 if abs(change_lu) <= KEPT_LU else -min(max(change_lu, -MAX_GAIN_DB), MAX_GAIN_DB)
     peak_dbtp, wanted = measured.true_peak_dbtp, measured.integrated_lufs
     if peak_dbtp is None or (gain_db == 0 and peak_dbtp <= CEILING_DBTP):
         return voice, measured, ""
     if peak_dbtp + gain_db <= CEILING_DBTP or wanted is None:
         fitting_db = min(gain_db, CEILING_DBTP - peak_dbtp)
-        made = voice.with_samples(voice.samples * np.float32(10 ** (fitting_db / 20)))
-        return made, measured.after_gain(fitting_db), ""
+        gain, place = np.float32(10 ** (fitting_db / 20)), samples if samples.flags.writeable else None
+        return (
+            voice.with_samples(np.multiply(samples, gain, out=place)),
+            measured.after_gain(fitting_db),
+            "",
+        )
     target_lufs = min(max(wanted + gain_db, -60.0), 0.0)
     options = mastering.Options(mastering.FREE, target_lufs, CEILING_DBTP)
     mastered = yield from part(mastering.master.steps(voice, options, measured), 0.3, 1.0)
@@ -340,23 +351,25 @@ def _keep_loudness_steps(voice: Clip, source: Clip, before: Loudness) -> Steps[t
     return mastered.clip, mastered.after, remark
 
 
-def _change_lu(voice: Clip, after: Loudness, source: Clip, before: Loudness) -> float:
+def _change_lu(after: Loudness, source: Clip, before: Loudness) -> float:
     """How much louder the voice is than its source."""
-    if before.integrated_lufs is None or after.integrated_lufs is None:
-        # Below the meter's gate: both are measured at a level where there is a loudness.
+    levels = [measured.integrated_lufs for measured in (before, after)]
+    if None in levels:
+        # Below the meter's gate: both are judged at a level where there is a loudness.
         level = active_level(source.samples)
         if level == 0:
             return 0.0
-        gain = np.float32(min(ACTIVE_RMS / level, 1e20))
-        before, after = (measure(clip.with_samples(clip.samples * gain)) for clip in (source, voice))
-    if before.integrated_lufs is None or after.integrated_lufs is None:
-        return 0.0
-    return after.integrated_lufs - before.integrated_lufs
+        gain = min(ACTIVE_RMS / level, 1e20)
+        levels = [
+            integrated_lufs(measured.powers * gain**2, measured.seconds) for measured in (before, after)
+        ]
+    quiet, loud = levels
+    return 0.0 if quiet is None or loud is None else loud - quiet
 
 
 def _stages_steps(
     clip: Clip, options: Options, silent: list[tuple[int, int]]
-) -> Steps[tuple[Clip, Clip, _Track]]:
+) -> Steps[tuple[Samples, Clip, _Track]]:
     """Both stages over the whole clip, in chunks: the voice at its new rate, the background, the pitch.
 
     Chunks are joined as in `aural.audio.chunks`, with these differences: there are two sounds and a pitch,
@@ -369,35 +382,35 @@ def _stages_steps(
     from aural.enhancement.features import FRONT_END
 
     yield 0.0  # loading takes a moment the first time
-    hop = FRONT_END.hop
+    hop, rate = FRONT_END.hop, FRONT_END.rate
     chunk, overlap = CHUNK_FRAMES * hop, OVERLAP_FRAMES * hop
-    work = resample(clip, FRONT_END.rate).samples
+    work = clip.samples if clip.rate == rate else resample_samples(clip.samples, clip.rate, rate)
     # What lies below a voice does not count.
-    level = active_level(without_lows(Clip(work, FRONT_END.rate)).samples)
+    level = active_level_of(WithoutLows(Clip(work, rate)))
     enhancer = _Enhancer(options, max(level, MIN_LEVEL * active_level(work)))
     length = work.shape[1]
-    voice, background = np.zeros_like(work), np.zeros_like(work)
-    track = _Track.of_frames(FRONT_END.frames(length), hop / FRONT_END.rate)
+    # A resampled clip is overwritten by the voice.
+    voice = np.empty(work.shape, np.float32) if work is clip.samples else work
+    background = _Background(clip, rate, silent)
+    track = _Track.of_frames(FRONT_END.frames(length), hop / rate)
     end = 0
     share = DENOISING_SHARE if options.completes_by == "extender" else 0.95
-    for number, start in enumerate(_starts(length, chunk, overlap, hop)):
-        made = enhancer(work[:, start : start + chunk], options.seed + number)
+    for number, (start, piece) in enumerate(_pieces(work, chunk, overlap, hop)):
+        made = enhancer(piece, options.seed + number)
         join(voice, made.voice, start, end, overlap)
-        join(background, made.background, start, end, overlap)
         # The pitch track switches in the middle of the cross-fade.
         first = max(0, end - overlap // 2) // hop
         track.f0_hz[first : start // hop + made.f0_hz.size] = made.f0_hz[first - start // hop :]
         track.voicing[first : start // hop + made.voicing.size] = made.voicing[first - start // hop :]
-        end = min(start + chunk, length)
+        end = start + piece.shape[1]
+        background.add(made.background, start, overlap, is_last=end == length)
         yield share * end / length
-    del work
+    del work, made, piece
     if options.completes_by == "extender":
         yield from part(_extend_steps(voice, enhancer.gain, options.strength), share, 0.95)
     del enhancer
-    voice = _at_rate(voice, FRONT_END.rate, clip, options.expand_rate or clip.rate, silent)
-    background = _at_rate(background, FRONT_END.rate, clip, clip.rate, silent)
-    layout = clip.layout
-    return Clip(voice, options.expand_rate or clip.rate, layout), Clip(background, clip.rate, layout), track
+    voice = _at_rate(voice, rate, clip, options.expand_rate or clip.rate, silent)
+    return voice, clip.with_samples(background.file.read()), track
 
 
 class _Extender(Protocol):
@@ -437,15 +450,22 @@ def _extend_steps(voice: Samples, gain: float, strength: float) -> Steps[None]:
         yield 0.1 + 0.9 * start / clip.frames
 
 
-def _keep_lfe(voice: Clip, source: Clip) -> Clip:
-    """The voice with the source's own effects channels, in which a mask finds no speech."""
+def _keep_lfe(voice: Samples, rate: int, source: Clip) -> None:
+    """Put the source's own effects channels, in which a mask finds no speech, into the voice."""
     lfe = list(lfe_channels(layout_of(source)))
-    if not lfe:
-        return voice
-    samples = voice.samples.copy()
-    kept = resample(source.with_samples(source.samples[lfe]), voice.rate).samples
-    samples[lfe] = excerpt(kept, 0, voice.frames)
-    return voice.with_samples(samples)
+    if lfe:
+        kept = resample(source.with_samples(source.samples[lfe]), rate).samples
+        voice[lfe] = excerpt(kept, 0, voice.shape[1])
+
+
+def _pieces(samples: Samples, chunk: int, overlap: int, hop: int) -> Iterator[tuple[int, Samples]]:
+    """Where each chunk begins, and a copy of it: what lies before its end may be overwritten meanwhile."""
+    end, piece = 0, samples[:, :0]
+    for start in _starts(samples.shape[1], chunk, overlap, hop):
+        known = piece[:, piece.shape[1] - (end - start) :]
+        piece = np.concatenate((known, samples[:, end : start + chunk]), axis=1)
+        end = start + piece.shape[1]
+        yield start, piece
 
 
 def _starts(length: int, chunk: int, overlap: int, hop: int) -> list[int]:
@@ -463,8 +483,6 @@ def _at_rate(
 ) -> Samples:
     """Resample to a new rate, as long as the clip, and silent where the clip is.
 
-    Around each silence the sound fades out and in over one cell, so that it does not end in a click.
-
     Shape: (channels, time); `samples` are changed in place if the rate stays.
     """
     if new_rate != rate:
@@ -472,16 +490,70 @@ def _at_rate(
     frames = clip.frames if new_rate == clip.rate else max(1, round(clip.frames * new_rate / clip.rate))
     # Resampling twice can change the length by a few samples.
     samples = excerpt(samples, 0, frames)
-    fade = round(SILENT_CELL_SECONDS * new_rate)
-    falling = np.linspace(1, 0, fade, dtype=np.float32)
-    for start, stop in silent:
-        first, last = (round(border * new_rate / clip.rate) for border in (start, stop))
-        samples[:, first:last] = 0
-        if start > 0:
-            samples[:, first - fade : first] *= falling
-        if stop < clip.frames:
-            samples[:, last : last + fade] *= falling[::-1][: frames - last]
+    _Silencer(clip, new_rate, silent).apply(samples, 0)
     return samples
+
+
+class _Background:
+    """The background at the rate of the clip, silent where the clip is, and put aside chunk by chunk."""
+
+    def __init__(self, clip: Clip, rate: int, silent: list[tuple[int, int]]) -> None:
+        """Args: rate: of the chunks."""
+        self.file = SampleFile(clip.channels, clip.frames)
+        self._stream = None if clip.rate == rate else ResampleStream(clip.channels, rate, clip.rate)
+        self._silencer = _Silencer(clip, clip.rate, silent)
+        self._start = self._written = 0
+        self._rest = np.zeros((clip.channels, 0), np.float32)  # from `_start` on; the next chunk changes it
+
+    def add(self, piece: Samples, start: int, overlap: int, *, is_last: bool) -> None:
+        """Add the chunk that starts there, cross-faded. Shape: (channels, time)."""
+        known = self._rest.shape[1]
+        joined = np.empty((len(piece), start - self._start + piece.shape[1]), np.float32)
+        joined[:, :known] = self._rest
+        join(joined, piece, start - self._start, known, overlap)
+        done = joined.shape[1] - (0 if is_last else overlap)
+        made, self._rest = joined[:, :done], joined[:, done:]
+        self._start += done
+        if self._stream is not None:
+            made = self._stream.push(made, is_last=is_last)
+        self._silencer.apply(made, self._written)
+        self.file.write(made, self._written)
+        self._written += made.shape[1]
+
+
+class _Silencer:
+    """Makes a result silent where its clip is.
+
+    Around each silence the sound fades out and in over one cell, so that it does not end in a click.
+    """
+
+    def __init__(self, clip: Clip, rate: int, silent: list[tuple[int, int]]) -> None:
+        """Args: rate: of the result; silent: in samples of the clip."""
+        borders = [
+            (round(start * rate / clip.rate), round(stop * rate / clip.rate)) for start, stop in silent
+        ]
+        self._spans = np.array(borders, np.intp).reshape(-1, 2)
+        self._falling = np.linspace(1, 0, round(SILENT_CELL_SECONDS * rate), dtype=np.float32)
+
+    def apply(self, samples: Samples, start: int) -> None:
+        """Change samples of the result in place, the first of which is number `start`.
+
+        Shape: (channels, time).
+        """
+        fade = self._falling.size
+        spans = self._spans - start
+        for first, last in spans[(spans[:, 0] < samples.shape[1] + fade) & (spans[:, 1] > -fade)].tolist():
+            samples[:, max(first, 0) : max(last, 0)] = 0
+            if first > -start:
+                _multiply(samples, first - fade, self._falling)
+            _multiply(samples, last, self._falling[::-1])
+
+
+def _multiply(samples: Samples, start: int, gains: Samples) -> None:
+    """Multiply what lies from `start` on by gains, in place. Shape: (channels, time), (gains,)."""
+    first, last = max(start, 0), min(start + gains.size, samples.shape[1])
+    if first < last:
+        samples[:, first:last] *= gains[first - start : last - start]
 
 
 def _silent_spans(clip: Clip) -> list[tuple[int, int]]:

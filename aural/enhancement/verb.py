@@ -20,7 +20,7 @@ ENHANCE = Verb(
     kind=by_setting("setting"),
     batch_name="Enhance",
     batch_settings={"preset": "preset", "strength": "strength"},
-    memory_factor=10.0,
+    memory_factor=8.0,
     result_rate=lambda *_: 48_000,  # at which it works
 )
 DEGRADE = Verb(

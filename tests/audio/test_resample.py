@@ -1,13 +1,15 @@
 """Band-limited resampling."""
 
+import itertools
 import math
 
 import numpy as np
 import pytest
+import soxr
 
 from aural.audio import Clip
 from aural.audio.clip import Samples
-from aural.audio.resample import resample, resample_samples
+from aural.audio.resample import BLOCK, ResampleStream, resample, resample_samples
 from aural.errors import OptionError
 
 
@@ -92,6 +94,20 @@ def test_the_length_is_the_duration_times_the_rate(frames: int, rate_in: float, 
 def test_dc_stays_as_it_is() -> None:
     resampled = resample_samples(np.full((1, 20_000), 0.25, np.float32), 44_100, 47_953)
     np.testing.assert_allclose(resampled[:, 2_000:-2_000], 0.25, atol=1e-6)
+
+
+@pytest.mark.parametrize(("rate_in", "rate_out"), [(44_100, 48_000), (48_000, 600), (8_000, 47_953.5)])
+def test_any_blocks_give_the_samples_of_the_whole(rate_in: float, rate_out: float) -> None:
+    noise = np.random.default_rng(0).normal(0, 0.1, (2, BLOCK + 1_000)).astype(np.float32)
+    silence = np.zeros(math.ceil(rate_in / rate_out), np.float32)
+    whole = resample_samples(noise, rate_in, rate_out)
+    for row, channel in zip(whole, noise, strict=True):  # what soxr gives at once
+        at_once = soxr.resample(np.append(channel, silence), rate_in, rate_out, quality="VHQ")
+        assert np.array_equal(row, at_once[: row.size])
+    stream, borders = ResampleStream(2, rate_in, rate_out), [0, 1, 1, 5_000, 100_000, noise.shape[1]]
+    blocks = [noise[:, start:stop] for start, stop in itertools.pairwise(borders)]
+    made = [stream.push(block, is_last=number == len(blocks)) for number, block in enumerate(blocks, 1)]
+    assert np.array_equal(np.concatenate(made, axis=1), whole)
 
 
 def test_channels_do_not_touch_each_other() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from aural.enhancement.level import ACTIVE_RMS, BLOCK, active_rms, block_powers
+from aural.enhancement.level import ACTIVE_RMS, BLOCK, active_level, active_level_of, active_rms, block_powers
 
 RATE = 48_000
 
@@ -72,6 +72,14 @@ def test_pieces_of_whole_blocks_measure_as_the_whole() -> None:
         block_powers(noise[:, start : start + 4 * BLOCK]) for start in range(0, noise.shape[1], 4 * BLOCK)
     ]
     assert np.array_equal(np.concatenate(pieces), block_powers(noise))
+
+
+def test_the_level_of_a_recording_is_that_of_its_pieces() -> None:
+    noise = np.random.default_rng(0).normal(0, 0.1, (2, 600 * BLOCK + 100)).astype(np.float32)
+    pieces = np.split(noise, [4 * BLOCK, 300 * BLOCK], axis=1)
+    assert active_level_of(pieces) == active_level(noise)
+    assert active_level(noise) == pytest.approx(active_rms(block_powers(noise)), rel=1e-6)
+    assert active_level_of([0 * piece for piece in pieces]) == 0.0
 
 
 def test_a_last_block_that_is_shorter_has_its_own_mean() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 import aural
 from aural import hub
-from aural.audio import Clip, wav_encoding
+from aural.audio import Clip, sample_file, wav_encoding
 from aural.audio.resample import resample
 from aural.enhancement import analysis, pipeline, voice_chain
 from aural.enhancement.features import FRONT_END
@@ -158,7 +159,7 @@ def put(monkeypatch: pytest.MonkeyPatch) -> Any:
 def any_level(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leaves the result at the level that the networks give it."""
 
-    def keep(voice: Clip, _source: Clip, _before: Any) -> Any:
+    def keep(voice: Clip, *_: Any) -> Any:
         yield 1.0
         return voice, measure(voice), ""
 
@@ -475,6 +476,60 @@ def test_chunked_equals_whole_for_masks_that_look_a_few_frames_around(
     np.testing.assert_allclose(chunked.background.samples, whole.background.samples, atol=1e-6)
     assert np.array_equal(chunked.f0_hz, whole.f0_hz)
     assert (chunked.f0_hz == 120).all(), "no frame is left out"
+
+
+@pytest.mark.parametrize("rate", [RATE, 44_100])
+def test_a_background_on_disk_is_the_one_in_memory(monkeypatch: pytest.MonkeyPatch, rate: int) -> None:
+    samples = voice(9.0, rate, channels=2).samples.copy()
+    samples[:, 3 * rate : 5 * rate] = 0
+    clip = Clip(samples, rate)
+    in_memory = enhance(clip).background.samples
+    monkeypatch.setattr(sample_file, "MIN_BYTES", 1)
+    on_disk = enhance(clip).background.samples
+    assert in_memory.any() and np.array_equal(on_disk, in_memory)
+    assert not on_disk[:, round(3.1 * rate) : round(4.9 * rate)].any()
+
+
+def test_pieces_are_those_of_the_clip_although_it_is_overwritten_behind_them() -> None:
+    chunk, overlap = CHUNK_FRAMES * HOP, OVERLAP_FRAMES * HOP
+    whole = np.random.default_rng(0).normal(0, 1, (2, 3 * chunk + 17)).astype(np.float32)
+    samples = whole.copy()
+    for start, piece in pipeline._pieces(samples, chunk, overlap, HOP):
+        assert np.array_equal(piece, whole[:, start : start + chunk])
+        samples[:, : start + piece.shape[1]] = 0
+
+
+def test_the_result_is_silenced_in_any_blocks_alike() -> None:
+    clip = Clip(np.ones((1, 10_000), np.float32), 8_000)
+    silencer = pipeline._Silencer(clip, 12_000, [(0, 1_000), (2_000, 2_500), (2_700, 6_000), (9_000, 10_000)])
+    whole, cut = np.ones((1, 15_000), np.float32), np.ones((1, 15_000), np.float32)
+    silencer.apply(whole, 0)
+    for start in range(0, 15_000, 70):
+        silencer.apply(cut[:, start : start + 70], start)
+    assert np.array_equal(cut, whole)
+    assert not whole[:, :1_500].any() and not whole[:, 3_000:3_750].any() and not whole[:, 13_500:].any()
+    assert (whole[:, 2_000:2_800] == 1).all() and 0 < whole[0, 2_900] < 1
+
+
+@pytest.mark.parametrize("preset", ["restore", "podcast"])
+def test_memory_grows_with_the_length_by_the_result_alone(
+    put: Any, monkeypatch: pytest.MonkeyPatch, preset: str
+) -> None:
+    put(denoiser=PlainDenoiser(0.5))
+    monkeypatch.setattr(sample_file, "MIN_BYTES", 1)
+    options = Options(preset, completion=False)
+    enhance(voice(1.0), options)  # loads what it needs
+    peaks = []
+    # More than 30 s, so that what is handled at a time is as large in both.
+    for seconds in (32, 56):
+        clip = voice(seconds)
+        tracemalloc.start()
+        enhance(clip, options)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    growth = (peaks[1] - peaks[0]) / (4 * 24 * RATE)  # per byte of the clip
+    # The result, and with a voice chain also what its limiter starts from; statistics take the rest.
+    assert growth < (1.2 if preset == "restore" else 2.2)
 
 
 @pytest.mark.usefixtures("short_chunks")
