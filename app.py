@@ -138,6 +138,7 @@ def launch(demo: gr.Blocks, **settings: Any) -> None:
         max_file_size=LIMITS.file_bytes,
         show_error=True,  # for what Gradio itself refuses, such as a text for a number
         ssr_mode=False,
+        _frontend=False,  # no check that gives the page three seconds; another request has reached the server
         run_history=False,  # would list results whose files are deleted after a few hours
         enable_monitoring=False,
         mcp_server=True,

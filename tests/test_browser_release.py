@@ -16,11 +16,11 @@ from playwright.sync_api import Locator, Page, expect
 import aural
 from aural.audio import Clip, read, write
 from aural.ui.examples import PHONE_EXAMPLES
+from tests.browser import LONG_WAIT_MS
 
 pytestmark = pytest.mark.browser
 
 RATE = 44_100
-LONG_WAIT_MS = 60_000
 
 
 def open_release(page: Page, address: str, section: str = "Phone to release") -> Locator:

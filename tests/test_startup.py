@@ -10,6 +10,9 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from gradio import networking
+
+import app
 
 ROOT = Path(__file__).parents[1]
 LONGEST_SECONDS = 120  # that a start may take on a busy machine
@@ -35,6 +38,17 @@ def test_the_app_answers_with_its_page(tmp_path: Path) -> None:
             raise AssertionError("the app did not answer")
         finally:
             server.terminate()
+
+
+@pytest.mark.usefixtures("tiny_checkpoints")
+def test_a_page_that_takes_long_at_first_does_not_end_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(networking, "url_ok", lambda _: False)  # as on a busy machine after three seconds
+    demo = app.build()
+    app.launch(demo, prevent_thread_lock=True, quiet=True, server_port=None)
+    try:
+        assert demo.local_url.startswith("http://127.0.0.1:")
+    finally:
+        demo.close()
 
 
 @pytest.mark.parametrize("fault", ["port", "folder"])

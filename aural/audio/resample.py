@@ -87,7 +87,7 @@ class ResampleStream:
             block = np.concatenate((block, silence), axis=1)
         made = np.stack(
             [
-                stream.resample_chunk(np.ascontiguousarray(channel), last=is_last)
+                stream.resample_chunk(np.ascontiguousarray(channel, np.float32), last=is_last)
                 for stream, channel in zip(self._streams, block, strict=True)
             ]
         )

@@ -128,3 +128,9 @@ def test_a_clip_keeps_its_layout_and_the_same_rate_changes_nothing() -> None:
 def test_a_rate_that_is_none_is_refused(rate: float) -> None:
     with pytest.raises(OptionError, match="finite and above 0"):
         resample_samples(np.ones((1, 10), np.float32), 48_000, rate)
+
+
+def test_samples_of_double_precision_are_taken_too() -> None:
+    samples = 0.1 * np.random.default_rng(0).standard_normal((2, 3_000))
+    single = resample_samples(samples.astype(np.float32), 44_100, 48_000)
+    assert np.array_equal(resample_samples(samples, 44_100, 48_000), single)  # type: ignore[arg-type]
