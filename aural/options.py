@@ -140,14 +140,15 @@ def parse(field: Field, text: str) -> Any:
         OptionError: the text is no value of this field.
     """
     word = text.strip()
+    shown = repr(shorten(word))
     if field.optional and word.lower() in NONE:
         return None
     if field.kind is bool:
         if word.lower() in TRUE + FALSE:
             return word.lower() in TRUE
-        raise OptionError(f"{field.name} must be true or false, not {word!r}.")
+        raise OptionError(f"{field.name} must be true or false, not {shown}.")
     if field.choices is not None and word not in field.choices:
-        raise OptionError(f"{field.name} must be one of {', '.join(field.choices)}, not {word!r}.")
+        raise OptionError(f"{field.name} must be one of {', '.join(field.choices)}, not {shown}.")
     if field.kind is str:
         return word
     try:
@@ -155,10 +156,10 @@ def parse(field: Field, text: str) -> Any:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise OptionError(f"{field.name} must be a number, not {word!r}.")
+        raise OptionError(f"{field.name} must be a number, not {shown}.")
     if field.kind is int:
         if not value.is_integer():
-            raise OptionError(f"{field.name} must be a whole number, not {word!r}.")
+            raise OptionError(f"{field.name} must be a whole number, not {shown}.")
         return int(value)
     return value
 

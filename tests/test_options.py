@@ -178,3 +178,12 @@ def test_an_endpoint_takes_numbers_as_text() -> None:
     assert result == ("a.wav", Options("a name", count=3, share=0.25, loud=True))
     with pytest.raises(OptionError, match=r"^share must be a number, not 'half'\.$"):
         run("a.wav", "a name", share="half")
+
+
+@pytest.mark.parametrize("name", ["loudness_lufs", "limiter"])
+@pytest.mark.parametrize("letter", ["9", "x", "["])
+def test_a_long_text_is_not_repeated_whole(name: str, letter: str) -> None:
+    field = next(field for field in describe(pipeline.Options) if field.name == name)
+    with pytest.raises(OptionError) as refusal:
+        parse(field, 5_000 * letter)
+    assert len(str(refusal.value)) < 1_000 and str(refusal.value).endswith("…'.")
