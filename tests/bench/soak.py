@@ -29,6 +29,7 @@ from typing import Any
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before Gradio's client is imported
 
+import httpx
 import numpy as np
 import psutil
 import soundfile
@@ -178,6 +179,10 @@ class Visitor:
         except AppError as refusal:
             what = "queue full" if "queue is full" in str(refusal).lower() else "failed"
             error = "" if what == "queue full" else str(refusal)
+        except httpx.HTTPStatusError as refusal:
+            # To the gate all clients are one visitor, whose share of the queue is limited.
+            is_full = refusal.response.status_code == httpx.codes.TOO_MANY_REQUESTS
+            what, error = ("queue full", "") if is_full else ("failed", str(refusal))
         except Exception as failure:
             what, error = "failed", f"{type(failure).__name__}: {failure}"
         with tally.lock:
