@@ -33,7 +33,6 @@ import numpy as np
 import torch
 from scipy.fft import next_fast_len
 
-from aural.audio.clip import Clip
 from aural.audio.spectral import FrontEnd, stft
 from aural.enhancement.data import RATE, Wave
 from aural.enhancement.evaluate_methods import ROWS, is_installed, label, ready
@@ -53,7 +52,7 @@ from aural.evaluation.scores import (
     table,
     truth,
 )
-from aural.loudness.meter import measure as measure_loudness
+from aural.loudness.meter import loudness_lufs
 
 COUNT = 6
 BASE, DEFAULT = "unprocessed", "both"
@@ -80,7 +79,7 @@ def score(recording: Recording, row: str) -> Scored:
             start = perf_counter()
             made = method(given)
             seconds = perf_counter() - start
-        figures, failures = measure(made[np.newaxis], target, integrated_lufs)
+        figures, failures = measure(made[np.newaxis], target, loudness_lufs)
     except UNAVAILABLE as error:
         return Scored(row, recording.kind, recording.name, failures={"everything": str(error)})
     if seconds:
@@ -97,11 +96,6 @@ def score_all(found: Sequence[Recording], rows: Iterable[str], workers: int = 1)
 
 def _score_pair(pair: tuple[Recording, str]) -> list[Scored]:
     return [score(*pair)]
-
-
-def integrated_lufs(clip: Clip) -> float | None:
-    """Gated loudness, ITU-R BS.1770-5."""
-    return measure_loudness(clip).integrated_lufs
 
 
 def lag_samples(result: Wave, clean: Wave) -> int:

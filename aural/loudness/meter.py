@@ -220,6 +220,11 @@ def maximum_lufs(powers: Powers, steps: int) -> float | None:
     return _level_or_none(float(lufs(window_powers(powers, steps).max())))
 
 
+def loudness_lufs(clip: Clip) -> float | None:
+    """Gated loudness of a clip, BS.1770-5; `None` for silence. Errors: see `measure`."""
+    return measure(clip).integrated_lufs
+
+
 def integrated_lufs(powers: Powers, seconds: float) -> float | None:
     """Gated loudness, BS.1770-5 annex 1: blocks of 400 ms every 100 ms, above -70 LUFS, then above -10 LU.
 

@@ -44,7 +44,7 @@ from aural.evaluation.scores import (
     table,
     truth,
 )
-from aural.loudness.meter import measure as measure_loudness
+from aural.loudness.meter import loudness_lufs
 from aural.superres.evaluate import ROWS, run_row
 
 COUNT = 6
@@ -83,15 +83,10 @@ def score(recording: Recording, rows: Sequence[str]) -> list[Scored]:
             one = partial(Scored, row, recording.kind, recording.name, case)
             try:
                 made = coded if row == CODED_TRUTH else _same_length(run_row(low, RATE, row)[0], right)
-                scored.append(one(*measure(made, target, integrated_lufs)))
+                scored.append(one(*measure(made, target, loudness_lufs)))
             except UNAVAILABLE as error:
                 scored.append(one({}, {"everything": str(error)}))
     return scored
-
-
-def integrated_lufs(clip: Clip) -> float | None:
-    """Gated loudness, ITU-R BS.1770-5."""
-    return measure_loudness(clip).integrated_lufs
 
 
 def _same_length(made: Clip, right: Clip) -> Samples:
