@@ -133,6 +133,11 @@ def _advanced_section() -> dict[str, gr.components.Component]:
             label="Noise reduction",
             info="Removes noise, echo and clipping.",
         )
+        adaptive = gr.Checkbox(
+            DEFAULTS.adaptive,
+            label="Adapt to the recording",
+            info="Less noise reduction where the recording is clean, be it speech, song or music.",
+        )
         completion = gr.Checkbox(
             DEFAULTS.completion,
             label="Completion",
@@ -142,7 +147,7 @@ def _advanced_section() -> dict[str, gr.components.Component]:
             [(COMPLETION_NAMES[key], key) for key in pipeline.COMPLETION_METHODS],
             value=DEFAULTS.completion_method,
             label="Network for the highs",
-            info="Extender, the network of Super-resolution, leaves the phone's own band untouched.",
+            info="Both add what lies above the recorded band. Extender is that of Super-resolution.",
         )
         setting = gr.Radio(
             [(SETTING_NAMES[key], key) for key in pipeline.SETTINGS],
@@ -177,6 +182,7 @@ def _advanced_section() -> dict[str, gr.components.Component]:
             seed = gr.Number(DEFAULTS.seed, label="Seed", info="Random seed.", min_width=120)
     return {
         "noise_reduction": noise_reduction,
+        "adaptive": adaptive,
         "completion": completion,
         "completion_method": completion_method,
         "expand_rate": expand_rate,

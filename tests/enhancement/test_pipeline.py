@@ -358,7 +358,7 @@ def test_strength_is_the_share_of_the_way_from_the_input_to_the_denoised(put: An
 
 def test_strength_scales_what_is_completed(put: Any) -> None:
     put(completer=PlainCompleter())
-    clip = voice(1.0)
+    clip = narrow(1.0)
     added = [
         enhance(
             clip, Options(noise_reduction=False, completion_method="completer", strength=strength)
@@ -368,6 +368,32 @@ def test_strength_scales_what_is_completed(put: Any) -> None:
     ]
     assert np.abs(added[1]).max() > 1e-3
     np.testing.assert_allclose(added[0], added[1] / 2, atol=1e-6)
+
+
+def test_what_was_recorded_is_not_completed(put: Any) -> None:
+    put(completer=PlainCompleter())
+    options = Options(noise_reduction=False, completion_method="completer")
+    full, phone = voice(1.0), narrow(1.0)
+    np.testing.assert_allclose(enhance(full, options).clip.samples, full.samples, atol=1e-6)
+    spectrum = np.abs(np.fft.rfft(enhance(phone, options).clip.samples - phone.samples))[0]
+    below, above = spectrum[: round(0.8 * NARROW_HZ)], spectrum[round(1.1 * NARROW_HZ) :]
+    assert np.square(below).mean() < 1e-4 * np.square(above).mean()
+
+
+@pytest.mark.usefixtures("any_level")
+@pytest.mark.parametrize(("share", "made"), [(0.95, 1.0), (0.2, 0.2)])
+def test_small_errors_of_the_denoiser_change_nothing_and_noise_is_reduced(
+    put: Any, share: float, made: float
+) -> None:
+    put(denoiser=PlainDenoiser(share))
+    clip = voice(1.0)
+    result = enhance(clip, Options(completion=False))
+    np.testing.assert_allclose(result.clip.samples, made * clip.samples, atol=1e-6)
+    assert result.strength == pytest.approx(float(made < 1), abs=1e-3)
+    assert ("Strength 0.0: the recording is nearly clean." in result.message) == (made == 1)
+    plain = enhance(clip, Options(completion=False, adaptive=False))
+    np.testing.assert_allclose(plain.clip.samples, share * clip.samples, atol=1e-6)
+    assert plain.strength == pytest.approx(1) and "Strength" not in plain.message
 
 
 @pytest.mark.usefixtures("any_level")
@@ -399,10 +425,10 @@ def test_the_stereo_image_stays(setting: Setting) -> None:
 
 
 def test_what_is_completed_stays_where_the_voice_is() -> None:
-    mono = voice(1.0).samples[0]
+    mono = narrow(1.0).samples[0]
     clip = Clip(np.stack([mono, mono, mono / 2]), RATE)
     result = enhance(clip, Options(noise_reduction=False, completion_method="completer")).clip.samples
-    assert difference_db(result[0], mono) > -40, "there is something to compare"
+    assert difference_db(result[0], mono) > -50, "there is something to compare"
     assert np.array_equal(result[0], result[1])
     assert difference_db(2 * result[2], result[0]) < -30
 
@@ -467,7 +493,8 @@ def test_chunked_equals_whole_for_masks_that_look_a_few_frames_around(
     put: Any, monkeypatch: pytest.MonkeyPatch, seconds: float, rate: int
 ) -> None:
     put(denoiser=PlainDenoiser(None))
-    clip, options = voice(seconds, rate, channels=2), Options(completion=False)
+    # How much a recording needs depends on the seconds around.
+    clip, options = voice(seconds, rate, channels=2), Options(completion=False, adaptive=False)
     whole = enhance(clip, options)
     monkeypatch.setattr(pipeline, "CHUNK_FRAMES", CHUNK_FRAMES)
     monkeypatch.setattr(pipeline, "OVERLAP_FRAMES", OVERLAP_FRAMES)
@@ -543,7 +570,7 @@ def test_the_pitch_is_that_of_the_voice_where_no_mask_tells_it() -> None:
 @pytest.mark.parametrize("setting", ["original_phase", "griffin_lim", "vocoder"])
 @pytest.mark.usefixtures("short_chunks")
 def test_the_same_seed_gives_the_same_sound(setting: Setting) -> None:
-    clip, options = voice(1.4), Options(setting=setting)  # two chunks
+    clip, options = narrow(1.4), Options(setting=setting)  # two chunks
     first, again = (enhance(clip, options).clip.samples for _ in range(2))
     other = enhance(clip, replace(options, seed=1)).clip.samples
     assert np.array_equal(first, again)
