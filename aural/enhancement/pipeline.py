@@ -39,9 +39,8 @@ if TYPE_CHECKING:
     from aural.enhancement.completer import Completer
     from aural.enhancement.denoiser import Denoiser
     from aural.enhancement.denoiser_convolutional import FrontEndDenoiser
-    from aural.enhancement.waveform import WaveformEnhancer
 
-Setting = Literal["original_phase", "griffin_lim", "vocoder", "waveform"]
+Setting = Literal["original_phase", "griffin_lim", "vocoder"]
 SETTINGS: tuple[Setting, ...] = get_args(Setting)
 CompletionMethod = Literal["completer", "extender"]
 COMPLETION_METHODS: tuple[CompletionMethod, ...] = get_args(CompletionMethod)
@@ -143,8 +142,8 @@ class Options:
 
     @property
     def completes_by(self) -> CompletionMethod | None:
-        """The network of the completion; None without one, or where the end-to-end network does it."""
-        return self.completion_method if self.completion and self.setting != "waveform" else None
+        """The network of the completion; None without one."""
+        return self.completion_method if self.completion else None
 
     @property
     def voice_chain(self) -> VoiceChain | None:
@@ -201,9 +200,6 @@ def enhance(clip: Clip, options: Options | None = None) -> Steps[Result]:
     reverberation. Background and voice need not add up to the input, since the voice also loses its
     reverberation and clipping. Without noise reduction the background is silent. The strength applies to the
     background that is mixed back, too.
-
-    The setting "waveform" is one network for both stages, and runs if either is on. It has no masks; its
-    background is everything that was removed.
 
     Args:
         clip: any rate from 4 kHz; one sample to hours.
@@ -620,9 +616,6 @@ class _Enhancer:
         self.gain = ACTIVE_RMS / level
         self._made = self._heard = 0.0  # power of the mixtures, the first one weighted by the strength
         self.device = pick_device()
-        if options.setting == "waveform":
-            self.waveform: WaveformEnhancer = hub.load("waveform_enhancer", device=self.device)
-            return
         if options.noise_reduction:
             self.denoiser: FrontEndDenoiser | Denoiser = hub.load("denoiser", device=self.device)
         if options.completes_by == "completer":
@@ -631,8 +624,6 @@ class _Enhancer:
     @property
     def mean_strength(self) -> float:
         """Of the noise reduction, in all chunks so far."""
-        if self.options.setting == "waveform":
-            return self.options.strength
         return self._made / self._heard if self._heard else 0.0
 
     def __call__(self, samples: Samples, seed: int) -> _Chunk:
@@ -649,21 +640,15 @@ class _Enhancer:
             spectrum = stft(mixture, FRONT_END)
             mono = _mono(spectrum)
             heard = mixture if len(mixture) == 1 else istft(mono, length, FRONT_END)
-            mix_db = self.options.background_db
-            if self.options.setting == "waveform":
-                voice, background, f0_hz, voicing = self._apply_waveform(heard, spectrum)
-                removed = self.options.strength * background
-            else:
-                masked = self._apply_masks(spectrum, mono, heard, generator)
-                voice_spectrum, noise, strength, f0_hz, voicing = masked
-                voice, background = istft(voice_spectrum, length, FRONT_END), istft(noise, length, FRONT_END)
-                if self.options.setting != "original_phase":
-                    voice = self._revocode(voice, voice_spectrum, generator)
-                if mix_db is not None:
-                    removed = istft(strength * noise, length, FRONT_END)
-            if mix_db is not None:
+            masked = self._apply_masks(spectrum, mono, heard, generator)
+            voice_spectrum, noise, strength, f0_hz, voicing = masked
+            voice, background = istft(voice_spectrum, length, FRONT_END), istft(noise, length, FRONT_END)
+            if self.options.setting != "original_phase":
+                voice = self._revocode(voice, voice_spectrum, generator)
+            if self.options.background_db is not None:
                 # At half strength, only half the background was removed.
-                voice = voice + 10 ** (mix_db / 20) * removed
+                removed = istft(strength * noise, length, FRONT_END)
+                voice = voice + 10 ** (self.options.background_db / 20) * removed
         return _Chunk(
             voice=(voice / self.gain).cpu().numpy(),
             background=(background / self.gain).cpu().numpy(),
@@ -726,15 +711,6 @@ class _Enhancer:
             return None
         hz = torch.arange(FRONT_END.bins, device=voice.device)[:, None] * (FRONT_END.rate / FRONT_END.fft)
         return share * ((hz / end_hz - COMPLETED_FROM) / (1 - COMPLETED_FROM)).clamp(0, 1)
-
-    def _apply_waveform(self, heard: Tensor, spectrum: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The end-to-end network: voice and background, pitch and voicing."""
-        from aural.enhancement.features import pitch
-
-        made = self.waveform(heard)
-        voice = heard + self.options.strength * (made - heard)
-        f0_hz, voicing = pitch(heard)
-        return _to_channels(voice, spectrum), _to_channels(heard - made, spectrum), f0_hz, voicing
 
     def _revocode(self, voice: Tensor, spectrum: Tensor, generator: torch.Generator) -> Tensor:
         """Resynthesize the voice from its mel bands. Shape: voice, result: (channels, time)."""

@@ -41,7 +41,6 @@ SETTING_NAMES = {
     "original_phase": "Original phase",
     "griffin_lim": "Griffin-Lim",
     "vocoder": "Neural vocoder",
-    "waveform": "End to end",
 }
 COMPLETION_NAMES = {"completer": "Completer", "extender": "Extender"}
 MAX_PEERS = 2  # the player has four slots
@@ -153,7 +152,7 @@ def _advanced_section() -> dict[str, gr.components.Component]:
             [(SETTING_NAMES[key], key) for key in pipeline.SETTINGS],
             value=DEFAULTS.setting,
             label="Waveform",
-            info="Original phase is the most faithful. End to end uses one network for both stages.",
+            info="Original phase is the most faithful.",
         )
         expand_rate = gr.Radio(
             [("From file", NOTHING), *((f"{rate / 1000:g} kHz", rate) for rate in pipeline.EXPAND_RATES)],

@@ -68,9 +68,7 @@ def test_a_stream_of_any_pieces_gives_the_masks_of_the_whole(denoiser: CausalDen
 @torch.inference_mode()
 @pytest.mark.parametrize("gain", [1e-3, 20.0])
 def test_the_level_of_the_recording_changes_no_mask(denoiser: CausalDenoiser, gain: float) -> None:
-    for mask, scaled in zip(
-        tensors(denoiser(spectrum())), tensors(denoiser(gain * spectrum())), strict=True
-    ):
+    for mask, scaled in zip(tensors(denoiser(spectrum())), tensors(denoiser(gain * spectrum())), strict=True):
         torch.testing.assert_close(scaled, mask, atol=1e-4, rtol=1e-3)
 
 

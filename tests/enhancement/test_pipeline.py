@@ -114,13 +114,6 @@ class PlainExtender(nn.Module):
             yield start, tone[start : start + 2 * RATE].expand(len(samples), -1) / gain
 
 
-class PlainWaveform(nn.Module):
-    """Halves its input."""
-
-    def forward(self, samples: Tensor) -> Tensor:
-        return 0.5 * samples
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Checkpoints of a few kilobytes with random weights."""
@@ -282,7 +275,6 @@ def test_rate_length_and_channels_are_kept(rate: int, channels: int) -> None:
         (RATE, "griffin_lim"),
         (8_000, "vocoder"),
         (RATE, "vocoder"),
-        (RATE, "waveform"),
     ],
 )
 def test_the_shortest_clips_go_through(frames: int, rate: int, setting: Setting) -> None:
@@ -601,16 +593,6 @@ def test_the_vocoder_leaves_the_enhanced_sound_as_it_is_above_its_band(put: Any)
     hz = np.fft.rfftfreq(clip.frames, 1 / RATE)
     before, after = (np.fft.rfft(sound.samples[0])[hz > 10_500] for sound in (clip, made))
     assert np.linalg.norm(after - before) < 0.01 * np.linalg.norm(before)
-
-
-@pytest.mark.usefixtures("any_level")
-def test_the_waveform_network_gets_one_channel_and_its_share_is_the_strength(put: Any) -> None:
-    put(waveform_enhancer=PlainWaveform())
-    mono = voice(1.0).samples[0]
-    clip = Clip(np.stack([mono, mono / 2]), RATE)
-    result = enhance(clip, Options(setting="waveform", strength=0.5))
-    np.testing.assert_allclose(result.clip.samples, 0.75 * clip.samples, atol=1e-5)
-    np.testing.assert_allclose(result.background.samples, 0.5 * clip.samples, atol=1e-5)
 
 
 @pytest.mark.parametrize("expand_rate", [44_100, 48_000])
