@@ -98,8 +98,12 @@ class Options:
         "original_phase"
     )
     background_db: Annotated[
-        float | None, Doc("gain of the removed background that is mixed back in, -60 to 12 dB; None: off")
-    ] = None
+        float | None,
+        Doc(
+            "gain of the removed background that is mixed back in, -60 to 12 dB; the default leaves a soft floor, "
+            "so that pauses do not sound cut out; None: off"
+        ),
+    ] = -30.0
     mastering: Annotated[bool, Doc("apply the preset's EQ, compression, de-essing and loudness")] = True
     loudness_lufs: Annotated[
         float | None, Doc("loudness of the result in LUFS, -60 to 0; None: from the preset")

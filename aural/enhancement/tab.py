@@ -44,7 +44,7 @@ SETTING_NAMES = {
 }
 COMPLETION_NAMES = {"completer": "Completer", "extender": "Extender"}
 MAX_PEERS = 2  # the player has four slots
-BACKGROUNDS_DB = (-24, -18, -12, -6, 0)
+BACKGROUNDS_DB = (-30, -24, -18, -12, -6, 0)
 
 # Titles of `degrade.PRESETS`, which is imported on demand, so that the app starts faster.
 PHONE_NAMES = {
@@ -164,7 +164,7 @@ def _advanced_section() -> dict[str, gr.components.Component]:
             [("Off", NOTHING), *((number(gain, 0) + " dB", gain) for gain in BACKGROUNDS_DB)],
             value=NOTHING if DEFAULTS.background_db is None else DEFAULTS.background_db,
             label="Background",
-            info="Mixes some of the removed background back in.",
+            info="Mixes some of the removed background back in: −30 dB leaves a soft floor in pauses.",
         )
         mastering = gr.Checkbox(
             DEFAULTS.mastering,

@@ -343,7 +343,7 @@ def test_a_damaged_sample_is_mended_and_said_to_be(put: Any, place: int) -> None
 def test_strength_is_the_share_of_the_way_from_the_input_to_the_denoised(put: Any, strength: float) -> None:
     put(denoiser=PlainDenoiser(0.2))
     clip = voice(1.0)
-    result = enhance(clip, Options(completion=False, strength=strength))
+    result = enhance(clip, Options(completion=False, strength=strength, background_db=None))
     np.testing.assert_allclose(result.clip.samples, (1 - 0.8 * strength) * clip.samples, atol=1e-6)
     np.testing.assert_allclose(result.background.samples, 0.8 * clip.samples, atol=1e-6)
 
@@ -379,13 +379,22 @@ def test_small_errors_of_the_denoiser_change_nothing_and_noise_is_reduced(
 ) -> None:
     put(denoiser=PlainDenoiser(share))
     clip = voice(1.0)
-    result = enhance(clip, Options(completion=False))
+    options = Options(completion=False, background_db=None)
+    result = enhance(clip, options)
     np.testing.assert_allclose(result.clip.samples, made * clip.samples, atol=1e-6)
     assert result.strength == pytest.approx(float(made < 1), abs=1e-3)
     assert ("Strength 0.0: the recording is nearly clean." in result.message) == (made == 1)
-    plain = enhance(clip, Options(completion=False, adaptive=False))
+    plain = enhance(clip, replace(options, adaptive=False))
     np.testing.assert_allclose(plain.clip.samples, share * clip.samples, atol=1e-6)
     assert plain.strength == pytest.approx(1) and "Strength" not in plain.message
+
+
+@pytest.mark.usefixtures("any_level")
+def test_a_floor_is_left_30_db_below_the_noise(put: Any) -> None:
+    put(denoiser=PlainDenoiser(0.0))
+    clip = voice(1.0)
+    result = enhance(clip, Options(completion=False))
+    np.testing.assert_allclose(result.clip.samples, 10 ** (-30 / 20) * clip.samples, atol=1e-6)
 
 
 @pytest.mark.usefixtures("any_level")
@@ -443,7 +452,9 @@ def test_the_extender_gets_the_denoised_band_at_its_level(put: Any) -> None:
     put(denoiser=PlainDenoiser(0.5), extender=extender)
     clip = narrow(5.0)
     results = [
-        enhance(clip, Options(strength=strength, completion_method="extender")).clip.samples
+        enhance(
+            clip, Options(strength=strength, completion_method="extender", background_db=None)
+        ).clip.samples
         for strength in (0.5, 1.0)
     ]
     assert extender.band_hz == pytest.approx(NARROW_HZ, rel=0.05)
@@ -678,7 +689,7 @@ def test_a_level_that_cannot_stay_is_said_to_be_lower(put: Any) -> None:
 
 def test_the_last_of_a_noise_is_not_raised_to_the_noise(put: Any) -> None:
     put(denoiser=PlainDenoiser(1e-2))
-    result = enhance(voice(2.0), Options(completion=False))
+    result = enhance(voice(2.0), Options(completion=False, background_db=None))
     assert result.before.integrated_lufs is not None and result.after.integrated_lufs is not None
     assert result.after.integrated_lufs == pytest.approx(result.before.integrated_lufs - 40 + 12, abs=0.1)
 
