@@ -100,8 +100,8 @@ class Options:
     background_db: Annotated[
         float | None,
         Doc(
-            "gain of the removed background that is mixed back in, -60 to 12 dB; the default leaves a soft floor, "
-            "so that pauses do not sound cut out; None: off"
+            "gain of the removed background that is mixed back in, -60 to 12 dB; the default leaves a soft "
+            "floor, so that pauses do not sound cut out; None: off"
         ),
     ] = -30.0
     mastering: Annotated[bool, Doc("apply the preset's EQ, compression, de-essing and loudness")] = True
