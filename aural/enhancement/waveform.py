@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from aural.hub.config import NetworkConfig
+from aural.hub.pretrained import Pretrained
 
 STRIDE = 4  # stride of each convolution
 
@@ -26,7 +27,7 @@ class WaveformConfig(NetworkConfig):
     hidden: int = 96  # units of each direction of the GRU
 
 
-class WaveformEnhancer(nn.Module):
+class WaveformEnhancer(Pretrained):
     """Both stages in one network from samples to samples, without a spectrum.
 
     A U-Net of strided convolutions over time with a GRU at the bottom. It predicts what to add to the
