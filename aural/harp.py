@@ -39,6 +39,7 @@ from aural.batch.job import Done, run_steps
 from aural.enhancement.tab import PRESET_NAMES
 from aural.enhancement.verb import ENHANCE
 from aural.errors import AuralError, InputError, OptionError
+from aural.hub.device import check_setting
 from aural.loudness.targets import TARGETS
 from aural.loudness.verb import MASTER
 from aural.options import Verb
@@ -217,8 +218,9 @@ def build(name: str) -> gr.Blocks:
         name: a key of `MODELS`.
 
     Raises:
-        AuralError: its files cannot be stored; the sentence is for the operator.
+        AuralError: its files cannot be stored, or the device is missing; the sentence is for the operator.
     """
+    check_setting()
     model = MODELS[name]
     storage.open_folder()
     runs = _Runs()
