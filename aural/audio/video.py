@@ -25,7 +25,7 @@ import numpy as np
 
 from aural.audio.clip import Clip
 from aural.audio.decode import probe
-from aural.audio.decode_ffmpeg import is_cover, open_container, track_place
+from aural.audio.decode_ffmpeg import JUMPING, MAX_JUMP_SECONDS, is_cover, open_container, track_place
 from aural.audio.decode_parts import Part
 from aural.audio.encode import ANY_RATE, ENCODINGS, OPUS_BITS_PER_SECOND, blocks, encodable_rate, to_24_bit
 from aural.audio.resample import resample
@@ -54,6 +54,8 @@ class VideoEncoding:
 AAC_RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 64_000, 88_200, 96_000)
 AAC_BITS_PER_SECOND = 160_000  # a channel
 AAC_BITS_PER_SAMPLE = 6  # at most: 6,144 bits a channel in a frame of 1,024 samples (ISO/IEC 14496-3, 4.5.3)
+
+MAX_BACK_SECONDS = 0.5  # by which a time may be before the one of the packet before it
 
 # The index at the front of the file, so that a browser plays it while it loads.
 _FAST_START = (("movflags", "+faststart"),)
@@ -227,15 +229,31 @@ def _copy(
     tick = next(s.time_base for s in copied if s.type == "video" and not is_cover(s)) or Fraction(1, 90_000)
     shift = round(origin / tick) * tick
     encoder = _Encoder(clip, sound, chosen, origin - shift)
+    last: dict[int, int] = {}  # the time of each track's last packet
     for packet in _packets(old, [stream for stream in copied if stream.type != "attachment"]):
-        base = packet.time_base
+        base, index = packet.time_base, packet.stream_index
         assert base is not None and packet.dts is not None
         packet.dts -= round(shift / base)
         packet.pts = packet.dts if packet.pts is None else packet.pts - round(shift / base)
+        _check_jump(old, float((packet.dts - last.get(index, packet.dts)) * base))
+        # Two packets at one time are a recorder's rounding, but no container takes them.
+        packet.dts = max(packet.dts, last.get(index, packet.dts - 1) + 1)
+        packet.pts = max(packet.pts, packet.dts)
+        last[index] = packet.dts
         new.mux(encoder.until(packet.dts * base))
         packet.stream = streams[packet.stream.index]
         new.mux(packet)
     new.mux(encoder.until(None))
+
+
+def _check_jump(container: InputContainer, seconds: float) -> None:
+    """Raise `OptionError` where times start anew: the sound, read without that gap, would not fit."""
+    can_jump = container.format.name.startswith(JUMPING) and seconds > MAX_JUMP_SECONDS
+    if can_jump or seconds < -MAX_BACK_SECONDS:
+        raise OptionError(
+            "The file's times jump, so sound and picture would not stay in sync. Convert it to MP4 first, or "
+            "write the sound alone."
+        )
 
 
 def _packets(container: InputContainer, streams: Sequence[Stream]) -> Iterator[Packet[Stream]]:
@@ -244,8 +262,15 @@ def _packets(container: InputContainer, streams: Sequence[Stream]) -> Iterator[P
     Matroska and AVI store only one time. Where pictures are shown in another order than they are decoded,
     FFmpeg finds the other time from the third picture on; those before are decoded one picture earlier each.
     """
+    import av
+
     waiting: dict[int, list[Packet[Stream]]] = {}
-    for packet in container.demux(streams):
+    packets = container.demux(streams)
+    while True:
+        try:
+            packet = next(packets)
+        except (StopIteration, IndexError, av.FFmpegError):
+            return  # a damaged end
         index, is_end = packet.stream_index, packet.size == 0 and packet.dts is None
         if packet.dts is None and not is_end:
             waiting.setdefault(index, []).append(packet)

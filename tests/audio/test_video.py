@@ -19,9 +19,18 @@ from aural.errors import InputError, OptionError
 RATE, FRAMES_PER_SECOND = 48_000, 25
 SECONDS = 3
 FLASHES = (1.0, 2.2)  # seconds: a white frame, and a click
-H264, VP8 = "libx264", "libvpx"
-PICTURES = {".mp4": H264, ".mov": H264, ".m4v": H264, ".mkv": H264, ".ts": H264, ".webm": VP8}
-SOUNDS = {".mov": "pcm_s16le", ".mkv": "flac", ".webm": "libopus"}  # the others: AAC
+H264, VP8, MPEG4 = "libx264", "libvpx", "mpeg4"
+PICTURES = {
+    ".mp4": H264,
+    ".mov": H264,
+    ".m4v": H264,
+    ".mkv": H264,
+    ".ts": H264,
+    ".webm": VP8,
+    ".avi": MPEG4,
+    ".flv": H264,
+}
+SOUNDS = {".mov": "pcm_s16le", ".mkv": "flac", ".webm": "libopus", ".avi": "pcm_s16le"}  # the others: AAC
 TAGS = {"title": "A talk", "artist": "Someone", "comment": "Grüße"}
 
 
@@ -138,10 +147,20 @@ def test_what_sounds_is_in_sync_with_what_is_seen(
 
 
 @pytest.mark.parametrize(
-    ("old", "new"), [(".mkv", ".mp4"), (".mp4", ".mkv"), (".webm", ".mkv"), (".mov", ".mp4")]
+    ("old", "new"),
+    [
+        (".mkv", ".mp4"),
+        (".mp4", ".mkv"),
+        (".webm", ".mkv"),
+        (".mov", ".mp4"),
+        (".avi", ".mkv"),
+        (".avi", ".mp4"),
+        (".flv", ".mp4"),
+    ],
 )
 def test_the_picture_goes_into_another_container(old: str, new: str, tmp_path: Path) -> None:
-    source = film(tmp_path / f"talk{old}", sound_starts=0.3)
+    # AVI has no times: its tracks start together.
+    source = film(tmp_path / f"talk{old}", sound_starts=0.0 if old == ".avi" else 0.3)
     output = replace_sound(source, read(source), tmp_path / f"out{new}")
     np.testing.assert_allclose(click_times(output), flash_times(output), atol=0.003)
     assert len(picture_packets(output)) == SECONDS * FRAMES_PER_SECOND
@@ -280,3 +299,52 @@ def test_the_name_of_a_codec_is_one_that_players_know(codec: str, tmp_path: Path
     source = film(tmp_path / "talk.mkv", picture=codec)
     with av.open(str(replace_sound(source, read(source), tmp_path / "out.mp4"))) as container:
         assert container.streams.video[0].codec_tag == {"libx265": "hvc1", "mpeg4": "mp4v"}[codec]
+
+
+def test_times_that_start_anew_are_refused(tmp_path: Path) -> None:
+    source = film(tmp_path / "talk.ts", options={"output_ts_offset": "1000"})
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(source.read_bytes() + film(tmp_path / "next.ts").read_bytes())
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(OptionError, match="The file's times jump"):
+        replace_sound(joined, read(joined), tmp_path / "out.mp4")
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_truncated_video_is_copied_up_to_where_it_ends(tmp_path: Path) -> None:
+    content = film(tmp_path / "talk.mkv").read_bytes()
+    cut = tmp_path / "cut.mkv"
+    cut.write_bytes(content[: len(content) * 2 // 3])
+    output = replace_sound(cut, read(cut), tmp_path / "out.mkv")
+    assert 20 < len(picture_packets(output)) == len(picture_packets(cut)) < SECONDS * FRAMES_PER_SECOND
+    assert click_times(output)[0] == pytest.approx(FLASHES[0], abs=0.003)
+
+
+def test_subtitles_and_attachments_go_where_they_fit(tmp_path: Path) -> None:
+    source = film(tmp_path / "plain.mkv")
+    rich = tmp_path / "talk.mkv"
+    with av.open(str(source)) as old, av.open(str(rich), "w") as new:
+        streams = {stream.index: new.add_stream_from_template(stream, opaque=True) for stream in old.streams}
+        text = new.add_mux_stream("subrip", time_base=Fraction(1, 1_000))
+        new.add_attachment("notes.txt", "text/plain", b"for the viewer")
+        for packet in old.demux():
+            if packet.dts is not None:
+                packet.stream = streams[packet.stream.index]
+                new.mux(packet)
+        words = av.Packet(b"Hello")
+        words.stream, words.pts, words.dts, words.duration = text, 500, 500, 700
+        words.time_base = Fraction(1, 1_000)
+        new.mux(words)
+    assert check_video(rich, tmp_path / "out.mkv") == []
+    with av.open(str(replace_sound(rich, read(rich), tmp_path / "out.mkv"))) as container:
+        assert sorted(stream.type for stream in container.streams) == [
+            "attachment",
+            "audio",
+            "subtitle",
+            "video",
+        ]
+        (said,) = [packet for packet in container.demux(subtitles=0) if packet.size]
+        assert (bytes(said), said.pts * said.time_base) == (b"Hello", Fraction(1, 2))
+    notes = check_video(rich, tmp_path / "out.mp4")
+    assert notes == ["A mp4 file can't hold 1 subtitle track and 1 attachment, left out."]
+    assert len(picture_packets(replace_sound(rich, read(rich), tmp_path / "out.mp4"))) > 70
