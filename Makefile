@@ -45,7 +45,7 @@ train-vocoding: .venv/dev
 train-classifier: .venv/dev
 	$(BIN)/python -m aural.generation.train_classifier --data $(DATA)/esc50 $(ARGS)
 
-# Stages build on each other: ARGS="--stage denoiser", then "--stage completer", then "--stage waveform_enhancer".
+# Stages build on each other: ARGS="--stage denoiser", then "--stage completer".
 train-enhancement: .venv/dev
 	$(BIN)/python -m aural.enhancement.train --data $(DATA) $(ARGS)
 

@@ -35,14 +35,13 @@ from aural.studio import tab as studio
 from aural.superres import tab as superres
 from aural.ui import api_page, fetch, links, mcp, memory, players, server, status, storage, uploads
 from aural.ui.compression import PageCompression
-from aural.ui.endpoints import CALL_SECONDS
+from aural.ui.endpoints import CALL_SECONDS, CALLS_AT_ONCE
 from aural.ui.examples import FOLDER
 from aural.ui.gate import Gate
 from aural.ui.page import reveal
 from aural.ui.theme import CSS, HEAD, HEADER, Studio
 
 QUEUE_LENGTH = 24  # calls that may wait; further ones are refused
-CALLS_AT_ONCE = 2
 SESSIONS = 300  # kept at a time; each page, and each call without one, adds one of 0.8 MB
 
 _log = logging.getLogger(__name__)

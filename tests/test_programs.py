@@ -30,7 +30,7 @@ PARAMETERS = {
     "/master_album": f"files {MASTERING}",
     "/resynthesize": "audio phase mel_bands window hop iterations momentum seed rate",
     "/enhance": "audio preset strength noise_reduction completion expand_rate setting background_db "
-    "mastering loudness_lufs mix seed completion_method reference",
+    "mastering loudness_lufs mix seed completion_method adaptive reference",
     "/degrade": "audio preset seed snr_db",
     "/super_resolve": "audio rate factor method bandwidth_hz what_if_rate compare",
     "/generate": "label count seconds steps guidance sampler seed vocoder morph morph_share strength "

@@ -53,18 +53,19 @@ class ConvolutionalConfig(NetworkConfig):
 class BandMasks:
     """The masks of a mixture under MASK_FRONT_END, applied to all of its channels alike."""
 
-    taps: Tensor  # (batch, TAPS, LOW_BINS, frames), complex: the output of these filters is added
+    taps: Tensor  # (batch, offsets, LOW_BINS, frames), complex: the output of these filters is added
     gain: Tensor  # (batch, bins, frames), 0 to MAX_GAIN
     noise_gain: Tensor  # (batch, bins, frames), share of the mixture that is background, 0 to 1
+    offsets: tuple[int, ...] = TAPS  # frames of the taps, relative to the filtered one
 
     def apply(self, spectrum: Tensor) -> Tensor:
         """The speech in a spectrum (channels or batch, bins, frames), complex; one mask for all channels."""
         low = spectrum[:, :LOW_BINS]
-        first, last = -TAPS[0], TAPS[-1]
+        first, last = -self.offsets[0], self.offsets[-1]
         padded = functional.pad(low, (first, last))
         frames = spectrum.shape[-1]
         filtered = self.gain[:, :LOW_BINS] * low
-        for number, offset in enumerate(TAPS):
+        for number, offset in enumerate(self.offsets):
             start = first + offset
             filtered = filtered + self.taps[:, number] * padded[..., start : start + frames]
         return torch.cat((filtered, self.gain[:, LOW_BINS:] * spectrum[:, LOW_BINS:]), dim=1)
@@ -83,9 +84,9 @@ class ConvolutionalDenoiser(Pretrained):
         first, second, third, fourth = config.widths
         self.config = config
         self.front_end = MASK_FRONT_END
-        triangles = _triangles()
-        self.register_buffer("analysis", triangles / triangles.sum(1, keepdim=True), persistent=False)
-        self.register_buffer("synthesis", triangles.T.contiguous(), persistent=False)
+        bands = triangles()
+        self.register_buffer("analysis", bands / bands.sum(1, keepdim=True), persistent=False)
+        self.register_buffer("synthesis", bands.T.contiguous(), persistent=False)
         self.register_buffer("place", torch.linspace(-1, 1, BANDS)[:, None], persistent=False)
         self.entry = _Convolution(4, first, (5, 3), (2, 1))
         self.down = nn.ModuleList(
@@ -271,7 +272,7 @@ class _Convolution(nn.Module):
         self.normalise = nn.BatchNorm2d(after)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = _convolve_normalized(self.convolution, self.normalise, x)
+        y = convolve_normalized(self.convolution, self.normalise, x)
         return functional.silu(y, inplace=not torch.is_grad_enabled())
 
 
@@ -288,7 +289,7 @@ class _Block(nn.Module):
         nn.init.constant_(self.normalise.weight, 0.3)  # small at first
 
     def forward(self, x: Tensor) -> Tensor:
-        y = _convolve_normalized(self.along, self.normalise, self.across(x))
+        y = convolve_normalized(self.along, self.normalise, self.across(x))
         if torch.is_grad_enabled():
             return functional.silu(x + y)
         return functional.silu(y.add_(x), inplace=True)
@@ -316,7 +317,7 @@ class _Upsampling(nn.Module):
         return result if self.block is None else self.block(result)
 
 
-def _convolve_normalized(convolution: nn.Conv2d, normalise: nn.BatchNorm2d, x: Tensor) -> Tensor:
+def convolve_normalized(convolution: nn.Conv2d, normalise: nn.BatchNorm2d, x: Tensor) -> Tensor:
     """Convolution and batch normalization; fused for inference, which saves a pass over the features."""
     if normalise.training or torch.is_grad_enabled():
         result: Tensor = normalise(convolution(x))
@@ -333,7 +334,7 @@ def _convolve_normalized(convolution: nn.Conv2d, normalise: nn.BatchNorm2d, x: T
     )
 
 
-def _triangles() -> Tensor:
+def triangles() -> Tensor:
     """(BANDS, bins): the low bins as they are, triangles on the ERB scale above; columns add up to 1."""
     front_end = MASK_FRONT_END
     bin_hz = front_end.rate / front_end.fft

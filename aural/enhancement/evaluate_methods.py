@@ -51,7 +51,6 @@ ROWS = {
     "extender": Row("both, the highs by the extender", ours(completion_method="extender")),
     "griffin_lim": Row("both, Griffin-Lim", ours(setting="griffin_lim")),
     "vocoder": Row("both, vocoder", ours(setting="vocoder")),
-    "waveform": Row("both, waveform", ours(setting="waveform")),
 }
 
 

@@ -39,9 +39,8 @@ if TYPE_CHECKING:
     from aural.enhancement.completer import Completer
     from aural.enhancement.denoiser import Denoiser
     from aural.enhancement.denoiser_convolutional import FrontEndDenoiser
-    from aural.enhancement.waveform import WaveformEnhancer
 
-Setting = Literal["original_phase", "griffin_lim", "vocoder", "waveform"]
+Setting = Literal["original_phase", "griffin_lim", "vocoder"]
 SETTINGS: tuple[Setting, ...] = get_args(Setting)
 CompletionMethod = Literal["completer", "extender"]
 COMPLETION_METHODS: tuple[CompletionMethod, ...] = get_args(CompletionMethod)
@@ -55,6 +54,11 @@ MIN_LEVEL = 0.01  # of the whole level: a sound that is all bass is not fed at t
 DENOISING_SHARE = 0.7  # of the networks' time, if the extender follows
 MIN_EXTENDED_SECONDS = 0.1  # a shorter voice has no bandwidth to speak of
 SILENT_CELL_SECONDS = 0.016
+# The completer leaves the recorded band alone: from this share of its bandwidth on, it adds more and more.
+COMPLETED_FROM = 0.85
+# A voice that reaches so far has its highs: between these, less and less is completed.
+COMPLETE_HZ = 11_000.0, 13_000.0
+NEARLY_CLEAN, PARTLY_CLEAN = 0.5, 0.9  # shares of the strength that are made, below which it is said
 MIN_CLIPPING_SHARE = 1e-4  # share of clipped samples; less is not reported
 # Without a voice chain, the loudness stays.
 CEILING_DBTP = -1.0
@@ -109,9 +113,13 @@ class Options:
         CompletionMethod,
         Doc(
             f"network of the completion, one of {', '.join(COMPLETION_METHODS)}; completer also evens out "
-            "what the phone kept, extender is that of super-resolution and leaves it untouched"
+            "extender is that of super-resolution"
         ),
     ] = "completer"
+    adaptive: Annotated[
+        bool,
+        Doc("reduce noise by the strength where there is noise, and by less where the recording is clean"),
+    ] = True
 
     def __post_init__(self) -> None:
         require_known("preset", self.preset, PRESETS)
@@ -119,7 +127,7 @@ class Options:
         require_known("method of the completion", self.completion_method, COMPLETION_METHODS)
         require("strength", self.strength, 0, 1)
         require("mix of the voice chain", self.mix, 0, 1)
-        for name in ("noise_reduction", "completion", "mastering"):
+        for name in ("noise_reduction", "completion", "mastering", "adaptive"):
             require_switch(name, getattr(self, name))
         if self.expand_rate is not None and self.expand_rate not in EXPAND_RATES:
             raise OptionError(
@@ -134,8 +142,8 @@ class Options:
 
     @property
     def completes_by(self) -> CompletionMethod | None:
-        """The network of the completion; None without one, or where the end-to-end network does it."""
-        return self.completion_method if self.completion and self.setting != "waveform" else None
+        """The network of the completion; None without one."""
+        return self.completion_method if self.completion else None
 
     @property
     def voice_chain(self) -> VoiceChain | None:
@@ -163,6 +171,7 @@ class Result:
     f0_hz: NDArray[np.float32]  # (frames,), also in unvoiced frames: see the voicing
     voicing: NDArray[np.float32]  # (frames,), 0 to 1
     message: str  # the changes, in words
+    strength: float = 0.0  # of the noise reduction, on average; 0 without one
 
     def figures(self) -> dict[str, Any]:
         """The figures of the result."""
@@ -170,6 +179,7 @@ class Result:
             "before": self.before.figures(),
             "after": self.after.figures(),
             "finish": None if self.voice_chain is None else self.voice_chain.figures(),
+            "strength": round(self.strength, 2),
             "message": self.message,
         }
 
@@ -191,9 +201,6 @@ def enhance(clip: Clip, options: Options | None = None) -> Steps[Result]:
     reverberation and clipping. Without noise reduction the background is silent. The strength applies to the
     background that is mixed back, too.
 
-    The setting "waveform" is one network for both stages, and runs if either is on. It has no masks; its
-    background is everything that was removed.
-
     Args:
         clip: any rate from 4 kHz; one sample to hours.
 
@@ -213,11 +220,11 @@ def enhance(clip: Clip, options: Options | None = None) -> Steps[Result]:
     loudness = before.loudness if source is clip else measure(source)
     if options.noise_reduction or options.completion:
         stages = _stages_steps(source, options, _silent_spans(clip))
-        voice, background, track = yield from part(stages, 0.15, 0.65)
+        voice, background, track, strength = yield from part(stages, 0.15, 0.65)
         _keep_lfe(voice, options.expand_rate or clip.rate, source)
     else:
         voice = resample(source, options.expand_rate or clip.rate).samples
-        background, track = _silence(clip), _Track.of_frames(0)
+        background, track, strength = _silence(clip), _Track.of_frames(0), 0.0
     finishing = _finish_steps(voice, source, options, loudness)
     del voice  # frees memory for what follows
     made, loudness, processed, remark = yield from part(finishing, 0.65, 0.85)
@@ -231,7 +238,18 @@ def enhance(clip: Clip, options: Options | None = None) -> Steps[Result]:
         pitch_seconds=track.seconds,
         f0_hz=track.f0_hz,
         voicing=track.voicing,
-        message=" ".join(filter(None, (repaired.message, _message(before, after, processed), remark))),
+        message=" ".join(
+            filter(
+                None,
+                (
+                    repaired.message,
+                    _message(before, after, processed),
+                    _strength_message(strength, options),
+                    remark,
+                ),
+            )
+        ),
+        strength=strength,
     )
 
 
@@ -293,6 +311,15 @@ def _message(before: Analysis, after: Analysis, processed: VoiceChainResult | No
         )
     found = f"{' · '.join(changes)}." if changes else "The clip is too short or too quiet to analyze."
     return found if processed is None else f"{found} {processed.message}"
+
+
+def _strength_message(strength: float, options: Options) -> str:
+    """Why noise was reduced by less than the strength, if it was."""
+    share = strength / options.strength
+    if not (options.noise_reduction and options.adaptive and share < PARTLY_CLEAN):
+        return ""
+    found = "the recording is nearly clean" if share < NEARLY_CLEAN else "parts of the recording are clean"
+    return f"Strength {strength:.1f}: {found}."
 
 
 def _finish_steps(
@@ -369,8 +396,9 @@ def _change_lu(after: Loudness, source: Clip, before: Loudness) -> float:
 
 def _stages_steps(
     clip: Clip, options: Options, silent: list[tuple[int, int]]
-) -> Steps[tuple[Samples, Clip, _Track]]:
-    """Both stages over the whole clip, in chunks: the voice at its new rate, the background, the pitch.
+) -> Steps[tuple[Samples, Clip, _Track, float]]:
+    """Both stages over the whole clip, in chunks: the voice at its new rate, the background, the pitch, and
+    the strength on average.
 
     Chunks are joined as in `aural.audio.chunks`, with these differences: there are two sounds and a pitch,
     every chunk starts on a frame of the whole clip, so frames do not depend on the chunk, and long clips are
@@ -408,9 +436,10 @@ def _stages_steps(
     del work, made, piece
     if options.completes_by == "extender":
         yield from part(_extend_steps(voice, enhancer.gain, options.strength), share, 0.95)
+    strength = enhancer.mean_strength
     del enhancer
     voice = _at_rate(voice, rate, clip, options.expand_rate or clip.rate, silent)
-    return voice, clip.with_samples(background.file.read()), track
+    return voice, clip.with_samples(background.file.read()), track, strength
 
 
 class _Extender(Protocol):
@@ -585,14 +614,17 @@ class _Enhancer:
     def __init__(self, options: Options, level: float) -> None:
         self.options = options
         self.gain = ACTIVE_RMS / level
+        self._made = self._heard = 0.0  # power of the mixtures, the first one weighted by the strength
         self.device = pick_device()
-        if options.setting == "waveform":
-            self.waveform: WaveformEnhancer = hub.load("waveform_enhancer", device=self.device)
-            return
         if options.noise_reduction:
             self.denoiser: FrontEndDenoiser | Denoiser = hub.load("denoiser", device=self.device)
         if options.completes_by == "completer":
             self.completer: Completer = hub.load("completer", device=self.device)
+
+    @property
+    def mean_strength(self) -> float:
+        """Of the noise reduction, in all chunks so far."""
+        return self._made / self._heard if self._heard else 0.0
 
     def __call__(self, samples: Samples, seed: int) -> _Chunk:
         """Shape: (channels, time) at the front end's rate."""
@@ -608,17 +640,15 @@ class _Enhancer:
             spectrum = stft(mixture, FRONT_END)
             mono = _mono(spectrum)
             heard = mixture if len(mixture) == 1 else istft(mono, length, FRONT_END)
-            if self.options.setting == "waveform":
-                voice, background, f0_hz, voicing = self._apply_waveform(heard, spectrum)
-            else:
-                voice_spectrum, noise, f0_hz, voicing = self._apply_masks(spectrum, mono, heard, generator)
-                voice, background = istft(voice_spectrum, length, FRONT_END), istft(noise, length, FRONT_END)
-                if self.options.setting != "original_phase":
-                    voice = self._revocode(voice, voice_spectrum, generator)
+            masked = self._apply_masks(spectrum, mono, heard, generator)
+            voice_spectrum, noise, strength, f0_hz, voicing = masked
+            voice, background = istft(voice_spectrum, length, FRONT_END), istft(noise, length, FRONT_END)
+            if self.options.setting != "original_phase":
+                voice = self._revocode(voice, voice_spectrum, generator)
             if self.options.background_db is not None:
                 # At half strength, only half the background was removed.
-                gain = self.options.strength * 10 ** (self.options.background_db / 20)
-                voice = voice + gain * background
+                removed = istft(strength * noise, length, FRONT_END)
+                voice = voice + 10 ** (self.options.background_db / 20) * removed
         return _Chunk(
             voice=(voice / self.gain).cpu().numpy(),
             background=(background / self.gain).cpu().numpy(),
@@ -628,32 +658,59 @@ class _Enhancer:
 
     def _apply_masks(
         self, spectrum: Tensor, mono: Tensor, heard: Tensor, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Both stages: spectra of voice and background (channels, bins, frames), pitch and voicing."""
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Both stages: spectra of voice and background (channels, bins, frames), the strength of the noise
+        reduction (1, bins, frames), pitch and voicing."""
+        import torch
+
+        from aural.enhancement.adaptation import need
         from aural.enhancement.features import conditioning, pitch
 
-        strength = self.options.strength
         conditions = conditioning(heard, mono.abs().square())
         voice, background = spectrum, spectrum * 0
+        strength = torch.zeros(mono.shape, device=mono.device)
         if self.options.noise_reduction:
             masks = self.denoiser(mono, conditions)
-            voice = spectrum + strength * (masks.apply(spectrum) - spectrum)
+            denoised = masks.apply(spectrum)
+            strength = strength + self.options.strength
+            if self.options.adaptive:
+                strength = strength * need(mono, denoised if mono is spectrum else masks.apply(mono))
+            power = mono.abs().square()
+            self._heard += float(power.sum())
+            self._made += float((strength * power).sum())
+            voice = spectrum + strength * (denoised - spectrum)
             background = masks.background(spectrum)
             f0_hz, voicing = masks.f0_hz, masks.voicing
         else:
             f0_hz, voicing = pitch(heard)
         if self.options.completes_by == "completer":
-            voice = voice + strength * self.completer.complete(voice, mono, conditions, generator)
-        return voice, background, f0_hz, voicing
+            share = self._completed_share(voice, heard.shape[-1])
+            if share is not None:
+                made = self.completer.complete(voice, mono, conditions, generator)
+                voice = voice + self.options.strength * share * made
+        return voice, background, strength, f0_hz, voicing
 
-    def _apply_waveform(self, heard: Tensor, spectrum: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The end-to-end network: voice and background, pitch and voicing."""
-        from aural.enhancement.features import pitch
+    def _completed_share(self, voice: Tensor, length: int) -> Tensor | None:
+        """The share of the completion that is added, (bins, 1): none in the band that was recorded.
 
-        made = self.waveform(heard)
-        voice = heard + self.options.strength * (made - heard)
-        f0_hz, voicing = pitch(heard)
-        return _to_channels(voice, spectrum), _to_channels(heard - made, spectrum), f0_hz, voicing
+        Args:
+            voice: (channels, bins, frames), complex, of `length` samples.
+
+        Returns:
+            None if the band reaches high enough.
+        """
+        import torch
+
+        from aural.audio.spectral import istft
+        from aural.enhancement.features import FRONT_END
+
+        end_hz = bandwidth(Clip(istft(voice, length, FRONT_END).cpu().numpy(), FRONT_END.rate)).hz
+        low_hz, high_hz = COMPLETE_HZ
+        share = min(1.0, (high_hz - end_hz) / (high_hz - low_hz))
+        if share <= 0:
+            return None
+        hz = torch.arange(FRONT_END.bins, device=voice.device)[:, None] * (FRONT_END.rate / FRONT_END.fft)
+        return share * ((hz / end_hz - COMPLETED_FROM) / (1 - COMPLETED_FROM)).clamp(0, 1)
 
     def _revocode(self, voice: Tensor, spectrum: Tensor, generator: torch.Generator) -> Tensor:
         """Resynthesize the voice from its mel bands. Shape: voice, result: (channels, time)."""

@@ -41,7 +41,6 @@ SETTING_NAMES = {
     "original_phase": "Original phase",
     "griffin_lim": "Griffin-Lim",
     "vocoder": "Neural vocoder",
-    "waveform": "End to end",
 }
 COMPLETION_NAMES = {"completer": "Completer", "extender": "Extender"}
 MAX_PEERS = 2  # the player has four slots
@@ -133,6 +132,11 @@ def _advanced_section() -> dict[str, gr.components.Component]:
             label="Noise reduction",
             info="Removes noise, echo and clipping.",
         )
+        adaptive = gr.Checkbox(
+            DEFAULTS.adaptive,
+            label="Adapt to the recording",
+            info="Less noise reduction where the recording is clean, be it speech, song or music.",
+        )
         completion = gr.Checkbox(
             DEFAULTS.completion,
             label="Completion",
@@ -142,13 +146,13 @@ def _advanced_section() -> dict[str, gr.components.Component]:
             [(COMPLETION_NAMES[key], key) for key in pipeline.COMPLETION_METHODS],
             value=DEFAULTS.completion_method,
             label="Network for the highs",
-            info="Extender, the network of Super-resolution, leaves the phone's own band untouched.",
+            info="Both add what lies above the recorded band. Extender is that of Super-resolution.",
         )
         setting = gr.Radio(
             [(SETTING_NAMES[key], key) for key in pipeline.SETTINGS],
             value=DEFAULTS.setting,
             label="Waveform",
-            info="Original phase is the most faithful. End to end uses one network for both stages.",
+            info="Original phase is the most faithful.",
         )
         expand_rate = gr.Radio(
             [("From file", NOTHING), *((f"{rate / 1000:g} kHz", rate) for rate in pipeline.EXPAND_RATES)],
@@ -177,6 +181,7 @@ def _advanced_section() -> dict[str, gr.components.Component]:
             seed = gr.Number(DEFAULTS.seed, label="Seed", info="Random seed.", min_width=120)
     return {
         "noise_reduction": noise_reduction,
+        "adaptive": adaptive,
         "completion": completion,
         "completion_method": completion_method,
         "expand_rate": expand_rate,

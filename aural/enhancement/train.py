@@ -2,7 +2,6 @@
 
     python -m aural.enhancement.train --data DIR --stage denoiser [--pretrain 500] [--minutes 75] [--resume]
     python -m aural.enhancement.train --data DIR --stage completer
-    python -m aural.enhancement.train --data DIR --stage waveform_enhancer
 
 The completer trains on the output of the denoiser in `checkpoints/`, so train that first. Examples are
 computed before the first step and cached, see `aural.enhancement.data`.
@@ -36,7 +35,6 @@ from aural.enhancement.denoiser_convolutional import FrontEndDenoiser
 from aural.enhancement.discriminators import Discriminators
 from aural.enhancement.features import FRONT_END, VOICED, conditioning, pitch
 from aural.enhancement.level import ACTIVE_RMS, active_level
-from aural.enhancement.waveform import WaveformConfig, WaveformEnhancer
 from aural.training.adversarial import AdversarialLoss
 from aural.training.command import CORPUS, arguments, save_outcome, settings
 from aural.training.corpus import LICENCE, Corpus, load
@@ -142,29 +140,6 @@ def denoising(objective: DenoiserObjective) -> Loss[Examples]:
     return loss
 
 
-def enhancing(objective: DenoiserObjective) -> Loss[Examples]:
-    """The loss of the waveform network: the terms of the denoiser's loss that apply."""
-    front_ends = resolutions(RATE, (256, 512, 2048))
-
-    def loss(module: nn.Module, examples: Examples) -> tuple[Tensor, dict[str, Tensor]]:
-        wave = module(examples.recording)
-        with torch.autocast(wave.device.type, enabled=False):
-            si_sdr_db = _si_sdr_db(wave, examples.speech).clamp_max(MAX_SI_SDR_DB).mean()
-            distance = spectral_distance(
-                scaled_spectra(wave, front_ends), scaled_spectra(examples.speech, front_ends)
-            )
-            estimate, clean = stft(wave, FRONT_END), stft(examples.speech, FRONT_END)
-            perceptual = perceptual_loss(_power(estimate), _power(clean), RATE).mean()
-            total = (
-                objective.perceptual * perceptual
-                + 2 * objective.resolutions * distance
-                - objective.si_sdr * si_sdr_db
-            )
-        return total, {"loss": total, "si_sdr_db": si_sdr_db, "perceptual": perceptual, "distance": distance}
-
-    return loss
-
-
 def masked_bands(module: nn.Module, examples: Examples) -> tuple[Tensor, dict[str, Tensor]]:
     """The loss of pre-training: predict hidden bands of clean audio from the others.
 
@@ -266,29 +241,6 @@ def train_denoiser(
         },
     )
     return cast(Denoiser, outcome.averages["denoiser"]), outcome
-
-
-def train_waveform(
-    corpus: Corpus,
-    config: WaveformConfig,
-    objective: DenoiserObjective,
-    run: Settings,
-    *,
-    example_count: int | None = None,
-) -> tuple[WaveformEnhancer, Outcome]:
-    """The averaged waveform network after a run."""
-    torch.manual_seed(run.seed)
-    trained_module = TrainedModule(
-        WaveformEnhancer(config), enhancing(objective), objective.learning_rate, betas=(0.9, 0.98)
-    )
-    outcome = train(
-        {"waveform_enhancer": trained_module},
-        _sampler(corpus, run, example_count),
-        run,
-        validate=_validation(corpus),
-        card={"config": config.to_dict(), "objective": asdict(objective)},
-    )
-    return cast(WaveformEnhancer, outcome.averages["waveform_enhancer"]), outcome
 
 
 def train_completer(
@@ -485,7 +437,7 @@ def _completer_validation(
 def main(command: list[str] | None = None) -> None:
     """Train with the command line's settings and save the checkpoint."""
     parser = arguments(__doc__, data=CORPUS, steps=10_000, batch=6, folder="runs/enhancement")
-    parser.add_argument("--stage", choices=("denoiser", "completer", "waveform_enhancer"), default="denoiser")
+    parser.add_argument("--stage", choices=("denoiser", "completer"), default="denoiser")
     parser.add_argument("--pretrain", type=int, default=0, help="steps of masked-band pre-training")
     parser.add_argument("--examples", "--pool", type=int, help="examples computed in advance")
     chosen = parser.parse_args(command)
@@ -504,10 +456,6 @@ def main(command: list[str] | None = None) -> None:
             example_count=example_count,
         )
         config_dict = config.to_dict()
-    elif chosen.stage == "waveform_enhancer":
-        shape = WaveformConfig((4, 8, 8, 8), 4) if chosen.smoke else WaveformConfig()
-        module, outcome = train_waveform(corpus, shape, DenoiserObjective(), run, example_count=example_count)
-        config_dict = shape.to_dict()
     else:
         size = CompleterConfig((8, 8, 8), 4) if chosen.smoke else CompleterConfig()
         tiny = Denoiser(DenoiserConfig((8, 8, 8), 4, 1))

@@ -15,7 +15,6 @@ ENHANCE = Verb(
         "": Estimate(1.8, 0.85, 0.0550, on_card=True),
         "griffin_lim": Estimate(1.8, 0.74, 0.1030, on_card=True),
         "vocoder": Estimate(1.9, 1.01, 0.0730, on_card=True),
-        "waveform": Estimate(2.1, 0.71, 0.0375, on_card=True),
     },
     kind=by_setting("setting"),
     batch_name="Enhance",

@@ -107,17 +107,23 @@ Make = Callable[[Sources, int, np.random.Generator], Recording]
 
 
 def recordings(
-    data: Path, count: int = 6, kinds: Sequence[str] | None = None, seed: int = SEED
+    data: Path,
+    count: int = 6,
+    kinds: Sequence[str] | None = None,
+    seed: int = SEED,
+    *,
+    held_back: bool = True,
 ) -> list[Recording]:
     """`count` recordings of each kind.
 
     Args:
         kinds: keys of KINDS; None: all.
+        held_back: False: of what was trained on, to choose settings by.
 
     Raises:
         InputError: the folder lacks a part.
     """
-    sources = find_sources(data)
+    sources = find_sources(data, held_back)
     found = []
     for kind in KINDS if kinds is None else kinds:
         for number in range(count):
@@ -137,20 +143,19 @@ def recordings(
     return found
 
 
-def find_sources(data: Path) -> Sources:
-    """The files that were held back.
+def find_sources(data: Path, held_back: bool = True) -> Sources:
+    """The files that were held back, or those that were trained on.
 
     Raises:
         InputError: the folder lacks a part.
     """
     speech = data / "speech"
-    many = _table(speech / "many")
-    strangers = [
-        Source(path, EARLIER_RECORDINGS_HZ) for path in sorted((speech / "freesound_unseen").glob("*.ogg"))
-    ]
+    many = _table(speech / "many", held_back)
+    unseen = sorted((speech / "freesound_unseen").glob("*.ogg")) if held_back else []
+    strangers = [Source(path, EARLIER_RECORDINGS_HZ) for path in unseen]
     actors = [
         Source(path, EARLIER_RECORDINGS_HZ)
-        for number in HELD_BACK_ACTORS
+        for number in (HELD_BACK_ACTORS if held_back else ACTORS)
         for path in sorted((speech / "ravdess").glob(f"{number:02}*"))[7:8]
     ]
     spoken = [
@@ -163,26 +168,25 @@ def find_sources(data: Path) -> Sources:
         voices=tuple(_in_turn(strangers, spoken, actors)),
         studio=tuple(_in_turn(full, strangers)),
         as_recorded=tuple(
-            _in_turn(*_seen(speech), [each for each in spoken if each.path.parent.name == "wide"])
+            _in_turn(*_seen(speech, held_back), [each for each in spoken if each.path.parent.name == "wide"])
         ),
         singing=tuple(
             Source(speech / "many" / row["file"], float(row["solid_bw_hz"]))
             for row in many
             if row["kind"] == "singing"
         ),
-        music=tuple(_in_turn(_music(data), _last_tenths(data / "music"))),
-        noises=tuple(_in_turn(_noises(data), _esc50(data / "esc50"))),
+        music=tuple(_in_turn(_music(data, held_back), _last_tenths(data / "music") if held_back else [])),
+        noises=tuple(_in_turn(_noises(data, held_back), _esc50(data / "esc50", held_back))),
         rooms=tuple(
             Source(data / "rooms" / row["file"], RATE / 2)
-            for row in _table(data / "rooms")
+            for row in _table(data / "rooms", held_back)
             if float(row["rt60_s"] or "inf") < MAX_RT60_SECONDS
         ),
     )
     missing = [name for name, found in vars(sources).items() if not found]
     if missing:
-        raise InputError(
-            f"{data} has no {' and no '.join(missing)} that was held back. Choose another folder."
-        )
+        which = "held back" if held_back else "trained on"
+        raise InputError(f"{data} has no {' and no '.join(missing)} that was {which}. Choose another folder.")
     return sources
 
 
@@ -435,9 +439,9 @@ def _read(source: Source, mono: bool = True) -> Samples:
 # The folder
 
 
-def _table(folder: Path) -> list[dict[str, str]]:
-    """The rows that are held back of a folder's `meta.csv`."""
-    return [row for row in _rows(folder / "meta.csv") if row["split"] == "val"]
+def _table(folder: Path, held_back: bool) -> list[dict[str, str]]:
+    """The rows of a folder's `meta.csv` that are held back, or not."""
+    return [row for row in _rows(folder / "meta.csv") if (row["split"] == "val") == held_back]
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
@@ -454,23 +458,25 @@ def _in_turn(*groups: Sequence[Source]) -> list[Source]:
     return [group[place] for place in range(longest) for group in groups if place < len(group)]
 
 
-def _seen(speech: Path) -> list[list[Source]]:
-    """Some of the last tenth of each reader's files, and of some actors'; all were trained on."""
+def _seen(speech: Path, held_back: bool) -> list[list[Source]]:
+    """Some of the last tenth of each reader's files, or of the others, and of some actors'; all speakers were
+    trained on."""
     groups = [(_audio_in(speech / reader), READERS_HZ) for reader in ("nathalie", "kathleen")]
     groups += [
         (sorted((speech / "ravdess").glob(f"{actor:02}*")), EARLIER_RECORDINGS_HZ) for actor in ACTORS[::7]
     ]
     found = []
     for files, solid_hz in groups:
-        last = files[len(files) - round(HELD_BACK * len(files)) :]
-        found.append([Source(path, solid_hz) for path in last[:: max(1, len(last) // SEEN_OF_A_SPEAKER)]])
+        border = len(files) - round(HELD_BACK * len(files))
+        part = files[border:] if held_back else files[:border]
+        found.append([Source(path, solid_hz) for path in part[:: max(1, len(part) // SEEN_OF_A_SPEAKER)]])
     return [*found[:2], _in_turn(*found[2:])]
 
 
-def _music(data: Path) -> list[Source]:
+def _music(data: Path, held_back: bool) -> list[Source]:
     return [
         Source(data / "music" / "more" / row["file"], 0.9 * float(row["bandwidth_hz"]))
-        for row in _table(data / "music" / "more")
+        for row in _table(data / "music" / "more", held_back)
     ]
 
 
@@ -482,15 +488,15 @@ def _last_tenths(folder: Path) -> list[Source]:
     ]
 
 
-def _noises(data: Path) -> list[Source]:
-    return [Source(data / "noise" / row["file"], RATE / 2) for row in _table(data / "noise")]
+def _noises(data: Path, held_back: bool) -> list[Source]:
+    return [Source(data / "noise" / row["file"], RATE / 2) for row in _table(data / "noise", held_back)]
 
 
-def _esc50(folder: Path) -> list[Source]:
+def _esc50(folder: Path, held_back: bool) -> list[Source]:
     rows = [
         row
         for row in _rows(folder / "meta" / "esc50.csv")
-        if row["fold"] == VALIDATION_FOLD and row["category"] in ESC50_NOISES
+        if (row["fold"] == VALIDATION_FOLD) == held_back and row["category"] in ESC50_NOISES
     ]
     first = {row["category"]: Source(folder / "audio" / row["filename"], RATE / 2) for row in rows}
     return [first[category] for category in sorted(first)]

@@ -42,7 +42,6 @@ BUILDERS: Mapping[str, str] = MappingProxyType(
         "lisa": "aural.superres.lisa:build_lisa",
         "vocoder": "aural.vocoding.model:build",
         "waveform_classifier": "aural.generation.waveform_classifier:build",
-        "waveform_enhancer": "aural.enhancement.waveform:build_waveform",
     }
 )
 

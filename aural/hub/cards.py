@@ -67,12 +67,6 @@ DESCRIPTIONS: Mapping[str, Description] = MappingProxyType(
             ("environmental-sound",),
             ("ESC-50",),
         ),
-        "waveform_enhancer": Description(
-            "WaveformEnhancer",
-            TO_AUDIO,
-            ("speech-enhancement",),
-            SPEECH,
-        ),
     }
 )
 

@@ -18,6 +18,7 @@ import numpy as np
 from aural.audio import LIMITS
 from aural.audio.clip import Samples
 from aural.errors import InputError, OptionError
+from aural.hub.workers import Workers
 from aural.options import require
 from aural.superres.pipeline import METHODS, Method
 
@@ -29,6 +30,8 @@ IDLE_SECONDS = 20.0  # a session without a block for this long is closed
 MAX_BLOCK_SECONDS = 3.0
 
 FULL_SCALE = 32_767
+
+_workers = Workers(1)  # not those of the calls, whose steps may take seconds
 
 
 class Live:
@@ -98,7 +101,8 @@ class Sessions:
             self._opening += 1
         try:
             # The first block takes longest, so it is run here and not by the visitor.
-            Live(round(rate), int(narrow_rate), chosen).push(np.zeros((1, round(rate / 10)), np.float32))
+            first = Live(round(rate), int(narrow_rate), chosen)
+            _workers.run(first.push, np.zeros((1, round(rate / 10)), np.float32))
             session, key = Live(round(rate), int(narrow_rate), chosen), secrets.token_urlsafe(12)
             with self._lock:
                 self._sessions[key] = session
@@ -131,7 +135,7 @@ class Sessions:
             raise InputError(f"A block may last up to {MAX_BLOCK_SECONDS:g} s. Send shorter ones.")
         samples = _decode(block)
         start = time.perf_counter()
-        output = session.push(samples)
+        output = _workers.run(session.push, samples)
         return {"samples": _encode(output), "took_ms": 1000 * (time.perf_counter() - start)}
 
     def close(self, key: str) -> None:

@@ -19,6 +19,7 @@ from aural.audio.clip import with_notes
 from aural.audio.steps import Run, Steps
 from aural.errors import AuralError, CheckpointError, InputError, OptionError, OutOfSpaceError, without_paths
 from aural.hub.device import gpu
+from aural.hub.workers import Workers
 from aural.options import REQUIRED, Field, Verb, describe, take_texts
 from aural.ui import estimates, memory, storage
 
@@ -30,12 +31,15 @@ Endpoint = Callable[P, Updates]
 _log = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_UPDATES = 0.2
+CALLS_AT_ONCE = 2
 CALL_SECONDS = 20 * 60.0  # limit of one call, so that others get their turn
 TOOK_TOO_LONG = (
     "This took longer than the limit of {minutes:g} minutes. Try a shorter file, or run AURAL on your own "
     "computer."
 )
 NO_AUDIO = "No audio yet. Upload a file, record one, or pick an example."
+
+_workers = Workers(CALLS_AT_ONCE)
 
 
 def follow(
@@ -147,7 +151,7 @@ def endpoint(
                         progress(0, desc="Waiting for memory")
                     yield gr.skip()
                 start = time.monotonic()
-                for outputs in memory.holding(on_card(*args, **kwargs)):
+                for outputs in _workers.iterate(memory.holding(on_card(*args, **kwargs))):
                     yield outputs
                     if time.monotonic() - start > CALL_SECONDS:
                         raise InputError(TOOK_TOO_LONG.format(minutes=CALL_SECONDS / 60))

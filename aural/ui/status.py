@@ -135,8 +135,8 @@ def _models() -> str:
 def _title(name: str) -> str:
     """A checkpoint's name for people.
 
-    >>> _title("waveform_enhancer"), _title("lisa")
-    ('Waveform enhancer', 'LISA')
+    >>> _title("waveform_classifier"), _title("lisa")
+    ('Waveform classifier', 'LISA')
     """
     return "LISA" if name == "lisa" else name.replace("_", " ").capitalize()
 

@@ -41,7 +41,6 @@ CALLS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "enhance": ("enhancement", {"preset": "podcast"}),
     "enhance:griffin_lim": ("enhancement", {"setting": "griffin_lim"}),
     "enhance:vocoder": ("enhancement", {"setting": "vocoder"}),
-    "enhance:waveform": ("enhancement", {"setting": "waveform"}),
     "degrade": ("enhancement", {}),
     "super_resolve": ("superres", {}),
     "super_resolve:lisa": ("superres", {"method": "lisa"}),

@@ -37,14 +37,11 @@ from aural.enhancement.train import (
     CompleterObjective,
     DenoiserObjective,
     denoising,
-    enhancing,
     main,
     masked_bands,
     train_completer,
     train_denoiser,
-    train_waveform,
 )
-from aural.enhancement.waveform import WaveformConfig, build_waveform
 from aural.errors import InputError, OptionError
 from aural.training import command as command_line
 from aural.training.adversarial import feature_matching_loss, hinge
@@ -53,7 +50,6 @@ from tests.enhancement.small_corpus import small_corpus, write_folder
 
 DENOISER = DenoiserConfig((8, 8, 8), 4, 1)
 COMPLETER = CompleterConfig((8, 8, 8), 4)
-WAVEFORM = WaveformConfig((4, 8, 8, 8), 4)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -90,7 +86,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_folder(tmp_path_factory.mktemp("data"))
 
 
-@pytest.mark.parametrize("stage", ["denoiser", "completer", "waveform_enhancer"])
+@pytest.mark.parametrize("stage", ["denoiser", "completer"])
 def test_a_smoke_run_of_each_stage_and_its_resumption(
     stage: str,
     folder: Path,
@@ -111,7 +107,7 @@ def test_a_smoke_run_of_each_stage_and_its_resumption(
     wanted = "error" if stage == "completer" else "perceptual"
     assert f"validation/{wanted}" in last
     assert all(np.isfinite(value) for entry in card["history"] for value in entry.values())
-    build = {"denoiser": build_denoiser, "completer": build_completer, "waveform_enhancer": build_waveform}
+    build = {"denoiser": build_denoiser, "completer": build_completer}
     assert isinstance(build[stage](card["config"]), nn.Module)
     assert (tmp_path / "run" / stage / "pretrain" / "run.json").is_file() == (stage == "denoiser")
     with pytest.raises(
@@ -134,15 +130,13 @@ def run(stage: str, settings: Settings, **options: Any) -> tuple[nn.Module, Outc
     corpus = small_corpus()
     if stage == "denoiser":
         return train_denoiser(corpus, DENOISER, DenoiserObjective(), settings, example_count=4, **options)
-    if stage == "waveform_enhancer":
-        return train_waveform(corpus, WAVEFORM, DenoiserObjective(), settings, example_count=4)
     torch.manual_seed(5)
     denoiser = build_denoiser(DENOISER.to_dict())
     objective = CompleterObjective(start=1)
     return train_completer(corpus, COMPLETER, objective, settings, denoiser, example_count=4)
 
 
-@pytest.mark.parametrize("stage", ["denoiser", "completer", "waveform_enhancer"])
+@pytest.mark.parametrize("stage", ["denoiser", "completer"])
 def test_a_resumed_run_ends_where_a_whole_one_does(stage: str, tmp_path: Path) -> None:
     settings = Settings(tmp_path / "whole", 4, 2, warm_up=1, log_steps=1, validate_steps=100)
     whole, outcome = run(stage, settings)
@@ -159,7 +153,7 @@ def test_a_resumed_run_ends_where_a_whole_one_does(stage: str, tmp_path: Path) -
             assert has_adversarial == [False, False, True, True]
 
 
-@pytest.mark.parametrize("stage", ["denoiser", "completer", "waveform_enhancer"])
+@pytest.mark.parametrize("stage", ["denoiser", "completer"])
 def test_training_lowers_the_loss_of_what_it_hears_again_and_again(
     stage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -232,15 +226,6 @@ def test_every_part_of_the_denoisers_loss_falls_as_the_estimate_nears_the_clean(
     assert si_sdr[-1] == 30
 
 
-def test_every_part_of_the_loss_from_samples_to_samples_falls_likewise() -> None:
-    given = examples()
-    loss = enhancing(DenoiserObjective())
-    waves = [given.speech + share * given.noise for share in SHARES]
-    logs = [loss(cast(nn.Module, lambda _, wave=wave: wave), given)[1] for wave in waves]
-    for name in ("loss", "perceptual", "distance"):
-        assert falls([float(entry[name]) for entry in logs]), name
-
-
 def test_the_distortion_ratio_is_the_one_that_is_reported_and_silence_teaches_nothing() -> None:
     given = examples(1)
     reported = si_sdr_db(given.recording.numpy(), given.speech.numpy())
@@ -254,15 +239,12 @@ def test_the_distortion_ratio_is_the_one_that_is_reported_and_silence_teaches_no
 def test_silent_pieces_have_finite_gradients() -> None:
     given = examples()
     silent = Examples(0 * given.recording, 0 * given.speech, 0 * given.noise)
-    for network, loss in (
-        (build_denoiser(DENOISER.to_dict()), denoising(DenoiserObjective())),
-        (build_waveform(WAVEFORM.to_dict()), enhancing(DenoiserObjective())),
-    ):
-        value, _ = loss(network, silent)
-        value.backward()
-        assert value.isfinite()
-        for weight in network.parameters():
-            assert weight.grad is None or weight.grad.isfinite().all()
+    network = build_denoiser(DENOISER.to_dict())
+    value, _ = denoising(DenoiserObjective())(network, silent)
+    value.backward()
+    assert value.isfinite()
+    for weight in network.parameters():
+        assert weight.grad is None or weight.grad.isfinite().all()
 
 
 def test_every_width_of_hearing_counts_alike() -> None:

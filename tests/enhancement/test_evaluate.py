@@ -104,7 +104,6 @@ def test_rows_of_ours_differ_in_what_they_say(pipeline: list[Options], noisy: Wa
         "extender": Options(completion_method="extender"),
         "griffin_lim": Options(setting="griffin_lim"),
         "vocoder": Options(setting="vocoder"),
-        "waveform": Options(setting="waveform"),
     }
     for row in wanted:
         assert ROWS[row].build()(noisy).shape == noisy.shape

@@ -16,11 +16,10 @@ from aural.enhancement.completer import Completer, build_completer
 from aural.enhancement.denoiser import Denoiser, build_denoiser
 from aural.enhancement.features import FRONT_END, conditioning
 from aural.enhancement.unet import CONDITIONS
-from aural.enhancement.waveform import build_waveform
 from aural.training.checkpoints import save
 from tests.checkpoints import instead
 from tests.enhancement.signals import complete, mel_of, spectrum_of, tensors, voice
-from tests.enhancement.tiny import COMPLETER, DENOISER, WAVEFORM
+from tests.enhancement.tiny import COMPLETER, DENOISER
 
 
 @pytest.fixture(autouse=True)
@@ -40,15 +39,9 @@ def run_completer(module: nn.Module, samples: Tensor) -> Tensor:
     return result
 
 
-def run_waveform(module: nn.Module, samples: Tensor) -> Tensor:
-    result: Tensor = module(samples)
-    return result
-
-
 NETWORKS: list[Any] = [
     pytest.param(build_denoiser, DENOISER.to_dict(), run_denoiser, id="denoiser"),
     pytest.param(build_completer, COMPLETER.to_dict(), run_completer, id="completer"),
-    pytest.param(build_waveform, WAVEFORM.to_dict(), run_waveform, id="waveform_enhancer"),
 ]
 Build = Callable[[Mapping[str, Any]], nn.Module]
 Run = Callable[[nn.Module, Tensor], Tensor]

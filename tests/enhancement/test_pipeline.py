@@ -114,13 +114,6 @@ class PlainExtender(nn.Module):
             yield start, tone[start : start + 2 * RATE].expand(len(samples), -1) / gain
 
 
-class PlainWaveform(nn.Module):
-    """Halves its input."""
-
-    def forward(self, samples: Tensor) -> Tensor:
-        return 0.5 * samples
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Checkpoints of a few kilobytes with random weights."""
@@ -282,7 +275,6 @@ def test_rate_length_and_channels_are_kept(rate: int, channels: int) -> None:
         (RATE, "griffin_lim"),
         (8_000, "vocoder"),
         (RATE, "vocoder"),
-        (RATE, "waveform"),
     ],
 )
 def test_the_shortest_clips_go_through(frames: int, rate: int, setting: Setting) -> None:
@@ -358,7 +350,7 @@ def test_strength_is_the_share_of_the_way_from_the_input_to_the_denoised(put: An
 
 def test_strength_scales_what_is_completed(put: Any) -> None:
     put(completer=PlainCompleter())
-    clip = voice(1.0)
+    clip = narrow(1.0)
     added = [
         enhance(
             clip, Options(noise_reduction=False, completion_method="completer", strength=strength)
@@ -368,6 +360,32 @@ def test_strength_scales_what_is_completed(put: Any) -> None:
     ]
     assert np.abs(added[1]).max() > 1e-3
     np.testing.assert_allclose(added[0], added[1] / 2, atol=1e-6)
+
+
+def test_what_was_recorded_is_not_completed(put: Any) -> None:
+    put(completer=PlainCompleter())
+    options = Options(noise_reduction=False, completion_method="completer")
+    full, phone = voice(1.0), narrow(1.0)
+    np.testing.assert_allclose(enhance(full, options).clip.samples, full.samples, atol=1e-6)
+    spectrum = np.abs(np.fft.rfft(enhance(phone, options).clip.samples - phone.samples))[0]
+    below, above = spectrum[: round(0.8 * NARROW_HZ)], spectrum[round(1.1 * NARROW_HZ) :]
+    assert np.square(below).mean() < 1e-4 * np.square(above).mean()
+
+
+@pytest.mark.usefixtures("any_level")
+@pytest.mark.parametrize(("share", "made"), [(0.95, 1.0), (0.2, 0.2)])
+def test_small_errors_of_the_denoiser_change_nothing_and_noise_is_reduced(
+    put: Any, share: float, made: float
+) -> None:
+    put(denoiser=PlainDenoiser(share))
+    clip = voice(1.0)
+    result = enhance(clip, Options(completion=False))
+    np.testing.assert_allclose(result.clip.samples, made * clip.samples, atol=1e-6)
+    assert result.strength == pytest.approx(float(made < 1), abs=1e-3)
+    assert ("Strength 0.0: the recording is nearly clean." in result.message) == (made == 1)
+    plain = enhance(clip, Options(completion=False, adaptive=False))
+    np.testing.assert_allclose(plain.clip.samples, share * clip.samples, atol=1e-6)
+    assert plain.strength == pytest.approx(1) and "Strength" not in plain.message
 
 
 @pytest.mark.usefixtures("any_level")
@@ -399,10 +417,10 @@ def test_the_stereo_image_stays(setting: Setting) -> None:
 
 
 def test_what_is_completed_stays_where_the_voice_is() -> None:
-    mono = voice(1.0).samples[0]
+    mono = narrow(1.0).samples[0]
     clip = Clip(np.stack([mono, mono, mono / 2]), RATE)
     result = enhance(clip, Options(noise_reduction=False, completion_method="completer")).clip.samples
-    assert difference_db(result[0], mono) > -40, "there is something to compare"
+    assert difference_db(result[0], mono) > -50, "there is something to compare"
     assert np.array_equal(result[0], result[1])
     assert difference_db(2 * result[2], result[0]) < -30
 
@@ -467,7 +485,8 @@ def test_chunked_equals_whole_for_masks_that_look_a_few_frames_around(
     put: Any, monkeypatch: pytest.MonkeyPatch, seconds: float, rate: int
 ) -> None:
     put(denoiser=PlainDenoiser(None))
-    clip, options = voice(seconds, rate, channels=2), Options(completion=False)
+    # How much a recording needs depends on the seconds around.
+    clip, options = voice(seconds, rate, channels=2), Options(completion=False, adaptive=False)
     whole = enhance(clip, options)
     monkeypatch.setattr(pipeline, "CHUNK_FRAMES", CHUNK_FRAMES)
     monkeypatch.setattr(pipeline, "OVERLAP_FRAMES", OVERLAP_FRAMES)
@@ -543,7 +562,7 @@ def test_the_pitch_is_that_of_the_voice_where_no_mask_tells_it() -> None:
 @pytest.mark.parametrize("setting", ["original_phase", "griffin_lim", "vocoder"])
 @pytest.mark.usefixtures("short_chunks")
 def test_the_same_seed_gives_the_same_sound(setting: Setting) -> None:
-    clip, options = voice(1.4), Options(setting=setting)  # two chunks
+    clip, options = narrow(1.4), Options(setting=setting)  # two chunks
     first, again = (enhance(clip, options).clip.samples for _ in range(2))
     other = enhance(clip, replace(options, seed=1)).clip.samples
     assert np.array_equal(first, again)
@@ -574,16 +593,6 @@ def test_the_vocoder_leaves_the_enhanced_sound_as_it_is_above_its_band(put: Any)
     hz = np.fft.rfftfreq(clip.frames, 1 / RATE)
     before, after = (np.fft.rfft(sound.samples[0])[hz > 10_500] for sound in (clip, made))
     assert np.linalg.norm(after - before) < 0.01 * np.linalg.norm(before)
-
-
-@pytest.mark.usefixtures("any_level")
-def test_the_waveform_network_gets_one_channel_and_its_share_is_the_strength(put: Any) -> None:
-    put(waveform_enhancer=PlainWaveform())
-    mono = voice(1.0).samples[0]
-    clip = Clip(np.stack([mono, mono / 2]), RATE)
-    result = enhance(clip, Options(setting="waveform", strength=0.5))
-    np.testing.assert_allclose(result.clip.samples, 0.75 * clip.samples, atol=1e-5)
-    np.testing.assert_allclose(result.background.samples, 0.5 * clip.samples, atol=1e-5)
 
 
 @pytest.mark.parametrize("expand_rate", [44_100, 48_000])

@@ -29,7 +29,10 @@ def write_data(folder: Path) -> Path:
         "speech/freesound_unseen/stranger.ogg",
         *(f"speech/ravdess/{actor}-{number:02}.wav" for actor in ("01", "21") for number in range(10)),
         *(f"speech/{reader}/{number:02}.wav" for reader in ("nathalie", "kathleen") for number in range(10)),
-        *(f"speech/many/{file}.wav" for file in ("full/held", "full/known", "full/sung", "wide/held")),
+        *(
+            f"speech/many/{file}.wav"
+            for file in ("full/held", "full/known", "full/sung", "full/sang", "wide/held")
+        ),
     ]:
         _write(folder / path, voice(1.5))
     hiss = 0.1 * np.random.default_rng(0).standard_normal((2, 5 * RATE)).astype(np.float32)
@@ -48,6 +51,7 @@ def write_data(folder: Path) -> Path:
         {"file": "full/held.wav", "split": "val", **speech},
         {"file": "full/known.wav", "split": "train", **speech},
         {"file": "full/sung.wav", "split": "val", **speech, "kind": "singing"},
+        {"file": "full/sang.wav", "split": "train", **speech, "kind": "singing"},
         {"file": "wide/held.wav", "split": "val", **speech, "kind": "words"},
     )
     for part, key, value in (

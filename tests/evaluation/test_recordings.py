@@ -51,6 +51,16 @@ def test_only_what_was_held_back_is_found(data: Path) -> None:
     assert found["noises"] == ["esc50/audio/5", "noise/held"] and found["rooms"] == ["rooms/held"]
 
 
+def test_settings_are_chosen_on_none_of_what_was_held_back(data: Path) -> None:
+    held_back, trained_on = (
+        {each for group in vars(find_sources(data, part)).values() for each in group}
+        for part in (True, False)
+    )
+    assert not {each.path for each in held_back} & {each.path for each in trained_on}
+    (made,) = recordings(data, 1, ["singing"], held_back=False)
+    assert made.name == "1 sang"
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_is_sound_of_one_length_and_never_clips_by_itself(data: Path, kind: str) -> None:
     for each in recordings(data, 2, [kind]):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from aural.batch.verbs import VERBS
 from aural.errors import InputError
 from aural.loudness.pipeline import Options
 from aural.ui import memory
+from aural.ui.endpoints import CALLS_AT_ONCE, endpoint
 from tests.endpoints import tune, write_pcm
 
 MIB = 2**20
@@ -172,3 +174,24 @@ def test_a_visitor_is_told_that_the_memory_is_too_small(
     with pytest.raises(AppError, match=r"^This needs about .* GiB of memory, and the server has .*\."):
         client.predict(audio, api_name=endpoint, **settings)
     assert not memory._shares
+
+
+def test_the_steps_of_all_calls_run_on_as_many_threads_as_run_at_once(sound: str) -> None:
+    """PyTorch keeps memory for every thread that has ever computed."""
+    ran, at_work = set(), threading.Barrier(8)
+
+    @endpoint(VERBS["measure"])
+    def run(audio: str, layout: str = "auto", compare_downmixes: bool = False) -> Iterator[str]:
+        assert audio == sound and layout == "auto" and not compare_downmixes
+        for share in "abc":
+            ran.add(threading.get_ident())
+            yield share
+
+    def call(_: int) -> list[str]:
+        at_work.wait(10)
+        return list(run(sound))
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(call, range(8)))
+    assert all(answer == ["a", "b", "c"] for answer in answers)
+    assert len(ran) <= CALLS_AT_ONCE

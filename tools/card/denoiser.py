@@ -1,6 +1,7 @@
 """Train stage 1 of Enhance on a card, on mixtures made there for each step, with matched targets.
 
     python -m tools.card.denoiser --data DIR --out DIR --seconds 500
+    python -m tools.card.denoiser --causal --data DIR --out DIR --seconds 500    # that of live sound
 
 Cost of a step of 32 pieces of 2 s, forward and backward: the network takes 1.9 GMAC per second of sound,
 hence 1.9e9 · 2 · 3 · 64 = 0.73 TFLOP, about 8 ms at 100 TFLOP/s; normalisation and activations move about 20
@@ -21,6 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from aural.audio.spectral import stft
+from aural.enhancement.denoiser_causal import CausalConfig, CausalDenoiser
 from aural.enhancement.denoiser_convolutional import (
     MASK_FRONT_END,
     ConvolutionalConfig,
@@ -41,9 +43,10 @@ from aural.enhancement.level import ACTIVE_RMS, BLOCK
 from tools.card.bank import INDEX, MAX_ITEMS, Bank, decode
 from tools.card.loop import STATE_HELP, Optimizer, Schedule, State, autocast, prepare, run
 
-NAME = "denoiser"
+NAME, LIVE_NAME = "denoiser", "live_denoiser"
 BATCH = 32
 TINY = ConvolutionalConfig((12, 24, 32, 48), 3)  # for rehearsals
+LIVE_TINY = CausalConfig((8, 12, 16), 2)
 LEARNING_RATE = 2e-3
 VOICE_SECONDS, NOISE_SECONDS = 4 * 3_600, 3 * 3_600
 SNAPSHOT_SECONDS = 60.0
@@ -178,13 +181,14 @@ class Training:
     def __init__(
         self,
         data: Data,
-        config: ConvolutionalConfig,
+        config: ConvolutionalConfig | CausalConfig,
         batch: int,
         where: torch.device,
         learning_rate: float = LEARNING_RATE,
     ) -> None:
         self.data, self.config, self.batch, self.where = data, config, batch, where
-        self.model = ConvolutionalDenoiser(config).to(where, memory_format=torch.channels_last)
+        model = CausalDenoiser(config) if isinstance(config, CausalConfig) else ConvolutionalDenoiser(config)
+        self.model = model.to(where, memory_format=torch.channels_last)
         self.objective = DenoiserLoss(where)
         self.schedule = Schedule(where)
         self.optimizer = Optimizer([self.model], learning_rate, self.schedule, betas=(0.9, 0.98))
@@ -240,6 +244,7 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, default=None, help="start from these weights, safetensors")
     parser.add_argument("--learning-rate", type=float, default=LEARNING_RATE)
     parser.add_argument("--tiny", action="store_true", help="test: train a tiny network")
+    parser.add_argument("--causal", action="store_true", help="train the network of live sound")
     parser.add_argument("--cpu", action="store_true")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--state", type=Path, default=None, help=STATE_HELP)
@@ -257,14 +262,18 @@ def main() -> None:
         if time.monotonic() - begun > arguments.seconds:
             raise SystemExit(f"No part with voices, noises, rooms and microphones came to {arguments.data}.")
         time.sleep(0.5)
-    config = TINY if tiny else ConvolutionalConfig()
+    name = LIVE_NAME if arguments.causal else NAME
+    if arguments.causal:
+        config: ConvolutionalConfig | CausalConfig = LIVE_TINY if tiny else CausalConfig()
+    else:
+        config = TINY if tiny else ConvolutionalConfig()
     batch = arguments.batch or (6 if tiny else BATCH)
     training = Training(data, config, batch, where, arguments.learning_rate)
     if arguments.weights is not None:
         training.load(arguments.weights)
     state = None
     if arguments.state is not None:
-        state = State(arguments.state, {NAME: training.model}, {NAME: training.optimizer})
+        state = State(arguments.state, {name: training.model}, {name: training.optimizer})
         state.load()
     count = sum(weight.numel() for weight in training.model.parameters())
     print(f"{count} parameters, {len(data.voices.rows)} voices, {len(data.noises.rows)} noises", flush=True)
@@ -280,9 +289,9 @@ def main() -> None:
         data.refresh()
         if time.monotonic() - last > SNAPSHOT_SECONDS:
             last = time.monotonic()
-            save_file(training.weights(), arguments.out / f"{NAME}.partial.safetensors")
+            save_file(training.weights(), arguments.out / f"{name}.partial.safetensors")
 
-    log = arguments.out / f"{NAME}.log"
+    log = arguments.out / f"{name}.log"
     log.unlink(missing_ok=True)
     spent = time.monotonic() - begun + (CAPTURE_SECONDS if where.type == "cuda" else 0)
     steps = run(
@@ -297,7 +306,7 @@ def main() -> None:
     )
     training.optimizer.load_average()
     training.calibrate(1 if tiny else CALIBRATION_BATCHES)
-    save_file(training.weights(), arguments.out / f"{NAME}.safetensors")
+    save_file(training.weights(), arguments.out / f"{name}.safetensors")
     lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
     summary = {
         "config": config.to_dict(),
@@ -309,7 +318,7 @@ def main() -> None:
         "noises": len(data.noises.rows),
         "logs": json.loads(lines[-1]) if lines else {},
     }
-    (arguments.out / f"{NAME}.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    (arguments.out / f"{name}.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(summary), flush=True)
 
 
