@@ -28,7 +28,7 @@ from aural.batch.verbs import VERBS
 from aural.enhancement import tab as enhancement
 from aural.errors import AuralError, CheckpointError
 from aural.generation import tab as generation
-from aural.hub.device import on_zero_gpu
+from aural.hub.device import check_setting, on_zero_gpu
 from aural.loudness import tab as loudness
 from aural.resynthesis import tab as resynthesis
 from aural.studio import tab as studio
@@ -51,8 +51,9 @@ def build() -> gr.Blocks:
     """The app with all its tabs, not yet launched.
 
     Raises:
-        AuralError: its files cannot be stored; the sentence is for the operator.
+        AuralError: its files cannot be stored, or the device is missing; the sentence is for the operator.
     """
+    check_setting()
     storage.open_folder()
     gr.set_static_paths([FOLDER])  # copies of the examples would be swept with the uploads
     places = tuple(dict.fromkeys(verb.place for verb in VERBS.values()))

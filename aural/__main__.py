@@ -22,6 +22,7 @@ from aural.batch.arguments import (
     FORMATS,
     LOUDNESS_TAGS_HELP,
     SETTING,
+    VIDEO_FORMATS,
     chosen_options,
     parse_arguments,
 )
@@ -90,14 +91,18 @@ def _add_files(command: argparse.ArgumentParser, verb: Verb) -> None:
             "source", type=Path, metavar="IN", help="an audio or video file, or a folder of them"
         )
     if verb.ending is not None:
+        pictures = f"; of a video, with its picture, {', '.join(VIDEO_FORMATS)}" if verb.needs_sound else ""
         command.add_argument(
             "output",
             type=Path,
             metavar="OUT",
-            help=f"the result, whose suffix chooses the format ({', '.join(FORMATS)}); or a folder",
+            help=f"the result, whose suffix chooses the format ({', '.join(FORMATS)}{pictures}); or a folder",
         )
         command.add_argument(
-            "--format", choices=FORMATS, default="wav", help="of results in a folder (default: wav)"
+            "--format",
+            choices=FORMATS + (VIDEO_FORMATS if verb.needs_sound else []),
+            default="wav",
+            help="of results in a folder (default: wav)",
         )
         command.add_argument("--force", action="store_true", help="overwrite existing files")
         command.add_argument("--loudness-tags", action="store_true", help=LOUDNESS_TAGS_HELP)

@@ -16,6 +16,7 @@ import pytest
 
 from aural.__main__ import main
 from aural.audio import Clip, write
+from tests.audio.test_video import film
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -66,6 +67,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         write(clip, tmp_path / name)
     (tmp_path / "memo.m4a").write_bytes((tmp_path / "song.flac").read_bytes())  # the content counts
+    (tmp_path / "talks").mkdir()
+    for name in ("talk.mp4", "talks/one.mp4"):
+        film(tmp_path / name)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     return tmp_path

@@ -19,10 +19,11 @@ import soundfile
 import aural
 from aural import __main__ as shell_command
 from aural.__main__ import main
-from aural.audio import Clip, read, write
+from aural.audio import Clip, read, read_tags, write
 from aural.batch.folder import COLUMNS
 from aural.batch.verbs import VERBS
 from aural.options import REQUIRED, describe
+from tests.audio.test_video import click_times, film, flash_times, picture_packets
 
 pytestmark = pytest.mark.usefixtures("tiny_checkpoints")
 
@@ -374,3 +375,57 @@ def test_a_reader_that_leaves_ends_it_quietly(memos: Path) -> None:
         done = subprocess.run(["bash", "-c", text], cwd=ROOT, capture_output=True, text=True, check=False)
         assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr
         assert "BrokenPipe" not in done.stderr
+
+
+@pytest.mark.parametrize("verb", ["master", "enhance", "super-resolve", "release"])
+def test_the_sound_of_a_video_is_replaced(
+    verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = film(tmp_path / "talk.mp4", sound_starts=0.5, tags={"title": "A talk"})
+    output = tmp_path / "out.mp4"
+    assert call(verb, source, output, "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert picture_packets(output) == picture_packets(source)
+    assert read_tags(output).texts == {"title": "A talk"}
+    assert told["integrated_lufs"] == aural.measure(read(output)).figures()["integrated_lufs"]
+    if verb == "master":  # the others may take clicks for damage
+        np.testing.assert_allclose(click_times(output), flash_times(output), atol=0.003)
+        # Only its level changes: the click is as long before it is encoded as after.
+        assert read(output).frames == pytest.approx(read(source).frames, abs=1_024)
+
+
+def test_what_cannot_be_the_sound_of_a_video_is_refused_before_any_work(
+    memo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = film(tmp_path / "talk.mp4")
+    before = sorted(tmp_path.iterdir())
+    assert call("master", memo, tmp_path / "out.mp4") == 1
+    assert call("master", source, tmp_path / "out.webm") == 1
+    assert call("master", source, tmp_path / "out.avi") == 1
+    assert call("master", source, source, "--force") == 1
+    assert call("master", source, tmp_path / "out.mp4", "--loudness-tags") == 1
+    assert call("master", tmp_path / "missing.mp4", tmp_path / "out.mp4") == 1
+    assert call("generate", "dog", tmp_path / "dog.mp4") == 1
+    assert capsys.readouterr().err.splitlines() == [
+        "'memo.wav' has no picture, so 'out.mp4' can't be made from it. "
+        "Write .flac, .mp3, .ogg, .opus, .wav.",
+        "A webm file can't hold this picture (h264). Write .m4v, .mkv, .mov, .mp4.",
+        "'out.avi' doesn't end in a known format. Use one of .flac, .m4v, .mkv, .mov, .mp3, .mp4, .ogg, "
+        ".opus, .wav, .webm.",
+        "'talk.mp4' is the source itself. Give the result another name.",
+        "Video files have no loudness tags. Leave out --loudness-tags.",
+        "File 'missing.mp4' not found. Choose an audio file.",
+        "A made sound is not as long as a video. Write it as .wav.",
+    ]
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_folder_of_videos_keeps_its_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "talks"
+    folder.mkdir()
+    film(folder / "one.mp4")
+    write(tone(), folder / "two.wav")
+    assert call("master", folder, tmp_path / "out", "--format", "mkv") == 3
+    assert "two.wav: 'two.wav' has no picture" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["one-mastered.mkv"]
+    assert len(picture_packets(tmp_path / "out" / "one-mastered.mkv")) == 75

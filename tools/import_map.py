@@ -22,6 +22,7 @@ FLOORS: Mapping[str, int] = {
     "app": 7,
     "aural": 7,  # its __init__: the verbs, each imported when it is called
     "__main__": 7,
+    "harp": 7,
     "batch": 6,
     "studio": 5,
     "resynthesis": 4,

@@ -10,6 +10,7 @@ import io
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import chain, islice
 from typing import TYPE_CHECKING, cast
 
@@ -93,6 +94,18 @@ def probe_track(part: Part, limits: Limits) -> Facts | None:
         rate, channels = opened.first.sample_rate, opened.first.layout.nb_channels
         limits.check(channels, rate, round(seconds * rate))
         return Facts(rate, channels, seconds)
+
+
+def track_place(part: Part) -> tuple[int, Fraction]:
+    """The index of the track that `open_track` reads, and when it starts, in seconds of the file's own times.
+
+    Raises:
+        InputError: there is no sound that FFmpeg can read.
+    """
+    with _open_first(part) as opened:
+        if opened is None:
+            raise InputError(f"Can't read any audio in {part.path.name!r}. Choose another video file.")
+        return opened.stream.index, Fraction(_origin_seconds(opened, part))
 
 
 def speakers_in_header(part: Part) -> tuple[str, ...] | None:

@@ -90,7 +90,7 @@ def write(
     """
     path = Path(path)
     chosen = _encoding_of(path, encoding)
-    clip = resample(clip.require_finite(), _encodable_rate(clip.rate, chosen.rates))
+    clip = resample(clip.require_finite(), encodable_rate(clip.rate, chosen.rates))
     try:
         with write_then_rename(path) as temporary, _named_shortage(temporary.parent):
             _encode(clip, temporary, chosen, tags or Tags())
@@ -131,7 +131,7 @@ def _encoding_of(path: Path, encoding: str | None) -> Encoding:
     raise OptionError(f"{path.name!r} doesn't end in a known format. Use one of {', '.join(suffixes)}.")
 
 
-def _encodable_rate(rate: int, rates: Sequence[int]) -> int:
+def encodable_rate(rate: int, rates: Sequence[int]) -> int:
     """The rate itself if it is among `rates`, else the next higher one, else the highest."""
     return rates[min(bisect_left(rates, rate), len(rates) - 1)]
 
@@ -168,7 +168,7 @@ def _encode_opus(clip: Clip, path: Path, layout: str) -> None:
         options = {"mapping_family": "1"} if clip.channels > 2 else {}
         stream = container.add_stream("libopus", rate=clip.rate, layout=layout, options=options)
         stream.bit_rate = OPUS_BITS_PER_SECOND * clip.channels
-        for start, block in _blocks(clip):
+        for start, block in blocks(clip):
             frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block).reshape(1, -1), "flt", layout)
             frame.rate, frame.pts, frame.time_base = clip.rate, start, Fraction(1, clip.rate)
             container.mux(stream.encode(frame))
@@ -193,11 +193,11 @@ def _encode_with_soundfile(
     ) as sound:
         for name, text in strings.items():
             setattr(sound, name, text)
-        for _, block in _blocks(clip):
-            sound.write(_to_24_bit(block) if chosen.subtype == "PCM_24" else block[:, order])
+        for _, block in blocks(clip):
+            sound.write(to_24_bit(block) if chosen.subtype == "PCM_24" else block[:, order])
 
 
-def _blocks(clip: Clip) -> Iterator[tuple[int, Samples]]:
+def blocks(clip: Clip) -> Iterator[tuple[int, Samples]]:
     """The first frame of each block, and the block: (time, channels)."""
     for start in range(0, clip.frames, BLOCK_FRAMES):
         yield start, clip.samples[:, start : start + BLOCK_FRAMES].T
@@ -221,7 +221,7 @@ def _channel_mask(clip: Clip) -> int:
     return sum(1 << SPEAKERS.index(speaker) for speaker in speakers)
 
 
-def _to_24_bit(block: Samples) -> NDArray[np.int32]:
+def to_24_bit(block: Samples) -> NDArray[np.int32]:
     """24-bit integers in the upper bytes of 32, saturated.
 
     Without dither: rounding to 24 bits leaves noise at -146 dBFS, beneath that of any converter, and a 24-bit

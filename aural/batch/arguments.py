@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from aural.audio.encode import ENCODINGS
+from aural.audio.video import VIDEO_ENCODINGS
 from aural.batch.folder import printable
 from aural.batch.verbs import VERBS
 from aural.errors import OptionError
@@ -20,6 +21,7 @@ LISTED = re.compile(r"\b\w+(?:, \w+){2,}")  # a list of values in a help text
 SHELLS = ("bash", "zsh", "fish")
 LOUDNESS_TAGS_HELP = "store the loudness of results as ReplayGain, or in Opus as R128 gain"
 FORMATS = sorted({encoding.suffix[1:] for encoding in ENCODINGS.values()})
+VIDEO_FORMATS = sorted(suffix[1:] for suffix in VIDEO_ENCODINGS)  # with the picture of the source
 
 
 def parse_arguments(

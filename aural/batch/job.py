@@ -12,6 +12,7 @@ from aural.audio import Clip, Tags, read, read_tags, wav_encoding, write
 from aural.audio.clip import with_notes
 from aural.audio.encode import ENCODINGS
 from aural.audio.steps import Steps, part
+from aural.audio.video import VIDEO_ENCODINGS, check_video, is_video, replace_sound
 from aural.batch.folder import COLUMNS, outputs
 from aural.batch.verbs import VERBS
 from aural.errors import AuralError, InputError, OptionError, named_extra
@@ -38,8 +39,9 @@ def run_steps(
     """Read a file, run a verb, measure loudness before and after, and write the result.
 
     Yields the share done, 0 to 1. WAV has 24 bits, or float if the sound exceeds full scale; the suffix of
-    `output` may choose another format. A file appears under its name once it is complete, with the tags and
-    the cover of the source. Rate and loudness are told as they are in the file, after encoding.
+    `output` may choose another format. That of a video takes the picture of the source along. A file appears
+    under its name once it is complete, with the tags and the cover of the source. Rate and loudness are told
+    as they are in the file, after encoding.
 
     Args:
         verb: a key of `aural.batch.verbs.VERBS`.
@@ -56,9 +58,11 @@ def run_steps(
         ExtraError: the verb needs a package that is not installed.
     """
     assert isinstance(options, VERBS[verb].options)
-    if output is not None:
-        _require_writable(output, source)
     try:
+        if output is not None:
+            _require_writable(output, source)
+            if is_video(output):
+                _require_replaceable(verb, source, loudness_tags)
         with named_extra():
             return (yield from _run_steps(verb, source, output, options, loudness_tags))
     except MemoryError:
@@ -82,11 +86,19 @@ def as_failure(source: Path, error: Exception, *, private: bool = False) -> Aura
 
 def _require_writable(output: Path, source: Path | None) -> None:
     """Refuse an output before any work."""
-    suffixes = sorted({encoding.suffix for encoding in ENCODINGS.values()})
+    suffixes = sorted({encoding.suffix for encoding in ENCODINGS.values()} | VIDEO_ENCODINGS.keys())
     if output.suffix.lower() not in suffixes:
         raise OptionError(f"{output.name!r} doesn't end in a known format. Use one of {', '.join(suffixes)}.")
     if source is not None and output.resolve() == source.resolve():
         raise OptionError(f"{output.name!r} is the source itself. Give the result another name.")
+
+
+def _require_replaceable(verb: str, source: Path | None, loudness_tags: bool) -> None:
+    """Refuse what cannot be the sound of a video."""
+    if source is None or not VERBS[verb].needs_sound:
+        raise OptionError("A made sound is not as long as a video. Write it as .wav.")
+    if loudness_tags:
+        raise OptionError("Video files have no loudness tags. Leave out --loudness-tags.")
 
 
 def _run_steps(
@@ -95,20 +107,21 @@ def _run_steps(
     from aural.loudness.meter import measure
 
     yield 0.0
+    left_out = check_video(source, output) if source and output and is_video(output) else []
     clip = None if source is None else read(source)
     before = None
     if clip is not None and not VERBS[verb].measures:
         before = yield from part(measure.steps(clip), 0.05, 0.1)
     made = yield from part(VERBS[verb].outcome_steps(clip, options), 0.1, 0.85)
-    message = made.message if clip is None else with_notes(made.message, clip)
+    message = " ".join([made.message if clip is None else with_notes(made.message, clip), *left_out])
     del clip  # frees memory
     before, after = before or made.before, made.after
     if after is None:
         after = yield from part(measure.steps(made.clips[0]), 0.85, 0.9)
     done = _Written([], made.figures, message, after)
     if output is not None and made.clips:
-        tags = Tags() if source is None else read_tags(source)
-        writing = _write_steps(made, after, outputs(output, len(made.clips)), tags, message, loudness_tags)
+        paths = outputs(output, len(made.clips))
+        writing = _write_steps(made, after, paths, source, message, loudness_tags)
         done = yield from part(writing, 0.9, 1.0)
     measured = done.loudness.figures()
     row = {
@@ -133,18 +146,24 @@ class _Written:
 
 
 def _write_steps(
-    made: Outcome, after: Any, paths: Sequence[Path], tags: Tags, message: str, loudness_tags: bool
+    made: Outcome,
+    after: Any,
+    paths: Sequence[Path],
+    source: Path | None,
+    message: str,
+    loudness_tags: bool,
 ) -> Steps[_Written]:
     """Write the results of a verb; what a format has changed in the first one is measured again and told."""
     from aural.loudness.meter import measure
 
     figures, loudness = made.figures, after
+    tags = Tags() if source is None else read_tags(source)
     for number, (one, path) in enumerate(zip(made.clips, paths, strict=True)):
         own = tags
         if loudness_tags:
             own_loudness = after if number == 0 else (yield from part(measure.steps(one), 0.0, 0.0))
             own = tags.with_loudness(own_loudness.integrated_lufs, own_loudness.true_peak_dbtp)
-        is_exact = _write(one, path, own)
+        is_exact = _write(one, path, own, source)
         if number == 0 and not is_exact:
             written = read(path)
             loudness = yield from part(measure.steps(written), 0.5, 0.9)
@@ -154,7 +173,7 @@ def _write_steps(
     return _Written(list(paths), {**figures, "files": [path.name for path in paths]}, message, loudness)
 
 
-def _write(clip: Clip, path: Path, tags: Tags) -> bool:
+def _write(clip: Clip, path: Path, tags: Tags, source: Path | None) -> bool:
     """Write a result; returns whether the file holds the same sound."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -163,8 +182,12 @@ def _write(clip: Clip, path: Path, tags: Tags) -> bool:
             f"Can't create the folder {path.parent.name!r} ({error.strerror}). Choose another one."
         ) from error
     suffix, encoding = path.suffix.lower(), wav_encoding(clip)
-    write(clip, path, encoding if suffix == ".wav" else None, tags)
-    return suffix == ".wav" or (suffix == ".flac" and encoding == "wav24")
+    if is_video(path):
+        assert source is not None
+        replace_sound(source, clip, path)
+    else:
+        write(clip, path, encoding if suffix == ".wav" else None, tags)
+    return suffix == ".wav" or (suffix in {".flac", ".mkv"} and encoding == "wav24")
 
 
 def _remark(clip: Clip, written: Clip, before: Any, after: Any, name: str) -> str:
@@ -172,8 +195,8 @@ def _remark(clip: Clip, written: Clip, before: Any, after: Any, name: str) -> st
     remark = ""
     if written.rate != clip.rate:
         remark += f" {name} can't store {clip.rate} Hz, so the file has {written.rate} Hz."
-    if name == "FLAC":
-        remark += " FLAC can't store peaks above full scale, so they were clipped. Write WAV to keep them."
+    if name in {"FLAC", "MKV"}:
+        remark += f" {name} can't store peaks above full scale, so they were clipped. Write WAV to keep them."
     elif after.true_peak_dbtp > before.true_peak_dbtp + MIN_TOLD_DB:
         remark += f" Encoding to {name} raised the true peak to {after.true_peak_dbtp:.1f} dBTP."
     return remark

@@ -22,6 +22,7 @@ from aural.audio.spectral import channel_mix, mel_filters, mel_from_magnitude, s
 from aural.enhancement.features import FRONT_END
 from aural.enhancement.unet import UNet
 from aural.hub.config import NetworkConfig
+from aural.hub.pretrained import Pretrained
 
 MIN_POWER = 1e-12
 COPIED_BINS = (48, 64)  # first and number: the carrier repeats them
@@ -39,7 +40,7 @@ class CompleterConfig(NetworkConfig):
     hidden: int = 64  # units of each direction of the GRU
 
 
-class Completer(UNet):
+class Completer(Pretrained, UNet):
     """Stage 2: predicts the mel bands of a studio recording from those the phone kept."""
 
     def __init__(self, config: CompleterConfig = CompleterConfig()) -> None:

@@ -29,6 +29,7 @@ from aural.enhancement.denoiser_convolutional import ConvolutionalConfig, FrontE
 from aural.enhancement.features import FRONT_END, MAX_PITCH_HZ, MIN_PITCH_HZ
 from aural.enhancement.unet import UNet
 from aural.hub.config import NetworkConfig
+from aural.hub.pretrained import Pretrained
 
 LOW_BINS = 96  # below 3 kHz each bin is its own band
 HIGH_BANDS = 32
@@ -87,7 +88,7 @@ class Masks:
         return pitch_of_bin((near * weights).sum(1))
 
 
-class Denoiser(UNet):
+class Denoiser(Pretrained, UNet):
     """Stage 1, recurrent: removes noise, reverberation and clipping and keeps the phase."""
 
     def __init__(self, config: DenoiserConfig = DenoiserConfig()) -> None:

@@ -28,6 +28,7 @@ from torch.nn import functional
 from aural.audio.spectral import FrontEnd, istft, stft
 from aural.enhancement.features import FRONT_END, RATE, pitch
 from aural.hub.config import NetworkConfig
+from aural.hub.pretrained import Pretrained
 
 MASK_FRONT_END = FrontEnd(rate=RATE, window=1536, hop=384, fft=1536)
 LOW_BINS = 160  # below 5 kHz each bin is its own band
@@ -74,7 +75,7 @@ class BandMasks:
         return self.noise_gain * spectrum
 
 
-class ConvolutionalDenoiser(nn.Module):
+class ConvolutionalDenoiser(Pretrained):
     """Removes noise, late reverberation, clipping and codec artifacts; keeps the microphone's tone, the gain
     and the early reflections."""
 

@@ -20,6 +20,7 @@ from aural import hub
 from aural.audio.spectral import DEFAULT_FRONT_END
 from aural.errors import OptionError
 from aural.hub.config import NetworkConfig
+from aural.hub.pretrained import Pretrained
 
 # The stem and the blocks shrink time 32-fold; shorter clips are padded with silence.
 MIN_FRAMES = 32
@@ -39,7 +40,7 @@ class Config(NetworkConfig):
     dropout: float = 0.2  # dropout of the embedding, in training
 
 
-class Classifier(nn.Module):
+class Classifier(Pretrained, pipeline_tag="audio-classification"):
     """Scaled log-mel spectrogram -> logits, see `aural.audio.spectral.log_mel`."""
 
     mean: Tensor

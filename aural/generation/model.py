@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from aural.errors import OptionError
 from aural.generation.classes import CLASSES
 from aural.hub.config import NetworkConfig
+from aural.hub.pretrained import Pretrained
 
 BANDS = 80
 REAL_FRAMES = 425  # 5 s at 22,050 Hz and a hop of 260
@@ -116,7 +117,7 @@ class Conditioning(ModelMixin, ConfigMixin):  # type: ignore[misc]  # their type
         return result
 
 
-class DiffusionModel(nn.Module):
+class DiffusionModel(Pretrained, pipeline_tag="text-to-audio"):
     """Noisy spectrogram, noise level and condition -> clean spectrogram.
 
     The spectrograms are in the network's units: see `normalise` and `denormalise`.

@@ -25,6 +25,7 @@ from aural import hub
 from aural.audio.spectral import DEFAULT_FRONT_END
 from aural.errors import OptionError
 from aural.hub.config import NetworkConfig
+from aural.hub.pretrained import Pretrained
 
 UNSEEN_FOLD = 1  # of ESC-50, held back from training
 MIN_SAMPLES = 8_192  # the blocks shrink time; shorter clips are padded with silence
@@ -48,7 +49,7 @@ class Config(NetworkConfig):
     dropout: float = 0.2  # of the embedding, in training
 
 
-class WaveformClassifier(nn.Module):
+class WaveformClassifier(Pretrained, pipeline_tag="audio-classification"):
     """Samples -> logits."""
 
     def __init__(self, config: Config) -> None:

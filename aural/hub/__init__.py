@@ -1,7 +1,8 @@
 """Checkpoint name -> verified files -> built model.
 
 Where the files come from and what makes them the right ones: `aural.hub.manifest`. `python -m aural.hub`
-brings them to the Hub and from there: see `aural.hub.publish`.
+brings them to the Hub and from there: see `aural.hub.publish`. Other programs load one model from a
+repository of its own, by `from_pretrained` of its class: see `aural.hub.pretrained`.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ BUILDERS: Mapping[str, str] = MappingProxyType(
 )
 
 JUDGES = frozenset({"waveform_classifier"})  # no verb uses them: they score what the others make
+SAME_VERSION = "Take AURAL and its checkpoints from the same version"
 FAILURES = 2  # after which `prefetch` asks no more: one may lie in a file, two in a row lie in the Hub
 
 _log = logging.getLogger(__name__)
@@ -221,30 +223,41 @@ def _checkpoint(entry: Entry, paths: Mapping[str, Path], source: str) -> Checkpo
 
 
 def _build(checkpoint: Checkpoint, build: Callable[[Mapping[str, Any]], Model], device: Device) -> Model:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    same_version = "Take AURAL and its checkpoints from the same version"
     try:
         model = build(checkpoint.config)
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
             f"config.json of the checkpoint {checkpoint.name!r} does not fit the model ({error!r}). "
-            f"{same_version}."
+            f"{SAME_VERSION}."
         ) from error
+    model = load_weights(model, checkpoint.weights, f"the checkpoint {checkpoint.name!r}")
+    return model.requires_grad_(False).to(device)
+
+
+def load_weights(model: Model, path: Path, owner: str) -> Model:
+    """The model itself with the weights of a safetensors file, strictly, ready for inference.
+
+    Args:
+        owner: whose weights they are, for messages.
+
+    Raises:
+        CheckpointError: the file can't be read, or has other weights than the model.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
     try:
-        weights = load_file(checkpoint.weights)
+        weights = load_file(path)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(
-            f"The weights of the checkpoint {checkpoint.name!r} can't be read ({error}). Export them again."
+            f"The weights of {owner} can't be read ({error}). Export them again."
         ) from error
     if differences := _differences(model.state_dict(), weights):
         raise CheckpointError(
-            f"The weights of the checkpoint {checkpoint.name!r} do not fit the model "
-            f"({'; '.join(differences)}). {same_version}."
+            f"The weights of {owner} do not fit the model ({'; '.join(differences)}). {SAME_VERSION}."
         )
     model.load_state_dict(weights, strict=True)
-    return model.eval().requires_grad_(False).to(device)
+    return model.eval()
 
 
 def _differences(wanted: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor]) -> list[str]:

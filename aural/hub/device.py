@@ -1,4 +1,4 @@
-"""Where models run, and in which precision: the processor, a CUDA card, or a ZeroGPU Space."""
+"""Where models run, and in which precision: the processor, a CUDA card, Apple's GPU, or a ZeroGPU Space."""
 
 from __future__ import annotations
 
@@ -11,39 +11,81 @@ from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
-from aural.errors import AuralError
+from aural.errors import AuralError, OptionError, shorten
 
 if TYPE_CHECKING:
     import torch
 
-Device = Literal["cpu", "cuda"]
+Device = Literal["cpu", "cuda", "mps"]
+DEVICES: tuple[Device, ...] = ("cpu", "cuda", "mps")
+LACKING = {
+    "cuda": "PyTorch finds no CUDA card",
+    "mps": "PyTorch finds no GPU of Apple",
+}
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 _lock = threading.Lock()  # guards _borrowers
 _borrowers = 0  # functions decorated by `gpu` that run in this process, where a ZeroGPU Space lends its card
 
 
-def pick_device() -> Device:
-    """`"cuda"` where there is a card, else `"cpu"`; on ZeroGPU where a card is lent, inside of `gpu` only."""
+def pick_device(*, with_float64: bool = False) -> Device:
+    """The device that AURAL_DEVICE names, or else `"cuda"` where there is a card, or else `"cpu"`.
+
+    On ZeroGPU the setting does not count: it is `"cuda"` where a card is lent, inside of `gpu` only.
+
+    Args:
+        with_float64: whether the model needs double precision, which Apple's GPU lacks: then it is the CPU.
+
+    Raises:
+        OptionError: the setting names no device, or one that this machine lacks.
+    """
     if on_zero_gpu():
         return "cuda" if _borrowers else "cpu"
+    named = _named_device()
+    if named == "cpu":
+        return named
+    if named == "mps":
+        # Read when PyTorch is imported: what Metal lacks runs on the CPU.
+        os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
     import torch
 
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    if named is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    is_there = torch.cuda.is_available() if named == "cuda" else torch.backends.mps.is_available()
+    if not is_there:
+        raise OptionError(f"AURAL_DEVICE is {named}, but {LACKING[named]} here. Unset it, or set it to cpu.")
+    return "cpu" if named == "mps" and with_float64 else named
+
+
+def check_setting() -> None:
+    """Raise `OptionError` if AURAL_DEVICE names no device of this machine. Unset, it loads no PyTorch."""
+    if not on_zero_gpu() and _named_device():
+        pick_device()
+
+
+def _named_device() -> Device | None:
+    """The device that AURAL_DEVICE names; None: it is unset."""
+    text = os.environ.get("AURAL_DEVICE", "").strip().lower()
+    if not text:
+        return None
+    for device in DEVICES:
+        if text == device:
+            return device
+    raise OptionError(f"AURAL_DEVICE is {shorten(text)!r}. Set it to {', '.join(DEVICES)}, or unset it.")
 
 
 def precision(device: Device) -> torch.dtype | None:
-    """What autocast computes in: bfloat16 on cards that have it, float16 on older ones, None on the CPU."""
+    """What autocast computes in: bfloat16 on CUDA cards that have it, float16 on older ones, else None."""
     import torch
 
-    if device == "cpu":
+    if device != "cuda":
         return None
     return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
 
 
 @contextmanager
 def inference(device: Device) -> Iterator[None]:
-    """No gradients, and autocast on a card.
+    """No gradients, and autocast on a CUDA card.
 
     Both hold for the thread that enters: a generator must leave before it yields, since Gradio may resume it
     in another thread.
@@ -67,6 +109,8 @@ def describe(device: Device | None = None) -> str:
         # A container often grants fewer cores than the machine has.
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         return f"CPU, {cores} core{'' if cores == 1 else 's'}"
+    if device == "mps":
+        return "Apple GPU"
     import torch
 
     return f"{'ZeroGPU, ' if on_zero_gpu() else ''}{torch.cuda.get_device_name()}"

@@ -20,6 +20,7 @@ from types import MappingProxyType
 from aural.errors import CheckpointError
 from aural.hub.download import TIMEOUT_SECONDS, Unavailable, download
 
+OWNER = "aural-audio"  # of the models' own repositories on the Hub, unless AURAL_HUB_OWNER names another
 PACKAGED = "_checkpoints"  # in an installed aural/: the folder where pyproject.toml puts checkpoints/
 
 
@@ -31,6 +32,18 @@ class Entry:
     revision: str | None  # commit or tag in the Hub repository; None: not published there
     licence: str
     sha256: Mapping[str, str]  # file name -> hexadecimal digest
+    model_revision: str | None = None  # commit in the model's own repository; None: not published there
+
+    def where(self, repository: str) -> tuple[str, str | None]:
+        """The prefix of its files in a Hub repository, and the pinned revision there.
+
+        >>> Entry("lisa", "5e", "CC0-1.0", {}, "7f").where("someone/aural")
+        ('lisa/', '5e')
+        >>> Entry("lisa", "5e", "CC0-1.0", {}, "7f").where(own_repository("lisa"))
+        ('', '7f')
+        """
+        is_own = repository == own_repository(self.name)
+        return ("", self.model_revision) if is_own else (f"{self.name}/", self.revision)
 
 
 def entries() -> dict[str, Entry]:
@@ -61,9 +74,11 @@ def _entry(name: str, fields: object, path: Path) -> Entry:
             "revision": str() | None as revision,
             "licence": str(licence),
             "sha256": {"config.json": str(config), "model.safetensors": str(weights)},
+            **others,
         }:
             digests = {"config.json": config, "model.safetensors": weights}
-            return Entry(name, revision, licence, MappingProxyType(digests))
+            own = others.get("model_revision")
+            return Entry(name, revision, licence, MappingProxyType(digests), str(own) if own else None)
     raise CheckpointError(
         f"{path} lacks the revision, the licence or a sha256 of {name!r}. Restore it with `git checkout`."
     )
@@ -72,6 +87,11 @@ def _entry(name: str, fields: object, path: Path) -> Entry:
 def named_repository() -> str:
     """The Hub repository that AURAL_HUB_REPO names; empty: none."""
     return os.environ.get("AURAL_HUB_REPO", "").strip()
+
+
+def own_repository(name: str) -> str:
+    """The Hub repository of one model alone, under the owner that AURAL_HUB_OWNER names."""
+    return f"{os.environ.get('AURAL_HUB_OWNER', '').strip() or OWNER}/{name}"
 
 
 def folder() -> Path:
@@ -90,20 +110,18 @@ def fetch(entry: Entry, repository: str) -> dict[str, Path]:
     """
     from huggingface_hub import constants
 
-    revision = _revision(entry)
+    prefix, revision = _pinned(entry, repository)
     paths = cached_files(entry, repository)
     damaged = differing(entry, paths)
     # file in the repository -> whether a damaged one in the cache is to be replaced
     wanted = {
-        f"{entry.name}/{file}": file in damaged
-        for file in entry.sha256
-        if file in damaged or file not in paths
+        f"{prefix}{file}": file in damaged for file in entry.sha256 if file in damaged or file not in paths
     }
     if not wanted:
         return paths
     cache = Path(constants.HF_HUB_CACHE)
     fetched = download(repository, revision, wanted, cache=cache, timeout_seconds=TIMEOUT_SECONDS)
-    paths |= {remote.removeprefix(f"{entry.name}/"): path for remote, path in fetched.items()}
+    paths |= {remote.removeprefix(prefix): path for remote, path in fetched.items()}
     poisoned = differing(entry, paths)
     for file in poisoned:
         # Other programs read this cache too: leave them nothing that we would not use ourselves.
@@ -111,7 +129,7 @@ def fetch(entry: Entry, repository: str) -> dict[str, Path]:
         paths[file].unlink(missing_ok=True)
     if poisoned:
         raise Unavailable(
-            f"{repository} sent a {entry.name}/{poisoned[0]} whose sha256 is not the manifest's",
+            f"{repository} sent a {prefix}{poisoned[0]} whose sha256 is not the manifest's",
             "check AURAL_HUB_REPO and the revision in the manifest",
         )
     return paths
@@ -127,9 +145,10 @@ def cached_files(entry: Entry, repository: str) -> dict[str, Path]:
     from huggingface_hub.errors import HFValidationError
 
     paths = {}
+    prefix, revision = _pinned(entry, repository)
     for file in entry.sha256:
         try:
-            path = try_to_load_from_cache(repository, f"{entry.name}/{file}", revision=_revision(entry))
+            path = try_to_load_from_cache(repository, f"{prefix}{file}", revision=revision)
         except HFValidationError as error:
             raise Unavailable(f"AURAL_HUB_REPO is {repository!r}", "write it as owner/name") from error
         if isinstance(path, str):
@@ -137,12 +156,14 @@ def cached_files(entry: Entry, repository: str) -> dict[str, Path]:
     return paths
 
 
-def _revision(entry: Entry) -> str:
-    if entry.revision is None:
+def _pinned(entry: Entry, repository: str) -> tuple[str, str]:
+    """As `Entry.where`, for a checkpoint that is published."""
+    prefix, revision = entry.where(repository)
+    if revision is None:
         raise Unavailable(
             "the manifest names no revision on the Hub", "push it first, or unset AURAL_HUB_REPO"
         )
-    return entry.revision
+    return prefix, revision
 
 
 def folder_files(entry: Entry) -> dict[str, Path]:

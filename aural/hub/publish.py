@@ -17,8 +17,10 @@ from typing import Any
 from aural.errors import CheckpointError
 from aural.files import write_then_rename
 from aural.hub import manifest
+from aural.hub.cards import CARD, LIBRARY, model_card
 
-CARD = "README.md"
+# Fields of the manifest: the revision in the repository of all checkpoints, and in a model's own.
+SHARED, OWN = "revision", "model_revision"
 TAGS = ["audio", "speech-enhancement", "audio-super-resolution", "audio-generation", "vocoder"]
 BODY = """---
 {front_matter}
@@ -78,21 +80,8 @@ def prepare(repository: str, staging: Path) -> Upload:
     """
     entries = manifest.entries()
     for name, entry in entries.items():
-        source = manifest.folder() / name
-        for file in (CARD, *entry.sha256):
-            if not (source / file).is_file():
-                raise CheckpointError(
-                    f"The checkpoint {name!r} has no {file} in {source}, so nothing is sent. Put it there."
-                )
         (staging / name).mkdir()
-        for path in sorted(source.iterdir()):
-            if path.is_file() and not path.name.startswith("."):
-                shutil.copyfile(path, staging / name / path.name)
-        if damaged := manifest.differing(entry, {file: staging / name / file for file in entry.sha256}):
-            raise CheckpointError(
-                f"The sha256 of {source / damaged[0]} is not the manifest's, so nothing is uploaded: "
-                "restore that file with `git checkout`, or export the checkpoint again."
-            )
+        _stage(entry, staging / name)
     # Its own revision is what no commit can hold: with that of an earlier one each push would be a change.
     document = {
         name: {"licence": entry.licence, "revision": None, "sha256": dict(entry.sha256)}
@@ -100,12 +89,47 @@ def prepare(repository: str, staging: Path) -> Upload:
     }
     _write_json(staging / "manifest.json", document)
     (staging / CARD).write_text(_card(repository, entries, staging), encoding="utf-8")
-    files = {
+    return Upload(repository, _sizes(staging), entries)
+
+
+def prepare_model(name: str, staging: Path) -> Upload:
+    """Lay out in an empty folder what a model's own repository is to hold, each file checked there.
+
+    Raises:
+        CheckpointError: the checkpoint lacks its card, or has bytes that are not the manifest's.
+    """
+    entry = manifest.entries()[name]
+    repository = manifest.own_repository(name)
+    _stage(entry, staging)
+    (staging / CARD).write_text(model_card(entry, repository, manifest.folder() / name), encoding="utf-8")
+    return Upload(repository, _sizes(staging), {name: entry})
+
+
+def _stage(entry: manifest.Entry, staging: Path) -> None:
+    """Copy the files of a checkpoint's folder and check them."""
+    source = manifest.folder() / entry.name
+    for file in (CARD, *entry.sha256):
+        if not (source / file).is_file():
+            raise CheckpointError(
+                f"The checkpoint {entry.name!r} has no {file} in {source}, so nothing is sent. Put it there."
+            )
+    for path in sorted(source.iterdir()):
+        if path.is_file() and not path.name.startswith("."):
+            shutil.copyfile(path, staging / path.name)
+    if damaged := manifest.differing(entry, {file: staging / file for file in entry.sha256}):
+        raise CheckpointError(
+            f"The sha256 of {source / damaged[0]} is not the manifest's, so nothing is uploaded: "
+            "restore that file with `git checkout`, or export the checkpoint again."
+        )
+
+
+def _sizes(staging: Path) -> dict[str, int]:
+    """The bytes of each file below a folder."""
+    return {
         path.relative_to(staging).as_posix(): path.stat().st_size
         for path in sorted(staging.rglob("*"))
         if path.is_file()
     }
-    return Upload(repository, files, entries)
 
 
 def push(repository: str, *, private: bool = False) -> Pushed:
@@ -124,8 +148,26 @@ def push(repository: str, *, private: bool = False) -> Pushed:
     return Pushed(upload, url, revision, pin(upload.entries.values(), revision))
 
 
-def pin(entries: Iterable[manifest.Entry], revision: str) -> tuple[str, ...]:
+def push_model(name: str, *, private: bool = False) -> Pushed:
+    """Upload one checkpoint to a repository of its own in one commit, and pin the manifest to it.
+
+    Args:
+        private: make the repository a private one.
+
+    Raises:
+        CheckpointError: a file is damaged or missing, or the Hub does not take them.
+    """
+    with TemporaryDirectory() as folder:
+        upload = prepare_model(name, Path(folder))
+        url, revision = _upload(upload.repository, Path(folder), private)
+    return Pushed(upload, url, revision, pin(upload.entries.values(), revision, OWN))
+
+
+def pin(entries: Iterable[manifest.Entry], revision: str, field: str = SHARED) -> tuple[str, ...]:
     """Write a revision into the manifest, for those entries whose bytes it still names.
+
+    Args:
+        field: `SHARED` or `OWN`.
 
     Returns:
         the names of the checkpoints whose revision this changed.
@@ -135,8 +177,8 @@ def pin(entries: Iterable[manifest.Entry], revision: str) -> tuple[str, ...]:
     changed = []
     for entry in entries:
         fields = document.get(entry.name, {})
-        if fields.get("sha256") == dict(entry.sha256) and fields["revision"] != revision:
-            fields["revision"] = revision
+        if fields.get("sha256") == dict(entry.sha256) and fields.get(field) != revision:
+            fields[field] = revision
             changed.append(entry.name)
     if changed:
         _write_json(path, document)
@@ -164,7 +206,7 @@ def _card(repository: str, entries: Mapping[str, manifest.Entry], staging: Path)
         license=licences[0].lower() if len(licences) == 1 else "other",
         license_name=None if len(licences) == 1 else "as-each-checkpoint-says",
         license_link=None if len(licences) == 1 else f"https://huggingface.co/{repository}#licences",
-        library_name="aural",
+        library_name=LIBRARY,
         pipeline_tag="audio-to-audio",
         tags=TAGS,
     )

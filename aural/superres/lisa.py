@@ -37,6 +37,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from aural.hub.config import NetworkConfig
+from aural.hub.pretrained import Pretrained
 
 KERNELS = (7, 3, 3, 1)  # samples; the encoder's layers
 NEIGHBOURS = 1  # latents on each side of a query's own
@@ -69,7 +70,7 @@ def build_lisa(config: Mapping[str, Any]) -> Lisa:
     return Lisa(LisaConfig.from_dict(config))
 
 
-class Lisa(nn.Module):
+class Lisa(Pretrained):
     """Samples -> the sound at any times, see the module.
 
     `context` is the number of samples on each side that a value depends on. Pieces with that much context on

@@ -34,6 +34,7 @@ from torch.nn import functional
 
 from aural.audio.spectral import channel_mix
 from aural.hub.config import NetworkConfig
+from aural.hub.pretrained import Pretrained
 
 RATE = 48_000  # Hz
 WINDOW = 1024  # samples of the Hann window, 21 ms
@@ -122,7 +123,7 @@ class _Block(nn.Module):
         return x + self.scale * y, seen[:, frames:]
 
 
-class Extender(nn.Module):
+class Extender(Pretrained):
     """Generates the band above that of a signal at 48 kHz."""
 
     rate = RATE

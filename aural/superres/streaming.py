@@ -218,7 +218,7 @@ class _LisaStream:
         self, channels: int, rate_in: int, rate_out: int, bandwidth_hz: float, gain: np.float32
     ) -> None:
 
-        self._device = pick_device()
+        self._device = pick_device(with_float64=True)  # of the times
         self._model: Lisa = hub.load("lisa", device=self._device)
         self._gain = gain
         # LISA expects the band to reach half the rate.

@@ -17,7 +17,7 @@ from aural.options import Verb
 from aural.ui import estimates
 from aural.ui.storage import KEPT_SECONDS
 
-PLACES = {"cpu": "on the CPU", "cuda": "on the GPU"}
+PLACES = {"cpu": "on the CPU", "cuda": "on the GPU", "mps": "on the GPU"}
 NOT_LOADED = "not loaded yet"
 
 _log = logging.getLogger(__name__)
@@ -105,7 +105,7 @@ def duration(seconds: float) -> str:
 
 
 def _has_card() -> bool:
-    return on_zero_gpu() or pick_device() == "cuda"
+    return on_zero_gpu() or pick_device() != "cpu"
 
 
 def _models() -> str:

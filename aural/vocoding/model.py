@@ -46,6 +46,7 @@ from torch.nn import functional
 from aural.audio.spectral import FrontEnd, istft, magnitude_from_mel, mel_filters, stft, unscale
 from aural.errors import OptionError
 from aural.hub.config import NetworkConfig
+from aural.hub.pretrained import Pretrained
 
 # Normalises the mel bands from [0, 1] to about -1 to 1.
 MEL_MEAN, MEL_DEVIATION = 0.5, 0.25
@@ -100,7 +101,7 @@ def build(config: Mapping[str, Any]) -> Vocoder:
     return Vocoder(Config.from_dict(config))
 
 
-class Vocoder(nn.Module):
+class Vocoder(Pretrained):
     """Scaled log-mel spectrogram -> samples at `config.rate`, see `aural.audio.spectral.log_mel`."""
 
     def __init__(self, config: Config) -> None:

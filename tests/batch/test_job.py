@@ -115,8 +115,8 @@ def test_what_exceeds_full_scale_keeps_its_peaks_in_wav_and_is_told_of_in_flac(t
     [
         ("memo.wav", "memo.wav", "is the source itself. Give the result another name."),
         ("memo.wav", "folder/../memo.wav", "is the source itself. Give the result another name."),
-        ("memo.wav", "memo.doc", "'memo.doc' doesn't end in a known format. Use one of .flac, .mp3"),
-        ("memo.wav", "memo", "'memo' doesn't end in a known format. Use one of .flac, .mp3"),
+        ("memo.wav", "memo.doc", "'memo.doc' doesn't end in a known format. Use one of .flac, .m4v"),
+        ("memo.wav", "memo", "'memo' doesn't end in a known format. Use one of .flac, .m4v"),
         ("memo.wav", "memo.wav/result.wav", "Can't create the folder 'memo.wav'"),
     ],
 )

@@ -30,7 +30,7 @@ REFUSALS = {
 
 
 class FakeHub(ThreadingHTTPServer):
-    """Serves `files` by name, at `REVISION` of `REPOSITORY`, as `behaviour` says; takes commits by `TOKEN`.
+    """Serves `files` by name, at `REVISION` of a repository, as `behaviour` says; takes commits by `TOKEN`.
 
     Without files the repository does not exist yet. A commit is served under its own revision; `heads` has
     them in order. Xet is not spoken: uploads come by LFS where HF_HUB_DISABLE_XET=1.
@@ -43,8 +43,9 @@ class FakeHub(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, files: dict[str, bytes]) -> None:
+    def __init__(self, files: dict[str, bytes], repository: str = REPOSITORY) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
+        self.repository = repository
         self.files = files
         self.etags = {name: _etag(content) for name, content in files.items()}
         self.heads = [REVISION] if files else []
@@ -88,8 +89,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         hub = self.server
-        prefix = f"/{REPOSITORY}/resolve/"
+        prefix = f"/{hub.repository}/resolve/"
         revision, _, name = self.path.removeprefix(prefix).partition("/")
+        if revision == "main" and hub.heads:
+            revision = hub.heads[-1]
         hub.requests.append(f"{self.command} {name or self.path}")
         if hub.behaviour in REFUSALS:
             self._refuse(*REFUSALS[hub.behaviour])
@@ -105,8 +108,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Location", self.path)
             self.send_header("Content-Length", "0")
             self.end_headers()
-        elif self.path == f"/api/models/{REPOSITORY}/revision/main" and hub.heads:
-            self._send({"id": REPOSITORY, "sha": hub.heads[-1]})
+        elif self.path == f"/api/models/{hub.repository}/revision/main" and hub.heads:
+            self._send({"id": hub.repository, "sha": hub.heads[-1]})
         elif not self.path.startswith(prefix) or revision not in hub.heads:
             self._refuse(404, "RevisionNotFound")
         elif name not in hub.commits[revision]:
@@ -131,23 +134,23 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(401, "")
         elif path == "/api/repos/create":
             wanted = json.loads(body)
-            assert f"{wanted['organization']}/{wanted['name']}" == REPOSITORY
+            assert f"{wanted['organization']}/{wanted['name']}" == hub.repository
             exists = bool(hub.heads)
             if not exists:
                 hub.heads.append("0" * 40)
                 hub.commits["0" * 40] = {}
-            self._send({"url": f"{hub.url}/{REPOSITORY}"}, 409 if exists else 200)
+            self._send({"url": f"{hub.url}/{hub.repository}"}, 409 if exists else 200)
         elif path == "/api/validate-yaml":
             self._validate(json.loads(body)["content"])
-        elif path == f"/api/models/{REPOSITORY}/preupload/main":
+        elif path == f"/api/models/{hub.repository}/preupload/main":
             self._send({"files": [self._upload_mode(file) for file in json.loads(body)["files"]]})
-        elif path == f"/{REPOSITORY}.git/info/lfs/objects/batch":
+        elif path == f"/{hub.repository}.git/info/lfs/objects/batch":
             objects = json.loads(body)["objects"]
             for item in objects:
                 if item["oid"] not in hub.objects:
                     item["actions"] = {"upload": {"href": f"{hub.url}/lfs/{item['oid']}"}}
             self._send({"transfer": "basic", "objects": objects})
-        elif path == f"/api/models/{REPOSITORY}/commit/main":
+        elif path == f"/api/models/{hub.repository}/commit/main":
             self._commit([json.loads(line) for line in body.splitlines()])
         else:
             self._refuse(404, "RepoNotFound")
@@ -180,7 +183,7 @@ class _Handler(BaseHTTPRequestHandler):
         revision = hashlib.sha1(repr((hub.heads, sorted(files))).encode()).hexdigest()
         hub.commits[revision] = files
         hub.heads.append(revision)
-        self._send({"commitUrl": f"{hub.url}/{REPOSITORY}/commit/{revision}", "commitOid": revision})
+        self._send({"commitUrl": f"{hub.url}/{hub.repository}/commit/{revision}", "commitOid": revision})
 
     def _send(self, answer: dict[str, Any], status: int = 200) -> None:
         body = json.dumps(answer).encode()

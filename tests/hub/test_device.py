@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from aural.audio import Clip, write
+from aural.errors import OptionError
 from aural.hub import device
 
 needs_card = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA card")
@@ -38,6 +42,59 @@ def test_hiding_the_card_leaves_the_cpu() -> None:
     picked, *words = run(program, CUDA_VISIBLE_DEVICES="").split()
     assert picked == "cpu"
     assert words[0] == "CPU," and int(words[1]) >= 1 and words[2] in ("core", "cores")
+
+
+@pytest.mark.parametrize("name", ["cpu", " CPU "])
+def test_the_setting_chooses_the_cpu(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AURAL_DEVICE", name)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    device.check_setting()
+    assert device.pick_device() == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("name", "match"),
+    [
+        ("cuda", "AURAL_DEVICE is cuda, but PyTorch finds no CUDA card here. Unset it, or set it to cpu."),
+        ("mps", "AURAL_DEVICE is mps, but PyTorch finds no GPU of Apple here."),
+        ("gpu", "AURAL_DEVICE is 'gpu'. Set it to cpu, cuda, mps, or unset it."),
+        ("cuda:1", "AURAL_DEVICE is 'cuda:1'. Set it to cpu, cuda, mps"),
+    ],
+)
+def test_a_device_that_is_missing_is_told_in_a_sentence(
+    name: str, match: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    monkeypatch.setenv("AURAL_DEVICE", name)
+    for check in (device.check_setting, device.pick_device):
+        with pytest.raises(OptionError, match=re.escape(match)):
+            check()
+
+
+def test_apple_s_gpu_is_used_where_it_is_named_and_double_precision_is_not_needed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setenv("PYTORCH_ENABLE_MPS_FALLBACK", "0")
+    assert device.pick_device() == "cpu"
+    monkeypatch.setenv("AURAL_DEVICE", "mps")
+    assert device.pick_device() == "mps" and device.pick_device(with_float64=True) == "cpu"
+    assert device.describe() == "Apple GPU" and device.precision("mps") is None
+    assert os.environ["PYTORCH_ENABLE_MPS_FALLBACK"] == "0", "the user's own setting stays"
+    layer = nn.Linear(4, 4)
+    with device.inference("mps"):  # no autocast: all is float32
+        assert layer(torch.ones(1, 4)).dtype is torch.float32
+
+
+def test_a_shell_tells_a_missing_device_in_one_line(tmp_path: Path) -> None:
+    write(Clip(np.full((1, 8_000), 0.1, np.float32), 16_000), tmp_path / "memo.wav")
+    command = [sys.executable, "-m", "aural", "super-resolve", "memo.wav", "out.wav"]
+    environment = os.environ | {"AURAL_DEVICE": "tpu", "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert done.stderr.startswith("AURAL_DEVICE is 'tpu'. Set it to cpu, cuda, mps")
 
 
 def test_inference_on_the_cpu_keeps_float32_and_no_gradients() -> None:
