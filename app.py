@@ -63,11 +63,11 @@ def build() -> gr.Blocks:
         notice = gr.HTML(visible=False, elem_classes="aural-notice")
         with gr.Tabs():
             tabs = [
+                studio.build(places, batch.section),
                 loudness.build(places, resynthesis.section),
                 enhancement.build(places),
                 superres.build(places),
                 generation.build(places),
-                studio.build(places, batch.section),
             ]
         with gr.Accordion("System info", open=False) as about:
             state = gr.HTML(container=False)

@@ -1,4 +1,4 @@
-"""The Release tab: from a phone recording to a release, and the section Batch handed in by `app.py`."""
+"""The Studio tab: a recording is repaired and set for its target; and the section Batch from `app.py`."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ def build(places: Sequence[Place], batch: Callable[[], Page]) -> Tab:
         places: the tabs that results can be sent to.
         batch: builds the section Batch.
     """
-    with gr.Tab("Release", id="release"), gr.Tabs():
-        with gr.Tab("Phone to release", id="release"), gr.Row():
+    with gr.Tab("Studio", id=RELEASE.place.id), gr.Tabs():
+        with gr.Tab("One file", id="release"), gr.Row():
             with gr.Column(scale=2, min_width=320):
                 audio = audio_input("Recording: upload or record it")
                 examples_with_credits(PHONE_EXAMPLES, audio)

@@ -9,7 +9,7 @@ RELEASE = Verb(
     "release",
     "Enhance, super-resolve and master a phone recording in one go.",
     "aural.studio.pipeline",
-    Place("release", "Release"),
+    Place("studio", "Studio"),
     "released.wav",
     measures=True,
     memory_factor=12.0,

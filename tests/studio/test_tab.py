@@ -1,4 +1,4 @@
-"""The Release tab's own parts: the stages of a release."""
+"""The Studio tab's own parts: the stages of a release."""
 
 from __future__ import annotations
 
