@@ -133,7 +133,7 @@ def launch(demo: gr.Blocks, **settings: Any) -> None:
     _require_port(settings.get("server_name"), settings.get("server_port"))
     demo.launch(
         theme=Studio(),
-        css=CSS + status.CSS + generation.CSS,
+        css=CSS + status.CSS + generation.CSS + studio.CSS,
         head=HEAD + players.HEAD + uploads.HEAD,
         max_file_size=LIMITS.file_bytes,
         show_error=True,  # for what Gradio itself refuses, such as a text for a number

@@ -51,7 +51,7 @@ def test_a_visitor_makes_an_example_release_ready_looks_into_the_stages_and_send
     page.get_by_role("button", name="Phone call").click()
     expect(page.get_by_role("button", name="Clear").first).to_be_visible(timeout=LONG_WAIT_MS)
     expect(page.get_by_text(re.compile(r"^About \d+ (s|min)"))).to_be_visible(timeout=LONG_WAIT_MS)
-    page.get_by_role("button", name="Make it release-ready").click()
+    page.get_by_role("button", name="Do it all").click()
     expect(page.get_by_text(re.compile("Done: −16.0 LUFS"))).to_be_visible(timeout=LONG_WAIT_MS)
     for version in ("Before", "Enhanced", "Super-resolved", "Mastered"):
         expect(page.locator(".ab-version", has_text=version)).to_be_visible()
@@ -155,7 +155,7 @@ def test_without_files_the_page_says_what_to_do(page: Page, address: str) -> Non
 
 
 def test_no_width_needs_scrolling_sideways(page: Page, address: str) -> None:
-    for section, button in (("Batch", "Run the batch"), ("One file", "Make it release-ready")):
+    for section, button in (("Batch", "Run the batch"), ("One file", "Do it all")):
         page.set_viewport_size({"width": 1600, "height": 900})
         open_release(page, address, section)
         for width in (1600, 1024, 390):
