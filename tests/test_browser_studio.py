@@ -92,6 +92,9 @@ def test_a_clean_file_at_its_target_has_every_stage_off_and_is_told_why(
         expect(page.get_by_role("checkbox", name=switch)).not_to_be_checked()
         expect(page.get_by_text(reason)).to_be_visible()
     expect(page.get_by_text(tab.NOTHING_ON)).to_be_visible(timeout=LONG_WAIT_MS)
+    page.get_by_role("button", name="On every service").click()
+    row = page.locator("tr", has=page.get_by_role("rowheader", name="Spotify", exact=True))
+    expect(row.get_by_role("cell")).to_have_text(["−14.0", "2.0", re.compile(r"^limited by 1\.\d dB$")])
     # Another target is another verdict, and another plan.
     page.get_by_label("Target").filter(visible=True).click()
     page.get_by_role("option", name=re.compile("^EBU R 128 \\(")).click()

@@ -22,6 +22,7 @@ from aural.loudness.targets import TARGETS
 from aural.options import Place, require_known
 from aural.studio import pipeline
 from aural.studio.excerpt import loudest
+from aural.studio.services import on_services
 from aural.studio.verb import RELEASE
 from aural.studio.verdicts import plan, verdicts
 from aural.ui import plots
@@ -85,7 +86,7 @@ def build(places: Sequence[Place], batch: Callable[[], Page]) -> Tab:
         with gr.Tab("One file", id="release"):
             audio = audio_input("Drop a recording or video", elem_id="studio-drop")
             examples_with_credits(PHONE_EXAMPLES, audio)
-            chips = gr.HTML(elem_classes="studio-verdicts", container=False)
+            chips = gr.HTML(elem_classes=["studio-verdicts", "studio-working"], container=False)
             release_page, send_to = _release_section(places, audio, chips)
         with gr.Tab("Batch", id="batch"):
             batch_page = batch()
@@ -220,10 +221,16 @@ def _preview_section(
     A state that changes starts each of them, after what runs for an older file or plan was cancelled: Gradio
     runs the listeners of one event in the order in which they were added.
     """
-    heard = gr.Markdown()
+    heard = gr.Markdown(elem_classes="studio-working")
     player = ABPlayer(
         label=f"Preview: the loudest {PREVIEW_SECONDS:g} s, at matched loudness", elem_id="studio-preview"
     )
+    with gr.Accordion("On every service", open=False):
+        gr.Markdown(
+            "What each service and standard would do to the file as it is. Gain up to the loudness that it "
+            "plays at; peaks above its limit are turned down."
+        )
+        services = gr.HTML()
     uploaded, planned = gr.State(), gr.State()  # what to analyze, what to preview
     found = gr.State()  # the analysis, and the file of the stretch to preview
     switches = [settings[name] for name in SWITCHES]
@@ -233,7 +240,7 @@ def _preview_section(
     analyzing = uploaded.change(
         analyze,
         [audio, settings["target"]],
-        [found, chips, *switches],
+        [found, chips, *switches, services],
         api_visibility="private",
         concurrency_id="analyzing",
         show_progress_on=chips,
@@ -250,9 +257,9 @@ def _preview_section(
     analyzing.success(_token, found, planned, **starting)
     audio.change(None, cancels=[analyzing, previewing], api_visibility="private")
     audio.change(
-        lambda path: [_token(path), None, None, None, None, *_reset_switches()],
+        lambda path: [_token(path), None, None, None, None, *_reset_switches(), None],
         audio,
-        [uploaded, found, chips, player, heard, *switches],
+        [uploaded, found, chips, player, heard, *switches, services],
         **starting,
     )
     _changed(settings["target"])(
@@ -298,14 +305,14 @@ class _Found:
 def analyze(audio: str | None, target: str, progress: gr.Progress = gr.Progress()) -> Updates:
     """What is found in an upload, the verdicts on it, and the plan that follows."""
     if not audio:
-        yield [None, None, *_reset_switches()]
+        yield [None, None, *_reset_switches(), None]
         return
     try:
         found = yield from _analyze(audio, progress)
     except InputError as error:
-        yield [None, f'<p role="alert">{html.escape(str(error))}</p>', *_reset_switches()]
+        yield [None, f'<p role="alert">{html.escape(str(error))}</p>', *_reset_switches(), None]
         return
-    yield [found, *_judge(found, target)]
+    yield [found, *_judge(found, target), _services_table(found)]
 
 
 def _analyze(audio: str, progress: gr.Progress) -> Generator[Any, None, _Found]:
@@ -346,6 +353,19 @@ def _judge(found: _Found | None, target: str) -> list[Any]:
         f'<div role="status"><ul aria-label="Verdicts">{"".join(chips)}</ul>{note}</div>',
         *(gr.update(value=stage.on, info=stage.reason) for stage in switches),
     ]
+
+
+def _services_table(found: _Found) -> str:
+    rows = [
+        (
+            service.name,
+            number(service.loudness_lufs),
+            number(service.gain_db),
+            f"limited by {number(service.limiting_db)} dB" if service.limiting_db > SAME_DB else "fit",
+        )
+        for service in on_services(found.analysis.loudness)
+    ]
+    return table(("Service", "Plays at, LUFS", "Gain, dB", "Peaks"), rows, "On every service")
 
 
 @endpoint(PREVIEW)

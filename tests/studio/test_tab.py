@@ -87,12 +87,13 @@ def test_a_stage_that_changes_nothing_is_no_version_of_its_own(tmp_path: Path) -
 
 def test_the_analysis_of_an_upload_ends_in_chips_a_plan_and_what_to_preview(tmp_path: Path) -> None:
     source = write_memo(tmp_path / "<memo>.wav")
-    found, chips, *switches = list(tab.analyze(source, "spotify"))[-1]
+    found, chips, *switches, services = list(tab.analyze(source, "spotify"))[-1]
     assert "too quiet for Spotify" in chips and "Problem: </span>" in chips
     assert [update["value"] for update in switches] == [
         stage.on for stage in vars(plan(found.analysis, TARGETS["spotify"])).values()
     ]
     assert all(update["info"] for update in switches)
+    assert all(f">{target.name}<" in services for target in TARGETS.values() if target.kind == "platform")
     np.testing.assert_allclose(read(found.excerpt).samples, read(source).samples, atol=2**-22)
 
 
@@ -114,8 +115,8 @@ def test_of_a_long_recording_the_loudest_stretch_is_judged_and_that_is_told(
 def test_an_upload_that_cannot_be_read_leaves_a_sentence_alone(tmp_path: Path) -> None:
     path = tmp_path / "<b>notes.wav"
     path.write_text("This is not audio.")
-    found, chips, *switches = list(tab.analyze(str(path), "spotify"))[-1]
-    assert found is None
+    found, chips, *switches, services = list(tab.analyze(str(path), "spotify"))[-1]
+    assert found is None and services is None
     assert chips.startswith('<p role="alert">') and "<b>" not in chips
     assert all(update["value"] for update in switches)
 
