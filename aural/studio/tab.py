@@ -177,12 +177,19 @@ def _release_section(places: Sequence[Place], audio: gr.Audio, chips: gr.HTML) -
     settings = {name: {**shown, **advanced}[name] for name in pipeline.Options.__dataclass_fields__}
     at = page(RELEASE.name, "Do it all", settings)
     show_estimate(at, RELEASE, {"audio": audio, **{name: settings[name] for name in SWITCHES}})
-    preview_player = _preview_section(at, audio, chips, settings)
+    services = gr.HTML(render=False)  # comes below
+    preview_player = _preview_section(at, audio, chips, services, settings)
     message = gr.Markdown()
     player = ABPlayer(label="The stages, at matched loudness")
     result = result_file("Released file", places, RELEASE.place)
     stages_table = gr.HTML()
     spectrograms = picture("Spectrograms (dashed: upper limit)")
+    with gr.Accordion("On every service", open=False):
+        gr.Markdown(
+            "What each service and standard would do to the file as it is. Gain up to the loudness that it "
+            "plays at; peaks above its limit are turned down."
+        )
+        services.render()  # type: ignore[no-untyped-call]
     inspected = [
         part for place, (title, _) in enumerate(STAGES.values(), 1) for part in _inspector(place, title)
     ]
@@ -214,7 +221,11 @@ def _release_section(places: Sequence[Place], audio: gr.Audio, chips: gr.HTML) -
 
 
 def _preview_section(
-    at: Page, audio: gr.Audio, chips: gr.HTML, settings: dict[str, gr.components.Component]
+    at: Page,
+    audio: gr.Audio,
+    chips: gr.HTML,
+    services: gr.HTML,
+    settings: dict[str, gr.components.Component],
 ) -> ABPlayer:
     """Verdicts as soon as there is a file, then a preview of the plan; anew with every change of either.
 
@@ -225,12 +236,6 @@ def _preview_section(
     player = ABPlayer(
         label=f"Preview: the loudest {PREVIEW_SECONDS:g} s, at matched loudness", elem_id="studio-preview"
     )
-    with gr.Accordion("On every service", open=False):
-        gr.Markdown(
-            "What each service and standard would do to the file as it is. Gain up to the loudness that it "
-            "plays at; peaks above its limit are turned down."
-        )
-        services = gr.HTML()
     uploaded, planned = gr.State(), gr.State()  # what to analyze, what to preview
     found = gr.State()  # the analysis, and the file of the stretch to preview
     switches = [settings[name] for name in SWITCHES]
