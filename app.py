@@ -63,11 +63,11 @@ def build() -> gr.Blocks:
         notice = gr.HTML(visible=False, elem_classes="aural-notice")
         with gr.Tabs():
             tabs = [
+                studio.build(places, batch.section),
                 loudness.build(places, resynthesis.section),
                 enhancement.build(places),
                 superres.build(places),
                 generation.build(places),
-                studio.build(places, batch.section),
             ]
         with gr.Accordion("System info", open=False) as about:
             state = gr.HTML(container=False)
@@ -133,7 +133,7 @@ def launch(demo: gr.Blocks, **settings: Any) -> None:
     _require_port(settings.get("server_name"), settings.get("server_port"))
     demo.launch(
         theme=Studio(),
-        css=CSS + status.CSS + generation.CSS,
+        css=CSS + status.CSS + generation.CSS + studio.CSS,
         head=HEAD + players.HEAD + uploads.HEAD,
         max_file_size=LIMITS.file_bytes,
         show_error=True,  # for what Gradio itself refuses, such as a text for a number

@@ -27,6 +27,8 @@ TRUE = ("true", "yes", "on", "1")
 FALSE = ("false", "no", "off", "0")
 NONE = ("", "none")  # what stands for None in a text
 
+STAGES_JOINED = "+"  # between the names of the stages that a run has, see `by_stage`
+
 
 @dataclass(frozen=True)
 class Field:
@@ -78,6 +80,24 @@ def _usual_kind(**_: Any) -> str:
 def by_setting(name: str) -> Callable[..., str]:
     """For `Verb.kind`: the kind of a run is the value of this setting."""
     return lambda **settings: str(settings.get(name) or "")
+
+
+def by_stage(switches: Mapping[str, str]) -> Callable[..., str]:
+    """For `Verb.kind` of a verb with stages: the names of those that are on, "" if all are.
+
+    >>> kind = by_stage({"enhance": "enhancement", "master": "mastering"})
+    >>> kind(enhancement=False, mastering=True), kind(enhancement=False, mastering=False), kind(seed=3)
+    ('master', '+', '')
+
+    Args:
+        switches: stage -> the setting that switches it, which is on by default.
+    """
+
+    def kind(**settings: Any) -> str:
+        on = [stage for stage, switch in switches.items() if settings.get(switch, True)]
+        return "" if len(on) == len(switches) else STAGES_JOINED.join(on) or STAGES_JOINED
+
+    return kind
 
 
 @dataclass(frozen=True, eq=False)  # compared by identity

@@ -32,9 +32,17 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def upload(page: Page, address: str, path: Path) -> None:
+def open_loudness(page: Page, address: str) -> Locator:
+    """The panel of the tab Down-mix & Loudness."""
     page.goto(address)
-    page.locator('input[type="file"]').first.set_input_files(path)
+    page.get_by_role("tab", name="Down-mix & Loudness").click()
+    expect(page.get_by_role("button", name="Measure", exact=True)).to_be_visible()
+    return page.get_by_role("tabpanel").first
+
+
+def upload(page: Page, address: str, path: Path) -> None:
+    panel = open_loudness(page, address)
+    panel.locator('input[type="file"]').first.set_input_files(path)
     expect_audio(page)
 
 
@@ -110,7 +118,7 @@ def test_a_failed_run_leaves_no_result_of_another_file(page: Page, address: str,
 
 
 def test_a_visitor_takes_an_example_through_its_spectrogram(page: Page, address: str) -> None:
-    page.goto(address)
+    open_loudness(page, address)
     page.get_by_role("button", name="Speech, mono").click()
     expect_audio(page)
     page.get_by_role("tab", name="Round trip").click()
@@ -124,9 +132,10 @@ def test_a_visitor_takes_an_example_through_its_spectrogram(page: Page, address:
 
 
 def test_a_visitor_masters_an_album(page: Page, address: str, recording: Path) -> None:
-    page.goto(address)
+    panel = open_loudness(page, address)
     page.get_by_role("tab", name="Album").click()
-    page.locator('input[type="file"]').last.set_input_files([recording, recording])
+    expect(page.get_by_role("button", name="Master the album")).to_be_visible()
+    panel.locator('input[type="file"]').last.set_input_files([recording, recording])
     expect(page.get_by_text(re.compile(r"[KM]B"))).to_have_count(2)
     page.get_by_role("button", name="Master the album").click()
     expect(page.get_by_role("rowheader", name="02 recording-mastered.wav")).to_be_visible(
@@ -148,15 +157,15 @@ def test_a_text_file_named_wav_ends_in_a_sentence_and_the_page_goes_on(
 
 
 def test_without_audio_the_page_says_what_to_do(page: Page, address: str) -> None:
-    page.goto(address)
+    open_loudness(page, address)
     page.get_by_role("button", name="Measure", exact=True).click()
     expect(page.get_by_text("No audio yet")).to_be_visible()
 
 
 def test_the_source_of_a_target_is_shown(page: Page, address: str) -> None:
-    page.goto(address)
+    open_loudness(page, address)
     page.get_by_role("tab", name="Master").click()
-    page.get_by_label("Target").click()
+    page.get_by_label("Target").filter(visible=True).click()
     page.get_by_role("option", name=re.compile("^Netflix")).click()
     expect(page.get_by_text("Netflix sound mix specifications")).to_be_visible()
 

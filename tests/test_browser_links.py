@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 import app
 from aural.audio import Clip, write
@@ -34,6 +34,11 @@ def upload(page: Page, address: str, tab: str, path: Path) -> None:
     page.get_by_role("tabpanel").first.locator('input[type="file"]').first.set_input_files(path)
 
 
+def seen(page: Page, label: str) -> Locator:
+    """The field of this label in the tab in sight."""
+    return page.get_by_label(label).filter(visible=True)
+
+
 def copied_link(page: Page) -> str:
     page.get_by_role("button", name="Copy link").first.click()
     field = page.get_by_label("Link with these settings")
@@ -44,11 +49,20 @@ def copied_link(page: Page) -> str:
 def test_a_link_sets_the_tab_and_its_controls(page: Page, address: str) -> None:
     page.goto(f"{address}?tab=enhance&strength=0.7&preset=podcast&seed=5")
     expect(page.get_by_role("tab", name="Enhance")).to_have_attribute("aria-selected", "true")
-    expect(page.get_by_label("number input for Strength")).to_have_value("0.7")
+    expect(seen(page, "number input for Strength")).to_have_value("0.7")
     expect(page.get_by_role("radio", name="Podcast")).to_be_checked()
     # A setting of the closed section opens it, so that nothing acts unseen.
-    expect(page.get_by_label("Seed").first).to_have_value("5")
+    expect(seen(page, "Seed").first).to_have_value("5")
     expect(page.get_by_label("Loudness, LUFS")).to_have_value("")
+
+
+@pytest.mark.parametrize("name", ["studio", "release"])
+def test_links_to_the_studio_work_by_its_name_and_by_its_verb(page: Page, address: str, name: str) -> None:
+    page.goto(f"{address}?tab={name}&target=spotify&strength=0.5")
+    expect(page.get_by_label("number input for Strength")).to_have_value("0.5", timeout=LONG_WAIT_MS)
+    expect(page.get_by_label("Target")).to_have_value(re.compile("^Spotify "))
+    expect(page.get_by_role("tab", name="Studio")).to_have_attribute("aria-selected", "true")
+    expect(page.get_by_role("alert")).to_have_count(0)
 
 
 def test_a_link_opens_a_section_within_a_tab(page: Page, address: str) -> None:
@@ -96,12 +110,12 @@ def test_a_damaged_link_is_told_and_the_page_works(page: Page, address: str) -> 
     alert = page.get_by_role("alert")
     expect(alert).to_contain_text("strength to '7', which is not a number from 0 to 1")
     expect(alert).to_contain_text("preset to '<b>loud</b>', which is not an option")
-    expect(page.get_by_label("number input for Strength")).to_have_value("1")
+    expect(seen(page, "number input for Strength")).to_have_value("1")
 
 
 def test_without_a_link_the_first_tab_stands_open(page: Page, address: str) -> None:
     page.goto(address)
-    expect(page.get_by_role("tab", name="Measure")).to_have_attribute("aria-selected", "true")
+    expect(page.get_by_role("tab", name="Studio")).to_have_attribute("aria-selected", "true")
     expect(page.get_by_role("alert")).to_have_count(0)
 
 
@@ -124,8 +138,8 @@ def test_a_result_goes_round_all_tabs(page: Page, address: str, recording: Path)
     page.get_by_role("tab", name="Master", exact=True).click()
     page.get_by_role("button", name="Master", exact=True).click()
     expect(page.get_by_role("rowheader", name="Integrated loudness")).to_be_visible(timeout=LONG_WAIT_MS)
-    page.get_by_role("button", name="Send to Release").locator("visible=true").click()
-    expect(page.get_by_role("tab", name="Release", exact=True)).to_have_attribute("aria-selected", "true")
+    page.get_by_role("button", name="Send to Studio").locator("visible=true").click()
+    expect(page.get_by_role("tab", name="Studio", exact=True)).to_have_attribute("aria-selected", "true")
     expect(page.get_by_role("button", name="Clear").first).to_be_visible(timeout=LONG_WAIT_MS)
 
 

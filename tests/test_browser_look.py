@@ -12,11 +12,11 @@ from tests.browser import LONG_WAIT_MS
 pytestmark = pytest.mark.browser
 
 TABS = {
+    "Studio": ("One file", "Batch"),
     "Down-mix & Loudness": ("Measure", "Master", "Album", "Round trip"),
     "Enhance": (),
     "Super-resolution": (),
     "Generate": (),
-    "Release": ("Phone to release", "Batch"),
 }
 # What a visitor can act on, and what groups it, by their roles.
 NAMED = {
@@ -84,9 +84,10 @@ def open_sections(page: Page) -> None:
 
 
 def measure(page: Page, address: str) -> None:
-    """Load the page, and show a result in its first tab."""
+    """Load the page, and show a result in the tab Down-mix & Loudness."""
     page.emulate_media(reduced_motion="reduce")  # no colour is caught on its way to another
     page.goto(address)
+    page.get_by_role("tab", name="Down-mix & Loudness").click()
     page.get_by_role("button", name="Quiet celesta").click()
     expect(page.get_by_role("button", name="Clear").first).to_be_visible(timeout=LONG_WAIT_MS)
     page.get_by_role("button", name="Measure", exact=True).click()

@@ -1,4 +1,4 @@
-"""The Release tab in a real browser: one click from phone to release, and many files in a batch."""
+"""The Studio tab in a real browser: one click from phone to release, and many files in a batch."""
 
 from __future__ import annotations
 
@@ -23,10 +23,9 @@ pytestmark = pytest.mark.browser
 RATE = 44_100
 
 
-def open_release(page: Page, address: str, section: str = "Phone to release") -> Locator:
+def open_release(page: Page, address: str, section: str = "One file") -> Locator:
     """One of the tab's two sections."""
     page.goto(address)
-    page.get_by_role("tab", name="Release", exact=True).click()
     page.get_by_role("tab", name=section).click()
     return page.get_by_role("tabpanel").last
 
@@ -52,7 +51,7 @@ def test_a_visitor_makes_an_example_release_ready_looks_into_the_stages_and_send
     page.get_by_role("button", name="Phone call").click()
     expect(page.get_by_role("button", name="Clear").first).to_be_visible(timeout=LONG_WAIT_MS)
     expect(page.get_by_text(re.compile(r"^About \d+ (s|min)"))).to_be_visible(timeout=LONG_WAIT_MS)
-    page.get_by_role("button", name="Make it release-ready").click()
+    page.get_by_role("button", name="Do it all").click()
     expect(page.get_by_text(re.compile("Done: −16.0 LUFS"))).to_be_visible(timeout=LONG_WAIT_MS)
     for version in ("Before", "Enhanced", "Super-resolved", "Mastered"):
         expect(page.locator(".ab-version", has_text=version)).to_be_visible()
@@ -156,7 +155,7 @@ def test_without_files_the_page_says_what_to_do(page: Page, address: str) -> Non
 
 
 def test_no_width_needs_scrolling_sideways(page: Page, address: str) -> None:
-    for section, button in (("Batch", "Run the batch"), ("Phone to release", "Make it release-ready")):
+    for section, button in (("Batch", "Run the batch"), ("One file", "Do it all")):
         page.set_viewport_size({"width": 1600, "height": 900})
         open_release(page, address, section)
         for width in (1600, 1024, 390):

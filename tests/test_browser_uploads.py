@@ -10,7 +10,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from aural.audio import Clip, write
 from aural.files import SUFFIXES
@@ -46,6 +46,14 @@ def film(tmp_path: Path) -> Path:
     return path
 
 
+def open_loudness(page: Page, address: str) -> Locator:
+    """The panel of the tab Down-mix & Loudness."""
+    page.goto(address)
+    page.get_by_role("tab", name="Down-mix & Loudness").click()
+    expect(page.get_by_role("button", name="Measure", exact=True)).to_be_visible()
+    return page.get_by_role("tabpanel").first
+
+
 def expect_measured(page: Page) -> None:
     expect(page.get_by_role("button", name="Clear").first).to_be_visible()
     page.get_by_role("button", name="Measure", exact=True).click()
@@ -53,8 +61,7 @@ def expect_measured(page: Page) -> None:
 
 
 def test_a_film_is_chosen(page: Page, address: str, film: Path) -> None:
-    page.goto(address)
-    field = page.locator('input[type="file"]').first
+    field = open_loudness(page, address).locator('input[type="file"]').first
     expect(field).to_have_attribute("accept", re.compile(r"^audio/\*,video/\*,.*\.mp4,.*\.webm,"))
     field.set_input_files(film)
     expect_measured(page)
@@ -65,11 +72,11 @@ def test_a_file_is_dropped(
     page: Page, address: str, film: Path, tmp_path: Path, name: str, kind: str
 ) -> None:
     path = film if kind else write(sound(), tmp_path / "call.opus")
-    page.goto(address)
+    panel = open_loudness(page, address)
     content = base64.b64encode(path.read_bytes()).decode("ascii")
-    expect(page.locator('input[type="file"]').first).to_have_attribute("data-media", "")
+    expect(panel.locator('input[type="file"]').first).to_have_attribute("data-media", "")
     dropped = page.evaluate_handle(DROP, [name, kind, content])
-    page.locator(".upload-container").first.dispatch_event("drop", {"dataTransfer": dropped})
+    panel.locator(".upload-container").first.dispatch_event("drop", {"dataTransfer": dropped})
     expect_measured(page)
 
 
@@ -77,10 +84,11 @@ def test_a_file_is_dropped(
 def test_another_file_is_refused_in_a_sentence(page: Page, address: str, tmp_path: Path, field: str) -> None:
     path = tmp_path / "notes.pdf"
     path.write_bytes(b"%PDF-1.4")
-    page.goto(address)
+    panel = open_loudness(page, address)
     if field == "last":
         page.get_by_role("tab", name="Album").click()
-    getattr(page.locator('input[type="file"]'), field).set_input_files(path)
+        expect(page.get_by_role("button", name="Master the album")).to_be_visible()
+    getattr(panel.locator('input[type="file"]'), field).set_input_files(path)
     expect(page.get_by_text(REFUSED)).to_be_visible()
     expect(page.get_by_text("Invalid file type")).to_have_count(0)
 

@@ -35,7 +35,8 @@ PARAMETERS = {
     "/super_resolve": "audio rate factor method bandwidth_hz what_if_rate compare",
     "/generate": "label count seconds steps guidance sampler seed vocoder morph morph_share strength "
     "gap_start_seconds gap_end_seconds loop source",
-    "/release": "audio preset strength completion rate target downmix seed",
+    "/release": "audio preset strength completion rate target downmix seed enhancement super_resolution "
+    "mastering",
     "/batch": "files verb settings",
 }
 ANSWERS = {  # how many values, State left out

@@ -27,7 +27,7 @@ SHOTS = {
     "enhance": ("Noisy voice memo", "Enhance", "SI-SDR"),
     "super_resolve": ("Speech at 8 kHz", "Super-resolve", "kHz was generated"),
     "generate": ("", "Generate", "Classifier"),
-    "release": ("Phone call", "Make it release-ready", "Results by stage"),
+    "release": ("Phone call", "Do it all", "Results by stage"),
     "batch": ("", "Run the batch", "files done"),
 }
 

@@ -1,4 +1,4 @@
-"""The section Batch of the Release tab: one verb for many files, and a zip of the results."""
+"""The section Batch of the Studio tab: one verb for many files, and a zip of the results."""
 
 from __future__ import annotations
 

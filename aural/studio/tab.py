@@ -1,23 +1,35 @@
-"""The Release tab: from a phone recording to a release, and the section Batch handed in by `app.py`."""
+"""The Studio tab: a recording is repaired and set for its target; and the section Batch from `app.py`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import html
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from aural.audio import Clip, read_tags, wav_encoding, write
 from aural.audio.steps import part
+from aural.enhancement.analysis import Analysis
+from aural.enhancement.analysis import analyze as analysis_of
 from aural.enhancement.tab import PRESET_NAMES
+from aural.errors import InputError
 from aural.loudness.tab import DOWNMIX_CHOICES, TARGET_CHOICES
-from aural.options import Place
+from aural.loudness.targets import TARGETS
+from aural.options import Place, require_known
 from aural.studio import pipeline
+from aural.studio.excerpt import loudest
+from aural.studio.services import on_services
 from aural.studio.verb import RELEASE
+from aural.studio.verdicts import plan, verdicts
 from aural.ui import plots
-from aural.ui.endpoints import Updates, add_notes, endpoint, follow, load, with_options
+from aural.ui.endpoints import Updates, add_notes, endpoint, follow, load, report_errors, with_options
 from aural.ui.examples import PHONE_EXAMPLES
 from aural.ui.fields import NOTHING, examples_with_credits, picture, slider
+from aural.ui.memory import decoding
 from aural.ui.page import Page, Tab, View, page, result_file, show_estimate, wire
 from aural.ui.players import ABPlayer, Version, audio_input, playable
 from aural.ui.send_to import SendTo
@@ -40,8 +52,25 @@ FIGURES = (
     ("snr_db", "SNR (estimated), dB", 1),
     ("rate", "Sample rate, Hz", 0),
 )
+SAME_DB = 0.05  # a smaller gain is none in the table
 RATES = (44_100, 48_000, 88_200, 96_000)
+# The switches of the plan, by the names of the options: label, and what the stage does.
+SWITCHES = {
+    "enhancement": ("Clean up", "Removes noise, echo and clipping."),
+    "super_resolution": ("Restore highs", "Reconstructs missing high frequencies."),
+    "mastering": ("Set loudness", "Brings loudness and true peak to the target."),
+}
+LEVELS = {"red": "Problem", "amber": "Warning", "green": "Good"}  # what the colours say
 
+PREVIEW_SECONDS = 10.0
+ANALYZED_SECONDS = 300.0  # of a longer recording, its loudest stretch stands for all
+
+PREVIEW = replace(RELEASE, name="preview")  # its times are no estimate of a run's, which also draws
+
+CSS = Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
+
+
+NOTHING_ON = "Every stage is off: nothing would change."
 
 DEFAULTS = pipeline.Options()
 
@@ -53,32 +82,46 @@ def build(places: Sequence[Place], batch: Callable[[], Page]) -> Tab:
         places: the tabs that results can be sent to.
         batch: builds the section Batch.
     """
-    with gr.Tab("Release", id="release"), gr.Tabs():
-        with gr.Tab("Phone to release", id="release"), gr.Row():
-            with gr.Column(scale=2, min_width=320):
-                audio = audio_input("Recording: upload or record it")
-                examples_with_credits(PHONE_EXAMPLES, audio)
-                settings = _settings_section()
-            with gr.Column(scale=5, min_width=320):
-                release_page, send_to = _result_section(places, audio, settings)
+    with gr.Tab("Studio", id=RELEASE.place.id), gr.Tabs():
+        with gr.Tab("One file", id="release"):
+            audio = audio_input("Drop a recording or video", elem_id="studio-drop")
+            examples_with_credits(PHONE_EXAMPLES, audio)
+            chips = gr.HTML(elem_classes=["studio-verdicts", "studio-working"], container=False)
+            release_page, send_to = _release_section(places, audio, chips)
         with gr.Tab("Batch", id="batch"):
             batch_page = batch()
     return Tab(RELEASE.place.id, audio, [release_page, batch_page], [send_to])
 
 
-def _settings_section() -> dict[str, gr.components.Component]:
-    """All settings by the names of their options."""
-    target, preset, strength = target_choice(), preset_choice(), strength_choice()
-    with gr.Accordion("Advanced", open=False):
+def _plan_section() -> dict[str, gr.components.Component]:
+    """The switches of the stages and the target, by the names of their options."""
+    with gr.Row():
+        with gr.Column(scale=3, min_width=300), gr.Row():
+            switches = {
+                name: gr.Checkbox(getattr(DEFAULTS, name), label=label, info=info, min_width=180)
+                for name, (label, info) in SWITCHES.items()
+            }
+        with gr.Column(scale=2, min_width=300):
+            return {**switches, "target": target_choice()}
+
+
+def _advanced_section() -> dict[str, gr.components.Component]:
+    """All other settings by the names of their options."""
+    with gr.Row():
+        preset, strength = preset_choice(), strength_choice()
+    with gr.Row():
         rate = rate_choice(DEFAULTS.rate)
-        completion = gr.Checkbox(
-            DEFAULTS.completion, label="Completion", info="Reconstructs the highs the phone cut off."
-        )
         fold = gr.Dropdown(
             DOWNMIX_CHOICES,
             value=DEFAULTS.downmix,
             label="Down-mix",
             info="Reduces the channels before the loudness is set.",
+        )
+    with gr.Row():
+        completion = gr.Checkbox(
+            DEFAULTS.completion,
+            label="Completion",
+            info="Clean up also reconstructs the highs the phone cut off.",
         )
         seed = gr.Number(DEFAULTS.seed, label="Seed", info="Random seed.")
     return {
@@ -86,7 +129,6 @@ def _settings_section() -> dict[str, gr.components.Component]:
         "strength": strength,
         "completion": completion,
         "rate": rate,
-        "target": target,
         "downmix": fold,
         "seed": seed,
     }
@@ -127,20 +169,27 @@ def rate_choice(rate: int | None) -> gr.Radio:
     )
 
 
-def _result_section(
-    places: Sequence[Place], audio: gr.Audio, settings: dict[str, gr.components.Component]
-) -> tuple[Page, SendTo]:
-    gr.Markdown(
-        "Three steps in one: **enhance** the recording, **super-resolve** it to full bandwidth, and "
-        "**master** it for its target. Listen to, measure or download every stage."
-    )
-    at = page(RELEASE.name, "Make it release-ready", settings)
-    show_estimate(at, RELEASE, {"audio": audio})
+def _release_section(places: Sequence[Place], audio: gr.Audio, chips: gr.HTML) -> tuple[Page, SendTo]:
+    """Plan, preview and result of the file."""
+    shown = _plan_section()
+    with gr.Accordion("Advanced", open=False):
+        advanced = _advanced_section()
+    settings = {name: {**shown, **advanced}[name] for name in pipeline.Options.__dataclass_fields__}
+    at = page(RELEASE.name, "Do it all", settings)
+    show_estimate(at, RELEASE, {"audio": audio, **{name: settings[name] for name in SWITCHES}})
+    services = gr.HTML(render=False)  # comes below
+    preview_player = _preview_section(at, audio, chips, services, settings)
     message = gr.Markdown()
     player = ABPlayer(label="The stages, at matched loudness")
+    result = result_file("Released file", places, RELEASE.place)
     stages_table = gr.HTML()
     spectrograms = picture("Spectrograms (dashed: upper limit)")
-    result = result_file("Released file", places, RELEASE.place)
+    with gr.Accordion("On every service", open=False):
+        gr.Markdown(
+            "What each service and standard would do to the file as it is. Gain up to the loudness that it "
+            "plays at; peaks above its limit are turned down."
+        )
+        services.render()  # type: ignore[no-untyped-call]
     inspected = [
         part for place, (title, _) in enumerate(STAGES.values(), 1) for part in _inspector(place, title)
     ]
@@ -150,7 +199,7 @@ def _result_section(
     wire(
         at,
         release,
-        [audio, *(settings[name] for name in pipeline.Options.__dataclass_fields__)],
+        [audio, *settings.values()],
         [result.file, stages, figures, spectrograms, original],
         View(
             lambda *values: [*_show(*values), *_fill_inspectors(*values[1:])],
@@ -159,7 +208,195 @@ def _result_section(
         ),
         result=result,
     )
+    # The result takes the place of its preview.
+    original.change(
+        lambda path: None if path else gr.skip(),
+        original,
+        preview_player,
+        api_visibility="private",
+        queue=False,
+        show_progress="hidden",
+    )
     return at, result.send_to
+
+
+def _preview_section(
+    at: Page,
+    audio: gr.Audio,
+    chips: gr.HTML,
+    services: gr.HTML,
+    settings: dict[str, gr.components.Component],
+) -> ABPlayer:
+    """Verdicts as soon as there is a file, then a preview of the plan; anew with every change of either.
+
+    A state that changes starts each of them, after what runs for an older file or plan was cancelled: Gradio
+    runs the listeners of one event in the order in which they were added.
+    """
+    heard = gr.Markdown(elem_classes="studio-working")
+    player = ABPlayer(
+        label=f"Preview: the loudest {PREVIEW_SECONDS:g} s, at matched loudness", elem_id="studio-preview"
+    )
+    uploaded, planned = gr.State(), gr.State()  # what to analyze, what to preview
+    found = gr.State()  # the analysis, and the file of the stretch to preview
+    switches = [settings[name] for name in SWITCHES]
+    private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+    # Queued, because only then the page learns that a state has changed; each at once.
+    starting = {**private, "concurrency_limit": None}
+    analyzing = uploaded.change(
+        analyze,
+        [audio, settings["target"]],
+        [found, chips, *switches, services],
+        api_visibility="private",
+        concurrency_id="analyzing",
+        show_progress_on=chips,
+    )
+    previewing = planned.change(
+        preview,
+        [found, *settings.values()],
+        [player, heard],
+        api_visibility="private",
+        concurrency_id="previewing",
+        show_progress_on=heard,
+    )
+    # Not by the analysis itself: the page learns of a changed state before it sets the switches.
+    analyzing.success(_token, found, planned, **starting)
+    audio.change(None, cancels=[analyzing, previewing], api_visibility="private")
+    audio.change(
+        lambda path: [_token(path), None, None, None, None, *_reset_switches(), None],
+        audio,
+        [uploaded, found, chips, player, heard, *switches, services],
+        **starting,
+    )
+    _changed(settings["target"])(
+        judge, [found, settings["target"]], [chips, *switches], queue=False, **private
+    )
+    changes = [_changed(control) for control in settings.values()]
+    gr.on(changes, None, cancels=[previewing], api_visibility="private")
+    gr.on(
+        changes,
+        lambda found: [_token(found), None],
+        found,
+        [planned, player],
+        **starting,
+    )
+    at.run.click(None, cancels=[previewing], api_visibility="private")
+    return player
+
+
+def _changed(control: gr.components.Component) -> Any:
+    """The event of a change by the visitor; of a slider, when it is let go."""
+    return getattr(control, "release" if isinstance(control, gr.Slider) else "input")
+
+
+def _token(given: object) -> float | None:
+    """A value unlike any before, so that a state that gets it has changed; None if nothing is given."""
+    return None if given is None else time.monotonic()
+
+
+def _reset_switches() -> list[dict[str, Any]]:
+    return [gr.update(value=True, info=info) for _, info in SWITCHES.values()]
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What is known of an upload."""
+
+    analysis: Analysis
+    excerpt: str  # path of the stretch to preview
+    seconds: float  # of the upload
+
+
+@report_errors
+def analyze(audio: str | None, target: str, progress: gr.Progress = gr.Progress()) -> Updates:
+    """What is found in an upload, the verdicts on it, and the plan that follows."""
+    if not audio:
+        yield [None, None, *_reset_switches(), None]
+        return
+    try:
+        found = yield from _analyze(audio, progress)
+    except InputError as error:
+        yield [None, f'<p role="alert">{html.escape(str(error))}</p>', *_reset_switches(), None]
+        return
+    yield [found, *_judge(found, target), _services_table(found)]
+
+
+def _analyze(audio: str, progress: gr.Progress) -> Generator[Any, None, _Found]:
+    with decoding(audio):
+        clip = load(audio)
+        seconds = clip.seconds
+        clip = loudest(clip, ANALYZED_SECONDS)
+        analysis = yield from follow(analysis_of.steps(clip), progress, "Analyzing")
+        clip = loudest(clip, PREVIEW_SECONDS)
+        path = result_path(audio, "preview.wav")
+        write(clip, path, wav_encoding(clip))
+    return _Found(analysis, path, seconds)
+
+
+@report_errors
+def judge(found: _Found | None, target: str) -> Updates:
+    """The verdicts on an analyzed upload and the plan, for another target."""
+    yield _judge(found, target)
+
+
+def _judge(found: _Found | None, target: str) -> list[Any]:
+    """The chips and the switches of an analyzed upload, for a target."""
+    if found is None:
+        return [gr.skip(), *(gr.skip() for _ in SWITCHES)]
+    require_known("target", target, TARGETS)
+    chosen = TARGETS[target]
+    stages = plan(found.analysis, chosen)
+    switches = [getattr(stages, name) for name in SWITCHES]
+    chips = [
+        f'<li class="studio-{one.level}"><span class="studio-level">{LEVELS[one.level]}: </span>'
+        f"{html.escape(one.text)}</li>"
+        for one in verdicts(found.analysis, chosen)
+    ]
+    note = ""
+    if found.seconds > ANALYZED_SECONDS:
+        note = f"<p>Judged by its loudest {ANALYZED_SECONDS / 60:g} minutes.</p>"
+    return [
+        f'<div role="status"><ul aria-label="Verdicts">{"".join(chips)}</ul>{note}</div>',
+        *(gr.update(value=stage.on, info=stage.reason) for stage in switches),
+    ]
+
+
+def _services_table(found: _Found) -> str:
+    rows = [
+        (
+            service.name,
+            number(service.loudness_lufs),
+            number(service.gain_db),
+            f"limited by {number(service.limiting_db)} dB" if service.limiting_db > SAME_DB else "fit",
+        )
+        for service in on_services(found.analysis.loudness)
+    ]
+    return table(("Service", "Plays at, LUFS", "Gain, dB", "Peaks"), rows, "On every service")
+
+
+@endpoint(PREVIEW)
+@with_options(pipeline.Options)
+def _preview(audio: str, options: pipeline.Options, progress: gr.Progress = gr.Progress()) -> Updates:
+    clip = load(audio)
+    result = yield from follow(pipeline.release.steps(clip, options), progress, "Making a preview")
+    path = result_path(audio, "after.wav")
+    write(result.clip, path, wav_encoding(result.clip))
+    versions = [
+        Version("Before", audio, result.before.integrated_lufs),
+        Version("After", path, result.after.integrated_lufs),
+    ]
+    yield versions, ""
+
+
+def preview(found: _Found | None, *values: Any, progress: gr.Progress = gr.Progress()) -> Updates:
+    """The loudest stretch of an upload before and after the plan."""
+    if found is None:
+        yield None, ""
+        return
+    settings = dict(zip(pipeline.Options.__dataclass_fields__, values, strict=True))
+    if not any(settings[name] for name in SWITCHES):
+        yield None, NOTHING_ON
+        return
+    yield from _preview(found.excerpt, **settings, progress=progress)
 
 
 def _inspector(place: int, title: str) -> tuple[gr.Markdown, gr.DownloadButton, gr.JSON]:
@@ -185,50 +422,59 @@ def release(
 
     Returns:
         the file to release, 24-bit WAV, or float if it exceeds full scale
-        the enhanced and the super-resolved file, in the same format
+        the enhanced and the super-resolved file, in the same format, but for the last stage that is on
         the results of each stage, and the measurements of each version
         a picture of the spectrograms of the recording and of each stage
     """
     clip = load(audio)
     steps = part(pipeline.release.steps(clip, options), 0.0, 0.95)
-    result = yield from follow(steps, progress, "Enhancing, super-resolving, mastering")
-    versions = {
-        "before": result.enhanced.before.loudness,
-        "enhanced": result.enhanced.after.loudness,
-        "super_resolved": result.mastered.before,
-        "mastered": result.mastered.after,
-    }
+    result = yield from follow(steps, progress, _working_on(options))
     progress(0.95, desc="Drawing and writing")
     ends_hz = _ends_of_band(result)
     figures = add_notes(result.figures(), clip)
-    found = {"before": result.enhanced.before, "enhanced": result.enhanced.after}
+    found = {}
+    if (enhanced := result.enhanced) is not None:
+        found = {"before": enhanced.before, "enhanced": enhanced.after}
     figures["versions"] = {
         name: {
             **loudness.figures(),
             "bandwidth_hz": None if (hz := ends_hz[name]) is None else round(hz),
             "snr_db": found[name].figures()["snr_db"] if name in found else None,
         }
-        for name, loudness in versions.items()
+        for name, loudness in result.loudness().items()
     }
-    made = (result.enhanced.clip, result.super_resolved.clip, result.clip)
-    *stages, released = (
-        _write(one, audio, ending) for one, (_, ending) in zip(made, STAGES.values(), strict=True)
-    )
-    drawn = plots.save(_spectrograms((clip, *made), ends_hz, result.super_resolved.filled_hz is not None))
+    made = {name: stage.clip for name in STAGES if (stage := getattr(result, name)) is not None}
+    stages = [_write(made[name], audio, STAGES[name][1]) for name in [*made][:-1]]
+    released = _write(result.clip, audio, STAGES["mastered"][1])
+    is_filled = result.super_resolved is not None and result.super_resolved.filled_hz is not None
+    drawn = plots.save(_spectrograms({"before": clip, **made}, ends_hz, is_filled))
     yield released, stages, figures, drawn, audio
 
 
-def _ends_of_band(result: pipeline.Result) -> dict[str, float | None]:
-    """The upper limit of each version's band, Hz; None for silence."""
-    resolved = result.super_resolved
-    filled_hz = resolved.bandwidth_hz if resolved.filled_hz is None else resolved.filled_hz[1]
-    is_silent = result.enhanced.before.bandwidth_hz is None
-    return {
-        "before": result.enhanced.before.bandwidth_hz,
-        "enhanced": result.enhanced.after.bandwidth_hz,
-        "super_resolved": None if is_silent else filled_hz,
-        "mastered": None if is_silent else filled_hz,
+def _working_on(options: pipeline.Options) -> str:
+    """The stages that run, as a progress says it."""
+    words = {
+        "enhancement": "cleaning up",
+        "super_resolution": "restoring highs",
+        "mastering": "setting loudness",
     }
+    return ", ".join(word for name, word in words.items() if getattr(options, name)).capitalize() or "Reading"
+
+
+def _ends_of_band(result: pipeline.Result) -> dict[str, float | None]:
+    """The upper limit of each version's band, Hz; None for silence, and where no stage has found it."""
+    ends_hz: dict[str, float | None] = {}
+    if (enhanced := result.enhanced) is not None:
+        ends_hz = {"before": enhanced.before.bandwidth_hz, "enhanced": enhanced.after.bandwidth_hz}
+        is_silent = enhanced.before.bandwidth_hz is None
+    else:
+        is_silent = result.before.integrated_lufs is None
+    if (resolved := result.super_resolved) is not None:
+        ends_hz.setdefault("before", None if is_silent else resolved.bandwidth_hz)
+        filled_hz = resolved.bandwidth_hz if resolved.filled_hz is None else resolved.filled_hz[1]
+        ends_hz["super_resolved"] = None if is_silent else filled_hz
+    last = next(reversed(ends_hz.values()), None)
+    return {name: ends_hz.get(name, last) for name in result.loudness()}
 
 
 def _write(clip: Clip, audio: str, ending: str) -> str:
@@ -238,40 +484,63 @@ def _write(clip: Clip, audio: str, ending: str) -> str:
     return path
 
 
-def _spectrograms(clips: Sequence[Clip], ends_hz: Mapping[str, float | None], is_filled: bool) -> Any:
-    sounds = []
-    for (name, title), clip in zip(VERSIONS.items(), clips, strict=True):
-        old_hz = ends_hz["enhanced"] if is_filled and name == "super_resolved" else None
-        sounds.append(plots.Sound(title, clip.samples, clip.rate, ends_hz[name], old_hz))
-    return plots.spectrogram_versions(sounds)
+def _spectrograms(clips: Mapping[str, Clip], ends_hz: Mapping[str, float | None], is_filled: bool) -> Any:
+    """A picture of the versions by their names."""
+    old_hz = ends_hz.get("enhanced", ends_hz["before"]) if is_filled else None
+    return plots.spectrogram_versions(
+        [
+            plots.Sound(
+                VERSIONS[name],
+                clip.samples,
+                clip.rate,
+                ends_hz[name],
+                old_hz if name == "super_resolved" else None,
+            )
+            for name, clip in clips.items()
+        ]
+    )
 
 
 def _show(
     audio: str, result: str, stages: list[str], figures: dict[str, Any]
-) -> tuple[str, list[Version], str]:
+) -> tuple[str, list[Version] | None, str]:
     versions = figures["versions"]
-    files = (playable(audio), *stages, result)
+    files = dict(zip(versions, [playable(audio), *stages, result], strict=False))
+    shown = {name: one for name, one in versions.items() if not _changed_nothing(figures.get(name), name)}
     rows = [
-        (label, *(number(versions[name][figure], decimals) for name in VERSIONS))
+        (label, *(number(one[figure], decimals) for one in shown.values()))
         for figure, label, decimals in FIGURES
+        if any(one[figure] is not None for one in shown.values())
     ]
+    made = [Version(VERSIONS[name], files[name], one["integrated_lufs"]) for name, one in shown.items()]
     return (
         f"**{figures['message']}**",
-        [
-            Version(title, file, versions[name]["integrated_lufs"])
-            for (name, title), file in zip(VERSIONS.items(), files, strict=True)
-        ],
-        table(("Metric", *VERSIONS.values()), rows, "Results by stage"),
+        made if len(made) > 1 else None,
+        table(("Metric", *(VERSIONS[name] for name in shown)), rows, "Results by stage"),
     )
+
+
+def _changed_nothing(stage: Mapping[str, Any] | None, name: str) -> bool:
+    """Whether a stage's result sounds as its input did, by its figures: it would only repeat a version."""
+    if stage is None:
+        return False
+    if name == "super_resolved":
+        is_filled = stage["filled_hz"] is not None or stage["passages"]
+        return not is_filled and stage["rate"] == stage["source_rate"]
+    is_same = stage.get("gain_db") is not None and stage["before"]["channels"] == stage["after"]["channels"]
+    return is_same and abs(stage["gain_db"]) < SAME_DB and stage["limiting_db"] < SAME_DB
 
 
 def _fill_inspectors(
     result: str = "", stages: Sequence[str] = (), figures: Mapping[str, Any] | None = None
 ) -> list[Any]:
-    """The updates of all inspectors, empty without a result."""
+    """The updates of all inspectors, empty without a result and for a stage that was off."""
+    found = figures or {}
+    made = [name for name in STAGES if name in found]
+    files = dict(zip(made, [*stages, result], strict=False))
     updates: list[Any] = []
-    for name, file in zip(STAGES, [*stages, result] if figures else [None] * len(STAGES), strict=True):
-        found = figures[name] if figures else {}
-        download = gr.DownloadButton(value=file, interactive=file is not None)
-        updates += [found.get("message"), download, found or None]
+    for name in STAGES:
+        download = gr.DownloadButton(value=files.get(name), interactive=name in files)
+        message = found[name]["message"] if name in found else "This stage was off." if figures else None
+        updates += [message, download, found.get(name)]
     return updates

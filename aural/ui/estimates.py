@@ -9,7 +9,7 @@ measures it. The ratio of this machine to the reference is a moving average over
 workload is channels times seconds of sound, unless the verb defines another.
 
 A run may take longer with some settings: `Verb.kind` names the kind of a run. A kind without an estimate of
-its own counts as the usual one, "".
+its own counts as the usual one, "". The kind of a run of several verbs names those that take part.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import math
 import threading
 from dataclasses import dataclass
 
-from aural.options import Estimate, Verb
+from aural.options import STAGES_JOINED, Estimate, Verb
 
 # The reference counts like a run of this length: a short first run, which loads models, has little weight.
 FIGURES_WEIGHT_SECONDS = 2.0
@@ -69,7 +69,7 @@ def is_measured(verb: Verb, kind: str = "") -> bool:
     with _lock:
         if _key(verb, kind) in _averages:
             return True
-        return bool(verb.stages) and all(_key(stage) in _averages for stage in verb.stages)
+        return bool(verb.stages) and all(_key(stage) in _averages for stage in _stages(verb, kind))
 
 
 def record(verb: Verb, workload: float, took_seconds: float, kind: str = "") -> None:
@@ -103,21 +103,26 @@ def gpu_seconds(verb: Verb, workload: float, kind: str = "") -> int:
 
 def _key(verb: Verb, kind: str = "") -> tuple[str, str]:
     """The key under which a kind of run is recorded."""
-    return verb.name, kind if kind in verb.estimates else ""
+    return verb.name, kind if kind in verb.estimates or verb.stages else ""
 
 
 def _parts(verb: Verb, kind: str = "") -> list[tuple[Verb, Estimate]]:
     """The verbs of a run, each with its estimate."""
     if verb.stages:
-        return [part for stage in verb.stages for part in _parts(stage)]
+        return [part for stage in _stages(verb, kind) for part in _parts(stage)]
     estimate = verb.estimates.get(kind, verb.estimates.get(""))
     return [] if estimate is None else [(verb, estimate)]
+
+
+def _stages(verb: Verb, kind: str) -> list[Verb]:
+    """The stages of a run: all, or those that its kind names."""
+    return [stage for stage in verb.stages if not kind or stage.name in kind.split(STAGES_JOINED)]
 
 
 def _estimate_seconds(verb: Verb, workload: float, kind: str = "") -> float:
     average = _averages.get(_key(verb, kind))
     if average is None and verb.stages:
-        return sum(_estimate_seconds(stage, workload) for stage in verb.stages)
+        return sum(_estimate_seconds(stage, workload) for stage in _stages(verb, kind))
     seconds = sum(
         _start_seconds(part, estimate) + _run_seconds(estimate, workload)
         for part, estimate in _parts(verb, kind)

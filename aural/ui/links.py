@@ -51,7 +51,14 @@ def connect(demo: gr.Blocks, tabs: Sequence[Tab], notice: gr.HTML) -> None:
         shown = gr.update(value=f'<p role="alert">{told}</p>', visible=bool(told))
         return {**empty, **updates, notice: shown}
 
-    demo.load(follow, None, [*containers, *controls, notice], api_visibility="private", queue=False)
+    demo.load(
+        follow,
+        None,
+        [*containers, *controls, notice],
+        api_visibility="private",
+        queue=False,
+        show_progress="hidden",
+    )
     for page in pages:
         page.copy.click(
             lambda address, *values, page=page: gr.Textbox(link(page, values, address), visible=True),

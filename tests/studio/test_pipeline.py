@@ -11,7 +11,9 @@ import aural
 from aural.audio import Clip
 from aural.enhancement import pipeline as enhancement
 from aural.errors import InputError, OptionError
+from aural.loudness import pipeline as mastering
 from aural.studio.pipeline import Options, release
+from aural.superres import pipeline as superres
 
 pytestmark = pytest.mark.usefixtures("tiny_checkpoints")
 
@@ -74,6 +76,55 @@ def test_a_fold_down_to_mono_meets_the_loudness_of_mono() -> None:
     assert made.enhanced.after.integrated_lufs == pytest.approx(-19, abs=0.2)
 
 
+@pytest.mark.parametrize("on", [(), ("enhancement",), ("super_resolution",), ("mastering",)])
+def test_a_stage_that_is_off_is_left_out(on: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    def work(*_: Any, **__: Any) -> None:
+        pytest.fail("a stage that is off has begun")
+
+    stages = {
+        "enhancement": ("enhanced", enhancement.enhance),
+        "super_resolution": ("super_resolved", superres.super_resolve),
+        "mastering": ("mastered", mastering.master),
+    }
+    for option, (_, stage) in stages.items():
+        if option not in on:
+            monkeypatch.setattr(stage, "steps", work)
+    clip = recording()
+    made = release(clip, Options(**{option: option in on for option in stages}))
+    for option, (name, _) in stages.items():
+        assert (getattr(made, name) is not None) == (option in on)
+    assert list(made.figures()) == ["message", *(stages[option][0] for option in on)]
+    assert list(made.loudness()) == ["before", *(stages[option][0] for option in on)]
+    assert made.clip.rate == 48_000 and made.clip.seconds == clip.seconds
+    measured = aural.measure(made.clip)
+    assert made.after.integrated_lufs == pytest.approx(measured.integrated_lufs, abs=0.01)
+    assert made.before.integrated_lufs == pytest.approx(aural.measure(clip).integrated_lufs, abs=0.01)
+    if "mastering" in on:
+        assert measured.integrated_lufs == pytest.approx(-16, abs=0.1)
+    else:
+        assert measured.integrated_lufs == pytest.approx(made.before.integrated_lufs, abs=1)
+
+
+def test_with_every_stage_off_a_clip_at_the_rate_is_returned_as_it_is() -> None:
+    clip = recording(1, 48_000)
+    made = release(clip, Options(enhancement=False, super_resolution=False, mastering=False))
+    assert made.clip is clip and made.before is made.after
+    assert made.message == "No change: every stage is off."
+
+
+def test_a_new_rate_without_super_resolution_adds_no_highs() -> None:
+    made = release(recording(), Options(super_resolution=False, mastering=False))
+    powers = np.abs(np.fft.rfft(made.clip.samples[0])) ** 2
+    above = round(1.05 * RATE / 2 / 48_000 * made.clip.frames)
+    assert powers[above:].sum() < 1e-6 * powers.sum()
+
+
+def test_without_mastering_the_level_stays_that_of_the_recording() -> None:
+    made = release(recording(), Options(mastering=False))
+    assert made.enhanced is not None and made.enhanced.voice_chain is None
+    assert made.after.integrated_lufs == pytest.approx(made.before.integrated_lufs, abs=1)
+
+
 def test_the_figures_are_those_of_the_stages() -> None:
     made = release(recording())
     figures = made.figures()
@@ -98,6 +149,9 @@ def test_silence_stays_silence_and_says_so() -> None:
         ({"preset": ["podcast"]}, "preset"),
         ({"strength": 1.5}, "strength"),
         ({"completion": "yes"}, "completion"),
+        ({"enhancement": 1}, "enhancement"),
+        ({"super_resolution": "off"}, "super_resolution"),
+        ({"mastering": None}, "mastering"),
         ({"rate": 1_000}, "rate"),
         ({"rate": 44_100.5}, "rate"),
         ({"target": "free"}, "target"),

@@ -101,6 +101,17 @@ def test_a_release_is_its_stages_in_a_row() -> None:
     assert estimates.expected_seconds(RELEASE, 60) == pytest.approx(3 * by_stages, rel=0.1)
 
 
+def test_a_stage_that_is_off_takes_no_time() -> None:
+    kind = RELEASE.kind(enhancement=False, super_resolution=True, mastering=True)
+    rest = sum(estimates.expected_seconds(stage, 60) for stage in (SUPER_RESOLVE, MASTER))
+    assert estimates.expected_seconds(RELEASE, 60, kind) == pytest.approx(rest)
+    estimates.record(RELEASE, 60, 3 * rest, kind)
+    assert estimates.is_measured(RELEASE, kind) and not estimates.is_measured(RELEASE)
+    nothing = RELEASE.kind(enhancement=False, super_resolution=False, mastering=False)
+    assert estimates.expected_seconds(RELEASE, 60, nothing) == 0
+    assert estimates.gpu_seconds(RELEASE, 60, RELEASE.kind(enhancement=False, super_resolution=False)) == 0
+
+
 def test_a_release_loads_the_models_of_its_stages() -> None:
     estimates.record(RELEASE, 60, estimates.expected_seconds(RELEASE, 60))
     assert estimates.expected_seconds(MASTER, 0) == pytest.approx(MASTER.estimates[""].run_seconds)

@@ -1,0 +1,203 @@
+"""The Studio tab in a real browser: verdicts, plan and preview of a file, before anything is clicked."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+import aural
+from aural.audio import read, write
+from aural.studio import tab
+from aural.ui.examples import EXAMPLES, PHONE_EXAMPLES
+from tests.browser import LONG_WAIT_MS
+from tests.test_browser_look import CONTRAST, FAINT
+
+pytestmark = pytest.mark.browser
+
+MEMO = PHONE_EXAMPLES[0].path
+SPEECH = next(example.path for example in EXAMPLES if example.title.startswith("Speech"))
+PREVIEW = re.compile("^Preview: the loudest 10 s")
+
+
+@pytest.fixture(scope="module")
+def episode(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clean voice at the loudness of Apple Podcasts."""
+    clip = aural.master(read(SPEECH), target="apple_podcasts").clip
+    path = tmp_path_factory.mktemp("audio") / "episode.wav"
+    write(clip, path)
+    return path
+
+
+def drop(page: Page, path: Path) -> None:
+    """Hand a file to the drop zone, after the one that may lie there."""
+    clear = page.get_by_role("button", name="Clear")
+    if clear.count():
+        clear.first.click()
+        expect(clear).to_have_count(0)
+    page.get_by_role("tabpanel").first.locator('input[type="file"]').first.set_input_files(path)
+
+
+def chip(page: Page, text: str | re.Pattern[str]) -> Locator:
+    return page.locator(".studio-verdicts li").filter(has_text=text)
+
+
+def expect_preview(page: Page, after: str | re.Pattern[str] = "LUFS") -> None:
+    player = page.get_by_role("group", name=PREVIEW)
+    expect(player.locator(".ab-version").filter(has_text="Before")).to_be_visible(timeout=LONG_WAIT_MS)
+    expect(player.locator(".ab-version").filter(has_text="After")).to_contain_text(
+        after, timeout=LONG_WAIT_MS
+    )
+
+
+def columns(page: Page) -> list[str]:
+    """The headings of the table of the stages."""
+    stages = page.locator(".aural-table").filter(has_text="Results by stage")
+    return stages.get_by_role("columnheader").all_inner_texts()
+
+
+def test_a_dropped_memo_is_judged_planned_and_previewed_without_a_click(page: Page, address: str) -> None:
+    page.emulate_media(reduced_motion="reduce")
+    page.goto(address)
+    drop(page, MEMO)
+    expect(chip(page, "Speech")).to_be_visible(timeout=LONG_WAIT_MS)
+    # The colour is said in a word too.
+    expect(chip(page, re.compile(r"^Problem:\s*Band ends at 3\.\d kHz$"))).to_be_visible()
+    expect(chip(page, re.compile(r"^Warning:\s*Noisy \(1\d dB SNR\)$"))).to_be_visible()
+    expect(chip(page, re.compile(r"^Problem:\s*−28 LUFS: too quiet for Apple Podcasts$"))).to_be_visible()
+    for switch in ("Clean up", "Restore highs", "Set loudness"):
+        expect(page.get_by_role("checkbox", name=switch)).to_be_checked()
+    expect(page.get_by_text(re.compile(r"^Band ends at 3\.\d kHz\.$"))).to_be_visible()
+    expect_preview(page, "−16.0 LUFS")
+    page.locator("#studio-preview .ab[data-state=ready]").wait_for()
+    for theme in ("light", "dark"):
+        page.evaluate("dark => document.body.classList.toggle('dark', dark)", theme == "dark")
+        assert page.evaluate(FAINT, CONTRAST) == [], theme
+    for width in (1280, 390):
+        page.set_viewport_size({"width": width, "height": 900})
+        expect(chip(page, "Speech")).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), width
+
+
+def test_a_clean_file_at_its_target_has_every_stage_off_and_is_told_why(
+    page: Page, address: str, episode: Path
+) -> None:
+    page.goto(address)
+    drop(page, episode)
+    expect(chip(page, re.compile(r"^Good:\s*Already clean$"))).to_be_visible(timeout=LONG_WAIT_MS)
+    for switch, reason in (
+        ("Clean up", "Nothing to do: already clean."),
+        ("Restore highs", re.compile("^Nothing to do: already full-band")),
+        ("Set loudness", "Nothing to do: already −16 LUFS."),
+    ):
+        expect(page.get_by_role("checkbox", name=switch)).not_to_be_checked()
+        expect(page.get_by_text(reason)).to_be_visible()
+    expect(page.get_by_text(tab.NOTHING_ON)).to_be_visible(timeout=LONG_WAIT_MS)
+    page.get_by_role("button", name="On every service").click()
+    row = page.locator("tr", has=page.get_by_role("rowheader", name="Spotify", exact=True))
+    expect(row.get_by_role("cell")).to_have_text(["−14.0", "2.0", re.compile(r"^limited by 1\.\d dB$")])
+    # Another target is another verdict, and another plan.
+    page.get_by_label("Target").filter(visible=True).click()
+    page.get_by_role("option", name=re.compile("^EBU R 128 \\(")).click()
+    expect(chip(page, re.compile(r"−16 LUFS: too loud for EBU R 128"))).to_be_visible()
+    expect(page.get_by_role("checkbox", name="Set loudness")).to_be_checked()
+    # What is off is no version and no column.
+    page.get_by_role("button", name="Do it all").click()
+    expect(page.get_by_text("Results by stage")).to_be_visible(timeout=LONG_WAIT_MS)
+    assert columns(page) == ["Metric", "Before", "Mastered"]
+
+
+def test_a_changed_plan_replaces_the_preview_and_the_result_takes_its_place(page: Page, address: str) -> None:
+    page.goto(address)
+    drop(page, MEMO)
+    expect_preview(page, "−16.0 LUFS")
+    page.get_by_role("checkbox", name="Set loudness").uncheck()
+    expect_preview(page, re.compile("−2[5-9]\\.\\d LUFS"))
+    page.get_by_role("button", name="Do it all").click()
+    expect(page.get_by_text("Results by stage")).to_be_visible(timeout=LONG_WAIT_MS)
+    expect(page.get_by_role("group", name=PREVIEW)).to_be_hidden(timeout=LONG_WAIT_MS)
+    assert columns(page) == ["Metric", "Before", "Enhanced", "Super-resolved"]
+
+
+def test_a_file_that_cannot_be_read_is_told_in_a_sentence_and_the_next_one_is_judged(
+    page: Page, address: str, episode: Path, tmp_path: Path
+) -> None:
+    text = tmp_path / "notes.wav"
+    text.write_text("This is not audio.")
+    page.goto(address)
+    drop(page, text)
+    told = page.locator(".studio-verdicts").get_by_role("alert")
+    expect(told).to_contain_text("Can't read any audio in 'notes.wav'", timeout=LONG_WAIT_MS)
+    expect(page.locator(".studio-verdicts li")).to_have_count(0)
+    expect(page.get_by_role("group", name=PREVIEW)).to_be_hidden()
+    drop(page, episode)
+    expect(chip(page, "Already clean")).to_be_visible(timeout=LONG_WAIT_MS)
+    expect(told).to_have_count(0)
+
+
+def endless(started: list[str], ended: list[str]) -> Any:
+    """Steps that go on until they are cancelled, which is noted with the file that they were for."""
+
+    def steps(audio: str, *_: Any, **__: Any) -> Iterator[Any]:
+        name = Path(audio).name
+        started.append(name)
+        try:
+            for _ in range(1_800):
+                time.sleep(0.1)
+                yield gr.skip()
+        finally:
+            ended.append(name)
+
+    return steps
+
+
+def wait_for(page: Page, events: list[str], count: int = 1) -> None:
+    for _ in range(LONG_WAIT_MS // 100):
+        if len(events) >= count:
+            return
+        page.wait_for_timeout(100)
+    pytest.fail(f"only {events} after {LONG_WAIT_MS / 1000:g} s")
+
+
+def test_an_analysis_ends_when_its_file_is_replaced(
+    page: Page, address: str, episode: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[str] = []
+    ended: list[str] = []
+    page.goto(address)
+    with monkeypatch.context() as patch:
+        patch.setattr(tab, "_analyze", endless(started, ended))
+        drop(page, MEMO)
+        wait_for(page, started)
+    drop(page, episode)
+    wait_for(page, ended)
+    assert ended == [MEMO.name]
+    expect(chip(page, "Already clean")).to_be_visible(timeout=LONG_WAIT_MS)
+
+
+def test_a_preview_ends_when_the_whole_is_started(
+    page: Page, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[str] = []
+    ended: list[str] = []
+    page.goto(address)
+    monkeypatch.setattr(tab, "_preview", endless(started, ended))
+    drop(page, MEMO)
+    wait_for(page, started)
+    assert ended == []
+    page.get_by_role("button", name="Do it all").click()
+    wait_for(page, ended)
+    expect(page.get_by_text("Results by stage")).to_be_visible(timeout=LONG_WAIT_MS)
+    assert len(started) == 1
+
+
+def test_the_examples_are_judged_too(page: Page, address: str) -> None:
+    page.goto(address)
+    page.get_by_role("button", name="Far away in a hall").click()
+    expect(chip(page, re.compile(r"Room echo \(\d\.\d s\)"))).to_be_visible(timeout=LONG_WAIT_MS)
