@@ -26,7 +26,16 @@ from aural.studio.services import on_services
 from aural.studio.verb import RELEASE
 from aural.studio.verdicts import plan, verdicts
 from aural.ui import plots
-from aural.ui.endpoints import Updates, add_notes, endpoint, follow, load, report_errors, with_options
+from aural.ui.endpoints import (
+    Updates,
+    add_notes,
+    endpoint,
+    follow,
+    load,
+    on_workers,
+    report_errors,
+    with_options,
+)
 from aural.ui.examples import PHONE_EXAMPLES
 from aural.ui.fields import NOTHING, examples_with_credits, picture, slider
 from aural.ui.memory import decoding
@@ -307,6 +316,7 @@ class _Found:
 
 
 @report_errors
+@on_workers
 def analyze(audio: str | None, target: str, progress: gr.Progress = gr.Progress()) -> Updates:
     """What is found in an upload, the verdicts on it, and the plan that follows."""
     if not audio:

@@ -62,6 +62,16 @@ def follow(
     return run.result
 
 
+def on_workers(function: Callable[P, Iterator[T]]) -> Callable[P, Iterator[T]]:
+    """Run each step of an event that computes with PyTorch on the few threads of the calls."""
+
+    @functools.wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
+        yield from _workers.iterate(function(*args, **kwargs))
+
+    return run
+
+
 def report_errors(function: Callable[P, Iterator[Any]]) -> Endpoint[P]:
     """Show an `AuralError` to page and client in its own words."""
 
