@@ -247,8 +247,9 @@ def enhance(clip: Clip, options: Options | None = None) -> Steps[Result]:
                 None,
                 (
                     repaired.message,
-                    _message(before, after, processed),
+                    _changes(before, after),
                     _strength_message(strength, options),
+                    "" if processed is None else processed.message,
                     remark,
                 ),
             )
@@ -300,8 +301,8 @@ def _silence(clip: Clip) -> Clip:
     return clip.with_samples(np.zeros(clip.samples.shape, np.float32))
 
 
-def _message(before: Analysis, after: Analysis, processed: VoiceChainResult | None) -> str:
-    """The changes, and the message of the voice chain."""
+def _changes(before: Analysis, after: Analysis) -> str:
+    """The changes, in words."""
     changes = []
     if before.snr_db is not None and after.snr_db is not None:
         changes.append(f"Noise: {before.snr_db:.0f} → {after.snr_db:.0f} dB SNR (estimated)")
@@ -313,8 +314,7 @@ def _message(before: Analysis, after: Analysis, processed: VoiceChainResult | No
         changes.append(
             f"Reverberation: {before.reverberation_seconds:.1f} → {after.reverberation_seconds:.1f} s"
         )
-    found = f"{' · '.join(changes)}." if changes else "The clip is too short or too quiet to analyze."
-    return found if processed is None else f"{found} {processed.message}"
+    return f"{' · '.join(changes)}." if changes else "The clip is too short or too quiet to analyze."
 
 
 def _strength_message(strength: float, options: Options) -> str:
