@@ -61,9 +61,11 @@ evaluate-super-resolution: .venv/dev
 	$(BIN)/python -m aural.superres.evaluate --data $(DATA) $(ARGS)
 
 # By recordings of other kinds than the trainings': SLICE=enhancement or super-resolution, ARGS="--json FILE".
-EVALUATIONS = enhancement:aural.enhancement.evaluate super-resolution:aural.superres.evaluate_kinds
+# By two judges: SLICE=generation DATA=data/esc50.
+EVALUATIONS = enhancement:aural.enhancement.evaluate super-resolution:aural.superres.evaluate_kinds \
+	generation:aural.generation.evaluate
 evaluate: .venv/evaluate
-	$(BIN)/python -m $(or $(patsubst $(SLICE):%,%,$(filter $(SLICE):%,$(EVALUATIONS))),$(error Name a slice: SLICE=enhancement or SLICE=super-resolution)) --data $(DATA) $(ARGS)
+	$(BIN)/python -m $(or $(patsubst $(SLICE):%,%,$(filter $(SLICE):%,$(EVALUATIONS))),$(error Name a slice: SLICE=enhancement or super-resolution or generation)) --data $(DATA) $(ARGS)
 
 # What got worse between two results of one evaluation: make gate BEFORE=old.json AFTER=new.json.
 gate: .venv/dev

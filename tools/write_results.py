@@ -1,6 +1,6 @@
 """Write the tables of evaluations into cards and docs, from the JSON that ships beside each checkpoint.
 
-    python -m tools.write_results [denoiser=FILE] [extender=FILE]
+    python -m tools.write_results [denoiser=FILE] [extender=FILE] [generator=FILE]
 
 FILE is what `make evaluate SLICE=... ARGS="--json FILE"` wrote: its means go to
 `checkpoints/<name>/results.json`. Then each place between `<!-- figures: NAME -->` and `<!-- end -->` in the
@@ -21,6 +21,8 @@ from aural.enhancement.evaluate import WORSE as ENHANCEMENT_WORSE
 from aural.evaluation.harness import write_json
 from aural.evaluation.scores import COLUMNS, table
 from aural.evaluation.table import MISSING, figure_cell, markdown_table
+from aural.generation.evaluate_report import class_ranking, novelty_table, quality_table
+from aural.generation.evaluate_scores import Novelty, Quality
 from aural.superres.evaluate_kinds import DEFAULT as SUPER_RESOLUTION
 from aural.superres.evaluate_kinds import WORSE as SUPER_RESOLUTION_WORSE
 
@@ -32,6 +34,9 @@ EVALUATIONS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "denoiser": (ENHANCEMENT, ENHANCEMENT_WORSE),
     "extender": (SUPER_RESOLUTION, SUPER_RESOLUTION_WORSE),
 }
+GENERATOR = "generator"  # whose evaluation has other figures: by two judges, of sets of clips
+JUDGES = {"development": "classes", "reporting": "reported_classes"}  # judge -> its figures by class
+NAMES = (*EVALUATIONS, GENERATOR)
 # The figures in the short table.
 SHORT_ROWS = {
     "denoiser": ("pesq", "stoi", "dnsmos_speech", "level_error_db", "loudness_change_lu"),
@@ -47,18 +52,22 @@ def documents(root: Path = ROOT) -> list[Path]:
 
 def summaries(root: Path = ROOT) -> dict[str, Summary]:
     """Checkpoint -> what its `results.json` holds; those without one are left out."""
-    paths = {name: root / "checkpoints" / name / "results.json" for name in EVALUATIONS}
+    paths = {name: root / "checkpoints" / name / "results.json" for name in NAMES}
     return {
         name: json.loads(path.read_text(encoding="utf-8")) for name, path in paths.items() if path.exists()
     }
 
 
 def figures(found: Mapping[str, Summary]) -> dict[str, str]:
-    """What belongs between the markers of each name: "denoiser", "denoiser short"."""
+    """What belongs between the markers of each name: "denoiser", "denoiser short", "generator reporting"."""
     writers: Mapping[str, Callable[[str, Summary], str]] = {"": _full, " short": _short}
-    return {
-        name + end: write(name, summary) for name, summary in found.items() for end, write in writers.items()
+    parts = {
+        name + end: write(name, summary)
+        for name, summary in found.items()
+        if name in EVALUATIONS
+        for end, write in writers.items()
     }
+    return {**parts, **_generation(found[GENERATOR])} if GENERATOR in found else parts
 
 
 def fill(text: str, parts: Mapping[str, str]) -> str:
@@ -72,6 +81,24 @@ def fill(text: str, parts: Mapping[str, str]) -> str:
 
 def _full(name: str, summary: Summary) -> str:
     return f"`{summary['command']}`\n\n{table(summary, EVALUATIONS[name][1])}"
+
+
+def _generation(summary: Summary) -> dict[str, str]:
+    """The tables of generated clips: the quality by each judge, and how new and varied they are."""
+    rows = {name: Novelty(**row) for name, row in summary["novelty"].items()}
+    return {
+        f"{GENERATOR} novelty": novelty_table(rows),
+        **{
+            f"{GENERATOR} {judge}": "\n\n".join(
+                (
+                    f"`{summary['command']}`",
+                    quality_table({name: Quality(**row) for name, row in summary[judge].items()}),
+                    class_ranking(summary[classes]).replace("\n", ".\n") + ".",
+                )
+            )
+            for judge, classes in JUDGES.items()
+        },
+    }
 
 
 def _short(name: str, summary: Summary) -> str:
@@ -104,11 +131,12 @@ def main(command: list[str] | None = None, root: Path = ROOT) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("results", nargs="*", metavar="NAME=FILE", help=f"NAME: {' or '.join(EVALUATIONS)}")
+    parser.add_argument("results", nargs="*", metavar="NAME=FILE", help=f"NAME: {' or '.join(NAMES)}")
     for name, _, file in (pair.partition("=") for pair in parser.parse_args(command).results):
-        if name not in EVALUATIONS:
-            parser.error(f"There is no evaluation of {name}. Choose one of {', '.join(EVALUATIONS)}.")
-        summary = json.loads(Path(file).read_text(encoding="utf-8"))["summary"]
+        if name not in NAMES:
+            parser.error(f"There is no evaluation of {name}. Choose one of {', '.join(NAMES)}.")
+        found = json.loads(Path(file).read_text(encoding="utf-8"))
+        summary = found["summary"] if name in EVALUATIONS else found
         write_json(root / "checkpoints" / name / "results.json", summary)
     parts = figures(summaries(root))
     for path in documents(root):

@@ -119,7 +119,7 @@ def make_command(name: str, chosen: argparse.Namespace, options: Iterable[str]) 
         value = getattr(chosen, option)
         if value:
             words += [
-                f"--{option}",
+                f"--{option.replace('_', '-')}",
                 *(shlex.quote(str(one)) for one in (value if isinstance(value, list) else [value])),
             ]
     arguments = f' ARGS="{" ".join(words)}"' if words else ""

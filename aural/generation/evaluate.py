@@ -1,6 +1,6 @@
 """How good generated clips are, compared with real ones and with real ones that went through the vocoder.
 
-    python -m aural.generation.evaluate --data DIR [--per-class 40] [--pictures FILE]
+    python -m aural.generation.evaluate --data DIR [--per-class 40] [--pictures FILE] [--json FILE]
     python -m aural.generation.evaluate --data DIR --sweep 5 10 25 50 --plot FILE
 
 All figures are measured on the audio, as a listener gets it. The generated clips stay in --folder, one file
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from aural.errors import OptionError
-from aural.evaluation.harness import evaluation_parser, write_json
+from aural.evaluation.harness import evaluation_parser, make_command, write_json
 from aural.generation.classes import CLASSES, class_index
 from aural.generation.data import Esc50, load
 from aural.generation.evaluate_report import (
@@ -57,6 +57,8 @@ from aural.generation.waveforms import VOCODERS
 Rows = dict[str, tuple[Quality, Scored]]
 
 GENERATED = "generated"  # name of a row
+# What the command that is stated beside the figures names, where it was given.
+COMMAND_OPTIONS = ("per_class", "classes", "steps", "guidance", "sampler", "vocoder", "seed")
 
 
 def main(command: list[str] | None = None) -> None:
@@ -83,7 +85,8 @@ def _evaluate(chosen: argparse.Namespace, clips: Esc50, labels: list[int], optio
     )
     sets = _sets(chosen.folder, real, generated)
     figures: dict[str, Any] = {
-        "settings": asdict(options) | {"per_class": chosen.per_class, "seconds_per_clip": round(seconds, 3)}
+        "command": make_command("generation", chosen, COMMAND_OPTIONS),
+        "settings": asdict(options) | {"per_class": chosen.per_class, "seconds_per_clip": round(seconds, 3)},
     }
     rows = compare(real, sets, development_scorer())
     figures["development"] = _report_quality("By the development judge (trained on folds 1-4):", rows)

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from aural.evaluation.scores import Scored, summarize
-from tools import write_results
-from tools.write_results import EVALUATIONS, documents, figures, fill, main, summaries
+from aural.generation.evaluate_scores import Novelty, Quality
+from tools.write_results import NAMES, documents, figures, fill, main, summaries
 
 CARD = "# Denoiser\n\n<!-- figures: {name} -->\nold\n<!-- end -->\n\nLimits: none.\n"
 
@@ -21,13 +21,10 @@ def test_the_documents_are_what_the_results_say(path: Path) -> None:
     assert fill(text, figures(summaries())) == text
 
 
-@pytest.mark.parametrize("name", summaries())
-def test_results_stand_in_a_card_and_in_the_docs(name: str) -> None:
-    card, docs = (
-        (write_results.ROOT / path).read_text(encoding="utf-8")
-        for path in (f"checkpoints/{name}/README.md", "docs/results.md")
-    )
-    assert f"<!-- figures: {name} -->" in card and f"<!-- figures: {name} short -->" in docs
+@pytest.mark.parametrize("name", figures(summaries()))
+def test_all_figures_stand_in_a_card_or_in_the_docs(name: str) -> None:
+    texts = [path.read_text(encoding="utf-8") for path in documents()]
+    assert sum(f"<!-- figures: {name} -->" in text for text in texts) == 1
 
 
 def summary(lsd: float) -> dict[str, Any]:
@@ -61,11 +58,31 @@ def test_new_results_are_kept_and_written_into_card_and_docs(root: Path) -> None
         assert summaries(root) == {"denoiser": summary(lsd)}
 
 
+def test_the_quality_of_generated_clips_is_told_by_both_judges() -> None:
+    quality = dict.fromkeys(Quality.__dataclass_fields__, 0.5) | {"clips": 400}
+    novelty = dict.fromkeys(Novelty.__dataclass_fields__, 0.25)
+    classes = {"dog": {"top_1": 1.0, "real_top_1": 0.75, "fad": 10.0}}
+    found = {
+        "command": "make evaluate SLICE=generation",
+        "development": {"generated": {**quality, "top_1": 0.625}},
+        "reporting": {"generated": {**quality, "top_1": 0.375}},
+        "classes": classes,
+        "reported_classes": classes,
+        "novelty": {"generated": novelty},
+    }
+    parts = figures({"generator": found})
+    assert set(parts) == {"generator development", "generator reporting", "generator novelty"}
+    assert "0.625" in parts["generator development"] and "0.375" in parts["generator reporting"]
+    assert "`make evaluate SLICE=generation`\n" in parts["generator reporting"]
+    assert "Best classes, top-1: dog 1.00 (real 0.75)." in parts["generator reporting"]
+    assert parts["generator novelty"].count("0.250") == 7
+
+
 def test_a_place_for_unknown_figures_and_an_unknown_name_are_errors(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(KeyError, match="denoiser"):
         main([], root)
     with pytest.raises(SystemExit):
-        main(["vocoder=new.json"], root)
-    assert f"Choose one of {', '.join(EVALUATIONS)}." in capsys.readouterr().err
+        main(["lisa=new.json"], root)
+    assert f"Choose one of {', '.join(NAMES)}." in capsys.readouterr().err
