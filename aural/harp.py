@@ -48,6 +48,7 @@ from aural.superres.verb import SUPER_RESOLVE
 from aural.ui import fetch, memory, server, storage
 from aural.ui.endpoints import NO_AUDIO, endpoint, follow, with_options
 from aural.ui.gate import Gate, address_of
+from aural.ui.players import Audio, audio_input
 
 AUTHOR = "AURAL"
 LOSSLESS = (".wav", ".flac")  # a track in one of these formats is returned in it, any other as WAV
@@ -227,11 +228,11 @@ def build(name: str) -> gr.Blocks:
     demo: gr.Blocks
     with gr.Blocks(title=model.name) as demo:
         gr.Markdown(f"# {model.name}\n\n{model.verb.help} Load this page's address in HARP as a custom path.")
-        recording = gr.Audio(type="filepath", label="Recording")
+        recording = audio_input("Recording")
         controls = [control.component() for control in model.controls]
         process = gr.Button("Process", variant="primary")
         cancel = gr.Button("Cancel")
-        result = gr.Audio(type="filepath", label="Result", interactive=False)
+        result = Audio(type="filepath", label="Result", interactive=False)
         report = gr.JSON(label="Report")
         show = gr.Button(visible=False)
         show.click(model.described, None, gr.JSON(visible=False), api_name="controls", queue=False)
@@ -287,7 +288,7 @@ def _processing(model: Model, runs: _Runs) -> Callable[..., Iterator[Any]]:
         request: gr.Request, progress: gr.Progress = gr.Progress(), *values: Any
     ) -> Iterator[Any]:
         audio, *settings = values
-        address = address_of({"client": (request.client.host, 0)}) if request.client else ""
+        address = _address(request)
         flag = runs.start(address)
         try:
             chosen = {

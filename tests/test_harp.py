@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import httpx
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ import aural
 from aural import harp
 from aural.audio import read, write
 from aural.options import describe
+from aural.ui.players import Audio
 
 pytestmark = pytest.mark.usefixtures("tiny_checkpoints")
 
@@ -215,3 +217,10 @@ def test_a_taken_port_is_told_in_a_sentence(
     port = address.rstrip("/").rpartition(":")[2]
     assert harp.main([name.replace("_", "-"), "--port", port]) == 1
     assert capsys.readouterr().err.startswith("AURAL can't start. ")
+
+
+@pytest.mark.parametrize("name", harp.MODELS)
+def test_no_track_is_handed_to_ffmpeg(name: str) -> None:
+    """Gradio's own component would, and so open what a playlist names."""
+    tracks = [block for block in harp.build(name).blocks.values() if isinstance(block, gr.Audio)]
+    assert len(tracks) == 2 and all(isinstance(track, Audio) for track in tracks)
