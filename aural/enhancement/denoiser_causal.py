@@ -12,7 +12,6 @@ Sources: see `denoiser_convolutional`; van den Oord et al. 2016 (causal dilated 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -26,8 +25,8 @@ from aural.enhancement.denoiser_convolutional import (
     HIGH_BANDS,
     LOW_BINS,
     MASK_FRONT_END,
-    MAX_GAIN,
     BandMasks,
+    band_masks,
     convolve_normalized,
     triangles,
 )
@@ -126,19 +125,7 @@ class CausalDenoiser(nn.Module):
         gains, filters = self.gains(x), self.filters(x[:, :, : LOW_BINS // GROUP])
         with torch.autocast(spectrum.device.type, enabled=False):
             gains, filters = (_spread(part.float(), GROUP, PAIR)[..., :frames] for part in (gains, filters))
-            # Where the heads are 0, the gain is 1 and the filter adds nothing.
-            gain = MAX_GAIN * torch.sigmoid(10 * gains[:, 0] - math.log(MAX_GAIN - 1))
-            noise_gain = torch.sigmoid(10 * gains[:, 1] - 2)
-            synthesis = self.get_buffer("synthesis")
-            real, imaginary = (
-                torch.tanh(filters).reshape(len(gains), 2, len(CAUSAL_TAPS), LOW_BINS, frames).unbind(1)
-            )
-            return BandMasks(
-                taps=torch.complex(real, imaginary),
-                gain=synthesis @ gain,
-                noise_gain=synthesis @ noise_gain,
-                offsets=CAUSAL_TAPS,
-            )
+            return band_masks(gains, filters, self.get_buffer("synthesis"), CAUSAL_TAPS)
 
     def _features(self, spectrum: Tensor, past: Past) -> Tensor:
         """(batch, 4, BANDS, frames)."""

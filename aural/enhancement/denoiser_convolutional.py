@@ -75,6 +75,23 @@ class BandMasks:
         return self.noise_gain * spectrum
 
 
+def band_masks(gains: Tensor, filters: Tensor, synthesis: Tensor, offsets: tuple[int, ...]) -> BandMasks:
+    """The masks that a network's heads mean; where they are 0, the gain is 1 and the filter adds nothing.
+
+    Args:
+        offsets: frames of the taps, relative to the filtered one.
+
+    Shape:
+        gains: (batch, 2, BANDS, frames); filters: (batch, 2 · offsets, LOW_BINS, frames);
+        synthesis: (bins, BANDS).
+    """
+    gain = MAX_GAIN * torch.sigmoid(10 * gains[:, 0] - math.log(MAX_GAIN - 1))
+    noise_gain = torch.sigmoid(10 * gains[:, 1] - 2)
+    batch, _, bins, frames = filters.shape
+    real, imaginary = torch.tanh(filters).reshape(batch, 2, len(offsets), bins, frames).unbind(1)
+    return BandMasks(torch.complex(real, imaginary), synthesis @ gain, synthesis @ noise_gain, offsets)
+
+
 class ConvolutionalDenoiser(Pretrained):
     """Removes noise, late reverberation, clipping and codec artifacts; keeps the microphone's tone, the gain
     and the early reflections."""
@@ -144,19 +161,7 @@ class ConvolutionalDenoiser(Pretrained):
         x = self.exit(x, None)[..., :frames]
         gains, filters = self.gains(x), self.filters(x[:, :, :LOW_BINS])
         with torch.autocast(spectrum.device.type, enabled=False):
-            gains, filters = gains.float(), filters.float()
-            # Where the heads are 0, the gain is 1 and the filter adds nothing.
-            gain = MAX_GAIN * torch.sigmoid(10 * gains[:, 0] - math.log(MAX_GAIN - 1))
-            noise_gain = torch.sigmoid(10 * gains[:, 1] - 2)
-            synthesis = self.get_buffer("synthesis")
-            real, imaginary = (
-                torch.tanh(filters).reshape(len(gains), 2, len(TAPS), LOW_BINS, frames).unbind(1)
-            )
-            return BandMasks(
-                taps=torch.complex(real, imaginary),
-                gain=synthesis @ gain,
-                noise_gain=synthesis @ noise_gain,
-            )
+            return band_masks(gains.float(), filters.float(), self.get_buffer("synthesis"), TAPS)
 
 
 @dataclass(frozen=True)
