@@ -321,10 +321,10 @@ def test_a_hostile_name_is_refused_in_a_sentence(name: str) -> None:
 
 def test_three_hours_are_refused_without_decoding_them(tmp_path: Path) -> None:
     write_pcm(tmp_path / "long.wav", 1, 3 * 3_600 * 40_000, 40_000)
-    start = time.perf_counter()
+    start = time.process_time()  # other processes may be at work too
     with pytest.raises(InputError, match=r"180\.0 minutes"):
         read(tmp_path / "long.wav")
-    assert time.perf_counter() - start < 0.2
+    assert time.process_time() - start < 0.2
 
 
 @pytest.mark.parametrize("suffix", [*FFMPEG_FILES, "wav", "ogg"])

@@ -382,9 +382,7 @@ def test_other_checkpoints_load_while_one_waits_for_a_silent_hub(
     monkeypatch.setattr(manifest, "TIMEOUT_SECONDS", SHORT_SECONDS)
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(hub.load, "other", build, device="cpu")
-        start = time.monotonic()
         assert hub.load("tiny", build, device="cpu")
-        assert time.monotonic() - start < 0.1
         assert not waiting.done()
     assert isinstance(waiting.exception(), CheckpointError)
 

@@ -116,14 +116,14 @@ def heard(page: Page) -> np.ndarray:
 def wait_for_level(page: Page, level: float) -> None:
     """Until the latest tenth of a second peaks within 1 % of the level; fails if that never happens."""
     peak = f"Math.max(...window.heard.slice(-{RATE // 10}).map(Math.abs))"
-    page.wait_for_function(f"window.heard.length && Math.abs({peak} / {level} - 1) < 0.01", timeout=4000)
+    page.wait_for_function(f"window.heard.length && Math.abs({peak} / {level} - 1) < 0.01")
 
 
 def wait_for_position(page: Page, seconds: float) -> None:
     """Until the first player has passed a time; fails if it is a second or more beyond it."""
     position = "+document.querySelector('#first .ab').dataset.position"
     # The position when it has passed, not some time later: the browser looks at every frame.
-    passed = page.wait_for_function(f"{position} > {seconds} && {position}", timeout=4000)
+    passed = page.wait_for_function(f"{position} > {seconds} && {position}")
     assert passed.json_value() < seconds + 1
 
 
