@@ -78,6 +78,7 @@ class Odds:
     snr_db: tuple[float, float] = (-5.0, 30.0)
     rt60_seconds: tuple[float, float] = (0.12, 1.0)
     level_db: float = 2.5  # standard deviation of the recording's level about ACTIVE_RMS
+    matched: bool = True  # False, to compare: of room and microphone, the targets get the delay alone
 
 
 @dataclass(frozen=True)
@@ -165,6 +166,11 @@ def mix(sources: Sources, odds: Odds = Odds(), generator: torch.Generator | None
     # A pause is not brought up to the level of speech.
     level = active_rms(recording).clamp_min(0.6 * ACTIVE_RMS)[:, None]
     scale = ACTIVE_RMS / level * 10 ** (odds.level_db / 20 * random.normal(batch, 1))
+    if not odds.matched:
+        response = torch.fft.irfft(torch.fft.rfft(early, CONVOLUTION) * microphone, CONVOLUTION)
+        delay = response.abs().argmax(-1, keepdim=True)
+        direct = torch.zeros_like(response).scatter_(-1, delay, 1.0)
+        speech = _convolve(spectrum * torch.fft.rfft(direct, CONVOLUTION))
     return Mixture(recording * scale, speech * scale, noise * scale, solid_hz)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -102,6 +103,23 @@ def test_the_target_keeps_the_first_30_ms_of_a_room() -> None:
     assert (late[:, begin + 2 :].amax(-1) > 0).all()
     after = begin + round(0.010 * 48_000) + 2
     assert mixture.speech[:, after:].abs().max() < 1e-4 * mixture.recording.abs().max()
+
+
+def test_a_target_that_is_not_matched_is_the_voice_of_the_studio_delayed_as_in_the_recording() -> None:
+    """The recordings are the same as with matched targets."""
+    given = sources()
+    impulse = torch.zeros_like(given.voice)
+    impulse[:, SOURCE_LENGTH - LENGTH + 4_800] = 10.0
+    given = replace(given, voice=impulse)
+    changed = {**NOTHING, "room": 1.0, "microphone": 1.0, "low_pass": 1.0}
+    mixtures = []
+    for is_matched in (True, False):
+        torch.manual_seed(0)
+        mixtures.append(mix(given, Odds(**{**changed, "matched": is_matched})))  # type: ignore[arg-type]
+    matched, studio = mixtures
+    torch.testing.assert_close(studio.recording, matched.recording)
+    assert (studio.speech.abs() > 1e-4 * studio.speech.abs().amax()).sum() == BATCH
+    assert (studio.speech.abs().argmax(-1) - matched.speech.abs().argmax(-1)).abs().max() <= 1
 
 
 def test_recordings_are_at_the_level_that_the_pipeline_gives_them() -> None:

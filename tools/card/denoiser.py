@@ -34,6 +34,7 @@ from aural.enhancement.denoiser_mixtures import (
     ROOM_LENGTH,
     SOURCE_LENGTH,
     Mixture,
+    Odds,
     Sources,
     active_rms,
     mix,
@@ -135,8 +136,10 @@ class Responses:
 class Data:
     """The sources of the mixtures."""
 
-    def __init__(self, folder: Path, where: torch.device, seconds: tuple[float, float]) -> None:
-        self.folder = folder
+    def __init__(
+        self, folder: Path, where: torch.device, seconds: tuple[float, float], is_matched: bool = True
+    ) -> None:
+        self.folder, self.odds = folder, Odds(matched=is_matched)
         self.voices = Bank(RATE, seconds[0], SOURCE_LENGTH, where, voice_weight)
         self.noises = Bank(RATE, seconds[1], SOURCE_LENGTH, where, noise_weight)
         self.rooms = Responses("room", ROOM_LENGTH, where)
@@ -171,7 +174,8 @@ class Data:
                 room=self.rooms.sample(batch),
                 microphone=self.microphones.sample(batch),
                 untouched=self.is_music[voices.item],
-            )
+            ),
+            self.odds,
         )
 
 
@@ -245,6 +249,7 @@ def main() -> None:
     parser.add_argument("--learning-rate", type=float, default=LEARNING_RATE)
     parser.add_argument("--tiny", action="store_true", help="test: train a tiny network")
     parser.add_argument("--causal", action="store_true", help="train the network of live sound")
+    parser.add_argument("--unmatched", action="store_true", help="to compare: targets from before the phone")
     parser.add_argument("--cpu", action="store_true")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--state", type=Path, default=None, help=STATE_HELP)
@@ -257,7 +262,7 @@ def main() -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     tiny = arguments.tiny
     hours = (1_800.0, 1_800.0) if tiny else (VOICE_SECONDS, NOISE_SECONDS)
-    data = Data(arguments.data, where, hours)
+    data = Data(arguments.data, where, hours, not arguments.unmatched)
     while not data.refresh():
         if time.monotonic() - begun > arguments.seconds:
             raise SystemExit(f"No part with voices, noises, rooms and microphones came to {arguments.data}.")
