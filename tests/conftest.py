@@ -32,13 +32,13 @@ __all__ = ["address", "chromium", "client", "page", "recording", "speech", "tiny
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A second try for what a browser plays and paints: on a busy machine it drops frames and sound.
+    """Up to two more tries for what a browser plays and paints: on a busy machine it drops frames and sound.
 
     The summary counts such tries.
     """
     for item in items:
         if item.get_closest_marker("browser"):
-            item.add_marker(pytest.mark.flaky(reruns=1))
+            item.add_marker(pytest.mark.flaky(reruns=2))
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 const FADE_SECONDS = 0.003; // time constant: a switch takes about 10 ms, too short for a dip and too long for a click
 const START_SECONDS = 0.02; // lead that lets every version start on the same sample
+const MAX_START_SECONDS = 1; // of a page that is held up again and again
 const REGION_SECONDS = 0.05; // the shortest loop region
 
 // Short sounds: every version decoded, all sources started on one sample, one of them audible.
@@ -39,15 +40,11 @@ const bufferEngine = async (versions, rate, signal) => {
     source.loop = loop !== null;
     if (loop) [source.loopStart, source.loopEnd] = [loop.from, loop.to];
   };
-  const start = () => {
+  const start = (lead = START_SECONDS) => {
     const loops = loop !== null && offset < loop.to;
-    const startedAt = context.currentTime + START_SECONDS;
     const gate = context.createGain();
+    gate.gain.value = 0;
     gate.connect(context.destination);
-    if (offset > 0) {
-      gate.gain.setValueAtTime(0, startedAt);
-      gate.gain.setTargetAtTime(1, startedAt, FADE_SECONDS);
-    }
     const gains = levels.map((level) => {
       const gain = context.createGain();
       gain.gain.value = level;
@@ -59,9 +56,18 @@ const bufferEngine = async (versions, rate, signal) => {
       source.buffer = buffer;
       if (loops) setSource(source);
       source.connect(gains[index]);
-      source.start(startedAt, offset);
       return source;
     });
+    const startedAt = context.currentTime + lead;
+    sources.forEach((source) => source.start(startedAt, offset));
+    // A page that was held up has started some versions later than others: again, with more time.
+    if (context.currentTime >= startedAt && lead < MAX_START_SECONDS) {
+      gate.disconnect();
+      sources.forEach((source) => source.stop());
+      return start(2 * lead);
+    }
+    if (offset > 0) gate.gain.setTargetAtTime(1, startedAt, FADE_SECONDS);
+    else gate.gain.setValueAtTime(1, startedAt);
     run = { sources, gains, gate, startedAt, loops };
     sources[0].onended = () => {
       if (run?.sources !== sources) return; // stopped by a pause or a seek
