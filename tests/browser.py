@@ -52,9 +52,15 @@ def page(chromium: Browser) -> Iterator[Page]:
 
     def note_console(message: ConsoleMessage) -> None:
         source = message.location.get("url", "")
-        # Chromium asks for the icon of the site's root, which an app under a path does not own, and
-        # Gradio's upload field logs that it cannot draw a file that the browser cannot decode.
-        harmless = source.endswith("/favicon.ico") or message.text.startswith("Waveform load error")
+        # Chromium asks for the icon of the site's root, which an app under a path does not own. Gradio's
+        # upload field logs that it cannot draw a file that the browser cannot decode, and that an upload
+        # was over before it asked for its progress: the failed request and its Response.
+        harmless = (
+            source.endswith("/favicon.ico")
+            or message.text.startswith("Waveform load error")
+            or "/upload_progress?" in source
+            or message.text == "Response"
+        )
         if message.type == "error" and not harmless:
             complaints.append(f"console: {message.text} ({source})")
 
