@@ -97,7 +97,7 @@ class SpectrogramPipeline(DiffusionPipeline):  # type: ignore[misc]
 
     @classmethod
     def of(
-        cls, model: DiffusionModel, sampler: Sampler, guide: DiffusionModel | None = None
+        cls, model: DiffusionModel, sampler: Sampler = "dpm++", guide: DiffusionModel | None = None
     ) -> SpectrogramPipeline:
         """A pipeline of the parts of a model, which is not changed.
 

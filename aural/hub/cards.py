@@ -35,6 +35,7 @@ class Description:
     task: str  # the Hub's name of it
     tags: tuple[str, ...]
     data: tuple[str, ...]  # the published sets it was trained on
+    pipeline: str = ""  # "module:class" of a diffusers pipeline that its repository holds too
 
 
 DESCRIPTIONS: Mapping[str, Description] = MappingProxyType(
@@ -58,7 +59,13 @@ DESCRIPTIONS: Mapping[str, Description] = MappingProxyType(
             ("audio-super-resolution", "bandwidth-extension"),
             SPEECH,
         ),
-        "generator": Description("DiffusionModel", FROM_TEXT, ("audio-generation", "diffusion"), ("ESC-50",)),
+        "generator": Description(
+            "DiffusionModel",
+            FROM_TEXT,
+            ("audio-generation", "diffusers"),
+            ("ESC-50",),
+            "aural.generation.diffusion:SpectrogramPipeline",
+        ),
         "lisa": Description("Lisa", TO_AUDIO, ("audio-super-resolution",), ("RAVDESS", "ESC-50")),
         "vocoder": Description("Vocoder", TO_AUDIO, ("vocoder", "griffin-lim"), ("ESC-50", "RAVDESS")),
         "waveform_classifier": Description(
@@ -91,6 +98,17 @@ USE = """## Load it
 from {module} import {network}
 
 model = {network}.from_pretrained("{repository}")
+```
+
+"""
+USE_PIPELINE = """Or, with AURAL installed, as a diffusers pipeline from classes of ESC-50 to spectrograms:
+
+```python
+from diffusers import DiffusionPipeline
+
+place = "{repository}"
+pipeline = DiffusionPipeline.from_pretrained(place, custom_pipeline=place, trust_remote_code=True)
+mels = pipeline(class_labels=[0], num_inference_steps=30).mels
 ```
 
 """
@@ -127,6 +145,8 @@ def model_card(entry: Entry, repository: str, folder: Path) -> str:
     if described:
         module = BUILDERS[name].partition(":")[0]
         use = USE.format(module=module, network=described.network, repository=repository)
+        if described.pipeline:
+            use += USE_PIPELINE.format(repository=repository)
         place = HEADING.search(body)
         start = place.start() if place else len(body)
         body = f"{body[:start]}{use}{body[start:]}"

@@ -10,17 +10,19 @@ import json
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from aural.errors import CheckpointError
 from aural.files import write_then_rename
-from aural.hub import manifest
-from aural.hub.cards import CARD, LIBRARY, model_card
+from aural.hub import BUILDERS, manifest
+from aural.hub.cards import CARD, DESCRIPTIONS, LIBRARY, Description, model_card
 
 # Fields of the manifest: the revision in the repository of all checkpoints, and in a model's own.
 SHARED, OWN = "revision", "model_revision"
+PIPELINE_INDEX = "model_index.json"  # where diffusers looks for the parts of a pipeline
 TAGS = ["audio", "speech-enhancement", "audio-super-resolution", "audio-generation", "vocoder"]
 BODY = """---
 {front_matter}
@@ -101,6 +103,8 @@ def prepare_model(name: str, staging: Path) -> Upload:
     entry = manifest.entries()[name]
     repository = manifest.own_repository(name)
     _stage(entry, staging)
+    if (described := DESCRIPTIONS.get(name)) and described.pipeline:
+        _add_pipeline(name, described, staging)
     (staging / CARD).write_text(model_card(entry, repository, manifest.folder() / name), encoding="utf-8")
     return Upload(repository, _sizes(staging), {name: entry})
 
@@ -121,6 +125,29 @@ def _stage(entry: manifest.Entry, staging: Path) -> None:
             f"The sha256 of {source / damaged[0]} is not the manifest's, so nothing is uploaded: "
             "restore that file with `git checkout`, or export the checkpoint again."
         )
+
+
+def _add_pipeline(name: str, described: Description, staging: Path) -> None:
+    """Lay out a checkpoint as a diffusers pipeline too: its parts, `model_index.json` and `pipeline.py`.
+
+    diffusers imports what is not its own from files of the repository; these import it from AURAL.
+    """
+    network = getattr(import_module(BUILDERS[name].partition(":")[0]), described.network)
+    module, _, pipeline = described.pipeline.partition(":")
+    getattr(import_module(module), pipeline).of(network.from_pretrained(staging).half()).save_pretrained(
+        staging
+    )
+    _write_import(staging / "pipeline.py", module, pipeline)
+    index = json.loads((staging / PIPELINE_INDEX).read_text(encoding="utf-8"))
+    for part, place in index.items():
+        if isinstance(place, list) and str(place[0]).startswith("aural."):
+            _write_import(staging / part / f"{part}.py", *place)
+            index[part] = [part, place[1]]
+    _write_json(staging / PIPELINE_INDEX, index)
+
+
+def _write_import(path: Path, module: str, name: str) -> None:
+    path.write_text(f'from {module} import {name}\n\n__all__ = ["{name}"]\n', encoding="utf-8")
 
 
 def _sizes(staging: Path) -> dict[str, int]:

@@ -93,6 +93,7 @@ class _Handler(BaseHTTPRequestHandler):
         revision, _, name = self.path.removeprefix(prefix).partition("/")
         if revision == "main" and hub.heads:
             revision = hub.heads[-1]
+        path = urlsplit(self.path).path
         hub.requests.append(f"{self.command} {name or self.path}")
         if hub.behaviour in REFUSALS:
             self._refuse(*REFUSALS[hub.behaviour])
@@ -108,8 +109,21 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Location", self.path)
             self.send_header("Content-Length", "0")
             self.end_headers()
-        elif self.path == f"/api/models/{hub.repository}/revision/main" and hub.heads:
-            self._send({"id": hub.repository, "sha": hub.heads[-1]})
+        elif hub.heads and path in (
+            f"/api/models/{hub.repository}",
+            f"/api/models/{hub.repository}/revision/main",
+            f"/api/models/{hub.repository}/revision/{hub.heads[-1]}",
+        ):
+            files = [{"rfilename": name} for name in hub.commits[hub.heads[-1]]]
+            self._send({"id": hub.repository, "sha": hub.heads[-1], "siblings": files})
+        elif hub.heads and path == f"/api/models/{hub.repository}/tree/{hub.heads[-1]}":
+            files = hub.commits[hub.heads[-1]].items()
+            self._send(
+                [
+                    {"type": "file", "path": file, "size": len(content), "oid": _git_oid(content)}
+                    for file, content in files
+                ]
+            )
         elif not self.path.startswith(prefix) or revision not in hub.heads:
             self._refuse(404, "RevisionNotFound")
         elif name not in hub.commits[revision]:
@@ -185,7 +199,7 @@ class _Handler(BaseHTTPRequestHandler):
         hub.heads.append(revision)
         self._send({"commitUrl": f"{hub.url}/{hub.repository}/commit/{revision}", "commitOid": revision})
 
-    def _send(self, answer: dict[str, Any], status: int = 200) -> None:
+    def _send(self, answer: dict[str, Any] | list[Any], status: int = 200) -> None:
         body = json.dumps(answer).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")

@@ -11,17 +11,22 @@ from pathlib import Path
 from typing import Any
 
 import huggingface_hub.constants
+import numpy as np
 import pytest
 import torch
+from diffusers.utils import dynamic_modules_utils
 from huggingface_hub import ModelCard, ModelCardData, hf_hub_download
 from safetensors.torch import load_file, save_file
 
 from aural import hub
 from aural.errors import CheckpointError
+from aural.generation.diffusion import SpectrogramPipeline
+from aural.generation.model import REAL_FRAMES
 from aural.hub import manifest, publish
 from aural.hub.__main__ import main
 from aural.hub.cards import DESCRIPTIONS, METRICS, eval_results, model_card
 from aural.superres.lisa import Lisa, LisaConfig
+from tests.generation import tiny as tiny_generation
 from tests.hub.fake_hub import TOKEN, FakeHub
 
 # The library's own way with its HTTP client, as it uploads by LFS.
@@ -58,6 +63,7 @@ def fake_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHu
         ("HF_TOKEN_PATH", str(tmp_path / "token")),
     ):
         monkeypatch.setattr(huggingface_hub.constants, name, setting)
+    monkeypatch.setattr(huggingface_hub.hf_api.api, "endpoint", server.url)
     folder = tmp_path / "checkpoints" / "lisa"
     folder.mkdir(parents=True)
     torch.manual_seed(0)
@@ -122,6 +128,32 @@ def test_a_network_of_ones_own_goes_to_the_hub_and_comes_back(fake_hub: FakeHub)
     card = ModelCard(Path(hf_hub_download("someone/lisa", "README.md")).read_text())
     assert (card.data.library_name, card.data.pipeline_tag) == ("aural", "audio-to-audio")
     assert "More Information Needed" not in card.text
+
+
+def test_the_generator_is_a_pipeline_of_diffusers_too(
+    fake_hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dynamic_modules_utils, "HF_MODULES_CACHE", str(tmp_path / "modules"))
+    fake_hub.repository = "someone/generator"
+    folder = tmp_path / "checkpoints"
+    (folder / "generator").mkdir()
+    (folder / "generator" / "README.md").write_text("# Generator\n\nIt makes spectrograms.\n\n## How\n")
+    tiny_generation.write_checkpoints(folder)
+    entries = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps({"generator": entries["generator"]}))
+    assert main(["push", "--models"]) == 0
+    card = fake_hub.commits[fake_hub.heads[-1]]["README.md"].decode()
+    (code,) = (code for code in re.findall(r"```python\n(.*?)```", card, re.DOTALL) if "diffusers" in code)
+    names: dict[str, Any] = {}
+    exec(code.replace("=30", "=2"), names)
+    pipeline = names["pipeline"]
+    assert type(pipeline) is SpectrogramPipeline
+    assert names["mels"].shape == (1, 80, REAL_FRAMES)
+    mels = [
+        one([3], num_inference_steps=2, generator=torch.Generator().manual_seed(0)).mels
+        for one in (pipeline, SpectrogramPipeline.of(hub.load("generator", device="cpu")))
+    ]
+    assert np.array_equal(*mels)
 
 
 def test_a_copy_of_a_network_is_one_of_its_own(tmp_path: Path) -> None:
