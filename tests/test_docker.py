@@ -76,6 +76,17 @@ def test_the_cpu_build_installs_pytorch_alone_from_its_index(tmp_path: Path) -> 
             assert re.fullmatch(rf"install --index-url {index} torch==\S+ torchaudio==\S+", printed[0])
 
 
+def test_compose_builds_this_image_and_leads_the_proxy_to_its_port() -> None:
+    services = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))["services"]
+    app, proxy = services["aural"], services["proxy"]
+    assert (ROOT / app["build"]["context"] / "Dockerfile").is_file()
+    assert set(app["build"]["args"]) == {rest.partition("=")[0] for rest in arguments("ARG")}
+    assert [volume.partition(":")[2] for volume in app["volumes"]] == arguments("VOLUME")
+    assert "ports" not in app and proxy["command"].endswith(f" --to aural:{PORT}")
+    table = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
+    assert all(f"| `{name}` |" in table for name in app["environment"])
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="the image is of Linux")
 def test_what_it_copies_serves_the_app_by_its_own_command(tmp_path: Path) -> None:
     """As in the image but for its system: another folder, its environment, its command and its check."""

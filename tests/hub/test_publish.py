@@ -404,7 +404,7 @@ def test_every_push_and_pull_request_is_tested() -> None:
     assert {"check", "test"} <= targets
 
 
-@pytest.mark.parametrize("name", ["tests.yml", "sync.yml"])
+@pytest.mark.parametrize("name", ["tests.yml", "newest.yml", "sync.yml"])
 def test_the_workflows_use_the_python_of_the_space(name: str) -> None:
     versions = {
         step["with"]["python-version"]
