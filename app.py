@@ -33,7 +33,8 @@ from aural.loudness import tab as loudness
 from aural.resynthesis import tab as resynthesis
 from aural.studio import tab as studio
 from aural.superres import tab as superres
-from aural.ui import api_page, fetch, links, mcp, memory, players, server, status, storage, uploads
+from aural.ui import api_page, card, fetch, links, mcp, memory, players, server, status, storage, uploads
+from aural.ui.card import LinkCard
 from aural.ui.compression import PageCompression
 from aural.ui.endpoints import CALL_SECONDS, CALLS_AT_ONCE
 from aural.ui.examples import FOLDER
@@ -55,7 +56,7 @@ def build() -> gr.Blocks:
     """
     check_setting()
     storage.open_folder()
-    gr.set_static_paths([FOLDER])  # copies of the examples would be swept with the uploads
+    gr.set_static_paths([FOLDER, card.FOLDER])  # copies would be swept with the uploads
     places = tuple(dict.fromkeys(verb.place for verb in VERBS.values()))
     demo: gr.Blocks
     with gr.Blocks(title="AURAL") as demo:
@@ -135,6 +136,7 @@ def launch(demo: gr.Blocks, **settings: Any) -> None:
         theme=Studio(),
         css=CSS + status.CSS + generation.CSS + studio.CSS,
         head=HEAD + players.HEAD + uploads.HEAD,
+        favicon_path=str(card.ICON),
         max_file_size=LIMITS.file_bytes,
         show_error=True,  # for what Gradio itself refuses, such as a text for a number
         ssr_mode=False,
@@ -144,7 +146,7 @@ def launch(demo: gr.Blocks, **settings: Any) -> None:
         mcp_server=True,
         state_session_capacity=SESSIONS,
         app_kwargs={
-            "middleware": [Middleware(Gate, demo=demo), Middleware(PageCompression)],
+            "middleware": [Middleware(Gate, demo=demo), Middleware(PageCompression), Middleware(LinkCard)],
             "lifespan": storage.lifespan,
         },
         **settings,
