@@ -18,7 +18,7 @@ from gradio.blocks import Block
 from aural.errors import OptionError
 from aural.options import FALSE, TRUE
 from aural.ui.fields import NOTHING
-from aural.ui.page import Page, Tab
+from aural.ui.page import COPY_LINK, Page, Tab
 
 NONE = "none"  # None in an address
 MAX_WORD_LENGTH = 40  # of a value in a message
@@ -26,7 +26,13 @@ MAX_COMPLAINTS = 3
 
 # Only the browser knows the app's address.
 ADD_ADDRESS = "(_, ...values) => [location.origin + location.pathname, ...values]"
-COPY = "(link) => { navigator.clipboard?.writeText(link).catch(() => {}); }"
+# The button says for a moment what came of it; without a clipboard, the link's field is there to copy from.
+COPIED, NOT_COPIED = "Copied", "Copy it below"
+COPY = f"""async (link) => {{
+  const copied = await navigator.clipboard?.writeText(link).then(() => true, () => false);
+  return copied ? "{COPIED}" : "{NOT_COPIED}";
+}}"""
+SAY_AGAIN = f"() => new Promise((done) => setTimeout(() => done('{COPY_LINK}'), 2000))"
 
 
 def connect(demo: gr.Blocks, tabs: Sequence[Tab], notice: gr.HTML) -> None:
@@ -60,7 +66,7 @@ def connect(demo: gr.Blocks, tabs: Sequence[Tab], notice: gr.HTML) -> None:
         show_progress="hidden",
     )
     for page in pages:
-        page.copy.click(
+        copied = page.copy.click(
             lambda address, *values, page=page: gr.Textbox(link(page, values, address), visible=True),
             [page.link, *page.controls.values()],
             page.link,
@@ -68,7 +74,9 @@ def connect(demo: gr.Blocks, tabs: Sequence[Tab], notice: gr.HTML) -> None:
             api_visibility="private",
             queue=False,
             show_progress="hidden",
-        ).then(None, page.link, None, js=COPY, api_visibility="private", queue=False)
+        )
+        for inputs, script in (page.link, COPY), (None, SAY_AGAIN):
+            copied = copied.then(None, inputs, page.copy, js=script, api_visibility="private", queue=False)
 
 
 def link(page: Page, values: Iterable[Any], address: str) -> str:

@@ -23,6 +23,7 @@ from aural.ui.fields import skip_checks
 from aural.ui.send_to import SendTo, send_buttons, switch_on
 
 Ways = Sequence[tuple[Block, Mapping[str, Any]]]
+COPY_LINK = "Copy link"
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def page(name: str, text: str, controls: Mapping[str, gr.components.Component]) 
     with gr.Row(elem_classes="aural-run"):
         run = gr.Button(text, variant="primary", min_width=120)
         cancel = gr.Button("Cancel", variant="stop", min_width=80)
-        copy = gr.Button("Copy link", min_width=80)
+        copy = gr.Button(COPY_LINK, min_width=80)
     expected = gr.HTML(elem_classes="aural-expected", container=False)
     # Interactive, so that it can be selected by keyboard.
     link = gr.Textbox(label="Link with these settings", visible=False, interactive=True)
