@@ -64,7 +64,9 @@ def clear(page: Page, panel: Locator) -> None:
     field.get_by_role("button", name="Clear").click()
     expect(field.locator('input[type="file"]')).to_be_attached()
     page.get_by_role("button", name="Measure", exact=True).click()
-    expect(page.get_by_role("rowheader", name="Integrated loudness")).to_have_count(0, timeout=LONG_WAIT_MS)
+    # The pictures tell that the run is over: until then, no other one begins.
+    expect(page.locator(".aural-picture", has_text="Error").first).to_be_visible(timeout=LONG_WAIT_MS)
+    expect(page.get_by_role("rowheader", name="Integrated loudness")).to_have_count(0)
 
 
 def test_films_and_sounds_are_chosen_and_dropped(
