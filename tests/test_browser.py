@@ -74,8 +74,8 @@ def prolong(patch: pytest.MonkeyPatch, module: ModuleType, name: str) -> None:
     steps = getattr(module, name)
 
     def longer(*arguments: Any) -> Steps[Any]:
-        for _ in range(1_800):
-            time.sleep(0.1)
+        for _ in range(360):  # at a pace that the page keeps up with on a busy machine
+            time.sleep(0.5)
             yield 0.0
         return (yield from steps(*arguments))
 
