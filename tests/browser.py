@@ -1,6 +1,7 @@
 """Headless Chromium for the tests that drive the running app.
 
-A test takes the fixture `page`; it fails if the page logs an error or asks any host but this machine.
+A test takes the fixture `page`, or `fresh_page`; it fails if the page logs an error or asks any host but
+this machine.
 Where there is no Chromium these tests are skipped, or fail with AURAL_REQUIRE_BROWSER=1.
 """
 
@@ -9,13 +10,25 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    ConsoleMessage,
+    Locator,
+    Page,
+    Request,
+    ViewportSize,
+    expect,
+    sync_playwright,
+)
 
 WAIT_MS = 60_000  # on a busy machine
 LONG_WAIT_MS = 180_000  # for what the app computes there
+
+VIEWPORT = ViewportSize(width=1400, height=1000)
 
 expect.set_options(timeout=WAIT_MS)
 
@@ -45,9 +58,15 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture
-def page(chromium: Browser) -> Iterator[Page]:
-    """A fresh page, 1400 pixels wide; at the end of the test, the complaints it collected fail the test."""
+@dataclass(frozen=True)
+class _Window:
+    """A page, 1400 pixels wide, and what it complained of since it was opened or cleared."""
+
+    page: Page
+    complaints: list[str]
+
+
+def _open(chromium: Browser) -> _Window:
     complaints: list[str] = []
 
     def note_console(message: ConsoleMessage) -> None:
@@ -72,14 +91,52 @@ def page(chromium: Browser) -> Iterator[Page]:
         ):
             complaints.append(f"request to another host: {request.url}")
 
-    page = chromium.new_page(viewport={"width": 1400, "height": 1000})
+    page = chromium.new_page(viewport=VIEWPORT)
     page.set_default_timeout(WAIT_MS)
     page.on("console", note_console)
     page.on("pageerror", lambda error: complaints.append(f"uncaught: {error}"))
     page.on("request", note_request)
+    return _Window(page, complaints)
+
+
+@pytest.fixture(scope="module")
+def windows(chromium: Browser) -> Iterator[list[_Window]]:  # noqa: ARG001
+    """The one page that a module's tests load the app into, once one of them has opened it."""
+    windows: list[_Window] = []
+    yield windows
+    for window in windows:
+        window.page.close()
+
+
+@pytest.fixture
+def page(request: pytest.FixtureRequest, chromium: Browser, windows: list[_Window]) -> Iterator[Page]:
+    """An empty page; at the end of the test, the complaints it collected fail the test.
+
+    A page that was loaded before, by another test of the module, costs half of a fresh one. What a test
+    sets beyond the loaded document, other than size, media and routes, calls for `fresh_page`.
+    """
+    if windows and getattr(request.node, "execution_count", 1) > 1:  # a second try begins afresh
+        windows.pop().page.close()
+    if not windows:
+        windows.append(_open(chromium))
+    page, complaints = windows[0].page, windows[0].complaints
+    complaints.clear()
     yield page
-    page.close()
-    assert not complaints, complaints
+    found = list(complaints)
+    page.unroute_all()
+    page.goto("about:blank")
+    page.set_viewport_size(VIEWPORT)
+    page.emulate_media(reduced_motion="null")
+    assert not found, found
+
+
+@pytest.fixture
+def fresh_page(chromium: Browser) -> Iterator[Page]:
+    """A page like `page`, which no other test has had or gets."""
+    window = _open(chromium)
+    yield window.page
+    window.page.close()
+    assert not window.complaints, window.complaints
 
 
 def fill(field: Locator, value: str) -> None:

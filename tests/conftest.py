@@ -33,11 +33,21 @@ from typing import Any
 
 import pytest
 
-from tests.browser import chromium, page
+from tests.browser import chromium, fresh_page, page, windows
 from tests.checkpoints import instead
 from tests.endpoints import client, recording, speech
 
-__all__ = ["address", "chromium", "client", "page", "recording", "speech", "tiny_checkpoints"]
+__all__ = [
+    "address",
+    "chromium",
+    "client",
+    "fresh_page",
+    "page",
+    "recording",
+    "speech",
+    "tiny_checkpoints",
+    "windows",
+]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

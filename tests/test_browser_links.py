@@ -11,7 +11,7 @@ from playwright.sync_api import Locator, Page, expect
 import app
 from aural.audio import Clip, write
 from aural.ui import estimates
-from tests.browser import LONG_WAIT_MS
+from tests.browser import LONG_WAIT_MS, fill
 
 pytestmark = pytest.mark.browser
 
@@ -73,7 +73,8 @@ def test_a_link_opens_a_section_within_a_tab(page: Page, address: str) -> None:
 
 
 @pytest.mark.usefixtures("tiny_checkpoints")
-def test_a_copied_link_outlives_the_server(page: Page) -> None:
+def test_a_copied_link_outlives_the_server(fresh_page: Page) -> None:
+    page = fresh_page  # which may read the clipboard
     demo = app.build()
     app.launch(demo, prevent_thread_lock=True, quiet=True, server_port=None)
     port = demo.server_port
@@ -113,15 +114,27 @@ def test_a_damaged_link_is_told_and_the_page_works(page: Page, address: str) -> 
     expect(seen(page, "number input for Strength")).to_have_value("1")
 
 
-def test_without_a_link_the_first_tab_stands_open(page: Page, address: str) -> None:
+def test_without_a_link_the_first_tab_stands_open_and_the_state_of_the_machine_is_shown(
+    page: Page, address: str
+) -> None:
     page.goto(address)
     expect(page.get_by_role("tab", name="Studio")).to_have_attribute("aria-selected", "true")
     expect(page.get_by_role("alert")).to_have_count(0)
+    page.get_by_role("button", name="System info").click()
+    expect(page.get_by_text("Models run on")).to_be_visible()
+    for name in ("Extender", "Generator", "LISA"):
+        expect(page.locator(".aural-machine li", has_text=name)).to_be_visible()
 
 
-def test_a_result_goes_round_all_tabs(page: Page, address: str, recording: Path) -> None:
+def test_the_expected_time_is_told_and_a_result_goes_round_all_tabs(
+    page: Page, address: str, recording: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Enhanced, super-resolved, varied, enhanced again, mastered: each tab takes the last one's result."""
+    monkeypatch.setattr(estimates, "_averages", {})  # as before the first run
+    monkeypatch.setattr(estimates, "_started", set())
     upload(page, address, "enhance", recording)
+    # The expected time is told before the first run.
+    expect(page.get_by_text("About ").locator("visible=true")).to_be_visible(timeout=LONG_WAIT_MS)
     for run, send, tab in (
         ("Enhance", "Send to Super-resolution", "Super-resolution"),
         ("Super-resolve", "Send to Generate", "Generate"),
@@ -129,6 +142,10 @@ def test_a_result_goes_round_all_tabs(page: Page, address: str, recording: Path)
         ("Enhance", "Send to Loudness", "Down-mix & Loudness"),
     ):
         expect(page.get_by_role("button", name="Clear").first).to_be_visible(timeout=LONG_WAIT_MS)
+        if run == "Generate":
+            page.get_by_role("button", name=re.compile("^Advanced")).filter(visible=True).click()
+            fill(seen(page, "number input for Count"), "1")
+            fill(seen(page, "number input for Steps"), "2")
         page.get_by_role("button", name=run, exact=True).click()
         button = page.get_by_role("button", name=send).locator("visible=true").first
         expect(button).to_be_enabled(timeout=LONG_WAIT_MS)
@@ -141,20 +158,3 @@ def test_a_result_goes_round_all_tabs(page: Page, address: str, recording: Path)
     page.get_by_role("button", name="Send to Studio").locator("visible=true").click()
     expect(page.get_by_role("tab", name="Studio", exact=True)).to_have_attribute("aria-selected", "true")
     expect(page.get_by_role("button", name="Clear").first).to_be_visible(timeout=LONG_WAIT_MS)
-
-
-def test_the_expected_time_is_told_before_a_run(
-    page: Page, address: str, recording: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(estimates, "_averages", {})  # as before the first run
-    monkeypatch.setattr(estimates, "_started", set())
-    upload(page, address, "enhance", recording)
-    expect(page.get_by_text("About ").locator("visible=true")).to_be_visible(timeout=LONG_WAIT_MS)
-
-
-def test_the_state_of_the_machine_is_shown(page: Page, address: str) -> None:
-    page.goto(address)
-    page.get_by_role("button", name="System info").click()
-    expect(page.get_by_text("Models run on")).to_be_visible()
-    for name in ("Extender", "Generator", "LISA"):
-        expect(page.locator(".aural-machine li", has_text=name)).to_be_visible()

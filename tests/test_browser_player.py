@@ -216,7 +216,8 @@ def test_a_region_is_drawn_by_mouse_moved_by_its_handles_and_removed(page: Page,
     assert player.get_by_role("button", name="Loop").get_attribute("aria-pressed") == "false"  # as it was
 
 
-def test_a_region_is_set_by_touch_on_a_phone_and_nothing_overflows(page: Page, address: str) -> None:
+def test_a_region_is_set_by_touch_on_a_phone_and_nothing_overflows(fresh_page: Page, address: str) -> None:
+    page = fresh_page
     page.set_viewport_size({"width": 390, "height": 844})
     touch = page.context.new_cdp_session(page)
     touch.send("Emulation.setTouchEmulationEnabled", {"enabled": True})
@@ -306,7 +307,8 @@ def test_nothing_on_the_page_tells_x_and_saying_always_a_is_chance(page: Page, a
     assert verdict(player).startswith(f"{right} of 20 right: p = {p:.3f}. ")
 
 
-def test_the_verdict_follows_from_the_number_of_right_answers(page: Page, address: str) -> None:
+def test_the_verdict_follows_from_the_number_of_right_answers(fresh_page: Page, address: str) -> None:
+    page = fresh_page
     player = open_player(page, address, scripts=ALWAYS_A)
     start_test(player, trials=16)
     page.keyboard.press("1")

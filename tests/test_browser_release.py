@@ -155,9 +155,11 @@ def test_without_files_the_page_says_what_to_do(page: Page, address: str) -> Non
 
 
 def test_no_width_needs_scrolling_sideways(page: Page, address: str) -> None:
+    page.set_viewport_size({"width": 1600, "height": 900})
+    page.goto(address)
     for section, button in (("Batch", "Run the batch"), ("One file", "Do it all")):
         page.set_viewport_size({"width": 1600, "height": 900})
-        open_release(page, address, section)
+        page.get_by_role("tab", name=section).click()
         for width in (1600, 1024, 390):
             page.set_viewport_size({"width": width, "height": 900})
             expect(page.get_by_role("button", name=button)).to_be_visible()

@@ -16,7 +16,7 @@ import aural
 from aural.audio import read, write
 from aural.studio import tab
 from aural.ui.examples import EXAMPLES, PHONE_EXAMPLES
-from tests.browser import LONG_WAIT_MS
+from tests.browser import LONG_WAIT_MS, VIEWPORT
 from tests.test_browser_look import CONTRAST, FAINT
 
 pytestmark = pytest.mark.browser
@@ -62,7 +62,9 @@ def columns(page: Page) -> list[str]:
     return stages.get_by_role("columnheader").all_inner_texts()
 
 
-def test_a_dropped_memo_is_judged_planned_and_previewed_without_a_click(page: Page, address: str) -> None:
+def test_a_dropped_memo_is_judged_planned_and_previewed_without_a_click_and_the_plan_may_change(
+    page: Page, address: str
+) -> None:
     page.emulate_media(reduced_motion="reduce")
     page.goto(address)
     drop(page, MEMO)
@@ -83,14 +85,30 @@ def test_a_dropped_memo_is_judged_planned_and_previewed_without_a_click(page: Pa
         page.set_viewport_size({"width": width, "height": 900})
         expect(chip(page, "Speech")).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), width
+    # A changed plan replaces the preview, and the result takes its place.
+    page.set_viewport_size(VIEWPORT)
+    page.get_by_role("checkbox", name="Set loudness").uncheck()
+    expect_preview(page, re.compile("−2[5-9]\\.\\d LUFS"))
+    page.get_by_role("button", name="Do it all").click()
+    expect(page.get_by_text("Results by stage")).to_be_visible(timeout=LONG_WAIT_MS)
+    expect(page.get_by_role("group", name=PREVIEW)).to_be_hidden(timeout=LONG_WAIT_MS)
+    assert columns(page) == ["Metric", "Before", "Enhanced", "Super-resolved"]
 
 
-def test_a_clean_file_at_its_target_has_every_stage_off_and_is_told_why(
-    page: Page, address: str, episode: Path
+def test_after_a_file_that_cannot_be_read_a_clean_one_at_its_target_has_every_stage_off_and_is_told_why(
+    page: Page, address: str, episode: Path, tmp_path: Path
 ) -> None:
+    text = tmp_path / "notes.wav"
+    text.write_text("This is not audio.")
     page.goto(address)
+    drop(page, text)
+    told = page.locator(".studio-verdicts").get_by_role("alert")
+    expect(told).to_contain_text("Can't read any audio in 'notes.wav'", timeout=LONG_WAIT_MS)
+    expect(page.locator(".studio-verdicts li")).to_have_count(0)
+    expect(page.get_by_role("group", name=PREVIEW)).to_be_hidden()
     drop(page, episode)
     expect(chip(page, re.compile(r"^Good:\s*Already clean$"))).to_be_visible(timeout=LONG_WAIT_MS)
+    expect(told).to_have_count(0)
     for switch, reason in (
         ("Clean up", "Nothing to do: already clean."),
         ("Restore highs", re.compile("^Nothing to do: already full-band")),
@@ -111,34 +129,6 @@ def test_a_clean_file_at_its_target_has_every_stage_off_and_is_told_why(
     page.get_by_role("button", name="Do it all").click()
     expect(page.get_by_text("Results by stage")).to_be_visible(timeout=LONG_WAIT_MS)
     assert columns(page) == ["Metric", "Before", "Mastered"]
-
-
-def test_a_changed_plan_replaces_the_preview_and_the_result_takes_its_place(page: Page, address: str) -> None:
-    page.goto(address)
-    drop(page, MEMO)
-    expect_preview(page, "−16.0 LUFS")
-    page.get_by_role("checkbox", name="Set loudness").uncheck()
-    expect_preview(page, re.compile("−2[5-9]\\.\\d LUFS"))
-    page.get_by_role("button", name="Do it all").click()
-    expect(page.get_by_text("Results by stage")).to_be_visible(timeout=LONG_WAIT_MS)
-    expect(page.get_by_role("group", name=PREVIEW)).to_be_hidden(timeout=LONG_WAIT_MS)
-    assert columns(page) == ["Metric", "Before", "Enhanced", "Super-resolved"]
-
-
-def test_a_file_that_cannot_be_read_is_told_in_a_sentence_and_the_next_one_is_judged(
-    page: Page, address: str, episode: Path, tmp_path: Path
-) -> None:
-    text = tmp_path / "notes.wav"
-    text.write_text("This is not audio.")
-    page.goto(address)
-    drop(page, text)
-    told = page.locator(".studio-verdicts").get_by_role("alert")
-    expect(told).to_contain_text("Can't read any audio in 'notes.wav'", timeout=LONG_WAIT_MS)
-    expect(page.locator(".studio-verdicts li")).to_have_count(0)
-    expect(page.get_by_role("group", name=PREVIEW)).to_be_hidden()
-    drop(page, episode)
-    expect(chip(page, "Already clean")).to_be_visible(timeout=LONG_WAIT_MS)
-    expect(told).to_have_count(0)
 
 
 def endless(started: list[str], ended: list[str]) -> Any:

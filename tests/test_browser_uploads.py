@@ -14,9 +14,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from aural.audio import Clip, write
 from aural.files import SUFFIXES
-from tests.browser import LONG_WAIT_MS, chromium, page
-
-__all__ = ["chromium", "page"]
+from tests.browser import LONG_WAIT_MS
 
 pytestmark = pytest.mark.browser
 
@@ -60,24 +58,37 @@ def expect_measured(page: Page) -> None:
     expect(page.get_by_role("rowheader", name="Integrated loudness")).to_be_visible(timeout=LONG_WAIT_MS)
 
 
-def test_a_film_is_chosen(page: Page, address: str, film: Path) -> None:
-    field = open_loudness(page, address).locator('input[type="file"]').first
+def clear(page: Page, panel: Locator) -> None:
+    """Take the file away, and by a run without one its figures."""
+    field = panel.locator(".block", has_text="Audio: upload or record it").first
+    field.get_by_role("button", name="Clear").click()
+    expect(field.locator('input[type="file"]')).to_be_attached()
+    page.get_by_role("button", name="Measure", exact=True).click()
+    # The pictures tell that the run is over: until then, no other one begins.
+    expect(page.locator(".aural-picture", has_text="Error").first).to_be_visible(timeout=LONG_WAIT_MS)
+    expect(page.get_by_role("rowheader", name="Integrated loudness")).to_have_count(0)
+
+
+def test_films_and_sounds_are_chosen_and_dropped(
+    page: Page, address: str, film: Path, tmp_path: Path
+) -> None:
+    call = write(sound(), tmp_path / "call.opus")
+    panel = open_loudness(page, address)
+    field = panel.locator('input[type="file"]').first
     expect(field).to_have_attribute("accept", re.compile(r"^audio/\*,video/\*,.*\.mp4,.*\.webm,"))
     field.set_input_files(film)
     expect_measured(page)
-
-
-@pytest.mark.parametrize(("name", "kind"), [("film.webm", "video/webm"), ("call.opus", ""), ("Memo.AMR", "")])
-def test_a_file_is_dropped(
-    page: Page, address: str, film: Path, tmp_path: Path, name: str, kind: str
-) -> None:
-    path = film if kind else write(sound(), tmp_path / "call.opus")
-    panel = open_loudness(page, address)
-    content = base64.b64encode(path.read_bytes()).decode("ascii")
-    expect(panel.locator('input[type="file"]').first).to_have_attribute("data-media", "")
-    dropped = page.evaluate_handle(DROP, [name, kind, content])
-    panel.locator(".upload-container").first.dispatch_event("drop", {"dataTransfer": dropped})
-    expect_measured(page)
+    for path, name, kind in (
+        (film, "film.webm", "video/webm"),
+        (call, "call.opus", ""),
+        (call, "Memo.AMR", ""),
+    ):
+        clear(page, panel)
+        expect(field).to_have_attribute("data-media", "")
+        content = base64.b64encode(path.read_bytes()).decode("ascii")
+        dropped = page.evaluate_handle(DROP, [name, kind, content])
+        panel.locator(".upload-container").first.dispatch_event("drop", {"dataTransfer": dropped})
+        expect_measured(page)
 
 
 @pytest.mark.parametrize("field", ["first", "last"])
