@@ -111,11 +111,11 @@ def bad_file(kind: str, folder: Path) -> Path:
 
 def edge_clip(kind: str) -> Clip:
     if kind == "silence":
-        return Clip(np.zeros((2, 2 * RATE), np.float32), RATE)
+        return Clip(np.zeros((2, RATE), np.float32), RATE)
     if kind == "short":
         return Clip(tune(1).samples[:, : RATE // 5], RATE)
     if kind == "dc":
         return Clip(np.full((2, RATE), 0.3, np.float32), RATE)
     if kind == "clipped":
-        return Clip(np.clip(20 * tune().samples, -1, 1), RATE)
+        return Clip(np.clip(20 * tune(1).samples, -1, 1), RATE)
     return Clip(np.full((1, 1), 0.5, np.float32), RATE)

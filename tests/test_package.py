@@ -40,8 +40,31 @@ def core(code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
 
 
-def shell(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return core("from aural.__main__ import main\nsys.exit(main())", *arguments)
+# Runs several command lines there, one after the other, and prints of each its exit code and its two outputs.
+SHELL = """
+import contextlib
+import io
+import json
+from aural.__main__ import main
+
+found = []
+for line in json.loads(sys.argv[1]):
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+        try:
+            code = main(line)
+        except SystemExit as end:
+            code = end.code or 0
+    found.append((code, out.getvalue(), err.getvalue()))
+print(json.dumps(found))
+"""
+
+
+def shell(*lines: list[object]) -> list[subprocess.CompletedProcess[str]]:
+    """What each command line ends with where the extras are not installed."""
+    done = core(SHELL, json.dumps([list(map(str, line)) for line in lines]))
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    return [subprocess.CompletedProcess(line, *told) for line, told in zip(lines, found, strict=True)]
 
 
 def requirements(lines: list[str]) -> set[str]:
@@ -95,19 +118,18 @@ def test_each_extra_brings_the_packages_that_errors_promise() -> None:
         assert package in names
 
 
-def test_the_core_measures_and_masters(song: Path, tmp_path: Path) -> None:
-    measured = shell("measure", song, "--json")
+def test_the_core_measures_masters_and_degrades(song: Path, tmp_path: Path) -> None:
+    measured, mastered, degraded = shell(
+        ["measure", song, "--json"],
+        ["master", song, tmp_path / "loud.flac", "--target", "spotify"],
+        ["degrade", song, tmp_path / "call.wav", "--preset", "phone_call", "--json"],
+    )
     assert measured.returncode == 0, measured.stderr
     assert json.loads(measured.stdout)["figures"]["integrated_lufs"] == pytest.approx(-23, abs=0.1)
-    mastered = shell("master", song, tmp_path / "loud.flac", "--target", "spotify")
     assert mastered.returncode == 0, mastered.stderr
     assert aural.measure(read(tmp_path / "loud.flac")).integrated_lufs == pytest.approx(-14, abs=0.1)
-
-
-def test_the_core_degrades(song: Path, tmp_path: Path) -> None:
-    done = shell("degrade", song, tmp_path / "call.wav", "--preset", "phone_call", "--json")
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)["figures"]["found"]
+    assert degraded.returncode == 0, degraded.stderr
+    found = json.loads(degraded.stdout)["figures"]["found"]
     assert found["bandwidth_hz"] is not None
     assert found["pitch_hz"] is None and found["voiced_share"] is None
 
@@ -130,13 +152,13 @@ assert "torch" not in sys.modules
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("verb", ["enhance", "super_resolve", "generate", "release"])
-def test_a_verb_whose_extra_is_missing_says_which_to_install(verb: str, tmp_path: Path) -> None:
-    what = "dog" if verb == "generate" else ROOT / "aural" / "ui" / "examples" / "speech_8k.flac"
-    done = shell(verb, what, tmp_path / "result.wav")
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == 'This needs torch. Run pip install ".[models]" in AURAL\'s folder.\n'
-    assert not (tmp_path / "result.wav").exists()
+def test_a_verb_whose_extra_is_missing_says_which_to_install(tmp_path: Path) -> None:
+    recording, result = ROOT / "aural" / "ui" / "examples" / "speech_8k.flac", tmp_path / "result.wav"
+    sources = {"enhance": recording, "super_resolve": recording, "generate": "dog", "release": recording}
+    for done in shell(*([verb, what, result] for verb, what in sources.items())):
+        assert (done.returncode, done.stdout) == (1, ""), done.args
+        assert done.stderr == 'This needs torch. Run pip install ".[models]" in AURAL\'s folder.\n', done.args
+    assert not result.exists()
 
 
 def test_the_library_says_so_too(song: Path) -> None:
@@ -153,38 +175,37 @@ except AuralError as error:
     assert 'Run pip install ".[models]"' in core(code, song).stdout
 
 
-def test_the_version_is_the_one_of_the_package() -> None:
-    done = shell("--version")
-    assert (done.returncode, done.stdout) == (0, f"AURAL {aural.__version__}\n")
+def test_the_core_tells_its_version_and_completes(tmp_path: Path) -> None:
+    version, unknown, *completions = shell(
+        ["--version"],
+        ["--print-completion", "word"],
+        *(["--print-completion", name] for name in ("bash", "zsh", "fish")),
+    )
+    assert (version.returncode, version.stdout) == (0, f"AURAL {aural.__version__}\n")
     assert "version" in PROJECT["dynamic"]
+    assert unknown.returncode == 2 and "bash" in unknown.stderr
+    for done in completions:
+        name = done.args[-1]
+        assert done.returncode == 0, done.stderr
+        for word in ("super_resolve", "noise-reduction", "apple_music"):
+            assert word in done.stdout, name
+        if program := shutil.which(name):
+            script = tmp_path / "aural"
+            script.write_text(done.stdout)
+            subprocess.run([program, "-n", script], check=True, timeout=20)
+    assert complete(completions[0].stdout) == ["measure", "podcast", "tidal"]
 
 
-@pytest.mark.parametrize("name", ["bash", "zsh", "fish"])
-def test_a_shell_completes_verbs_settings_and_choices(name: str, tmp_path: Path) -> None:
-    done = shell("--print-completion", name)
-    assert done.returncode == 0, done.stderr
-    for word in ("super_resolve", "noise-reduction", "apple_music"):
-        assert word in done.stdout
-    if program := shutil.which(name):
-        script = tmp_path / "aural"
-        script.write_text(done.stdout)
-        subprocess.run([program, "-n", script], check=True, timeout=20)
-
-
-def test_bash_completes_a_verb_and_a_choice() -> None:
+def complete(script: str) -> list[str]:
+    """What bash makes of the beginning of a verb and of two choices."""
     script = f"""
-{shell("--print-completion", "bash").stdout}
+{script}
 COMP_WORDS=(aural mea) COMP_CWORD=1; _shtab_aural; echo "${{COMPREPLY[@]}}"
 COMP_WORDS=(aural enhance --preset pod) COMP_CWORD=3; _shtab_aural; echo "${{COMPREPLY[@]}}"
 COMP_WORDS=(aural master --target tid) COMP_CWORD=3; _shtab_aural; echo "${{COMPREPLY[@]}}"
 """
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True, timeout=20)
-    assert [line.strip() for line in done.stdout.splitlines()] == ["measure", "podcast", "tidal"]
-
-
-def test_an_unknown_shell_is_refused() -> None:
-    done = shell("--print-completion", "word")
-    assert done.returncode == 2 and "bash" in done.stderr
+    return [line.strip() for line in done.stdout.splitlines()]
 
 
 def test_an_installed_package_has_its_own_checkpoints(

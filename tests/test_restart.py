@@ -49,6 +49,7 @@ def test_after_being_killed_in_a_job_the_app_comes_back_clean(tmp_path: Path) ->
     write(noise(90), long)
     call = {"target": "spotify", "api_name": "/master"}
     with Server(tmp_path) as server, visiting(server, tmp_path / "fetched") as client:
+        assert "AURAL" in httpx.get(server.address, timeout=60).text, "it answers with its page"
         before, *_ = client.predict(handle_file(short), **call)
         (kept,) = server.files.glob("results/*/short-mastered.wav")
         job = client.submit(handle_file(long), **call)

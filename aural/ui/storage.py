@@ -125,12 +125,17 @@ def open_folder() -> None:
 def start(demo: gr.Blocks) -> None:
     """Sweep what earlier runs left behind, except the files that the page itself shows.
 
+    Forgets the calls of apps that were closed in this process: nobody ends them.
+
     Raises:
         AuralError: nothing can be stored; the sentence is for the operator.
     """
     open_folder()
     for block in demo.blocks.values():
         _spared.update(Path(path).parent for path in getattr(block, "keep_in_cache", ()))
+    for queue in list(_queues):
+        if queue.stopped:
+            _queues.discard(queue)
     _queues.add(demo._queue)
     sweep()
 

@@ -161,7 +161,7 @@ def test_what_no_phone_does_ends_in_one_clear_sentence(
 
 def test_cancelled_enhancements_make_room_for_others(client: Client, tmp_path: Path) -> None:
     path = tmp_path / "long.flac"
-    write(tune(300), path)
+    write(tune(150), path)
     jobs = [client.submit(handle_file(path), api_name="/enhance") for _ in range(app.CALLS_AT_ONCE)]
     cancel_under_way(jobs)
     short = tmp_path / "short.wav"

@@ -37,13 +37,6 @@ def test_the_device_follows_the_machine() -> None:
     assert device.pick_device() == ("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def test_hiding_the_card_leaves_the_cpu() -> None:
-    program = "from aural.hub import device; print(device.pick_device(), device.describe('cpu'))"
-    picked, *words = run(program, CUDA_VISIBLE_DEVICES="").split()
-    assert picked == "cpu"
-    assert words[0] == "CPU," and int(words[1]) >= 1 and words[2] in ("core", "cores")
-
-
 @pytest.mark.parametrize("name", ["cpu", " CPU "])
 def test_the_setting_chooses_the_cpu(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AURAL_DEVICE", name)
@@ -88,13 +81,33 @@ def test_apple_s_gpu_is_used_where_it_is_named_and_double_precision_is_not_neede
         assert layer(torch.ones(1, 4)).dtype is torch.float32
 
 
-def test_a_shell_tells_a_missing_device_in_one_line(tmp_path: Path) -> None:
+def test_a_missing_device_is_told_in_one_line_and_hiding_the_card_leaves_the_cpu(
+    tmp_path: Path,
+) -> None:
     write(Clip(np.full((1, 8_000), 0.1, np.float32), 16_000), tmp_path / "memo.wav")
-    command = [sys.executable, "-m", "aural", "super-resolve", "memo.wav", "out.wav"]
-    environment = os.environ | {"AURAL_DEVICE": "tpu", "PYTHONPATH": str(Path(__file__).parents[2])}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    program = """
+import os
+from aural.__main__ import main
+from aural.hub import device
+
+code = main(["super-resolve", "memo.wav", "out.wav"])
+del os.environ["AURAL_DEVICE"]
+print(code, device.pick_device(), device.describe("cpu"))
+"""
+    hidden = {"AURAL_DEVICE": "tpu", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env=os.environ | hidden,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr.count("\n") == 1
     assert done.stderr.startswith("AURAL_DEVICE is 'tpu'. Set it to cpu, cuda, mps")
+    code, picked, *words = done.stdout.split()
+    assert (code, picked) == ("1", "cpu")
+    assert words[0] == "CPU," and int(words[1]) >= 1 and words[2] in ("core", "cores")
 
 
 def test_inference_on_the_cpu_keeps_float32_and_no_gradients() -> None:

@@ -166,7 +166,7 @@ def test_a_call_does_not_wait_for_itself(sound: str, monkeypatch: pytest.MonkeyP
 def test_a_visitor_is_told_that_the_memory_is_too_small(
     client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, endpoint: str
 ) -> None:
-    path = write(tune(60), tmp_path / "a.flac")
+    path = write(tune(1), tmp_path / "a.flac")
     settings = {"target": "spotify"} if endpoint == "/master" else {}
     audio = [handle_file(path)] if endpoint == "/batch" else handle_file(path)
     monkeypatch.setattr(memory, "available_bytes", lambda: memory.START_BYTES + memory.SPARE_BYTES)

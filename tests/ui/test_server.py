@@ -58,8 +58,9 @@ HALVES = {
 
 @pytest.mark.parametrize("kind", HALVES)
 def test_half_a_request_ends(address: str, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "HEADER_SECONDS", 0.5)
-    monkeypatch.setattr(server, "BODY_SECONDS", 0.5)
+    monkeypatch.setattr(server, "HEADER_SECONDS", 0.2)
+    monkeypatch.setattr(server, "BODY_SECONDS", 0.2)
+    monkeypatch.setattr(server, "CHECKED_EVERY_SECONDS", 0.1)
     with connect(address, HALVES[kind]) as connection:
         assert ends(connection)
 
