@@ -41,6 +41,7 @@ def seen(page: Page, label: str) -> Locator:
 
 def copied_link(page: Page) -> str:
     page.get_by_role("button", name="Copy link").first.click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
     field = page.get_by_label("Link with these settings")
     expect(field).to_have_value(re.compile(r"\?tab="))
     return field.input_value()

@@ -26,8 +26,7 @@ from tests.gradio_client_js import serve_client
 from tests.test_programs import ANSWERS
 
 ENDPOINTS = sorted(ANSWERS)
-# With one file, two fields for files, several files, none, and with settings that are an object: enough for
-# snippets whose values another one of the same endpoint sends too.
+# With one file, two fields for files, several files, none, and with settings that are an object.
 KINDS = ("/measure", "/enhance", "/master_album", "/generate", "/batch")
 
 
@@ -94,7 +93,7 @@ def test_the_shell_runs(endpoints: dict[str, Any], name: str) -> None:
     assert len(json.loads(data)) >= ANSWERS[name]
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", ENDPOINTS)
 def test_gradio_predict_runs(endpoints: dict[str, Any], name: str, tmp_path: Path) -> None:
     program, *arguments = shlex.split(endpoints[name]["code_snippets"]["cli"])
     assert program == "{command}"  # which the page replaces by the name of the program

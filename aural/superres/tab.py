@@ -80,9 +80,9 @@ def build(places: Sequence[Place]) -> Tab:
                 info="AURAL generates the missing highs; sinc only resamples.",
             )
             compare = gr.Checkbox(
-                True,
+                False,
                 label="Compare all methods",
-                info=f"Adds the other methods to the player (up to {COMPARED_SECONDS / 60:g} minutes).",
+                info=f"Adds the others to the player; slower (up to {COMPARED_SECONDS / 60:g} minutes).",
             )
             settings["what_if_rate"] = _what_if_section()
             settings["bandwidth_hz"] = _advanced_section()

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import gradio as gr
 import numpy as np
@@ -124,6 +125,23 @@ def test_open_files_and_those_of_calls_stay(root: Path, monkeypatch: pytest.Monk
         storage.sweep()
     assert waiting.exists() and running.exists() and not idle.exists()
     assert opened.exists() or not Path("/proc/self/fd").exists()
+
+
+def test_the_calls_of_a_closed_app_are_forgotten_when_the_next_one_starts(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody ends them: their files would be kept as long as the process."""
+    left = put(root / PLACES[0], age_seconds=10**6)
+    event = SimpleNamespace(data=SimpleNamespace(data=[{"path": str(left)}]), enqueue_time=time.monotonic())
+    queue: Any = Mock(event_queue_per_concurrency_id={}, active_jobs=[[event]], stopped=False)
+    monkeypatch.setattr(storage, "_queues", {queue})
+    with gr.Blocks() as demo:
+        gr.Textbox()
+    storage.start(demo)
+    assert left.exists()
+    queue.stopped = True
+    storage.start(demo)
+    assert not left.exists()
 
 
 def test_a_running_call_keeps_its_results(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
