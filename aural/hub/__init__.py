@@ -45,6 +45,11 @@ BUILDERS: Mapping[str, str] = MappingProxyType(
     }
 )
 
+# Checkpoint -> the class of its diffusers pipeline, which its own repository on the Hub holds too.
+PIPELINES: Mapping[str, str] = MappingProxyType(
+    {"generator": "aural.generation.diffusion:SpectrogramPipeline"}
+)
+
 JUDGES = frozenset({"waveform_classifier"})  # no verb uses them: they score what the others make
 SAME_VERSION = "Take AURAL and its checkpoints from the same version"
 FAILURES = 2  # after which `prefetch` asks no more: one may lie in a file, two in a row lie in the Hub

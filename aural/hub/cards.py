@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from aural.hub import BUILDERS
+from aural.hub import BUILDERS, PIPELINES
 from aural.hub.manifest import Entry
 
 if TYPE_CHECKING:
@@ -35,7 +35,6 @@ class Description:
     task: str  # the Hub's name of it
     tags: tuple[str, ...]
     data: tuple[str, ...]  # the published sets it was trained on
-    pipeline: str = ""  # "module:class" of a diffusers pipeline that its repository holds too
 
 
 DESCRIPTIONS: Mapping[str, Description] = MappingProxyType(
@@ -59,13 +58,7 @@ DESCRIPTIONS: Mapping[str, Description] = MappingProxyType(
             ("audio-super-resolution", "bandwidth-extension"),
             SPEECH,
         ),
-        "generator": Description(
-            "DiffusionModel",
-            FROM_TEXT,
-            ("audio-generation", "diffusers"),
-            ("ESC-50",),
-            "aural.generation.diffusion:SpectrogramPipeline",
-        ),
+        "generator": Description("DiffusionModel", FROM_TEXT, ("audio-generation", "diffusers"), ("ESC-50",)),
         "lisa": Description("Lisa", TO_AUDIO, ("audio-super-resolution",), ("RAVDESS", "ESC-50")),
         "vocoder": Description("Vocoder", TO_AUDIO, ("vocoder", "griffin-lim"), ("ESC-50", "RAVDESS")),
         "waveform_classifier": Description(
@@ -88,6 +81,13 @@ METRICS = MappingProxyType(
         "dnsmos_speech": "DNSMOS P.835, speech",
         "dnsmos_background": "DNSMOS P.835, background",
         "dnsmos_overall": "DNSMOS P.835, overall",
+    }
+)
+JUDGED = MappingProxyType(  # of the generator's clips, by the judge that chose nothing
+    {
+        "top_1": "Clips recognised at once by the reporting judge",
+        "top_5": "Clips recognised among five by the reporting judge",
+        "fad": "Fréchet distance of the reporting judge's features to real clips",
     }
 )
 BOLD = "**"  # around the label of the row that a card is about
@@ -145,7 +145,7 @@ def model_card(entry: Entry, repository: str, folder: Path) -> str:
     if described:
         module = BUILDERS[name].partition(":")[0]
         use = USE.format(module=module, network=described.network, repository=repository)
-        if described.pipeline:
+        if name in PIPELINES:
             use += USE_PIPELINE.format(repository=repository)
         place = HEADING.search(body)
         start = place.start() if place else len(body)
@@ -161,6 +161,8 @@ def eval_results(name: str, folder: Path) -> list[EvalResult]:
     if not path.is_file():
         return []
     summary: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if "reporting" in summary:
+        return _judged_results(summary["reporting"]["generated"])
     (row,) = (row for row, label in summary["labels"].items() if label.startswith(BOLD))
     described = DESCRIPTIONS.get(name)
     task = described.task if described else TO_AUDIO
@@ -180,4 +182,22 @@ def eval_results(name: str, folder: Path) -> list[EvalResult]:
         for place in [(group["kind"], group["case"])]
         for metric, title in METRICS.items()
         if metric in group["means"].get(row, {})
+    ]
+
+
+def _judged_results(row: Mapping[str, Any]) -> list[EvalResult]:
+    """The figures of generated clips, from the row of the reporting judge."""
+    from huggingface_hub import EvalResult
+
+    return [
+        EvalResult(
+            task_type=FROM_TEXT,
+            dataset_type="esc50",
+            dataset_name="ESC-50, its 50 classes",
+            dataset_args={"clips": row["clips"]},
+            metric_type=metric,
+            metric_name=title,
+            metric_value=row[metric],
+        )
+        for metric, title in JUDGED.items()
     ]

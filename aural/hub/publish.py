@@ -17,8 +17,8 @@ from typing import Any
 
 from aural.errors import CheckpointError
 from aural.files import write_then_rename
-from aural.hub import BUILDERS, manifest
-from aural.hub.cards import CARD, DESCRIPTIONS, LIBRARY, Description, model_card
+from aural.hub import BUILDERS, PIPELINES, manifest
+from aural.hub.cards import CARD, DESCRIPTIONS, LIBRARY, model_card
 
 # Fields of the manifest: the revision in the repository of all checkpoints, and in a model's own.
 SHARED, OWN = "revision", "model_revision"
@@ -103,8 +103,8 @@ def prepare_model(name: str, staging: Path) -> Upload:
     entry = manifest.entries()[name]
     repository = manifest.own_repository(name)
     _stage(entry, staging)
-    if (described := DESCRIPTIONS.get(name)) and described.pipeline:
-        _add_pipeline(name, described, staging)
+    if name in PIPELINES:
+        _add_pipeline(name, staging)
     (staging / CARD).write_text(model_card(entry, repository, manifest.folder() / name), encoding="utf-8")
     return Upload(repository, _sizes(staging), {name: entry})
 
@@ -127,13 +127,13 @@ def _stage(entry: manifest.Entry, staging: Path) -> None:
         )
 
 
-def _add_pipeline(name: str, described: Description, staging: Path) -> None:
+def _add_pipeline(name: str, staging: Path) -> None:
     """Lay out a checkpoint as a diffusers pipeline too: its parts, `model_index.json` and `pipeline.py`.
 
     diffusers imports what is not its own from files of the repository; these import it from AURAL.
     """
-    network = getattr(import_module(BUILDERS[name].partition(":")[0]), described.network)
-    module, _, pipeline = described.pipeline.partition(":")
+    network = getattr(import_module(BUILDERS[name].partition(":")[0]), DESCRIPTIONS[name].network)
+    module, _, pipeline = PIPELINES[name].partition(":")
     getattr(import_module(module), pipeline).of(network.from_pretrained(staging).half()).save_pretrained(
         staging
     )

@@ -246,6 +246,21 @@ def test_the_model_index_holds_the_figures_of_the_evaluation(
         assert figures == {key: value for key, value in group["means"][row].items() if key in METRICS}
 
 
+def test_the_index_of_the_generator_holds_what_the_reporting_judge_found(tmp_path: Path) -> None:
+    rows = {
+        judge: {"generated": {"clips": 400, "top_1": top_1, "top_5": 0.5, "fad": 30.0}}
+        for judge, top_1 in (("development", 0.75), ("reporting", 0.25))
+    }
+    (tmp_path / "results.json").write_text(json.dumps(rows))
+    found = eval_results("generator", tmp_path)
+    assert {result.metric_type: result.metric_value for result in found} == {
+        "top_1": 0.25,
+        "top_5": 0.5,
+        "fad": 30.0,
+    }
+    assert {result.task_type for result in found} == {"text-to-audio"}
+
+
 def test_a_model_without_an_evaluation_has_no_index(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AURAL_CHECKPOINTS", raising=False)
     card = ModelCard(model_card(manifest.entries()["lisa"], "someone/lisa", CHECKPOINTS / "lisa"))
