@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Request, expect
 
 import app
 from aural.audio import Clip, write
@@ -45,6 +45,24 @@ def copied_link(page: Page) -> str:
     field = page.get_by_label("Link with these settings")
     expect(field).to_have_value(re.compile(r"\?tab="))
     return field.input_value()
+
+
+def expect_rest(page: Page) -> None:
+    """Wait until the page has asked the server for nothing for 3 s; it must not ask for ever."""
+    asked: list[str] = []
+
+    def note(request: Request) -> None:
+        if request.method == "POST":
+            asked.append(request.url)
+
+    page.on("request", note)
+    for _ in range(LONG_WAIT_MS // 3_000):
+        asked.clear()
+        page.wait_for_timeout(3_000)
+        if not asked:
+            break
+    page.remove_listener("request", note)
+    assert not asked
 
 
 def test_a_link_sets_the_tab_and_its_controls(page: Page, address: str) -> None:
@@ -153,6 +171,7 @@ def test_the_expected_time_is_told_and_a_result_goes_round_all_tabs(
         button.click()
         expect(page.get_by_role("tab", name=tab, exact=True)).to_have_attribute("aria-selected", "true")
     expect(page.get_by_role("button", name="Clear").first).to_be_visible(timeout=LONG_WAIT_MS)
+    expect_rest(page)
     page.get_by_role("tab", name="Master", exact=True).click()
     page.get_by_role("button", name="Master", exact=True).click()
     expect(page.get_by_role("rowheader", name="Integrated loudness")).to_be_visible(timeout=LONG_WAIT_MS)

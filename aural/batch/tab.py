@@ -28,6 +28,7 @@ from aural.studio.tab import preset_choice, rate_choice, strength_choice, target
 from aural.studio.verb import RELEASE
 from aural.ui import estimates, status
 from aural.ui.endpoints import CALL_SECONDS, Updates, endpoint, follow, of_sound, report_errors
+from aural.ui.fields import new_file
 from aural.ui.page import Page, cancel_on_click, empty, page, unless_cancelled
 from aural.ui.storage import result_path
 from aural.ui.tables import number, table
@@ -106,7 +107,7 @@ def section() -> Page:
             at = page("batch", "Run the batch", {"verb": inputs.verb, **inputs.controls})
             outputs = _output_section()
     gr.on(
-        [inputs.files.change, inputs.verb.change],
+        [new_file(inputs.files), inputs.verb.change],
         _estimate,
         [inputs.files, inputs.verb],
         at.expected,

@@ -37,7 +37,7 @@ from aural.ui.endpoints import (
     with_options,
 )
 from aural.ui.examples import PHONE_EXAMPLES
-from aural.ui.fields import NOTHING, examples_with_credits, picture, slider
+from aural.ui.fields import NOTHING, examples_with_credits, new_file, picture, slider
 from aural.ui.memory import decoding
 from aural.ui.page import Page, Tab, View, page, result_file, show_estimate, wire
 from aural.ui.players import ABPlayer, Version, audio_input, playable
@@ -269,8 +269,9 @@ def _preview_section(
     )
     # Not by the analysis itself: the page learns of a changed state before it sets the switches.
     analyzing.success(_token, found, planned, **starting)
-    audio.change(None, cancels=[analyzing, previewing], api_visibility="private")
-    audio.change(
+    replaced = new_file(audio)
+    replaced(None, cancels=[analyzing, previewing], api_visibility="private")
+    replaced(
         lambda path: [_token(path), None, None, None, None, *_reset_switches(), None],
         audio,
         [uploaded, found, chips, player, heard, *switches, services],

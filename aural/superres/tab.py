@@ -24,7 +24,7 @@ from aural.superres.verb import SUPER_RESOLVE
 from aural.ui import plots
 from aural.ui.endpoints import Updates, add_notes, endpoint, follow, load, report_errors, with_options
 from aural.ui.examples import NARROW_EXAMPLES
-from aural.ui.fields import NOTHING, examples_with_credits, picture, slider
+from aural.ui.fields import NOTHING, examples_with_credits, new_file, picture, slider
 from aural.ui.page import Page, Tab, View, page, result_file, show_estimate, wire
 from aural.ui.players import ABPlayer, Version, audio_input, playable
 from aural.ui.send_to import SendTo
@@ -87,7 +87,7 @@ def build(places: Sequence[Place]) -> Tab:
             settings["what_if_rate"] = _what_if_section()
             settings["bandwidth_hz"] = _advanced_section()
             _live_section()
-            audio.change(
+            new_file(audio)(
                 look,
                 audio,
                 about,

@@ -12,6 +12,7 @@ from gradio.component_meta import ComponentMeta, updateable
 
 from aural.ui.examples import Example
 
+PATHS = r"(given) => [given ?? []].flat().map((file) => file.path).join('\n')"
 NOTHING = ""  # stands for None among the choices of a dropdown or a radio
 
 
@@ -41,6 +42,18 @@ def _unchecked_class(kind: type[gr.components.Component]) -> type[gr.components.
         return None if payload == NOTHING else payload
 
     return NoStubFile(kind.__name__, (kind,), {"preprocess": preprocess})
+
+
+def new_file(field: gr.Audio | gr.File) -> Any:
+    """The event that a field has another file, other files, or none.
+
+    Gradio's own event `change` also comes whenever it hands the field its value anew, which it does at every
+    event of the page for what was shown late: with a listener on the server that is a loop without an end.
+    Paths differ only where files do.
+    """
+    paths = gr.Textbox(visible=False)
+    field.change(None, field, paths, js=PATHS, api_visibility="private", queue=False, show_progress="hidden")
+    return paths.change
 
 
 def picture(label: str) -> gr.Image:

@@ -19,7 +19,7 @@ from aural.options import Place, Verb
 from aural.ui import status
 from aural.ui.downloads import download_buttons, encode
 from aural.ui.endpoints import workload_of
-from aural.ui.fields import skip_checks
+from aural.ui.fields import new_file, skip_checks
 from aural.ui.send_to import SendTo, send_buttons, switch_on
 
 Ways = Sequence[tuple[Block, Mapping[str, Any]]]
@@ -95,7 +95,10 @@ def show_estimate(
         return f"<p>{sentence}</p>" if done else ""
 
     gr.on(
-        [field.change for field in inputs.values()],  # type: ignore[attr-defined]
+        [
+            new_file(field) if isinstance(field, gr.Audio | gr.File) else field.change  # type: ignore[attr-defined]
+            for field in inputs.values()
+        ],
         tell,
         list(inputs.values()),
         at.expected,
