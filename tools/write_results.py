@@ -42,6 +42,7 @@ SHORT_ROWS = {
     "denoiser": ("pesq", "stoi", "dnsmos_speech", "level_error_db", "loudness_change_lu"),
     "extender": ("pesq", "lsd", "lsd_above", "level_error_db", "floor_step_db"),
 }
+UNMET = re.compile(r"real, fold \d")  # the row of the real clips that a judge of generation has not met
 PLACE = re.compile(r"(<!-- figures: ([\w ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -88,6 +89,7 @@ def _generation(summary: Summary) -> dict[str, str]:
     rows = {name: Novelty(**row) for name, row in summary["novelty"].items()}
     return {
         f"{GENERATOR} novelty": novelty_table(rows),
+        f"{GENERATOR} short": f"`{summary['command']}`\n\n{_recognised(summary)}",
         **{
             f"{GENERATOR} {judge}": "\n\n".join(
                 (
@@ -99,6 +101,17 @@ def _generation(summary: Summary) -> dict[str, str]:
             for judge, classes in JUDGES.items()
         },
     }
+
+
+def _recognised(summary: Summary) -> str:
+    """What each judge recognises at once and among five: of real clips that it has not met, and of ours."""
+    lines = []
+    for judge in JUDGES:
+        rows = summary[judge]
+        unmet = next(name for name in rows if UNMET.fullmatch(name))
+        pairs = (f"{rows[row]['top_1']:.3f} / {rows[row]['top_5']:.3f}" for row in (unmet, "generated"))
+        lines.append([judge, *pairs])
+    return markdown_table(["judge", "real clips, top-1 / top-5", "generated clips"], lines, range(1))
 
 
 def _short(name: str, summary: Summary) -> str:

@@ -64,14 +64,16 @@ def test_the_quality_of_generated_clips_is_told_by_both_judges() -> None:
     classes = {"dog": {"top_1": 1.0, "real_top_1": 0.75, "fad": 10.0}}
     found = {
         "command": "make evaluate SLICE=generation",
-        "development": {"generated": {**quality, "top_1": 0.625}},
-        "reporting": {"generated": {**quality, "top_1": 0.375}},
+        "development": {"real, fold 5": quality, "generated": {**quality, "top_1": 0.625}},
+        "reporting": {"real, fold 1": quality, "generated": {**quality, "top_1": 0.375}},
         "classes": classes,
         "reported_classes": classes,
         "novelty": {"generated": novelty},
     }
     parts = figures({"generator": found})
-    assert set(parts) == {"generator development", "generator reporting", "generator novelty"}
+    names = ("development", "reporting", "novelty", "short")
+    assert set(parts) == {f"generator {name}" for name in names}
+    assert "| reporting | 0.500 / 0.500 | 0.375 / 0.500 |" in parts["generator short"]
     assert "0.625" in parts["generator development"] and "0.375" in parts["generator reporting"]
     assert "`make evaluate SLICE=generation`\n" in parts["generator reporting"]
     assert "Best classes, top-1: dog 1.00 (real 0.75)." in parts["generator reporting"]
