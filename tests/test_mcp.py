@@ -242,6 +242,7 @@ def test_no_file_of_the_machine_can_be_read(address: str, recording: Path, tmp_p
     assert not list(uploads.rglob(secret.name))
 
 
+@pytest.mark.flaky(reruns=2)  # now and then a busy machine tells no progress in time
 def test_a_call_ends_when_its_caller_has_gone(address: str) -> None:
     results = Path(get_upload_folder(), "results")
     before = set(results.rglob("*.wav"))
@@ -256,8 +257,9 @@ def test_a_call_ends_when_its_caller_has_gone(address: str) -> None:
         slow = {"label": "helicopter", "seconds": 10, "steps": 200, "count": 8}
         async with connected(address) as session:
             task = asyncio.create_task(session.call_tool("generate", slow, progress_callback=note))
-            await asyncio.wait_for(under_way.wait(), 120)
-            assert not task.done()
+            told = asyncio.create_task(under_way.wait())
+            await asyncio.wait([task, told], timeout=120, return_when=asyncio.FIRST_COMPLETED)
+            assert told.done() and not task.done(), f"under way: {told}; the call: {task}"
             task.cancel()
 
     async def all_leave() -> None:
