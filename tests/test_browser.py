@@ -442,13 +442,13 @@ def test_the_spectrogram_emerges_and_a_generation_can_be_cancelled(
     step = itertools.count()
 
     def watch_longer(preview: Any, mels: Any) -> None:
-        """The second half of the steps takes at least 50 s, unless cancelled."""
+        """From the 20th step on the rest takes at least 160 s, unless cancelled."""
         watch(preview, mels)
-        time.sleep(0.5 * (next(step) >= 100))
+        time.sleep(2.0 * (next(step) >= 20))
 
     monkeypatch.setattr(aural.generation.tab._Preview, "watch", watch_longer)
     open_generate(page, address)
-    set_advanced(page, count=2, steps=200)
+    set_advanced(page, count=2, steps=100)
     page.get_by_role("button", name="Generate", exact=True).click()
     expect(page.get_by_text(re.compile("^Generating")).first).to_be_visible(timeout=LONG_WAIT_MS)
     emerging = page.locator(".aural-picture img")
