@@ -24,7 +24,7 @@ TOLD = "Down-mix and loudness  ·  Phone to studio\nSuper-resolution  ·  Sound 
 
 def draw_icon() -> Image.Image:
     """Five bars of a level meter."""
-    figure = Figure(figsize=(2.56, 2.56), dpi=PIXELS_PER_INCH, facecolor=PANEL)
+    figure = _figure(ICON_PIXELS, ICON_PIXELS)
     axes = figure.add_axes((0.14, 0.14, 0.72, 0.72))
     axes.set_axis_off()
     axes.bar(
@@ -36,10 +36,7 @@ def draw_icon() -> Image.Image:
 
 def draw_card() -> Image.Image:
     """The name, what the app does, and the level of the speech example over time."""
-    width, height = SIZE
-    figure = Figure(
-        figsize=(width / PIXELS_PER_INCH, height / PIXELS_PER_INCH), dpi=PIXELS_PER_INCH, facecolor=PANEL
-    )
+    figure = _figure(*SIZE)
     figure.text(0.07, 0.72, "AURAL", color=TEXT, fontsize=76, fontweight="bold", va="center")
     figure.text(0.07, 0.5, TOLD, color=QUIET_TEXT, fontsize=26, va="center", linespacing=1.5)
     axes = figure.add_axes((0.07, 0.08, 0.86, 0.26))
@@ -49,6 +46,12 @@ def draw_card() -> Image.Image:
     axes.bar(range(BARS), 2 * np.array(peaks), bottom=-np.array(peaks), width=0.6, color=ACCENT)
     axes.set(xlim=(-1, BARS), ylim=(-max(peaks), max(peaks)))
     return _image(figure)
+
+
+def _figure(width: int, height: int) -> Figure:
+    """Of a size in pixels."""
+    size = (width / PIXELS_PER_INCH, height / PIXELS_PER_INCH)
+    return Figure(figsize=size, dpi=PIXELS_PER_INCH, facecolor=PANEL)
 
 
 def _image(figure: Figure) -> Image.Image:

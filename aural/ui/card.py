@@ -10,10 +10,11 @@ import html
 import re
 from pathlib import Path
 
-from starlette._utils import get_route_path
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from aural.ui.compression import page_path
 
 FOLDER = Path(__file__).parent / "pictures"
 ICON, CARD = FOLDER / "icon.png", FOLDER / "card.png"
@@ -39,7 +40,7 @@ class LinkCard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on; the page gets its tags."""
-        if scope["type"] != "http" or (get_route_path(scope).rstrip("/") or "/") != "/":
+        if scope["type"] != "http" or page_path(scope) != "/":
             await self._app(scope, receive, send)
             return
         start: Message = {}

@@ -10,6 +10,11 @@ COMPRESSED = ("/", "/config", "/gradio_api/info", "/gradio_api/openapi.json")
 MIN_BYTES = 1_000
 
 
+def page_path(scope: Scope) -> str:
+    """The path that is asked for below the app's root, without a slash at its end."""
+    return get_route_path(scope).rstrip("/") or "/"
+
+
 class PageCompression:
     """The middleware: gzip for the page and its descriptions, and for nothing that streams.
 
@@ -23,5 +28,5 @@ class PageCompression:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on."""
-        is_page = scope["type"] == "http" and (get_route_path(scope).rstrip("/") or "/") in COMPRESSED
+        is_page = scope["type"] == "http" and page_path(scope) in COMPRESSED
         await (self._compressed if is_page else self._app)(scope, receive, send)
