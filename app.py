@@ -125,7 +125,7 @@ def launch(demo: gr.Blocks, **settings: Any) -> None:
     Raises:
         AuralError: it cannot start; the sentence is for the operator.
     """
-    mcp.serve_tools()
+    serves_tools = mcp.install()
     api_page.install()
     fetch.install()
     server.install(demo)
@@ -143,7 +143,7 @@ def launch(demo: gr.Blocks, **settings: Any) -> None:
         _frontend=False,  # no check that gives the page three seconds; another request has reached the server
         run_history=False,  # would list results whose files are deleted after a few hours
         enable_monitoring=False,
-        mcp_server=True,
+        mcp_server=serves_tools,
         state_session_capacity=SESSIONS,
         app_kwargs={
             "middleware": [Middleware(Gate, demo=demo), Middleware(PageCompression), Middleware(LinkCard)],

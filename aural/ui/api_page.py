@@ -21,6 +21,7 @@ from gradio.utils import get_function_description
 
 from aural.ui.examples import FOLDER
 from aural.ui.fields import NOTHING
+from aural.ui.overrides import replace
 
 # The types of JSON by those of Python.
 KINDS = {
@@ -60,21 +61,23 @@ def describe(demo: Blocks) -> None:
 
 
 def install() -> None:
-    """Let the page print our snippets; those of Gradio where it has none to replace."""
+    """Let the page print our snippets."""
     theirs: Snippets | None = getattr(gradio.routes, "generate_code_snippets", None)
-    if theirs is None or getattr(theirs, "is_ours", False):
-        return
+    if theirs is None or not getattr(theirs, "is_ours", False):
+        replace(gradio.routes, "generate_code_snippets", _snippets(theirs), "its snippets are Gradio's own")
 
+
+def _snippets(theirs: Snippets | None) -> Snippets:
     def snippets(api_name: str, endpoint: Mapping[str, Any], root: str, **more: Any) -> dict[str, str]:
         source = more.get("space_id") or root
         return {
-            **theirs(api_name, endpoint, root, **more),
+            **(theirs(api_name, endpoint, root, **more) if theirs else {}),
             "bash": shell_snippet(api_name, endpoint["parameters"], root),
             "javascript": javascript_snippet(api_name, endpoint["parameters"], source),
         }
 
     snippets.is_ours = True  # type: ignore[attr-defined]
-    gradio.routes.generate_code_snippets = snippets  # type: ignore[attr-defined]
+    return snippets
 
 
 def shell_snippet(api_name: str, parameters: list[Mapping[str, Any]], root: str) -> str:

@@ -28,6 +28,7 @@ from aural.files import GIBIBYTE
 from aural.ui import storage
 from aural.ui.api_page import SERVED
 from aural.ui.examples import FOLDER
+from aural.ui.overrides import replace
 
 CALL_SECONDS = 300.0  # for all addresses of one call
 SILENCE_SECONDS = 20.0  # for a connection, and between two parts of a file
@@ -54,9 +55,10 @@ _deadlines: OrderedDict[str, float] = OrderedDict()  # by the call
 
 def install() -> None:
     """Make Gradio download by this module."""
-    processing_utils.async_ssrf_protected_download = fetch
-    processing_utils.ssrf_protected_download = _fetch_now
-    processing_utils.save_url_to_cache = _fetch_now
+    without = "some downloads are Gradio's own, without our limits of size and time"
+    replace(processing_utils, "async_ssrf_protected_download", fetch, without)
+    replace(processing_utils, "ssrf_protected_download", _fetch_now, without)
+    replace(processing_utils, "save_url_to_cache", _fetch_now, without)
 
 
 async def fetch(url: str, cache_dir: str) -> str:  # noqa: ARG001 - Gradio's signature

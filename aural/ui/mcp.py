@@ -26,9 +26,11 @@ from gradio.mcp import GradioMCPServer
 from gradio.utils import get_upload_folder
 from gradio_client import Client, handle_file  # type: ignore[import-untyped]
 from gradio_client import utils as client_utils
+from typing_extensions import override
 
 from aural.errors import InputError
 from aural.ui.api_page import SERVED
+from aural.ui.overrides import replace
 from aural.ui.storage import result_path
 
 if TYPE_CHECKING:
@@ -57,6 +59,7 @@ class Tools(GradioMCPServer):
 
     _file_data_tool_description = HOW_TO_GIVE_A_FILE
 
+    @override
     def get_input_schema(
         self, tool_name: str, parameters: dict[str, str] | None = None
     ) -> tuple[dict[str, Any], list[list[str | int]]]:
@@ -80,6 +83,7 @@ class Tools(GradioMCPServer):
             fields[name] = field
         return schema, files
 
+    @override
     def convert_strings_to_filedata(self, value: Any, filedata_positions: list[list[str | int]]) -> Any:
         """The arguments of a call, with the files as Gradio expects them."""
         files = {position[0] for position in filedata_positions}
@@ -111,16 +115,19 @@ class Tools(GradioMCPServer):
             return text
         raise InputError(NO_FILE.format(text=text[:80]))
 
+    @override
     def _get_or_create_client(self) -> Client:
         client = super()._get_or_create_client()
         client.httpx_kwargs.setdefault("timeout", CLIENT_SECONDS)
         return client
 
+    @override
     async def _execute_tool_without_progress(self, job: Any) -> list[Any]:
         with _cancel_with_call(job):
             answer = await to_thread.run_sync(job.result, abandon_on_cancel=True)
         return list(answer) if isinstance(answer, tuple) else [answer]
 
+    @override
     async def _execute_tool_with_progress(self, job: Any, progress_token: str | int) -> Any:
         with _cancel_with_call(job):
             try:
@@ -129,12 +136,14 @@ class Tools(GradioMCPServer):
                 raise RuntimeError(str(error).removeprefix("Error: ")) from None
 
     @staticmethod
+    @override
     def _format_progress_message(update: StatusUpdate) -> str | None:
         for unit in update.progress_data or ():
             if unit.progress is not None:
                 return f"{unit.desc or 'Working'}: {unit.progress:.0%}"
         return GradioMCPServer._format_progress_message(update)
 
+    @override
     def postprocess_output_data(self, data: Any, root_url: str) -> list[Any]:
         """The contents of an answer: files as addresses, pictures also as images, figures as JSON."""
         contents: list[Any] = []
@@ -147,7 +156,8 @@ class Tools(GradioMCPServer):
         return contents
 
     @staticmethod
-    def get_base64_data(image: Image, format: str) -> str:  # noqa: A002
+    @override
+    def get_base64_data(image: Image, format: str) -> str:
         """A small version of a picture."""
         small = image.convert("RGB")
         small.thumbnail((PICTURE_PIXELS, PICTURE_PIXELS))
@@ -156,9 +166,12 @@ class Tools(GradioMCPServer):
         return base64.b64encode(buffer.getvalue()).decode()
 
 
-def serve_tools() -> None:
-    """Make `launch(mcp_server=True)` serve `Tools`."""
-    gradio.mcp.GradioMCPServer = Tools  # type: ignore[misc]
+def install() -> bool:
+    """Make `launch(mcp_server=True)` serve `Tools`; returns whether it does.
+
+    Gradio's own server must not serve instead: a call could read the server's files.
+    """
+    return replace(gradio.mcp, "GradioMCPServer", Tools, "assistants find no tools here")
 
 
 def _refuse(_: Any) -> Any:

@@ -18,12 +18,14 @@ from gradio import http_server, queueing, route_utils, utils
 from gradio.blocks import Blocks
 from starlette.datastructures import FormData
 from starlette.formparsers import MultiPartException
+from typing_extensions import override
 from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from aural.errors import without_paths
 from aural.ui import storage
 from aural.ui.gate import address_of, is_behind_proxy
+from aural.ui.overrides import replace
 
 HEADER_SECONDS = 15.0  # for the whole header of a request
 BODY_SECONDS = 30.0  # in which some of a body must arrive
@@ -46,10 +48,10 @@ def install(demo: Blocks) -> None:
     """
     global _demo
     _demo = demo
-    http_server.Server = Server  # type: ignore[misc]
-    utils.error_payload = error_payload
-    queueing.error_payload = error_payload  # type: ignore[attr-defined]
-    route_utils.GradioMultiPartParser = UploadParser  # type: ignore[misc]
+    replace(http_server, "Server", Server, "connections that send nothing stay open")
+    for module in (utils, queueing):
+        replace(module, "error_payload", error_payload, "unexpected errors may tell the server's paths")
+    replace(route_utils, "GradioMultiPartParser", UploadParser, "uploads that break off leave files")
 
 
 def error_payload(error: BaseException | None, show_error: bool) -> dict[str, Any]:
@@ -140,6 +142,7 @@ def max_connections() -> int:
 class UploadParser(route_utils.GradioMultiPartParser):
     """Gradio's parser, which deletes its temporary files also where an upload breaks off."""
 
+    @override
     def on_part_data(self, data: bytes, start: int, end: int) -> None:
         """Take a part; only files may be large."""
         part = self._current_part
@@ -150,6 +153,7 @@ class UploadParser(route_utils.GradioMultiPartParser):
             return
         super().on_part_data(data, start, end)
 
+    @override
     async def parse(self) -> FormData:
         """The parts of the upload."""
         try:
