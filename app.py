@@ -20,6 +20,8 @@ os.environ.setdefault("GRADIO_TEMP_DIR", own_folder("aural"))
 
 import gradio as gr
 from starlette.middleware import Middleware
+from starlette.responses import FileResponse
+from starlette.routing import Route
 
 from aural import hub
 from aural.audio import LIMITS
@@ -148,6 +150,7 @@ def launch(demo: gr.Blocks, **settings: Any) -> None:
         app_kwargs={
             "middleware": [Middleware(Gate, demo=demo), Middleware(PageCompression), Middleware(LinkCard)],
             "lifespan": storage.lifespan,
+            "routes": [Route("/llms.txt", lambda _: FileResponse(api_page.ABOUT))],
         },
         **settings,
     )

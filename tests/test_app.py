@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,6 +16,8 @@ from gradio_client.exceptions import AppError
 
 import app
 from aural.audio import Limits, read, write
+from aural.generation.classes import class_index
+from aural.loudness.targets import TARGETS
 from aural.ui import endpoints, storage
 from aural.ui.examples import FOLDER
 from tests.endpoints import BAD_FILES, bad_file, cancel_under_way, edge_clip, tune
@@ -44,6 +47,21 @@ def test_the_public_endpoints_are_the_documented_ones(client: Client) -> None:
     api = client.view_api(return_format="dict", print_info=False)
     assert sorted(api["named_endpoints"]) == ENDPOINTS
     assert not api["unnamed_endpoints"]
+
+
+def test_the_page_for_assistants_names_what_is_there(client: Client) -> None:
+    """Every endpoint, no others; paths that answer; targets and classes that exist."""
+    about = httpx.get(f"{client.src}llms.txt").raise_for_status()
+    assert about.headers["content-type"].startswith("text/plain")
+    verbs = about.text.partition("## Verbs")[2].partition("##")[0]
+    assert sorted(f"/{name}" for name in re.findall(r"^- `(\w+)`", verbs, re.MULTILINE)) == ENDPOINTS
+    for path in re.findall(r"\]\(/([^)]+)\)", about.text):
+        with httpx.stream("GET", f"{client.src}{path}", headers={"Accept": "text/event-stream"}) as answer:
+            assert answer.status_code == 200, path
+    services = re.search("of a service such as (.*)", verbs)
+    assert services and set(re.findall(r"`(\w+)`", services[1])) <= set(TARGETS)
+    sounds = re.search("of a class such as (.*?),", verbs)
+    assert sounds and all(class_index(name) >= 0 for name in re.findall("`([^`]+)`", sounds[1]))
 
 
 def test_every_endpoint_needs_nothing_but_its_audio(client: Client) -> None:

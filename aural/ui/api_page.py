@@ -11,6 +11,7 @@ import inspect
 import json
 import os
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -36,6 +37,7 @@ KINDS = {
 SERVED = "/gradio_api/file="  # precedes the path of a file in its address
 LOCAL_ADDRESS = "http://127.0.0.1:7860"  # before the launch tells another
 RECORDING = FOLDER / "phone_call.ogg"  # what the snippets send
+ABOUT = Path(__file__).with_name("llms.txt")  # for assistants that meet a running app
 RECORDINGS = (RECORDING, FOLDER / "noisy_memo.ogg")
 
 Snippets = Callable[..., dict[str, str]]

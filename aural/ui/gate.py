@@ -85,7 +85,7 @@ def _route(path: str, methods: str, kind: Kind = "none") -> Route:
 READ = "GET HEAD"
 # Everything that the page, gradio_client, curl, MCP clients and Spaces need.
 ROUTES = (
-    _route(r"/|/config/?|/theme\.css|/robots\.txt|/favicon\.ico|/manifest\.json", READ),
+    _route(r"/|/config/?|/theme\.css|/robots\.txt|/llms\.txt|/favicon\.ico|/manifest\.json", READ),
     _route(r"/(?:static|assets|svelte)/.+", READ),
     _route(r"/gradio_api/(?:info/?|openapi\.json|app_id/?|user/?|theme\.css|startup-events)", READ),
     _route(r"/gradio_api/(?:queue/status|queue/data|upload_progress|heartbeat/[^/]+)", READ),

@@ -71,8 +71,8 @@ def test_what_the_page_does_not_need_is_not_there(visitor: httpx.Client, path: s
 @pytest.mark.parametrize(
     "path",
     [
-        "/", "/config", "/theme.css", "/robots.txt", "/favicon.ico", "/manifest.json", f"{API}/info",
-        f"{API}/app_id",
+        "/", "/config", "/theme.css", "/robots.txt", "/llms.txt", "/favicon.ico", "/manifest.json",
+        f"{API}/app_id", f"{API}/info",
         f"{API}/openapi.json", f"{API}/queue/status", f"{API}/mcp/schema", f"{API}/file={FOLDER}/song.ogg",
         "/static/img/logo_nosize.svg",
     ],
