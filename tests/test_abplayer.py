@@ -17,6 +17,7 @@ from zipfile import ZipFile
 
 import httpx
 import pytest
+import yaml
 from playwright.sync_api import Page, expect
 
 ROOT = Path(__file__).parents[1]
@@ -164,3 +165,12 @@ def test_the_demo_plays_switches_and_opens_the_blind_test(page: Page, demo: Demo
     expect(player).to_have_attribute("data-state", "playing")
     player.get_by_role("button", name="ABX test").click()
     expect(player.get_by_role("button", name="Start", exact=True)).to_be_visible()
+
+
+def test_it_is_published_after_all_tests_and_without_a_token() -> None:
+    text = (ROOT / ".github" / "workflows" / "abplayer.yml").read_text(encoding="utf-8")
+    jobs = yaml.safe_load(text)["jobs"]
+    assert set(jobs["publish"]["needs"]) == jobs.keys() - {"publish"}
+    assert [name for name, job in jobs.items() if "permissions" in job] == ["publish"]
+    assert jobs["publish"]["permissions"] == {"id-token": "write"}
+    assert "secrets." not in text
