@@ -38,6 +38,13 @@ def test_only_the_app_the_ui_and_the_tabs_know_gradio(name: str) -> None:
         assert not {one for one in module.imports if one.split(".")[0] == "gradio"}
 
 
+def test_the_player_for_other_apps_imports_nothing_of_ours() -> None:
+    """It is a package of its own: packages/abplayer."""
+    (player,) = [module for name, module in MODULES.items() if name.startswith("aural.ui.abplayer")]
+    roots = {name.partition(".")[0] for name in player.imports} - sys.stdlib_module_names
+    assert roots == {"gradio", "numpy", "soundfile"}
+
+
 def test_nothing_that_the_app_reaches_belongs_to_training_or_evaluation() -> None:
     """By any import, those inside of functions too."""
     ours = reached("app", arrows(MODULES))

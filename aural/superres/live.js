@@ -172,7 +172,7 @@ const start = async () => {
   setState("opening");
   const begun = { blocks: [], length: 0, busy: false, took: [], played: 0, playAt: 0, gaps: 0, latency: 0, firstAt: null, blockSeconds: BLOCK_SECONDS };
   run = begun;
-  document.dispatchEvent(new CustomEvent("aural-play", { detail: root })); // the players fall silent
+  document.dispatchEvent(new CustomEvent("ab-play", { detail: root })); // the players fall silent
   try {
     if (!navigator.mediaDevices) throw new Error("Browsers allow the microphone only over https. Open this page over https.");
     begun.context = new AudioContext({ latencyHint: "interactive" });
@@ -218,8 +218,8 @@ rates.onchange = methods.onchange = () => {
   stop();
   start();
 };
-document.addEventListener("aural-play", function another(event) {
-  if (!root.isConnected) document.removeEventListener("aural-play", another);
+document.addEventListener("ab-play", function another(event) {
+  if (!root.isConnected) document.removeEventListener("ab-play", another);
   if (run && event.detail !== root) stop();
 });
 setState("idle");

@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-from abc import ABCMeta
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
 import gradio as gr
-from gradio.component_meta import ComponentMeta, updateable
 
+from aural.ui.abplayer import NoStubFile
 from aural.ui.examples import Example
 
 PATHS = r"(given) => [given ?? []].flat().map((file) => file.path).join('\n')"
 NOTHING = ""  # stands for None among the choices of a dropdown or a radio
-
-
-class NoStubFile(ComponentMeta):
-    """Gradio's metaclass, except that it does not write a .pyi file next to the module at every import."""
-
-    def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> type:
-        if "__init__" in namespace:
-            namespace["__init__"] = updateable(namespace["__init__"])  # type: ignore[no-untyped-call]
-        return ABCMeta.__new__(mcs, name, bases, namespace)
 
 
 def slider(value: float, minimum: float, maximum: float, step: float, label: str, info: str) -> gr.Slider:

@@ -1,155 +1,65 @@
-"""Listening: an A/B player at matched loudness, and an upload field that does not change the file.
-
-Python measures the files and draws their outlines; `player/*.js` plays them, `players.css` styles the player.
-"""
+"""Listening: the A/B player at matched loudness, and an upload field that does not change the file."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, TypeGuard
+from typing import Any
 
 import gradio as gr
-import numpy as np
 import soundfile
-from gradio.data_classes import FileData, GradioModel, GradioRootModel
-from numpy.typing import NDArray
+from gradio.data_classes import FileData
 
 from aural.audio import read, write
 from aural.audio.decode import is_wrapped
-from aural.ui.fields import NoStubFile
+from aural.ui import abplayer
+from aural.ui.abplayer import (
+    DECODED_LIMIT_BYTES,
+    HEAD,
+    WAVEFORM_COLUMNS,
+    WAVEFORM_STEPS,
+    NoStubFile,
+    Outline,
+    Version,
+    matched_gains_db,
+)
 from aural.ui.memory import decoding
 from aural.ui.storage import result_path
 from aural.ui.theme import ACCENT_ON_DARK
 
-WAVEFORM_COLUMNS = 800
-WAVEFORM_STEPS = 200  # of a waveform's height per full scale; a screen shows no finer steps
-
-MONO_ON_TWO_DB = 10 * math.log10(2)
-
-# Up to this size a browser decodes all versions into memory and switches to the sample; beyond, it streams.
-DECODED_LIMIT_BYTES = 512 * 2**20
-
-# Joined into one function. The player comes last, because it starts at once and needs the others.
-_SCRIPT = "\n".join(
-    Path(__file__).with_name("player").joinpath(f"{name}.js").read_text(encoding="utf-8")
-    for name in ("engines", "abx", "player")
-)
-_STYLE = Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
-# Belongs into the page's head, once for all its players: as a component's property the script would be sent
-# with each of them, and copied in the browser whenever one changes.
-HEAD = f"""
-<style>{_STYLE}</style>
-<script>
-function startABPlayer(element, props, watch) {{
-{_SCRIPT}
-}}
-</script>
-"""
+__all__ = [
+    "DECODED_LIMIT_BYTES",
+    "HEAD",
+    "WAVEFORM_COLUMNS",
+    "WAVEFORM_STEPS",
+    "ABPlayer",
+    "Audio",
+    "Version",
+    "audio_input",
+    "matched_gains_db",
+    "playable",
+]
 
 
-@dataclass(frozen=True)
-class Version:
-    """One of the files to compare.
+class ABPlayer(abplayer.ABPlayer):
+    """The A/B player, which also takes the formats that only FFmpeg reads, within the memory that is left.
 
-    WAV and FLAC keep versions aligned to the sample. Lossy files may start a few milliseconds late, and no
-    browser decodes all formats.
+    Its settings are those of `aural.ui.abplayer.ABPlayer`.
     """
 
-    label: str  # of the button
-    path: str | Path
-    loudness_lufs: float | None = None  # integrated; None or not finite: unknown, played unchanged
+    def __init__(self, value: Sequence[Version] | None = None, **settings: Any) -> None:
+        super().__init__(value, decoded_limit_bytes=DECODED_LIMIT_BYTES, **settings)
 
-
-class PlayerVersion(GradioModel):
-    """One `Version` as sent to the browser."""
-
-    label: str
-    file: FileData
-    loudness_lufs: float | None
-    matched_gain_db: float
-    rate: int
-    channels: int
-    seconds: float
-    peaks: list[int]  # highest absolute sample in each column, in 1 / WAVEFORM_STEPS
-    levels: list[int]  # root mean square in each column, in the same unit
-
-
-class PlayerVersions(GradioRootModel):
-    """The versions as sent to the browser. Gradio copies their files to its cache and fills in the URLs."""
-
-    root: list[PlayerVersion]
-
-
-class ABPlayer(gr.HTML, metaclass=NoStubFile):
-    """Plays two to four versions of a sound; switching between them is gapless and keeps the position.
-
-    "Matched loudness", on by default, turns the louder versions down to the integrated loudness of the
-    quietest, because listeners prefer the louder of two otherwise equal sounds. A region can be looped. A
-    blind test (ABX) gives a p-value for the difference between two versions. The page needs `HEAD`:
-    `launch(head=HEAD)`.
-
-    Value: list of `Version`, or None for an empty player. It is not part of the API.
-    """
-
-    data_model = PlayerVersions
-
-    def __init__(
-        self,
-        value: Sequence[Version] | None = None,
-        *,
-        label: str = "Compare",
-        visible: bool | Literal["hidden"] = True,
-        elem_id: str | None = None,
-        render: bool = True,
-    ) -> None:
-        super().__init__(
-            value,
-            label=label,
-            html_template='<div class="ab-player"></div>',
-            js_on_load="startABPlayer(element, props, watch);",
-            apply_default_css=False,
-            visible=visible,
-            elem_id=elem_id,
-            render=render,
-            decoded_limit_bytes=DECODED_LIMIT_BYTES,
-            waveform_steps=WAVEFORM_STEPS,
-        )
-
-    @property
-    def skip_api(self) -> bool:
-        """Programs get the files from the endpoint instead."""
-        return True
-
-    def preprocess(self, payload: PlayerVersions | None) -> None:  # type: ignore[override]
-        """Nothing: the player is only an output."""
-
-    def postprocess(self, value: Sequence[Version] | None) -> PlayerVersions | None:  # type: ignore[override]
-        """Compute each version's outline and pass its file to Gradio.
-
-        Raises `InputError` if a file cannot be read.
-        """
-        if not value:
-            return None
-        versions = [_player_version(version) for version in value]
-        gains_db = matched_gains_db([_playback_lufs(version) for version in versions])
-        for version, gain_db in zip(versions, gains_db, strict=True):
-            version.matched_gain_db = gain_db
-        return PlayerVersions(root=versions)
-
-
-def matched_gains_db(loudness_lufs: Sequence[float | None]) -> list[float]:
-    """Gain in dB, never above 0, that brings each version to the quietest one's loudness.
-
-    A silent version, or one of unknown loudness, is not changed and does not count.
-
-    >>> matched_gains_db([-9.0, -14.0, None, -math.inf])
-    [-5.0, 0.0, 0.0, 0.0]
-    """
-    known = [loudness for loudness in loudness_lufs if _is_known(loudness)]
-    return [min(known) - loudness if _is_known(loudness) else 0.0 for loudness in loudness_lufs]
+    def outline(self, path: str | Path) -> Outline:
+        """The outline of a version's file. Raises `InputError` if it cannot be read."""
+        try:
+            return super().outline(path)
+        except soundfile.LibsndfileError:  # what only FFmpeg reads, such as M4A
+            with decoding(str(path)):
+                clip = read(path)
+                drawn = abplayer.outline(clip.samples.T, clip.rate)
+                del clip
+            return drawn
 
 
 class Audio(gr.Audio, metaclass=NoStubFile):
@@ -203,55 +113,3 @@ def _is_playable(path: str) -> bool:
         return is_plain and info.format in ("WAV", "WAVEX", "RF64", "FLAC") and not is_wrapped(path)
     except soundfile.LibsndfileError:
         return False
-
-
-def _is_known(loudness_lufs: float | None) -> TypeGuard[float]:
-    return loudness_lufs is not None and math.isfinite(loudness_lufs)
-
-
-def _playback_lufs(version: PlayerVersion) -> float | None:
-    """Loudness as played: mono is measured on one loudspeaker, but a browser plays it on two."""
-    if version.loudness_lufs is None or version.channels > 1:
-        return version.loudness_lufs
-    return version.loudness_lufs + MONO_ON_TWO_DB
-
-
-def _player_version(version: Version) -> PlayerVersion:
-    try:
-        with soundfile.SoundFile(version.path) as sound:
-            rate, channels, frames = sound.samplerate, sound.channels, sound.frames
-            width = _frames_per_column(frames)
-            blocks = sound.blocks(width * max(1, 2**18 // width), dtype="float32", always_2d=True)
-            peaks, levels = _outline(blocks, width)
-    except soundfile.LibsndfileError:  # what only FFmpeg reads, such as M4A
-        with decoding(str(version.path)):
-            clip = read(version.path)
-            rate, channels, frames = clip.rate, clip.channels, clip.frames
-            peaks, levels = _outline([clip.samples.T], _frames_per_column(frames))
-            del clip
-    return PlayerVersion(
-        label=version.label,
-        file=FileData(path=str(version.path)),
-        loudness_lufs=version.loudness_lufs if _is_known(version.loudness_lufs) else None,
-        matched_gain_db=0.0,
-        rate=rate,
-        channels=channels,
-        seconds=frames / rate,
-        peaks=peaks,
-        levels=levels,
-    )
-
-
-def _frames_per_column(frames: int) -> int:
-    return max(1, math.ceil(frames / WAVEFORM_COLUMNS))
-
-
-def _outline(blocks: Iterable[NDArray[np.float32]], width: int) -> tuple[list[int], list[int]]:
-    """Peak and root mean square of every `width` frames; blocks: (time, channels), cut at multiples of it."""
-    peaks: list[int] = []
-    levels: list[int] = []
-    for block in blocks:
-        columns = np.pad(block, ((0, -len(block) % width), (0, 0))).reshape(-1, width * block.shape[1])
-        for values, found in ((peaks, np.abs(columns).max(1)), (levels, np.sqrt(np.mean(columns**2, 1)))):
-            values.extend(np.rint(found * WAVEFORM_STEPS).astype(int).tolist())
-    return peaks, levels

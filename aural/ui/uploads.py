@@ -10,7 +10,7 @@ from gradio.data_classes import FileData
 from gradio.utils import NamedString
 
 from aural.files import SUFFIXES
-from aural.ui.fields import NoStubFile
+from aural.ui.abplayer import NoStubFile
 
 _SCRIPT = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
 HEAD = (

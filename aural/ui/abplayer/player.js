@@ -1,4 +1,4 @@
-// The A/B player of players.py. It runs once for each player, with its `element`, `props` and `watch`.
+// The A/B player. It runs once for each player, with gr.HTML's `element`, `props` and `watch`.
 // State for tests and style sheets is in data attributes of the player's root.
 
 const KEYS = "ABCD";
@@ -177,7 +177,7 @@ const play = async () => {
   if (!engine || playing) return;
   playing = true;
   setState("playing");
-  document.dispatchEvent(new CustomEvent("aural-play", { detail: root })); // one player at a time
+  document.dispatchEvent(new CustomEvent("ab-play", { detail: root })); // one player at a time
   const started = engine;
   await started.play().catch((error) => started === engine && (pause(), setState("ready", error.message)));
   tick();
@@ -415,9 +415,9 @@ root.addEventListener("keydown", (event) => {
   else return;
   event.preventDefault();
 });
-document.addEventListener("aural-play", function another(event) {
+document.addEventListener("ab-play", function another(event) {
   if (!root.isConnected) {
-    document.removeEventListener("aural-play", another);
+    document.removeEventListener("ab-play", another);
     leave();
   } else if (event.detail !== root) pause();
 });
