@@ -149,12 +149,18 @@ def test_one_channel_played_on_two_loudspeakers_is_matched_as_it_is_heard(tmp_pa
     assert [version.matched_gain_db for version in both_mono] == pytest.approx([0, -6])
 
 
+def columns(text: str) -> list[int]:
+    """An outline's columns as the browser reads them."""
+    return [int(column) for column in text.split()]
+
+
 def test_the_outline_of_a_sine_is_its_amplitude_and_its_root_mean_square(tmp_path: Path) -> None:
     path = tone(tmp_path / "sine.wav", 0.5)
     (version,) = ABPlayer().postprocess([Version("Sine", path, -math.inf)]).root
-    assert len(version.peaks) == len(version.levels) == players.WAVEFORM_COLUMNS
-    assert set(version.peaks) == {round(0.5 * players.WAVEFORM_STEPS)}
-    assert set(version.levels) == {round(0.5 / math.sqrt(2) * players.WAVEFORM_STEPS)}
+    peaks, levels = columns(version.peaks), columns(version.levels)
+    assert len(peaks) == len(levels) == players.WAVEFORM_COLUMNS
+    assert set(peaks) == {round(0.5 * players.WAVEFORM_STEPS)}
+    assert set(levels) == {round(0.5 / math.sqrt(2) * players.WAVEFORM_STEPS)}
     assert (version.rate, version.channels, version.seconds) == (RATE, 2, SECONDS)
     assert version.loudness_lufs is None  # JSON has no infinity
 
@@ -163,7 +169,7 @@ def test_the_outline_of_a_sine_is_its_amplitude_and_its_root_mean_square(tmp_pat
 def test_one_sample_of_any_number_of_channels_has_an_outline(tmp_path: Path, channels: int) -> None:
     soundfile.write(tmp_path / "one.wav", np.full((1, channels), 0.25), RATE, subtype="PCM_24")
     (version,) = ABPlayer().postprocess([Version("One", tmp_path / "one.wav")]).root
-    assert version.peaks == version.levels == [50]
+    assert columns(version.peaks) == columns(version.levels) == [50]
     assert version.channels == channels
 
 
@@ -177,7 +183,7 @@ def test_what_only_ffmpeg_reads_has_an_outline_too(tmp_path: Path) -> None:
     (version,) = ABPlayer().postprocess([Version("Memo", path)]).root
     assert (version.rate, version.channels) == (RATE, 1)
     assert version.seconds == pytest.approx(1, abs=0.05)
-    assert np.median(version.levels) == pytest.approx(50, abs=2)
+    assert np.median(columns(version.levels)) == pytest.approx(50, abs=2)
 
 
 def test_the_player_is_left_out_of_the_endpoints_results() -> None:

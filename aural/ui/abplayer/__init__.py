@@ -89,8 +89,10 @@ class PlayerVersion(GradioModel):
     rate: int
     channels: int
     seconds: float
-    peaks: list[int]
-    levels: list[int]
+    # The columns, with spaces between them: Gradio's page copies each value of a list on its own, several
+    # times a second while a run tells its progress.
+    peaks: str
+    levels: str
 
 
 class PlayerVersions(GradioRootModel):
@@ -236,8 +238,8 @@ def _sent(version: Version, drawn: Outline, matched_gain_db: float) -> PlayerVer
         rate=drawn.rate,
         channels=drawn.channels,
         seconds=drawn.seconds,
-        peaks=drawn.peaks,
-        levels=drawn.levels,
+        peaks=" ".join(map(str, drawn.peaks)),
+        levels=" ".join(map(str, drawn.levels)),
     )
 
 

@@ -23,6 +23,7 @@ const clock = (seconds) => {
 const signed = (value) => `${value < 0 ? "−" : ""}${Math.abs(value).toFixed(1)}`;
 const channelNames = { 1: "mono", 2: "stereo", 6: "5.1", 8: "7.1" };
 
+const columns = (text) => text.split(" ").map(Number);
 const drawing = (version) => {
   const outline = (values, name) => {
     const heights = values.map((value) => (value / props.waveform_steps).toFixed(3));
@@ -30,8 +31,9 @@ const drawing = (version) => {
     const bottom = heights.map((height, index) => `${index},${(1 + +height).toFixed(3)}`).reverse();
     return `<path class="${name}" d="M${top.join("L")}L${bottom.join("L")}Z"/>`;
   };
-  const paths = outline(version.peaks, "ab-peaks") + outline(version.levels, "ab-levels");
-  const box = `viewBox="0 0 ${Math.max(1, version.peaks.length - 1)} 2" preserveAspectRatio="none" aria-hidden="true"`;
+  const [peaks, levels] = [columns(version.peaks), columns(version.levels)];
+  const paths = outline(peaks, "ab-peaks") + outline(levels, "ab-levels");
+  const box = `viewBox="0 0 ${Math.max(1, peaks.length - 1)} 2" preserveAspectRatio="none" aria-hidden="true"`;
   const lane = make("div", { class: "ab-lane" });
   lane.innerHTML = `<svg ${box}>${paths}</svg><svg class="ab-played" ${box}>${paths}</svg>`;
   return lane;
@@ -127,7 +129,7 @@ const showChoice = () => {
   loopButton.setAttribute("aria-pressed", looping);
   [...ears.children].forEach((button, ear) => button.setAttribute("aria-pressed", ear === test?.ear));
   // One zoom for all lanes, so that their heights are comparable.
-  const highest = Math.max(...versions.map((version, index) => gains[index] * Math.max(...version.peaks)));
+  const highest = Math.max(...versions.map((version, index) => gains[index] * version.peak));
   const zoom = (0.95 * props.waveform_steps) / Math.max(1, highest);
   versions.forEach((version, index) => {
     const shown = matched && measured && version.loudness_lufs !== null;
@@ -305,7 +307,8 @@ const load = async () => {
   leave();
   loading = new AbortController();
   const { signal } = loading;
-  versions = Array.isArray(props.value) ? props.value : [];
+  const given = Array.isArray(props.value) ? props.value : [];
+  versions = given.map((version) => ({ ...version, peak: Math.max(...columns(version.peaks)) }));
   active = versions[active] ? active : 0;
   test = null;
   for (const part of [bar, lanes, hint, testButton]) part.hidden = !versions.length;

@@ -1,0 +1,88 @@
+// Whether each page can run, whether it runs, and which file and settings its result belongs to. Kept in the
+// browser, so that a changed setting costs no request. Functions return what Gradio gives to the components.
+window.auralRuns = (() => {
+  const asked = new Map(); // page -> the values that the latest run got
+  const running = new Set();
+  const made = new Map(); // page -> those that belong to the result on the page, and words for them
+
+  const update = (properties) => ({ __type__: "update", ...properties });
+  const files = (value) => [value ?? []].flat().filter((one) => one?.path);
+  const plain = (value) => (files(value).length ? files(value).map((file) => file.path) : value ?? null);
+  const isSame = (one, other) => JSON.stringify(plain(one)) === JSON.stringify(plain(other));
+  const escape = (text) => new Option(text).innerHTML;
+
+  const nameOf = (file) => file.orig_name ?? file.path.split(/[\\/]/).pop();
+  const wordsOf = (field, value) => {
+    if (typeof value === "boolean") return `${field.label} ${value ? "on" : "off"}`;
+    const named = field.choices?.find(([, choice]) => isSame(choice, value));
+    return `${field.label}: ${named?.[0] ?? value ?? "none"}`;
+  };
+  const describe = (fields, values) => {
+    const of = values.flatMap(files).map(nameOf);
+    const set = fields
+      .map((field, place) => field && !isSame(field.value, values[place]) && wordsOf(field, values[place]))
+      .filter(Boolean);
+    const whose = of.length ? `Result of ${of.join(", ")}` : "Result";
+    return `${whose}. ${set.length ? set.join(", ") : "Default settings"}.`;
+  };
+
+  const line = (page, values) => {
+    const result = made.get(page);
+    if (!result) return "";
+    const changed = values.map((value, place) => !isSame(value, result.values[place]));
+    const isOther = values.some((value, place) => changed[place] && files(value).length);
+    const isSet = values.some((value, place) => changed[place] && !files(result.values[place]).length && !files(value).length);
+    if (running.has(page)) return '<p class="aural-stale"></p>'; // the progress is shown over it
+    const news = isOther ? "Another file: run again." : isSet ? "Settings changed: run again." : "";
+    const told = news && `<strong role="status">${news}</strong> `;
+    return `<p${news && ' class="aural-stale"'}>${told}${escape(result.about)}</p>`;
+  };
+
+  // The button that takes the place of the focused one gets the focus.
+  const pass = (from, to) => {
+    if (document.activeElement?.id !== from) return;
+    const give = (tries) => {
+      const node = document.getElementById(to);
+      if (node && document.activeElement === document.body) node.focus();
+      else if (tries) requestAnimationFrame(() => give(tries - 1));
+    };
+    requestAnimationFrame(() => give(30));
+  };
+
+  const end = (page, values) => {
+    running.delete(page);
+    pass(`cancel-${page}`, `run-${page}`);
+    return [update({ visible: true }), update({ visible: false }), line(page, values)];
+  };
+
+  return {
+    canRun: (file) => update({ interactive: files(file).length > 0 }),
+    start: (page, clears, ...values) => {
+      asked.set(page, values);
+      running.add(page);
+      if (clears) made.delete(page);
+      pass(`run-${page}`, `cancel-${page}`);
+      return [update({ visible: false }), update({ visible: true }), line(page, values)];
+    },
+    cancel: (page, ...values) => {
+      asked.delete(page);
+      return end(page, values);
+    },
+    isDone: (page) => asked.has(page),
+    end: (page, ...values) => end(page, values),
+    show: (page, fields, result, ...values) => {
+      // To the page, a cancelled run was a success too.
+      if (result !== null && asked.has(page)) {
+        running.delete(page);
+        made.set(page, { values: asked.get(page), about: describe(fields, asked.get(page)) });
+      }
+      return line(page, values);
+    },
+    adopt: (page, place, values) => {
+      const result = made.get(page);
+      if (result) result.values = result.values.with(place, values[place]);
+      return line(page, values);
+    },
+    line,
+  };
+})();
