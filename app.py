@@ -35,7 +35,20 @@ from aural.loudness import tab as loudness
 from aural.resynthesis import tab as resynthesis
 from aural.studio import tab as studio
 from aural.superres import tab as superres
-from aural.ui import api_page, card, fetch, links, mcp, memory, players, server, status, storage, uploads
+from aural.ui import (
+    api_page,
+    card,
+    fetch,
+    links,
+    mcp,
+    memory,
+    players,
+    run_state,
+    server,
+    status,
+    storage,
+    uploads,
+)
 from aural.ui.card import LinkCard
 from aural.ui.compression import PageCompression
 from aural.ui.endpoints import CALL_SECONDS, CALLS_AT_ONCE
@@ -137,7 +150,7 @@ def launch(demo: gr.Blocks, **settings: Any) -> None:
     demo.launch(
         theme=Studio(),
         css=CSS + status.CSS + generation.CSS + studio.CSS,
-        head=HEAD + players.HEAD + uploads.HEAD,
+        head=HEAD + players.HEAD + uploads.HEAD + run_state.HEAD,
         favicon_path=str(card.ICON),
         max_file_size=LIMITS.file_bytes,
         show_error=True,  # for what Gradio itself refuses, such as a text for a number

@@ -34,6 +34,14 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+# How opaque an element is with all that it lies in.
+OPACITY = """(node) => {
+  let opacity = 1;
+  for (let one = node; one; one = one.parentElement) opacity *= getComputedStyle(one).opacity;
+  return opacity;
+}"""
+
+
 def open_loudness(page: Page, address: str) -> Locator:
     """The panel of the tab Down-mix & Loudness."""
     page.goto(address)
@@ -54,6 +62,11 @@ def upload(panel: Locator, path: Path) -> None:
         clear.click()
     audio_field(panel).locator('input[type="file"]').set_input_files(path)
     expect(clear).to_be_visible(timeout=LONG_WAIT_MS)
+
+
+def result_line(page: Page) -> Locator:
+    """The line that says what the result in sight belongs to."""
+    return page.locator(".block.aural-line p").filter(visible=True)
 
 
 def expect_audio(page: Page) -> None:
@@ -88,8 +101,8 @@ def test_a_visitor_measures_a_file_after_mistakes_and_cancels_a_long_run(
     panel = open_loudness(page, address)
     measure = page.get_by_role("button", name="Measure", exact=True)
     # Without audio the page says what to do.
-    measure.click()
-    expect(page.get_by_text("No audio yet")).to_be_visible()
+    expect(measure).to_be_disabled()
+    expect(page.get_by_text("Choose or record a file first.").filter(visible=True)).to_be_visible()
     # A text file named wav ends in a sentence, and the page goes on.
     text = tmp_path / "notes.wav"
     text.write_text("This is not audio.")
@@ -108,18 +121,20 @@ def test_a_visitor_measures_a_file_after_mistakes_and_cancels_a_long_run(
         expect(picture).to_be_visible()
         assert picture.evaluate("image => image.complete && image.naturalWidth > 300"), label
     expect(page.get_by_role("rowheader", name=re.compile("^mono_phase_safe"))).to_be_visible()
-    # A long run empties the page, shows its progress and can be cancelled.
+    # A long run shows its progress and can be cancelled; the earlier result stays, and says whose it is.
     prolong(monkeypatch, aural.loudness.pipeline, "compare_downmixes_steps")
     measure.click()
     expect(page.get_by_text("Down-mixing").first).to_be_visible(timeout=LONG_WAIT_MS)
-    expect(page.get_by_role("rowheader", name="Integrated loudness")).to_have_count(0, timeout=100)
-    page.get_by_role("button", name="Cancel").first.click()
+    expect(measure).to_be_hidden()
+    page.get_by_role("button", name="Cancel").click()
     expect(page.get_by_text("Down-mixing").first).to_be_hidden()
-    expect(page.get_by_role("rowheader", name="Integrated loudness")).to_have_count(0)
+    expect(measure).to_be_enabled()
+    expect(result_line(page)).to_have_text("Result of recording.wav. Default settings.")
+    expect(page.get_by_role("rowheader", name="Integrated loudness")).to_be_visible()
 
 
 def test_a_visitor_masters_a_file_compares_and_downloads_it_and_makes_a_mistake(
-    page: Page, address: str, recording: Path
+    page: Page, address: str, recording: Path, tmp_path: Path
 ) -> None:
     panel = open_loudness(page, address)
     upload(panel, recording)
@@ -139,30 +154,41 @@ def test_a_visitor_masters_a_file_compares_and_downloads_it_and_makes_a_mistake(
         assert download.value.suggested_filename == f"recording-mastered.{ending}"
         loudness = aural.measure(read(download.value.path())).integrated_lufs
         assert loudness == pytest.approx(-14, abs=0.2)
-    # A failed run leaves no result of another file.
+    # Without a file there is nothing to run, and another file has no result yet.
+    expect(result_line(page)).to_have_text("Result of recording.wav. Default settings.")
     audio_field(panel).get_by_role("button", name="Clear").click()
-    expect(audio_field(panel).locator('input[type="file"]')).to_be_attached()
-    master.click()
-    expect(page.get_by_text("No audio yet")).to_be_visible(timeout=LONG_WAIT_MS)
-    expect(done).to_be_hidden()
+    expect(master).to_be_disabled()
+    expect(page.get_by_text("Choose or record a file first.").filter(visible=True)).to_be_visible()
+    expect(result_line(page)).to_have_text("Result of recording.wav. Default settings.")
+    other = tmp_path / "other.wav"
+    clip = read(recording)
+    write(Clip(clip.samples / 2, clip.rate), other)
+    upload(panel, other)
+    expect(result_line(page)).to_contain_text("Another file: run again.")
     # Opening the advanced settings changes nothing.
-    upload(panel, recording)
     page.get_by_role("button", name=re.compile("^Advanced")).first.click()
     loudness_field = page.get_by_label("Loudness, LUFS")
     expect(loudness_field).to_have_value("")
     master.click()
-    expect(done).to_be_visible(timeout=LONG_WAIT_MS)
-    # A run that fails by a setting leaves no result of the settings before.
+    expect(result_line(page)).to_have_text("Result of other.wav. Default settings.", timeout=LONG_WAIT_MS)
+    # Where a run fails by a setting, the earlier result stays, and says that the settings have changed.
     expect(page.get_by_role("button", name="MP3")).to_be_enabled(timeout=LONG_WAIT_MS)
     fill(loudness_field, "5")
     master.click()
     expect(page.get_by_text("must be from -60 to 0 LUFS")).to_be_visible(timeout=LONG_WAIT_MS)
-    expect(done).to_be_hidden()
-    expect(page.get_by_role("button", name="MP3")).to_be_disabled()
+    changed = "Settings changed: run again. Result of other.wav. Default settings."
+    expect(result_line(page)).to_have_text(changed)
+    page.wait_for_function(f"(node) => ({OPACITY})(node) < 0.5", arg=done.element_handle())
+    fill(loudness_field, "")
+    expect(result_line(page)).to_have_text("Result of other.wav. Default settings.")
     # The source of a target is shown.
     page.get_by_label("Target").filter(visible=True).click()
     page.get_by_role("option", name=re.compile("^Netflix")).click()
     expect(page.get_by_text("Netflix sound mix specifications")).to_be_visible()
+    # A run by the keyboard: Cancel takes the focus of the button in whose place it comes, and gives it back.
+    master.press("Enter")
+    expect(result_line(page)).to_contain_text("Target: Netflix", timeout=LONG_WAIT_MS)
+    expect(master).to_be_focused()
 
 
 def test_a_visitor_takes_an_example_through_its_spectrogram(page: Page, address: str) -> None:

@@ -26,10 +26,10 @@ from aural.files import GIBIBYTE
 from aural.options import Field, Verb, describe, parse, require_known
 from aural.studio.tab import preset_choice, rate_choice, strength_choice, target_choice
 from aural.studio.verb import RELEASE
-from aural.ui import estimates, status
+from aural.ui import estimates, run_state, status
 from aural.ui.endpoints import CALL_SECONDS, Updates, endpoint, follow, of_sound, report_errors
 from aural.ui.fields import new_file
-from aural.ui.page import Page, cancel_on_click, empty, page, unless_cancelled
+from aural.ui.page import Page, after, cancel_on_click, empty, page
 from aural.ui.storage import result_path
 from aural.ui.tables import number, table
 
@@ -106,6 +106,7 @@ def section() -> Page:
             gr.Markdown("Process **several files** and get a zip of all results and a table of measurements.")
             at = page("batch", "Run the batch", {"verb": inputs.verb, **inputs.controls})
             outputs = _output_section()
+    at.expected.value = run_state.NO_FILE
     gr.on(
         [new_file(inputs.files), inputs.verb.change],
         _estimate,
@@ -180,6 +181,9 @@ def _wire(at: Page, inputs: _Inputs, outputs: _Outputs) -> None:
     csv_file = gr.File(label="Measurements", visible=False)
     settings = gr.JSON(label="Settings of the verb", visible=False)
     emptied = (archive, csv_file, outputs.rows, outputs.download, outputs.measurements)
+    shown = [inputs.files, inputs.verb, *inputs.controls.values()]
+    run_state.require_file(at.run, inputs.files)
+    run_state.start(at, shown, clears=True)
     event = at.run.click(
         lambda verb, *values: [
             _select_settings(verb, dict(zip(inputs.controls, values, strict=True))),
@@ -199,19 +203,19 @@ def _wire(at: Page, inputs: _Inputs, outputs: _Outputs) -> None:
         concurrency_id="audio",
         show_progress_on=outputs.message,
     )
-    shown = event.success(
-        unless_cancelled(
-            lambda archive, measurements, rows: [
-                gr.DownloadButton(value=archive, interactive=True),
-                gr.DownloadButton(value=measurements, interactive=True),
-                gr.Markdown(f"**{_summary(rows)}**", min_height=1),
-            ]
-        ),
+    showing = after(
+        at,
+        event,
+        lambda archive, measurements, rows: [
+            gr.DownloadButton(value=archive, interactive=True),
+            gr.DownloadButton(value=measurements, interactive=True),
+            gr.Markdown(f"**{_summary(rows)}**", min_height=1),
+        ],
         [archive, csv_file, outputs.rows],
         [outputs.download, outputs.measurements, outputs.message],
-        api_visibility="private",
     )
-    cancel_on_click(at, [event, shown])
+    cancel_on_click(at, [event, showing])
+    run_state.follow(at, shown, archive, [event, showing])
 
 
 def _show_controls(verb: str, controls: Iterable[str]) -> list[dict[str, Any]]:
@@ -226,6 +230,8 @@ def _select_settings(verb: str, values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _estimate(files: list[str] | None, verb: str) -> str:
     """How long the batch will take, and whether that is too long."""
+    if not files:
+        return run_state.NO_FILE
     amount = _of_files(files)
     if not amount:
         return ""

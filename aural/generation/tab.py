@@ -19,7 +19,7 @@ from aural.generation import pipeline
 from aural.generation.classes import CLASSES, GROUPS, title, with_article
 from aural.generation.verb import GENERATE
 from aural.options import Place
-from aural.ui import plots
+from aural.ui import plots, run_state
 from aural.ui.endpoints import Updates, endpoint, follow, load, with_options
 from aural.ui.fields import NOTHING, picture, slider
 from aural.ui.page import Page, Tab, View, page, show_estimate, wire
@@ -202,17 +202,19 @@ def _result_section(
         figures = gr.JSON(label="Settings and classifier results")
     files = gr.File(label="Sounds", file_count="multiple", visible=False)
     pictures = gr.State()  # one per card
+    inputs = [*(settings[name] for name in pipeline.Options.__dataclass_fields__), source]
     wire(
         at,
         generate,
-        [*(settings[name] for name in pipeline.Options.__dataclass_fields__), source],
+        inputs,
         [files, figures, emerging, pictures],
         View(_show, [files, figures, pictures], [emerging, message, archive, keep_seed, *card_parts], _clear),
         show_progress_on=message,  # not over the spectrogram
     )
-    keep_seed.click(
+    kept = keep_seed.click(
         lambda figures: figures["seed"], figures, settings["seed"], api_visibility="private", queue=False
     )
+    run_state.adopt(at, kept, settings["seed"], inputs)
     return at, [send_to for _, send_to in cards]
 
 
@@ -341,7 +343,7 @@ def _zip(files: list[str]) -> str:
 
 
 def _clear() -> list[Any]:
-    """Empty the page when a run starts, so that it never shows an older result."""
+    """Empty the page when a run starts: the spectrogram emerges on it."""
     card = [gr.Column(visible=False), None, None, None]
     return [
         gr.Image(value=None, visible=True),

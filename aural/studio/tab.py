@@ -184,10 +184,11 @@ def _release_section(places: Sequence[Place], audio: gr.Audio, chips: gr.HTML) -
     with gr.Accordion("Advanced", open=False):
         advanced = _advanced_section()
     settings = {name: {**shown, **advanced}[name] for name in pipeline.Options.__dataclass_fields__}
-    at = page(RELEASE.name, "Do it all", settings)
+    at = page(RELEASE.name, "Do it all", settings, is_line_below=False)
     show_estimate(at, RELEASE, {"audio": audio, **{name: settings[name] for name in SWITCHES}})
     services = gr.HTML(render=False)  # comes below
     preview_player = _preview_section(at, audio, chips, services, settings)
+    at.line.render()  # type: ignore[no-untyped-call]
     message = gr.Markdown()
     player = ABPlayer(label="The stages, at matched loudness")
     result = result_file("Released file", places, RELEASE.place)

@@ -23,11 +23,8 @@ def download_buttons() -> list[gr.DownloadButton]:
 
 
 @report_errors
-def encode(path: str | None) -> Generator[list[gr.DownloadButton | dict[str, Any]], None, None]:
+def encode(path: str) -> Generator[list[gr.DownloadButton | dict[str, Any]], None, None]:
     """Write the result in every format, one after the other; the WAV already exists."""
-    if path is None:  # the run was cancelled
-        yield [gr.skip() for _ in FORMATS]
-        return
     with decoding(path):
         yield from _encode(path)
 

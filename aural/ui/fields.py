@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import gradio as gr
+from gradio.blocks import Block
 
 from aural.ui.abplayer import NoStubFile
 from aural.ui.examples import Example
 
 PATHS = r"(given) => [given ?? []].flat().map((file) => file.path).join('\n')"
+_paths: WeakKeyDictionary[Block, gr.Textbox] = WeakKeyDictionary()  # of the files in a field
 NOTHING = ""  # stands for None among the choices of a dropdown or a radio
 
 
@@ -41,9 +44,12 @@ def new_file(field: gr.Audio | gr.File) -> Any:
     event of the page for what was shown late: with a listener on the server that is a loop without an end.
     Paths differ only where files do.
     """
-    paths = gr.Textbox(visible=False)
-    field.change(None, field, paths, js=PATHS, api_visibility="private", queue=False, show_progress="hidden")
-    return paths.change
+    if field not in _paths:
+        _paths[field] = paths = gr.Textbox(visible=False)
+        field.change(
+            None, field, paths, js=PATHS, api_visibility="private", queue=False, show_progress="hidden"
+        )
+    return _paths[field].change
 
 
 def picture(label: str) -> gr.Image:

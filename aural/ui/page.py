@@ -6,6 +6,7 @@ A tab holds one or more pages; `app.py` gets them in a `Tab`.
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ from gradio.events import Dependency
 
 from aural.errors import AuralError
 from aural.options import Place, Verb
-from aural.ui import status
+from aural.ui import run_state, status
 from aural.ui.downloads import download_buttons, encode
 from aural.ui.endpoints import workload_of
 from aural.ui.fields import new_file, skip_checks
@@ -27,12 +28,9 @@ COPY_LINK = "Copy link"
 
 
 @dataclass(frozen=True)
-class Page:
+class Page(run_state.Controls):
     """The controls of one verb."""
 
-    name: str  # of the verb, used in links
-    run: gr.Button
-    cancel: gr.Button
     copy: gr.Button  # creates the link
     link: gr.Textbox  # shows it
     expected: gr.HTML  # how long a run will take
@@ -50,26 +48,30 @@ class Tab:
     sends: Sequence[SendTo]
 
 
-def page(name: str, text: str, controls: Mapping[str, gr.components.Component]) -> Page:
+def page(
+    name: str, text: str, controls: Mapping[str, gr.components.Component], *, is_line_below: bool = True
+) -> Page:
     """Add the buttons of a verb to the tab being built.
 
     Args:
         text: label of the run button.
         controls: what a link may set, by the names of the verb's settings. From now on they pass on any value
             that a program sends.
+        is_line_below: what follows is the result. Else render the page's `line` above it.
     """
     for control in controls.values():
         skip_checks(control)
     with gr.Row(elem_classes="aural-run"):
-        run = gr.Button(text, variant="primary", min_width=120)
-        cancel = gr.Button("Cancel", variant="stop", min_width=80)
+        run = gr.Button(text, variant="primary", min_width=120, elem_id=f"run-{name}")
+        cancel = gr.Button("Cancel", variant="stop", min_width=120, visible=False, elem_id=f"cancel-{name}")
         copy = gr.Button(COPY_LINK, min_width=80)
     expected = gr.HTML(elem_classes="aural-expected", container=False)
     # Interactive, so that it can be selected by keyboard.
     link = gr.Textbox(label="Link with these settings", visible=False, interactive=True)
+    line = gr.HTML(elem_classes="aural-line", container=False, render=is_line_below)
     # Now, because Gradio forgets a component's place once it has sent an event.
     ways: dict[Block, Ways] = {component: reveal(component) for component in (run, *controls.values())}
-    return Page(name, run, cancel, copy, link, expected, controls, ways)
+    return Page(name, run, cancel, line, gr.Checkbox(visible=False), copy, link, expected, controls, ways)
 
 
 def show_estimate(
@@ -85,8 +87,13 @@ def show_estimate(
         workload: replaces the verb's own workload.
     """
 
+    files = [name for name, field in inputs.items() if isinstance(field, gr.Audio | gr.File)]
+    at.expected.value = run_state.NO_FILE if files else ""
+
     def tell(*values: Any) -> str:
         settings = dict(zip(inputs, values, strict=True))
+        if files and not any(settings[name] for name in files):
+            return run_state.NO_FILE
         try:
             done = (workload or workload_of(verb))(**settings)
         except (AuralError, TypeError):  # unusable: the run will report it
@@ -115,7 +122,7 @@ class View:
     show: Callable[..., Any]  # the values of `inputs` -> those of `outputs`
     inputs: Sequence[Block]  # of the run's outputs; the first is never None
     outputs: Sequence[Block]
-    clear: Callable[[], Sequence[Any]] | None = None  # `outputs` when a run starts; None: `empty`
+    clear: Callable[[], Sequence[Any]] | None = None  # `outputs` when a run starts; None: the earlier result
 
 
 @dataclass(frozen=True)
@@ -162,37 +169,77 @@ def wire(
         outputs: of the function; the last ones may be for the page alone.
         result: its buttons are enabled once there is a result; downloads are encoded last.
         more: shown after the view, because it takes longer.
-        show_progress_on: None: all visible outputs.
+        show_progress_on: None: the line above the result.
     """
     sending = {} if result is None else result.send_to.buttons
+    downloads = () if result is None else result.downloads
+    run_state.require_file(at.run, inputs[0])
     # First, because Gradio runs what hangs on one click in order, each to its end.
-    _clear_on_run(at, view, outputs, [*(result.downloads if result else ()), *sending.values()])
+    run_state.start(at, inputs, clears=view.clear is not None)
+    if view.clear is not None:
+        _clear_on_run(at, view.clear, view.outputs, outputs)
     event = at.run.click(
         function,
         list(inputs),
         list(outputs),
         api_name=at.name,
         concurrency_id="audio",
-        show_progress_on=show_progress_on,
+        # On one small component: Gradio copies the values of all that show a progress, each time it is told.
+        show_progress_on=show_progress_on or at.line,
     )
 
-    @unless_cancelled
     def show(*values: Any) -> Any:
         updates = view.show(*values)
-        return _unwrap([*(updates if len(view.outputs) > 1 else [updates]), *switch_on(sending)])
+        shown = updates if len(view.outputs) > 1 else [updates]
+        # Until they are encoded, the downloads would be those of an earlier result.
+        return _unwrap([*shown, *map(empty, downloads), *switch_on(sending)])
 
-    private: dict[str, Any] = {"api_visibility": "private"}
-    # All pages' together, because they may read files too.
-    settings = {**private, "concurrency_id": "showing"}
-    events = [event, event.success(show, list(view.inputs), [*view.outputs, *sending.values()], **settings)]
+    # The views of all pages wait for each other, because they may read files too.
+    outputs_of_view = [*view.outputs, *downloads, *sending.values()]
+    shown = after(at, event, show, view.inputs, outputs_of_view, concurrency_id="showing")
+    events = [event, shown]
     if more is not None:
-        settings = {**private, "concurrency_id": "audio"}
-        show_more = unless_cancelled(more.show)
-        events.append(events[-1].success(show_more, list(more.inputs), list(more.outputs), **settings))
+        events.append(after(at, shown, more.show, more.inputs, more.outputs, concurrency_id="audio"))
     if result is not None:
-        settings = {**private, "concurrency_id": "encoding"}
-        events.append(events[-1].success(encode, result.file, list(result.downloads), **settings))
+        events.append(after(at, events[-1], encode, [result.file], downloads, concurrency_id="encoding"))
     cancel_on_click(at, events)
+    run_state.follow(at, inputs, outputs[0], events)
+
+
+def after(
+    at: Page,
+    event: Dependency,
+    show: Callable[..., Any],
+    inputs: Sequence[Block],
+    outputs: Sequence[Block],
+    **settings: Any,
+) -> Dependency:
+    """Let a function or generator follow a run, or what follows one, unless the run was cancelled.
+
+    To Gradio's page, a cancelled run was a success too.
+    """
+
+    @functools.wraps(show)
+    def checked(is_done: bool, *values: Any) -> Any:
+        return show(*values) if is_done else gr.skip()
+
+    @functools.wraps(show)
+    def generate(is_done: bool, *values: Any) -> Any:
+        yield from show(*values) if is_done else [gr.skip()]
+
+    function: Any = generate if inspect.isgeneratorfunction(show) else checked
+    # From it Gradio counts the inputs and finds where it hands in the progress.
+    first = inspect.Parameter("is_done", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    function.__signature__ = inspect.Signature([first, *inspect.signature(show).parameters.values()])
+    following: Dependency = event.success(
+        function,
+        [at.is_done, *inputs],
+        list(outputs),
+        js=f"(_, ...values) => [auralRuns.isDone('{at.name}'), ...values]",
+        api_visibility="private",
+        **settings,
+    )
+    return following
 
 
 def cancel_on_click(at: Page, events: Sequence[Dependency]) -> None:
@@ -203,28 +250,15 @@ def cancel_on_click(at: Page, events: Sequence[Dependency]) -> None:
     at.cancel.click(None, cancels=list(reversed(events)), api_visibility="private")
 
 
-def unless_cancelled(show: Callable[..., Any]) -> Callable[..., Any]:
-    """Change nothing where the first value is None: to Gradio's page, a cancelled run was a success too."""
-
-    @functools.wraps(show)
-    def checked(*values: Any) -> Any:
-        return gr.skip() if values[0] is None else show(*values)
-
-    return checked
-
-
 def _clear_on_run(
-    at: Page, view: View, results: Sequence[Block], buttons: Sequence[gr.Button | gr.DownloadButton]
+    at: Page, clear: Callable[[], Sequence[Any]], shown: Sequence[Block], results: Sequence[Block]
 ) -> None:
-    """Empty the page when a run starts, so that it never shows an older result."""
-    outputs = list(view.outputs)
-    if view.clear is None:
-        outputs = [one for one in outputs if not isinstance(one, gr.Slider)]
-    others = [*(one for one in results if one not in outputs), *buttons]
+    """Empty the page when a run starts that shows its result while it is made."""
+    others = [one for one in results if one not in shown]
     at.run.click(
-        lambda: _unwrap([*(view.clear() if view.clear else map(empty, outputs)), *map(empty, others)]),
+        lambda: [*clear(), *map(empty, others)],
         None,
-        [*outputs, *others],
+        [*shown, *others],
         api_visibility="private",
         queue=False,
         show_progress="hidden",

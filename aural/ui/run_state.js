@@ -29,11 +29,11 @@ window.auralRuns = (() => {
   const line = (page, values) => {
     const result = made.get(page);
     if (!result) return "";
-    const changed = values.map((value, place) => !isSame(value, result.values[place]));
-    const isOther = values.some((value, place) => changed[place] && files(value).length);
-    const isSet = values.some((value, place) => changed[place] && !files(result.values[place]).length && !files(value).length);
     if (running.has(page)) return '<p class="aural-stale"></p>'; // the progress is shown over it
-    const news = isOther ? "Another file: run again." : isSet ? "Settings changed: run again." : "";
+    const isFile = (place) => files(values[place]).length || files(result.values[place]).length;
+    const changed = [...values.keys()].filter((place) => !isSame(values[place], result.values[place]));
+    const news = changed.some((place) => files(values[place]).length) ? "Another file: run again."
+      : changed.some((place) => !isFile(place)) ? "Settings changed: run again." : "";
     const told = news && `<strong role="status">${news}</strong> `;
     return `<p${news && ' class="aural-stale"'}>${told}${escape(result.about)}</p>`;
   };

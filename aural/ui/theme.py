@@ -126,6 +126,13 @@ input[type="range"]:not(.ab-seek)::-moz-range-thumb { border: 2px solid var(--co
 .aural-run > .primary { flex: 3 1 calc((420px - 100%) * 999) !important; max-width: 100%; }
 .aural-expected { font-size: 13px; color: var(--body-text-color-subdued); }
 .aural-expected:not(:has(*)) { display: none; }
+.aural-line:not(:has(p), :has(> .wrap:not(.hide))) { display: none; }
+.aural-line:has(> .wrap:not(.hide)) { min-height: 96px; }
+.aural-line p { font-size: 13px; color: var(--body-text-color-subdued); overflow-wrap: anywhere; }
+.aural-line strong { color: var(--body-text-color); }
+/* A result that belongs to another file or other settings. */
+.aural-line:has(.aural-stale) ~ * { opacity: 0.45; transition: opacity 0.2s; }
+.aural-line:has(.aural-stale) ~ :is(:hover, :focus-within) { opacity: 1; }
 .aural-sending { align-items: center; gap: 8px !important; flex-wrap: wrap; }
 .aural-sending > * { flex: none !important; width: auto !important; min-height: 32px; }
 /* Gradio adds no rule for the page around the tabs here, and cuts a list in a selector at its commas. */

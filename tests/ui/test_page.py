@@ -1,4 +1,4 @@
-"""A page's buttons clear it, run the verb, show what came of it, encode the downloads; and cancel it all."""
+"""A page's buttons run the verb, show what came of it, encode the downloads; and cancel it all."""
 
 from __future__ import annotations
 
@@ -49,27 +49,41 @@ def test_the_endpoint_is_named_after_the_page_and_the_rest_is_private(demo: gr.B
     assert public == {"work"}
 
 
-def test_a_run_starts_on_an_empty_page_but_for_its_sliders(demo: gr.Blocks) -> None:
-    clear, run, *_ = demo.fns.values()
-    assert run.api_name == "work" and run.targets == clear.targets
-    shown = ["Markdown", "File", "State", *["DownloadButton"] * 3, *["Button"] * 2]
-    assert not clear.queue and kinds(clear.outputs) == shown
-    message, result, original, *buttons = clear.fn()
-    assert message is result is original is None and not any(button.interactive for button in buttons)
+def test_a_page_that_shows_its_result_while_it_is_made_starts_empty_and_others_keep_the_earlier_one() -> None:
+    def cleared(clear: Any) -> list[list[Any]]:
+        with gr.Blocks() as demo:
+            at = page("work", "Work", {})
+            message, result, original = gr.Markdown(), gr.File(), gr.State()
+            view = View(lambda file: f"It is {file}.", [result], [message], clear)
+            wire(at, work, [gr.Textbox()], [result, original], view)
+        before_run = []
+        for one in demo.fns.values():
+            if one.api_name == "work":
+                return before_run
+            if one.fn and one.targets == [(at.run._id, "click")]:
+                assert kinds(one.outputs) == ["Markdown", "File", "State"] and not one.queue
+                before_run.append(one.fn())
+        raise AssertionError("no run")
+
+    assert cleared(None) == []
+    assert cleared(lambda: ["Working"]) == [["Working", None, None]]
 
 
 def test_what_came_of_it_is_shown_and_can_be_sent_on(demo: gr.Blocks) -> None:
+    """The downloads are those of the new result, once they are encoded: until then there are none."""
     (show,) = [one for one in demo.fns.values() if kinds(one.outputs)[:2] == ["Markdown", "Slider"]]
-    message, zoom, *buttons = show.fn("memo.wav", "memo")
+    message, zoom, *buttons = show.fn(True, "memo.wav", "memo")
     assert (message, zoom) == ("memo.wav of memo", 0.5)
-    assert len(buttons) == 2 and all(button.interactive for button in buttons)
+    downloads, sending = buttons[: len(FORMATS)], buttons[len(FORMATS) :]
+    assert not any(button.interactive or button.value for button in downloads)
+    assert len(sending) == 2 and all(button.interactive for button in sending)
 
 
 def test_a_cancelled_run_which_gradio_takes_for_a_success_shows_nothing(demo: gr.Blocks) -> None:
-    *_, cancel = demo.fns.values()
+    (cancel,) = [one for one in demo.fns.values() if one.cancels]
     encode, more, show, _ = (demo.fns[number].fn for number in cancel.cancels)
-    assert show(None, None) == more(None) == gr.skip()
-    assert list(encode(None)) == [[gr.skip()] * 3]
+    assert show(False, "memo.wav", "memo") == more(False, "memo") == gr.skip()
+    assert list(encode(False, "memo.wav")) == [gr.skip()]
 
 
 def test_cancel_ends_all_that_follows_a_run_and_then_the_run(demo: gr.Blocks) -> None:
@@ -86,5 +100,5 @@ def test_one_output_alone_needs_no_list() -> None:
         at = page("work", "Work", {})
         result, message = gr.File(), gr.Markdown()
         wire(at, work, [gr.Textbox()], [result], View(lambda file: f"It is {file}.", [result], [message]))
-    clear, _, show, *_ = demo.fns.values()
-    assert (clear.fn(), show.fn("memo.wav")) == ([None, None], "It is memo.wav.")
+    (show,) = [one for one in demo.fns.values() if one.fn and kinds(one.outputs) == ["Markdown"]]
+    assert show.fn(True, "memo.wav") == "It is memo.wav."
