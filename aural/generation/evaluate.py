@@ -22,6 +22,7 @@ from typing import Any
 
 from aural.errors import OptionError
 from aural.evaluation.harness import evaluation_parser, make_command, write_json
+from aural.generation.clap import CLAP
 from aural.generation.classes import CLASSES, class_index
 from aural.generation.data import Esc50, load
 from aural.generation.evaluate_report import (
@@ -32,7 +33,6 @@ from aural.generation.evaluate_report import (
     quality_table,
 )
 from aural.generation.evaluate_scorers import (
-    CLAP,
     Scored,
     clap_scorer,
     development_scorer,
