@@ -461,6 +461,27 @@ def test_a_visitor_picks_a_class_by_typing_and_by_its_group_and_generates_variat
     expect(page.get_by_text(re.compile(r"^22,050 Hz, mono, 5\.0 s"))).to_be_visible(timeout=LONG_WAIT_MS)
 
 
+def test_a_visitor_describes_a_sound_and_gets_the_best_of_two(page: Page, address: str) -> None:
+    open_generate(page, address)
+    words, sound = page.get_by_label("Describe a sound"), page.get_by_label("Sound", exact=True)
+    words.press_sequentially("gunshot")
+    expect(page.get_by_text('There is no class for "gunshot". The nearest: Fireworks')).to_be_visible()
+    expect(sound).to_have_value("Fireworks")
+    words.fill("a small kitten")
+    expect(page.get_by_text("Found by names: Cat.")).to_be_visible()
+    set_advanced(page, count=1, steps=2)
+    fill(page.get_by_label("number input for Candidates"), "2")
+    page.get_by_role("button", name="Generate", exact=True).click()
+    message = page.get_by_text(re.compile(r"Cat, seed \d+\. .*The best of 2 by the classifier: seed \d+\."))
+    expect(message).to_be_visible(timeout=LONG_WAIT_MS)
+    # A class that is picked is another sound than the one described.
+    page.get_by_text("Nature", exact=True).click()
+    page.get_by_role("button", name="Sea waves").click()
+    expect(sound).to_have_value("Sea waves")
+    expect(words).to_have_value("")
+    expect(page.get_by_text("Found by names")).to_have_count(0)
+
+
 def test_the_spectrogram_emerges_and_a_generation_can_be_cancelled(
     page: Page, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

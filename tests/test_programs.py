@@ -34,7 +34,7 @@ PARAMETERS = {
     "/degrade": "audio preset seed snr_db",
     "/super_resolve": "audio rate factor method bandwidth_hz what_if_rate compare",
     "/generate": "label count seconds steps guidance sampler seed vocoder morph morph_share strength "
-    "gap_start_seconds gap_end_seconds loop source",
+    "gap_start_seconds gap_end_seconds loop candidates description source",
     "/release": "audio preset strength completion rate target downmix seed enhancement super_resolution "
     "mastering",
     "/batch": "files verb settings",

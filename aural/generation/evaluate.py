@@ -3,8 +3,9 @@
     python -m aural.generation.evaluate --data DIR [--per-class 40] [--pictures FILE] [--json FILE]
     python -m aural.generation.evaluate --data DIR --sweep 5 10 25 50 --plot FILE
 
-All figures are measured on the audio, as a listener gets it. The generated clips stay in --folder, one file
-per class, so a run that was cut goes on where it stopped, and scoring again generates nothing.
+All figures are measured on the audio, as a listener gets it, and on every clip: none is chosen among
+candidates. The generated clips stay in --folder, one file per class, so a run that was cut goes on where it
+stopped, and scoring again generates nothing.
 
 Two judges score the clips: the development judge, by which weights, guidance and steps are chosen, and the
 reporting judge, which chooses nothing and was trained on other folds. The distance of two sets of clips (FAD)
@@ -22,6 +23,7 @@ from typing import Any
 
 from aural.errors import OptionError
 from aural.evaluation.harness import evaluation_parser, make_command, write_json
+from aural.generation.clap import CLAP
 from aural.generation.classes import CLASSES, class_index
 from aural.generation.data import Esc50, load
 from aural.generation.evaluate_report import (
@@ -32,7 +34,6 @@ from aural.generation.evaluate_report import (
     quality_table,
 )
 from aural.generation.evaluate_scorers import (
-    CLAP,
     Scored,
     clap_scorer,
     development_scorer,
@@ -81,7 +82,8 @@ def _evaluate(chosen: argparse.Namespace, clips: Esc50, labels: list[int], optio
     generated, seconds = generated_sounds(chosen.folder, labels, chosen.per_class, options)
     print(
         f"{options.steps} steps of {options.sampler}, guidance {options.guidance:g}, {options.vocoder}, "
-        f"seed {options.seed}: {len(generated.labels)} clips of 5 s, {seconds:.2f} s each\n"
+        f"seed {options.seed}, {options.candidates} candidate a clip: {len(generated.labels)} clips of 5 s, "
+        f"{seconds:.2f} s each\n"
     )
     sets = _sets(chosen.folder, real, generated)
     figures: dict[str, Any] = {

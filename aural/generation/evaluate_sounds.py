@@ -96,7 +96,10 @@ def generated_sounds(
         options: the settings; class and count are replaced. Clip k of class c has the seed
             options.seed + 1000 c + k, so asking for more clips keeps the existing ones.
     """
+    assert options.candidates == 1  # what is reported is every clip, not the best of several
     settings = asdict(options) | {"checkpoints": _digests("generator", options.vocoder)}
+    for name in ("candidates", "description"):  # without effect, and unknown to folders of earlier versions
+        del settings[name]
     text = json.dumps(settings, indent=1, sort_keys=True)
     place = folder / hashlib.sha256(text.encode()).hexdigest()[:12]
     place.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import numpy as np
@@ -19,7 +19,9 @@ from aural.audio.clip import Clip, Samples, excerpt
 from aural.audio.resample import resample
 from aural.audio.steps import Steps, part, stepwise
 from aural.errors import InputError, OptionError
+from aural.generation import clap
 from aural.generation.classes import CLASSES, class_index
+from aural.generation.search import MAX_CHARACTERS
 from aural.generation.waveforms import (
     QUIET,
     Vocoder,
@@ -46,6 +48,8 @@ Sampler = Literal["dpm++", "unipc", "ddim"]
 SAMPLERS: tuple[Sampler, ...] = get_args(Sampler)
 
 MAX_CLIPS = 8
+MAX_CANDIDATES = 4  # for each clip
+CLAP_SECONDS = 5.0  # to wait for CLAP, which loads while the candidates are made
 MAX_SECONDS = 10.0
 MIN_GAP_SECONDS = 0.05
 MIN_SOURCE_SECONDS = 0.1  # minimum length of a source, and of the rest around a gap
@@ -91,6 +95,20 @@ class Options:
     loop: Annotated[
         bool, Doc("make the end continue seamlessly at the start; the duration is rounded to 12 ms")
     ] = False
+    candidates: Annotated[
+        int,
+        Doc(
+            "sounds to make for each variation, 1 to 4, from seeds that count up; the best by the classifier "
+            "are kept, best first; 1: all are kept, in the order of their seeds"
+        ),
+    ] = 1
+    description: Annotated[
+        str | None,
+        Doc(
+            "the sound in your own words, up to 200 characters; CLAP ranks the candidates by it, where it is "
+            "loaded; None: the classifier ranks them by the class"
+        ),
+    ] = None
 
     def __post_init__(self) -> None:
         class_index(str(self.label or ""))
@@ -109,6 +127,11 @@ class Options:
         require_known("sampler", self.sampler, SAMPLERS)
         require_known("vocoder", self.vocoder, VOCODERS)
         require_switch("loop", self.loop)
+        require_whole("number of candidates", self.candidates, 1, MAX_CANDIDATES)
+        if self.description is not None and len(self.description) > MAX_CHARACTERS:
+            raise OptionError(
+                f"The description has {len(self.description)} characters. Shorten it to {MAX_CHARACTERS}."
+            )
         start, end = self.gap_start_seconds, self.gap_end_seconds
         if start is None or end is None:
             if start is not end:
@@ -137,19 +160,29 @@ class Result:
 
     clips: tuple[Clip, ...]  # 22,050 Hz and mono; like the source with a gap filled
     mels: tuple[Mel, ...]  # (80, frames), in [0, 1], the spectrogram of each clip before vocoding
-    seed: int  # seed of the first clip, which reproduces the clips
+    seed: int  # seed of the first candidate, which reproduces the clips
+    seeds: tuple[int, ...]  # seed of each clip
+    scores: tuple[
+        float, ...
+    ]  # of each clip: probability of the class, or by CLAP the cosine to the description
+    ranked_by: (
+        Literal["classifier", "CLAP"] | None
+    )  # what chose among the candidates; None: nothing to choose
     guesses: tuple[tuple[Guess, ...], ...]  # the likeliest classes of each clip, likeliest first
     message: str  # what else was done, in words; or empty
     options: Options  # the options used
 
     def figures(self) -> dict[str, Any]:
-        """The settings, the seed and the detected classes."""
+        """The settings, the seeds and scores, and the detected classes."""
         morph = self.options.morph
         return {
             **asdict(self.options),
             "label": CLASSES[class_index(self.options.label)],
             "morph": None if morph is None else CLASSES[class_index(morph)],
             "seed": self.seed,
+            "seeds": list(self.seeds),
+            "scores": list(self.scores),
+            "ranked_by": self.ranked_by,
             "message": self.message,
             "guesses": [[asdict(guess) for guess in guesses] for guesses in self.guesses],
         }
@@ -166,45 +199,51 @@ def generate(
     same machine, and a clip does not depend on the number of clips. A clip that turns out silent is tried
     again from other noise of the same seed, and then raised.
 
+    With candidates, more clips are made than asked for, and ranked by the classifier's probability of the
+    class (of both classes of a morph), or by CLAP's likeness to the description; the best are kept. Whether
+    CLAP is loaded may change which: the result says what ranked them.
+
     Args:
         source: at most 10 s, at any rate and with any number of channels; it is mixed to mono.
-        watch: called after every step with the spectrograms so far, (count, 80, frames), in [0, 1]. Clips
-            below 5 s are cut from 5 s, and it gets those.
+        watch: called after every step with the spectrograms so far, (clips, 80, frames), in [0, 1], of at
+            most 8 clips at once. Clips below 5 s are cut from 5 s, and it gets those.
 
     Raises:
         InputError: a source that is empty, silent, too long or not finite.
         OptionError: a gap without a source or outside of it, or a loop from a source.
         CheckpointError: a model is not available.
     """
-    import torch
-
-    from aural.audio.spectral import DEFAULT_FRONT_END, log_mel
     from aural.generation.diffusion import SpectrogramPipeline
 
     _require_compatible(options, source)
     seed = secrets.randbelow(2**32) if options.seed is None else int(options.seed)
     task = _task(options, source)
+    if options.candidates > 1 and _described(options):
+        clap.ready()  # loads while the candidates are made
     yield 0.0  # loading takes a moment the first time
     pipeline = SpectrogramPipeline.of(hub.load("generator"), options.sampler)
     yield 0.02
-    making = _Making(pipeline, options, task)
-    mels, starts, waves = yield from part(making.steps(seed, range(options.count), watch), 0.02, 0.8)
-    raised = ""
-    if options.gap_start_seconds is None:  # the sound around a gap has a level of its own
-        if source is None or np.abs(source.samples).max() >= QUIET:
-            yield from part(_retry_steps(making, seed, mels, starts, waves), 0.8, 0.95)
-        waves, raised = raise_quiet(waves)
-    waves, message = limit_to_full_scale(waves)
-    message = f"{message} {raised}".strip()
-    clips = [
-        _assemble(wave, start, options, source)
-        for wave, start in zip(waves.numpy()[:, np.newaxis], starts, strict=True)
-    ]
+    takes = yield from part(_take_steps(_Making(pipeline, options, task), seed, source, watch), 0.02, 0.95)
+    clips, message = _finish(takes, options, source)
     # The classifier gets what a listener gets: the audio after the vocoder.
-    guesses = _classify(
-        torch.stack([log_mel(torch.tensor(_mono(clip, DEFAULT_FRONT_END.rate))) for clip in clips])
+    probabilities = _classify(clips)
+    scores, ranked_by = _score(clips, probabilities, options)
+    if ranked_by is not None:
+        best = sorted(range(len(clips)), key=lambda number: -scores[number])[: options.count]
+        takes, probabilities, scores = takes.take(best), probabilities[best], [scores[one] for one in best]
+        clips, message = _finish(takes, options, source)  # its messages number the clips
+        message = f"{_ranking(takes.seeds, options, ranked_by)} {message}".strip()
+    return Result(
+        clips=clips,
+        mels=tuple(takes.mels.numpy()),
+        seed=seed,
+        seeds=takes.seeds,
+        scores=tuple(scores),
+        ranked_by=ranked_by,
+        guesses=_guesses(probabilities),
+        message=message,
+        options=options,
     )
-    return Result(tuple(clips), tuple(mels.numpy()), seed, guesses, message, options)
 
 
 @dataclass(frozen=True)
@@ -216,6 +255,25 @@ class _Task:
     is_cut: bool  # whether it is cut from a spectrogram of the training length
     source_mel: Tensor | None  # (80, frames)
     known: Tensor | None  # (frames,), see `_known_frames`
+
+
+@dataclass(frozen=True)
+class _Takes:
+    """What was made, as the vocoder left it."""
+
+    seeds: tuple[int, ...]
+    mels: Tensor  # (clips, 80, frames)
+    starts: list[int]  # frame of a longer spectrogram at which each was cut
+    waves: Tensor  # (clips, time)
+
+    def take(self, rows: list[int]) -> _Takes:
+        """Some of them, in this order."""
+        return _Takes(
+            tuple(self.seeds[row] for row in rows),
+            self.mels[rows],
+            [self.starts[row] for row in rows],
+            self.waves[rows],
+        )
 
 
 @dataclass(frozen=True)
@@ -267,6 +325,34 @@ class _Making:
         return mels, starts, duck_clicks(waves, mels)
 
 
+def _take_steps(
+    making: _Making, seed: int, source: Clip | None, watch: Callable[[Mel], None] | None
+) -> Steps[_Takes]:
+    """All clips and candidates, at most 8 at once; silent ones are tried again."""
+    import torch
+
+    options = making.options
+    total = options.count * options.candidates
+    # The sound around a gap has a level of its own.
+    is_audible = options.gap_start_seconds is None and (
+        source is None or np.abs(source.samples).max() >= QUIET
+    )
+    made: list[tuple[Tensor, list[int], Tensor]] = []
+    for first in range(0, total, MAX_CLIPS):
+        last = min(first + MAX_CLIPS, total)
+        some = replace(making, options=replace(options, count=last - first))
+        start, end = first / total, last / total
+        turn = start + 0.85 * (end - start)
+        mels, starts, waves = yield from part(
+            some.steps(seed + first, range(last - first), watch), start, turn
+        )
+        if is_audible:
+            yield from part(_retry_steps(some, seed + first, mels, starts, waves), turn, end)
+        made.append((mels, starts, waves))
+    mels, waves = (torch.cat(tensors) for tensors in ([one[0] for one in made], [one[2] for one in made]))
+    return _Takes(tuple(range(seed, seed + total)), mels, [at for one in made for at in one[1]], waves)
+
+
 def _retry_steps(making: _Making, seed: int, mels: Tensor, starts: list[int], waves: Tensor) -> Steps[None]:
     """Make the clips that are silent again, from other noise, and keep louder ones in place."""
     for attempt in range(1, RETRIES + 1):
@@ -302,6 +388,19 @@ def _task(options: Options, source: Clip | None) -> _Task:
     if not active_share(source_mel):
         raise InputError("The source is silent. Choose another file, or generate without one.")
     return _Task(length, frames, False, source_mel, _known_frames(options, frames))
+
+
+def _finish(takes: _Takes, options: Options, source: Clip | None) -> tuple[tuple[Clip, ...], str]:
+    """The clips at their final level, and a message about it."""
+    waves, raised = takes.waves, ""
+    if options.gap_start_seconds is None:
+        waves, raised = raise_quiet(waves)
+    waves, message = limit_to_full_scale(waves)
+    clips = tuple(
+        _assemble(wave, start, options, source)
+        for wave, start in zip(waves.numpy()[:, np.newaxis], takes.starts, strict=True)
+    )
+    return clips, f"{message} {raised}".strip()
 
 
 def _assemble(wave: Samples, start: int, options: Options, source: Clip | None) -> Clip:
@@ -453,12 +552,50 @@ def _loudest_start(mel: Tensor, frames: int) -> int:
     return max(0, latest - LEAD_IN_FRAMES)
 
 
-def _classify(mels: Tensor) -> tuple[tuple[Guess, ...], ...]:
-    """The most probable classes of each of (batch, 80, frames)."""
+def _classify(clips: Sequence[Clip]) -> Tensor:
+    """The probability of each class in each clip; (clips, 50)."""
+    import torch
+
+    from aural.audio.spectral import DEFAULT_FRONT_END, log_mel
     from aural.generation.classifier import classify
 
-    likeliest = classify(mels).cpu().topk(GUESSES)
+    mels = torch.stack([log_mel(torch.tensor(_mono(clip, DEFAULT_FRONT_END.rate))) for clip in clips])
+    return classify(mels).cpu()
+
+
+def _guesses(probabilities: Tensor) -> tuple[tuple[Guess, ...], ...]:
+    """The most probable classes of each of (clips, 50)."""
+    likeliest = probabilities.topk(GUESSES)
     return tuple(
         tuple(Guess(CLASSES[label], probability) for label, probability in zip(labels, values, strict=True))
         for labels, values in zip(likeliest.indices.tolist(), likeliest.values.tolist(), strict=True)
     )
+
+
+def _score(
+    clips: Sequence[Clip], probabilities: Tensor, options: Options
+) -> tuple[list[float], Literal["classifier", "CLAP"] | None]:
+    """How well each clip is what was asked for, and what says so; None if there is nothing to choose."""
+    names = dict.fromkeys(class_index(name) for name in (options.label, options.morph) if name is not None)
+    scores: list[float] = probabilities[:, list(names)].sum(1).tolist()
+    if options.candidates == 1:
+        return scores, None
+    description = _described(options)
+    if description and (model := clap.ready(CLAP_SECONDS)) is not None:
+        rate = clips[0].rate
+        sounds = model.sounds(np.stack([_mono(clip, rate) for clip in clips]), rate)
+        return (sounds @ model.texts([description])[0]).tolist(), "CLAP"
+    return scores, "classifier"
+
+
+def _described(options: Options) -> str:
+    """The description in one line; empty: there is none."""
+    return " ".join((options.description or "").split())
+
+
+def _ranking(seeds: Sequence[int], options: Options, ranked_by: str) -> str:
+    """What was chosen among the candidates, in a sentence."""
+    total = options.count * options.candidates
+    best = "The best" if len(seeds) == 1 else f"The best {len(seeds)}, best first,"
+    names = f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
+    return f"{best} of {total} by {'CLAP' if ranked_by == 'CLAP' else 'the classifier'}: {names}."

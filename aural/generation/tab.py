@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aural.audio import write
-from aural.generation import pipeline
+from aural.generation import clap, pipeline, search
 from aural.generation.classes import CLASSES, GROUPS, title, with_article
 from aural.generation.verb import GENERATE
 from aural.options import Place
@@ -57,8 +57,16 @@ def build(places: Sequence[Place]) -> Tab:
     """
     with gr.Tab("Generate", id="generate"), gr.Row():
         with gr.Column(scale=2, min_width=320):
-            label = _class_picker()
+            label, description = _class_picker()
             count = slider(DEFAULTS.count, 1, pipeline.MAX_CLIPS, 1, "Count", "Number of variations.")
+            candidates = slider(
+                DEFAULTS.candidates,
+                1,
+                pipeline.MAX_CANDIDATES,
+                1,
+                "Candidates",
+                "Sounds made for each variation; the best are shown first. More takes longer.",
+            )
             source, strength, gap_start, gap_end = _source_section()
             others, seed = _advanced_section()
         with gr.Column(scale=5, min_width=320):
@@ -72,20 +80,32 @@ def build(places: Sequence[Place]) -> Tab:
                     "gap_end_seconds": gap_end,
                     "seed": seed,
                     **others,
+                    "candidates": candidates,
+                    "description": description,
                 },
                 source,
             )
     return Tab(GENERATE.place.id, source, [at], sends)
 
 
-def _class_picker() -> gr.Dropdown:
-    """A dropdown to search all classes, and a group picker that shows ten at a time."""
+def _class_picker() -> tuple[gr.Dropdown, gr.Textbox]:
+    """The class: by a description, by a dropdown of all, or by a group, which shows ten at a time."""
+    description = gr.Textbox(
+        DEFAULTS.description or "",
+        label="Describe a sound",
+        placeholder="puppy, broken glass, small dog far away",
+        max_length=search.MAX_CHARACTERS,
+    )
+    found = gr.HTML(elem_classes="aural-found", container=False)
     label = gr.Dropdown(
         [(title(name), name) for name in CLASSES],
         value=DEFAULTS.label,
         label="Sound",
         info="One of 50. Type to search, or pick below.",
     )
+    private: dict[str, Any] = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
+    # At every letter, so that a click on the run button finds the class set; `input` misses what is pasted.
+    description.change(find, description, [label, found], trigger_mode="always_last", **private)
     label.focus(None, js=SELECT_ALL, api_visibility="private", queue=False)
     first = next(iter(GROUPS))
     group = gr.Radio(
@@ -98,9 +118,19 @@ def _class_picker() -> gr.Dropdown:
     group.change(
         lambda name: gr.Dataset(samples=_samples(name)), group, chips, api_visibility="private", queue=False
     )
-    chips.click(lambda sample: sample[0], chips, label, api_visibility="private", queue=False)
-    surprise.click(lambda: random.choice(CLASSES), None, label, api_visibility="private", queue=False)
-    return label
+    chips.click(lambda sample: [sample[0], "", ""], chips, [label, description, found], **private)
+    surprise.click(lambda: [random.choice(CLASSES), "", ""], None, [label, description, found], **private)
+    label.input(lambda: ["", ""], None, [description, found], **private)
+    return label, description
+
+
+def find(description: str | None) -> tuple[Any, str]:
+    """The class that a description means, and what was found by what."""
+    if not description or not description.strip():
+        return gr.skip(), ""
+    found = search.find(description, clap=clap.ready())
+    label = found.matches[0].label if found.matches else gr.skip()
+    return label, f'<p role="status">{html.escape(found.message)}</p>'
 
 
 def _samples(group: str) -> list[list[str]]:
@@ -189,7 +219,9 @@ def _result_section(
     places: Sequence[Place], settings: dict[str, gr.components.Component], source: gr.Audio
 ) -> tuple[Page, list[SendTo]]:
     at = page(GENERATE.name, "Generate", settings)
-    show_estimate(at, GENERATE, {name: settings[name] for name in ("count", "seconds", "steps")})
+    show_estimate(
+        at, GENERATE, {name: settings[name] for name in ("count", "candidates", "seconds", "steps")}
+    )
     message = gr.Markdown(min_height=1)
     emerging = picture("Spectrogram")
     with gr.Row():
@@ -233,7 +265,7 @@ def generate(
 
     Returns:
         the sounds, 24-bit WAV
-        the settings, the seed that was used, and the five likeliest classes of each sound
+        the settings, the seed and the score of each sound, and its five likeliest classes
         a picture of the spectrograms
     """
     clip = load(source) if source else None
@@ -243,7 +275,7 @@ def generate(
     progress(0.95, desc="Drawing")
     figures = result.figures()
     files = []
-    for seed, made in enumerate(result.clips, start=result.seed):
+    for seed, made in zip(result.seeds, result.clips, strict=True):
         files.append(result_path(source or figures["label"], f"seed-{seed}.wav"))
         write(made, files[-1])
     pictures = [_draw([mel]) for mel in result.mels]
@@ -292,8 +324,7 @@ def _band_centres_hz() -> NDArray[np.floating[Any]]:
 def _show(files: list[str], figures: dict[str, Any], pictures: list[str]) -> list[Any]:
     wanted = {figures["label"], figures["morph"]}
     updates: list[Any] = []
-    rows = zip(files, pictures, figures["guesses"], strict=True)
-    for seed, (file, path, guesses) in enumerate(rows, start=figures["seed"]):
+    for seed, file, path, guesses in zip(figures["seeds"], files, pictures, figures["guesses"], strict=True):
         shown = gr.Image(path, label=f"Spectrogram, seed {seed}")
         player = gr.Audio(file, loop=figures["loop"])
         updates += [gr.Column(visible=True), shown, player, _guesses_list(guesses, wanted)]

@@ -7,13 +7,13 @@ from aural.options import Estimate, Place, Verb, by_setting
 USUAL_STEPS = 25  # denoising steps of one unit of workload per second
 
 
-def workload(*, count: int, seconds: float, steps: int, **_: Any) -> float:
+def workload(*, count: int, seconds: float, steps: int, candidates: int = 1, **_: Any) -> float:
     """The workload: a second of a clip, generated without a source in 25 steps, is 1.
 
-    >>> workload(count=4, seconds=5, steps=50)
-    40.0
+    >>> workload(count=4, seconds=5, steps=50), workload(count=4, seconds=5, steps=50, candidates=3)
+    (40.0, 120.0)
     """
-    return count * seconds * steps / USUAL_STEPS
+    return count * candidates * seconds * steps / USUAL_STEPS
 
 
 GENERATE = Verb(

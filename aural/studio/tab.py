@@ -22,9 +22,10 @@ from aural.loudness.targets import TARGETS
 from aural.options import Place, require_known
 from aural.studio import pipeline
 from aural.studio.excerpt import loudest
+from aural.studio.naming import sounds_like
 from aural.studio.services import on_services
 from aural.studio.verb import RELEASE
-from aural.studio.verdicts import plan, verdicts
+from aural.studio.verdicts import plan, sound_of, verdicts
 from aural.ui import plots
 from aural.ui.endpoints import (
     Updates,
@@ -313,6 +314,7 @@ class _Found:
     """What is known of an upload."""
 
     analysis: Analysis
+    sounds_like: str | None  # the class of what is neither speech nor music
     excerpt: str  # path of the stretch to preview
     seconds: float  # of the upload
 
@@ -339,9 +341,11 @@ def _analyze(audio: str, progress: gr.Progress) -> Generator[Any, None, _Found]:
         clip = loudest(clip, ANALYZED_SECONDS)
         analysis = yield from follow(analysis_of.steps(clip), progress, "Analyzing")
         clip = loudest(clip, PREVIEW_SECONDS)
+        is_other = analysis.integrated_lufs is not None and sound_of(analysis) == "other"
+        like = sounds_like(clip) if is_other else None
         path = result_path(audio, "preview.wav")
         write(clip, path, wav_encoding(clip))
-    return _Found(analysis, path, seconds)
+    return _Found(analysis, like, path, seconds)
 
 
 @report_errors
@@ -361,7 +365,7 @@ def _judge(found: _Found | None, target: str) -> list[Any]:
     chips = [
         f'<li class="studio-{one.level}"><span class="studio-level">{LEVELS[one.level]}: </span>'
         f"{html.escape(one.text)}</li>"
-        for one in verdicts(found.analysis, chosen)
+        for one in verdicts(found.analysis, chosen, found.sounds_like)
     ]
     note = ""
     if found.seconds > ANALYZED_SECONDS:

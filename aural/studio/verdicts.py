@@ -11,6 +11,7 @@ from typing import Literal
 
 from aural.audio.missing_band import missing_band
 from aural.enhancement.analysis import Analysis
+from aural.generation.classes import title
 from aural.loudness.targets import Target
 
 Level = Literal["red", "amber", "green"]
@@ -85,12 +86,17 @@ def sound_of(analysis: Analysis) -> Sound:
     return "music" if voiced >= MUSIC_VOICED_SHARE else "other"
 
 
-def verdicts(analysis: Analysis, target: Target) -> tuple[Verdict, ...]:
-    """The verdicts on a recording that is to be played at the target, the kind of sound first."""
+def verdicts(analysis: Analysis, target: Target, sounds_like: str | None = None) -> tuple[Verdict, ...]:
+    """The verdicts on a recording that is to be played at the target, the kind of sound first.
+
+    Args:
+        sounds_like: the class of what is neither speech nor music, see `aural.studio.naming`; None: unknown.
+    """
     if analysis.integrated_lufs is None or analysis.bandwidth_hz is None:
         return (Verdict("silence", "red", "Silent: nothing to hear"),)
     sound = sound_of(analysis)
-    names = {"speech": "Speech", "music": "Music", "other": "Neither speech nor music"}
+    other = f"Sounds like: {title(sounds_like).lower()}" if sounds_like else "Neither speech nor music"
+    names = {"speech": "Speech", "music": "Music", "other": other}
     faults = _faults(analysis) if sound == "speech" else _clipping(analysis)
     clean = [] if faults else [Verdict("clean", "green", "Already clean")]
     return (

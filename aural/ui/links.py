@@ -127,6 +127,8 @@ def _value(name: str, control: gr.components.Component, text: str) -> Any:
             if _as_text(value) == text:
                 return value
         raise OptionError(f"This link sets {name} to {_word(text)}, which is not an option. {remedy}")
+    if isinstance(control, gr.Textbox):
+        return NOTHING if text == NONE else text[: control.max_length]
     if text == NONE and control.value is None:
         return None
     try:

@@ -10,6 +10,7 @@ import torch
 
 from aural.audio.spectral import log_mel
 from aural.generation import evaluate_scorers
+from aural.generation.clap import Clap
 from aural.generation.data import Esc50
 
 pytestmark = pytest.mark.usefixtures("tiny_checkpoints")
@@ -58,7 +59,7 @@ def test_clap_scores_by_the_likeness_of_sound_and_sentence(esc50: Esc50) -> None
         assert text is not None and len(text) == 50 and "chirping birds" in text[14]
         return {"input_ids": torch.arange(150).reshape(50, 3) % 90 + 2}
 
-    scorer = evaluate_scorers.scorer_of_clap(ClapModel(config).eval(), processor)
+    scorer = evaluate_scorers.scorer_of_clap(Clap(ClapModel(config), processor))
     features, scores = scorer(esc50.waves[:3])
     assert features.shape == (3, 16) and scores.shape == (3, 50)
     assert np.linalg.norm(features, axis=1) == pytest.approx(np.ones(3), abs=1e-5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,14 @@ def test_generated_clips_are_kept_and_more_of_them_leave_the_first_as_they_are(
     monkeypatch.setattr(evaluate_sounds, "generate", fail)
     again, _ = evaluate_sounds.generated_sounds(tmp_path, (0, 10), 3, QUICK)
     assert (again.waves == more.waves).all()
+
+
+def test_no_reported_clip_is_chosen_among_candidates(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError):
+        evaluate_sounds.generated_sounds(tmp_path, [0], 2, replace(QUICK, candidates=2))
+    evaluate_sounds.generated_sounds(tmp_path, [0], 1, QUICK)
+    (settings,) = tmp_path.glob("*/settings.json")
+    assert "candidates" not in json.loads(settings.read_text())  # the folders of earlier versions serve
 
 
 def test_real_clips_pass_the_vocoder_once(

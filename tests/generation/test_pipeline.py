@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,12 +19,13 @@ from aural.audio import Clip
 from aural.audio.spectral import log_mel
 from aural.audio.steps import Run
 from aural.errors import InputError, OptionError
-from aural.generation import model, pipeline, waveforms
+from aural.generation import clap, model, pipeline, waveforms
 from aural.generation.classes import CLASSES
 from aural.generation.model import DiffusionModel
 from aural.generation.pipeline import SAMPLERS, Options, Result, generate
 from aural.generation.waveforms import JOIN_SECONDS, VOCODERS, Vocoder
 from tests.generation.tiny import checkpoints
+from tests.generation.tiny_clap import write_clap
 
 RATE, HOP = 22_050, 260
 DOG = Options("dog", steps=3, seed=7)
@@ -148,6 +150,81 @@ def test_the_steps_show_the_spectrogram_as_it_emerges() -> None:
     assert [picture.shape for picture in pictures] == 3 * [(2, 80, 425)]
     assert np.abs(pictures[0] - pictures[1]).max() > 0
     np.testing.assert_array_equal(pictures[-1], np.stack(result.mels))
+
+
+@pytest.mark.parametrize(("count", "candidates"), [(1, 4), (2, 3), (5, 2)])  # the last one in two batches
+def test_the_best_candidates_are_kept_and_are_what_their_seeds_give(count: int, candidates: int) -> None:
+    options = replace(DOG, seconds=1, steps=1)
+    best = generate(replace(options, count=count, candidates=candidates))
+    alone = {
+        seed: generate(replace(options, seed=seed)) for seed in range(DOG.seed, DOG.seed + count * candidates)
+    }
+    assert best.seed == DOG.seed and best.ranked_by == "classifier" and len(best.clips) == count
+    ranking = sorted(alone, key=lambda seed: -alone[seed].scores[0])
+    assert best.seeds == tuple(ranking[:count])
+    assert list(best.scores) == sorted(best.scores, reverse=True)
+    for seed, mel, score, guesses in zip(best.seeds, best.mels, best.scores, best.guesses, strict=True):
+        np.testing.assert_allclose(mel, alone[seed].mels[0], atol=1e-4)
+        assert score == pytest.approx(alone[seed].scores[0], abs=1e-3)
+        assert guesses[0].label == alone[seed].guesses[0][0].label
+    told = ", ".join(map(str, best.seeds))
+    assert best.message.startswith("The best") and f"by the classifier: seed{'s' * (count > 1)} {told}." in (
+        best.message
+    )
+    again = generate(replace(options, count=count, candidates=candidates))
+    np.testing.assert_array_equal(samples(again), samples(best))
+    assert (again.seeds, again.scores) == (best.seeds, best.scores)
+
+
+def test_one_candidate_is_kept_whatever_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clap, "ready", lambda *_: pytest.fail("nothing is to be ranked"))
+    plain, described = (
+        generate(replace(DOG, count=3, seconds=1, description=text)) for text in (None, "an old dog")
+    )
+    assert plain.seeds == (7, 8, 9) and plain.ranked_by is None and "best" not in plain.message
+    np.testing.assert_array_equal(samples(plain), samples(described))
+    for guesses, score in zip(plain.guesses, plain.scores, strict=True):
+        assert all(guess.probability == score for guess in guesses if guess.label == "dog")
+
+
+def test_candidates_of_a_morph_are_ranked_by_both_classes() -> None:
+    options = replace(DOG, seconds=1, steps=1)
+    dog, rain, both = (
+        generate(replace(options, label=label, morph=morph)).scores[0]
+        for label, morph in (("dog", None), ("rain", None), ("dog", "rain"))
+    )
+    assert 0 < dog < 1 and 0 < rain < 1 and both > 0
+    best = generate(replace(options, morph="rain", candidates=3))
+    every = generate(replace(options, morph="rain", count=3))
+    assert best.scores[0] == pytest.approx(max(every.scores), abs=1e-3)
+
+
+def test_clap_ranks_the_candidates_by_the_description(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_clap(tmp_path)
+    model = clap._open(tmp_path)
+    monkeypatch.setattr(clap, "ready", lambda *_: model)
+    options = replace(DOG, seconds=1, steps=1, count=2, candidates=2, description="a dog in the rain")
+    best = generate(options)
+    every = generate(replace(options, count=4, candidates=1))
+    likeness = model.sounds(samples(every)[:, 0], RATE) @ model.texts(["a dog in the rain"])[0]
+    order = np.argsort(-likeness)[:2]
+    assert best.ranked_by == "CLAP" and "by CLAP: seeds" in best.message
+    assert best.seeds == tuple(7 + order)
+    assert best.scores == pytest.approx(likeness[order], abs=1e-3)
+    monkeypatch.setattr(clap, "ready", lambda *_: None)
+    assert generate(options).ranked_by == "classifier"
+    monkeypatch.setattr(clap, "ready", lambda *_: pytest.fail("there is no description"))
+    assert generate(replace(options, description=" ")).ranked_by == "classifier"
+
+
+def test_candidates_of_a_filled_gap_leave_the_rest_as_it_is() -> None:
+    source = tone(2.0, RATE, 1)
+    result = generate(replace(DOG, steps=1, gap_start_seconds=0.8, gap_end_seconds=1.1, candidates=2), source)
+    first = round((0.8 - JOIN_SECONDS) * RATE)
+    np.testing.assert_array_equal(result.clips[0].samples[:, :first], source.samples[:, :first])
+    assert len(result.clips) == 1 and result.seeds[0] in (7, 8)
 
 
 def test_a_morph_leads_from_one_class_to_the_other() -> None:
@@ -376,6 +453,10 @@ def test_the_samplers_are_the_model_s() -> None:
         ({"count": True}, "True"),
         ({"count": 3.0}, "whole"),
         ({"loop": "false"}, "loop"),
+        ({"candidates": 0}, "1 to 4"),
+        ({"candidates": 5}, "1 to 4"),
+        ({"candidates": 1.5}, "whole"),
+        ({"description": 201 * "a"}, "201 characters"),
         ({"steps": 0}, "1 to 200"),
         ({"steps": 201}, "1 to 200"),
         ({"guidance": 0.9}, "1 to 10"),

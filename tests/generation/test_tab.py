@@ -92,6 +92,44 @@ def test_the_message_counts_what_was_recognised(first_guesses: list[str], verdic
     assert tab._message(figures) == f"**{names}**, seed 7. {verdict}"
 
 
+@pytest.mark.parametrize(
+    ("description", "label", "message"),
+    [
+        ("puppy", "dog", "Found by names: Dog."),
+        ("gunshot", "fireworks", "There is no class for &quot;gunshot&quot;. The nearest: Fireworks, "),
+        ("<b>cat", "cat", "Found by names: Cat."),
+    ],
+)
+def test_a_description_sets_the_class_and_says_by_what(description: str, label: str, message: str) -> None:
+    found, told = tab.find(description)
+    assert found == label and told.startswith(f'<p role="status">{message}')
+
+
+def test_words_that_mean_no_class_leave_it_and_are_shown_as_text() -> None:
+    assert tab.find("") == tab.find(None) == tab.find("  ") == (gr.skip(), "")
+    found, told = tab.find("<img onerror>")
+    assert found == gr.skip() and "&lt;img onerror&gt;" in told and "<img" not in told
+
+
+def test_each_card_names_the_seed_of_its_sound(tmp_path: Path) -> None:
+    files = [str(tmp_path / name) for name in ("a.wav", "b.wav")]
+    for file in files:
+        Path(file).touch()
+    guesses = [{"label": "dog", "probability": 0.9}]
+    figures = {
+        "label": "dog",
+        "morph": None,
+        "seed": 7,
+        "seeds": [9, 7],
+        "loop": False,
+        "message": "The best 2, best first, of 6 by the classifier: seeds 9, 7.",
+        "guesses": [guesses, guesses],
+    }
+    _, message, _, _, *cards = tab._show(files, figures, files)
+    assert [cards[place].label for place in (1, 5)] == ["Spectrogram, seed 9", "Spectrogram, seed 7"]
+    assert message.value.endswith("The best 2, best first, of 6 by the classifier: seeds 9, 7.")
+
+
 def test_every_group_has_its_name_and_its_icon() -> None:
     assert len(tab.GROUP_NAMES) == len(GROUPS) == tab.CSS.count("mask-image")
     assert sum(len(tab._samples(group)) for group in GROUPS) == len(CLASSES)

@@ -23,7 +23,14 @@ def tab() -> Tab:
             with gr.Accordion("Advanced", open=False):
                 loop = gr.Checkbox(True)
                 seed = gr.Number(None)
-            controls = {"preset": preset, "strength": strength, "loop": loop, "seed": seed}
+                words = gr.Textbox("", max_length=12)
+            controls = {
+                "preset": preset,
+                "strength": strength,
+                "loop": loop,
+                "seed": seed,
+                "words": words,
+            }
             return Tab("enhance", audio, [page("enhance", "Enhance", controls)], [])
 
 
@@ -39,23 +46,23 @@ def set_by(tab: Tab, **query: str) -> tuple[dict[str, object], list[str]]:
 
 
 def test_a_link_at_first_names_the_tab_alone(tab: Tab) -> None:
-    assert link(the_page(tab), ["", 0.6, True, None], ADDRESS) == f"{ADDRESS}?tab=enhance"
+    assert link(the_page(tab), ["", 0.6, True, None, None], ADDRESS) == f"{ADDRESS}?tab=enhance"
 
 
 @pytest.mark.parametrize(
     "values",
     [
-        ["podcast", 0.05, False, 7],
-        [48_000, 1, True, 2**32 - 1],
-        ["", 0.15, True, 0],
-        ["podcast", 0, True, -3.25],
+        ["podcast", 0.05, False, 7, "a dog & cat"],
+        [48_000, 1, True, 2**32 - 1, ""],
+        ["", 0.15, True, 0, "42"],
+        ["podcast", 0, True, -3.25, ""],
     ],
 )
 def test_a_link_gives_back_what_was_set(tab: Tab, values: list[object]) -> None:
     query = dict(parse_qsl(urlsplit(link(the_page(tab), values, ADDRESS)).query))
     assert query.pop("tab") == "enhance"
     found, complaints = set_by(tab, **query)
-    defaults = {"preset": "", "strength": 0.6, "loop": True, "seed": None}
+    defaults = {"preset": "", "strength": 0.6, "loop": True, "seed": None, "words": ""}
     assert {**defaults, **found} == dict(zip(defaults, values, strict=True))
     assert complaints == []
 
@@ -77,6 +84,10 @@ def test_what_cannot_be_set_is_told_and_the_rest_is_set(tab: Tab, query: dict[st
     assert found == ({} if "strength" in query else {"strength": 0.25})
     (complaint,) = complaints
     assert words in complaint and len(complaint) < 200 and complaint.endswith(".")
+
+
+def test_a_long_text_is_cut_to_what_its_field_takes(tab: Tab) -> None:
+    assert set_by(tab, words=100 * "dog ") == ({"words": "dog dog dog "}, [])
 
 
 def test_names_that_no_page_knows_change_nothing(tab: Tab) -> None:
