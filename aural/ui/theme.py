@@ -123,7 +123,7 @@ input[type="range"]:not(.ab-seek)::-moz-range-thumb { border: 2px solid var(--co
 .aural-run { align-items: stretch; }
 .aural-run > * { flex: 1 !important; }
 /* In a row narrower than 420 pixels the other buttons wrap below. */
-.aural-run > .primary { flex: 3 1 calc((420px - 100%) * 999) !important; max-width: 100%; }
+.aural-run > :is(.primary, .stop) { flex: 3 1 calc((420px - 100%) * 999) !important; max-width: 100%; }
 .aural-expected { font-size: 13px; color: var(--body-text-color-subdued); }
 .aural-expected:not(:has(*)) { display: none; }
 .aural-line:not(:has(p), :has(> .wrap:not(.hide))) { display: none; }
