@@ -102,7 +102,7 @@ def test_a_visitor_measures_a_file_after_mistakes_and_cancels_a_long_run(
     measure = page.get_by_role("button", name="Measure", exact=True)
     # Without audio the page says what to do.
     expect(measure).to_be_disabled()
-    expect(page.get_by_text("Choose or record a file first.").filter(visible=True)).to_be_visible()
+    expect(page.get_by_text("No audio yet").filter(visible=True)).to_be_visible()
     # A text file named wav ends in a sentence, and the page goes on.
     text = tmp_path / "notes.wav"
     text.write_text("This is not audio.")
@@ -158,7 +158,7 @@ def test_a_visitor_masters_a_file_compares_and_downloads_it_and_makes_a_mistake(
     expect(result_line(page)).to_have_text("Result of recording.wav. Default settings.")
     audio_field(panel).get_by_role("button", name="Clear").click()
     expect(master).to_be_disabled()
-    expect(page.get_by_text("Choose or record a file first.").filter(visible=True)).to_be_visible()
+    expect(page.get_by_text("No audio yet").filter(visible=True)).to_be_visible()
     expect(result_line(page)).to_have_text("Result of recording.wav. Default settings.")
     other = tmp_path / "other.wav"
     clip = read(recording)

@@ -27,7 +27,7 @@ from aural.options import Field, Verb, describe, parse, require_known
 from aural.studio.tab import preset_choice, rate_choice, strength_choice, target_choice
 from aural.studio.verb import RELEASE
 from aural.ui import estimates, run_state, status
-from aural.ui.endpoints import CALL_SECONDS, Updates, endpoint, follow, of_sound, report_errors
+from aural.ui.endpoints import CALL_SECONDS, NO_FILES, Updates, endpoint, follow, of_sound, report_errors
 from aural.ui.fields import new_file
 from aural.ui.page import Page, after, cancel_on_click, empty, page
 from aural.ui.storage import result_path
@@ -67,7 +67,6 @@ MEASUREMENTS = "measurements.csv"
 LOUDNESS_TAGS = Field("loudness_tags", bool, False, False, None, "store the loudness as ReplayGain")
 MESSAGE_HEIGHT = 90  # of an empty message, which shows the progress
 
-NO_FILES = "No files yet. Upload audio or video files."
 NO_TIME = (
     f"The batch reached its limit of {WORK_SECONDS / 60:g} minutes before this file was done. Upload it "
     "again with fewer files."
@@ -106,7 +105,7 @@ def section() -> Page:
             gr.Markdown("Process **several files** and get a zip of all results and a table of measurements.")
             at = page("batch", "Run the batch", {"verb": inputs.verb, **inputs.controls})
             outputs = _output_section()
-    at.expected.value = run_state.NO_FILE
+    at.expected.value = _estimate(None, RELEASE.name)
     gr.on(
         [new_file(inputs.files), inputs.verb.change],
         _estimate,
@@ -231,7 +230,7 @@ def _select_settings(verb: str, values: Mapping[str, Any]) -> dict[str, Any]:
 def _estimate(files: list[str] | None, verb: str) -> str:
     """How long the batch will take, and whether that is too long."""
     if not files:
-        return run_state.NO_FILE
+        return f"<p>{NO_FILES}</p>"
     amount = _of_files(files)
     if not amount:
         return ""

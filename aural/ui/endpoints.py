@@ -38,6 +38,7 @@ TOOK_TOO_LONG = (
     "computer."
 )
 NO_AUDIO = "No audio yet. Upload a file, record one, or pick an example."
+NO_FILES = "No files yet. Upload audio or video files."
 
 _workers = Workers(CALLS_AT_ONCE)
 

@@ -19,7 +19,7 @@ from aural.errors import AuralError
 from aural.options import Place, Verb
 from aural.ui import run_state, status
 from aural.ui.downloads import download_buttons, encode
-from aural.ui.endpoints import workload_of
+from aural.ui.endpoints import NO_AUDIO, NO_FILES, workload_of
 from aural.ui.fields import new_file, skip_checks
 from aural.ui.send_to import SendTo, send_buttons, switch_on
 
@@ -87,13 +87,16 @@ def show_estimate(
         workload: replaces the verb's own workload.
     """
 
-    files = [name for name, field in inputs.items() if isinstance(field, gr.Audio | gr.File)]
-    at.expected.value = run_state.NO_FILE if files else ""
+    files = {name: field for name, field in inputs.items() if isinstance(field, gr.Audio | gr.File)}
+    lacking = ""
+    if files:
+        has_audio = any(isinstance(field, gr.Audio) for field in files.values())
+        at.expected.value = lacking = f"<p>{NO_AUDIO if has_audio else NO_FILES}</p>"
 
     def tell(*values: Any) -> str:
         settings = dict(zip(inputs, values, strict=True))
         if files and not any(settings[name] for name in files):
-            return run_state.NO_FILE
+            return lacking
         try:
             done = (workload or workload_of(verb))(**settings)
         except (AuralError, TypeError):  # unusable: the run will report it

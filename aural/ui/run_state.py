@@ -21,7 +21,6 @@ from aural.ui.fields import new_file
 
 # Belongs into the page's head.
 HEAD = f"<script>{Path(__file__).with_suffix('.js').read_text(encoding='utf-8')}</script>"
-NO_FILE = "<p>Choose or record a file first.</p>"
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
 
 

@@ -23,6 +23,7 @@ from aural.errors import OptionError
 from aural.loudness.targets import TARGETS
 from aural.studio import pipeline
 from aural.studio.tab import RATES
+from aural.ui.endpoints import NO_FILES
 from tests.batch.test_folder import rows_of
 from tests.memos import write_memo
 
@@ -271,4 +272,5 @@ def test_what_is_to_come_is_told_and_so_is_what_is_too_long(
     assert "hand in fewer" not in tab._estimate(three, "measure")
     monkeypatch.setattr(tab, "WORK_SECONDS", 0.001)
     assert "Upload fewer" in tab._estimate(three, "measure")
-    assert tab._estimate([three[1]], "measure") == tab._estimate(None, "measure") == ""
+    assert tab._estimate([three[1]], "measure") == ""
+    assert NO_FILES in tab._estimate(None, "measure")
