@@ -214,7 +214,7 @@ def _wire(at: Page, inputs: _Inputs, outputs: _Outputs) -> None:
         [outputs.download, outputs.measurements, outputs.message],
     )
     cancel_on_click(at, [event, showing])
-    run_state.follow(at, shown, archive, [event, showing])
+    run_state.follow(at, shown, [event, showing])
 
 
 def _show_controls(verb: str, controls: Iterable[str]) -> list[dict[str, Any]]:

@@ -206,7 +206,7 @@ def wire(
     if result is not None:
         events.append(after(at, events[-1], encode, [result.file], downloads, concurrency_id="encoding"))
     cancel_on_click(at, events)
-    run_state.follow(at, inputs, outputs[0], events)
+    run_state.follow(at, inputs, events)
 
 
 def after(

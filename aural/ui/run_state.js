@@ -70,9 +70,9 @@ window.auralRuns = (() => {
     },
     isDone: (page) => asked.has(page),
     end: (page, ...values) => end(page, values),
-    show: (page, fields, result, ...values) => {
+    show: (page, fields, ...values) => {
       // To the page, a cancelled run was a success too.
-      if (result !== null && asked.has(page)) {
+      if (asked.has(page)) {
         running.delete(page);
         made.set(page, { values: asked.get(page), about: describe(fields, asked.get(page)) });
       }

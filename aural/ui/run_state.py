@@ -55,12 +55,11 @@ def start(at: Controls, inputs: Sequence[Block], *, clears: bool) -> None:
         button.click(None, list(inputs), [at.run, at.cancel, at.line], js=js, **PRIVATE)
 
 
-def follow(at: Controls, inputs: Sequence[Block], result: Block, events: Sequence[Dependency]) -> None:
+def follow(at: Controls, inputs: Sequence[Block], events: Sequence[Dependency]) -> None:
     """Tell what a result belongs to, and bring the run button back.
 
     Args:
         inputs: of the run.
-        result: of the run, None where it was cancelled.
         events: of the run, each of which follows the one before it; the second shows the result.
     """
     end = f"(...values) => auralRuns.end('{at.name}', ...values)"
@@ -68,7 +67,7 @@ def follow(at: Controls, inputs: Sequence[Block], result: Block, events: Sequenc
         ends(None, list(inputs), [at.run, at.cancel, at.line], js=end, **PRIVATE)
     fields = json.dumps([_field(one) for one in inputs], ensure_ascii=False)
     show = f"(...values) => auralRuns.show('{at.name}', {fields}, ...values)"
-    events[1].success(None, [result, *inputs], at.line, js=show, **PRIVATE)
+    events[1].success(None, list(inputs), at.line, js=show, **PRIVATE)
     changes = [new_file(one) if isinstance(one, gr.Audio | gr.File) else one.change for one in inputs]  # type: ignore[attr-defined]
     tell = f"(...values) => auralRuns.line('{at.name}', values)"
     gr.on(changes, None, list(inputs), at.line, js=tell, **PRIVATE)
