@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain, islice
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from aural.audio.speakers import Format, speaker_names
 from aural.errors import InputError
 
 if TYPE_CHECKING:  # PyAV takes 80 ms to import and is loaded by the functions that need it
-    from av import AudioFrame
+    from av import AudioFrame, Packet
     from av.audio.stream import AudioStream
     from av.container import InputContainer
     from av.stream import Stream
@@ -40,10 +40,13 @@ MAX_JUMP_SECONDS = 10.0  # a larger one is no gap in those
 # A gap is at least nearly one frame long: shorter ones are a recorder's jitter, or rounded times.
 GAP_FRAMES = 0.9
 MIN_GAP_SECONDS, MAX_GAP_SECONDS = 0.005, 0.1  # the least gap, for very short and very long frames
+# Ogg gives times to pages. FFmpeg works out those of packets, in Vorbis up to a quarter of a long block off.
+MIN_GAP_FRAMES_OF_OGG = 512
 MIN_LATE_SECONDS = 0.0015  # of the sound, after the picture; times of WebM and FLV are rounded to 1 ms
 
 MAX_PADDING_SECONDS = 0.1  # that an encoder adds at the end
 MAX_PADDING_FRAMES = 2_048
+MAX_PADDING_FRAMES_OF_OGG = 8_192  # the longest block of Vorbis
 
 SILENCE_FRAMES = 2**16  # of a block
 
@@ -80,8 +83,11 @@ def open_track(part: Part, limits: Limits) -> Iterator[Track | None]:
         limits.check(form.channels, form.rate, frames)
         timeline = _Timeline(opened, part, limits.max_frames(form.channels, form.rate) / form.rate)
         blocks = as_blocks(_fill(chain([opened.first], opened.others), timeline, form), form.speakers)
+        # FFmpeg leaves the last frame of AAC or Vorbis whole. MP4 states the length in steps of 1 ms or less.
         if opened.container.format.name.startswith("mov"):
-            blocks = _without_padding(blocks, frames, form.rate)
+            blocks = _up_to(frames + form.rate // 1_000, blocks, MAX_PADDING_FRAMES)
+        elif opened.container.format.name == "ogg":
+            blocks = _up_to(frames, blocks, MAX_PADDING_FRAMES_OF_OGG)
         yield Track(form, frames, blocks, opened.notes)
 
 
@@ -140,10 +146,21 @@ def _last_seconds(part: Part, index: int, *, seek: bool) -> float:
                 container.seek(int(END_SECONDS / stream.time_base), stream=stream)
             for packet in container.demux(stream):
                 if packet.pts is not None:
-                    end = max(end, float((packet.pts + (packet.duration or 0)) * stream.time_base))
+                    duration = duration_of(packet)
+                    ends = float((packet.pts + duration) * stream.time_base)
+                    end = max(end, ends) if duration >= 0 else ends
     except (IndexError, OverflowError, av.FFmpegError):
         pass  # a damaged end
     return end
+
+
+def duration_of(packet: Packet[Any]) -> int:
+    """How long a packet lasts, in its stream's time base; 0 if unknown.
+
+    Negative in the last packet of an Ogg file that ends before it: FFmpeg tells this modulo 2^32.
+    """
+    duration: int = packet.duration or 0
+    return duration - 2**32 if 2**31 <= duration < 2**32 else duration
 
 
 @contextmanager
@@ -233,6 +250,8 @@ class _Timeline:
         name = opened.container.format.name
         self.max_seconds = max_seconds
         self.is_timed = name.startswith(TIMED)
+        of_ogg = MIN_GAP_FRAMES_OF_OGG / opened.first.sample_rate
+        self.min_gap_seconds = max(MIN_GAP_SECONDS, of_ogg) if name == "ogg" else MIN_GAP_SECONDS
         self.max_jump_seconds = MAX_JUMP_SECONDS if name.startswith(JUMPING) else max_seconds
         self.zero = _origin_seconds(opened, part)  # the time at which `written` was 0
         self.expected = self.zero  # the time at which the next one should start
@@ -264,7 +283,7 @@ class _Timeline:
         if self.written == 0:
             least = MIN_LATE_SECONDS
         else:
-            least = min(max(GAP_FRAMES * seconds, MIN_GAP_SECONDS), MAX_GAP_SECONDS)
+            least = min(max(GAP_FRAMES * seconds, self.min_gap_seconds), MAX_GAP_SECONDS)
         if jump < -MAX_JUMP_SECONDS or jump > self.max_jump_seconds or late + self.written > self.max_seconds:
             self.zero = start - self.written  # the times start anew
             return 0.0
@@ -301,15 +320,23 @@ def _start(frame: AudioFrame) -> float | None:
     return None if frame.pts is None or frame.time_base is None else float(frame.pts * frame.time_base)
 
 
-def _without_padding(blocks: Iterator[Block], frames: int, rate: int) -> Iterator[Block]:
-    """MP4's blocks up to the length that it states: FFmpeg leaves the last frame of AAC whole."""
+def _up_to(end: int, blocks: Iterator[Block], max_padding: int) -> Iterator[Block]:
+    """The blocks up to a number of frames, if no more padding follows; else all: that number is wrong."""
     written = 0
-    # MP4 states the length in steps of 1 ms or less.
-    end = frames + rate // 1_000
+    held: list[Block] | None = []  # from the block on that reaches beyond the end
     for form, samples in blocks:
-        surplus = written + len(samples) - end
         written += len(samples)
-        yield form, samples[: len(samples) - surplus] if 0 < surplus < MAX_PADDING_FRAMES else samples
+        if held is None or written <= end:
+            yield form, samples
+            continue
+        held.append((form, samples))
+        if written - end > max_padding:
+            yield from held
+            held = None
+    left = end - written + sum(len(samples) for _, samples in held or ())
+    for form, samples in held or ():
+        yield form, samples[: max(left, 0)]
+        left -= len(samples)
 
 
 @dataclass(frozen=True)
@@ -445,7 +472,7 @@ def _count_seconds(opened: _Opened, part: Part, max_seconds: float) -> float:
         for packet in container.demux(container.streams[opened.stream.index]):
             if packet.pts is not None and packet.time_base is not None:
                 timeline.add(
-                    float(packet.pts * packet.time_base), float((packet.duration or 0) * packet.time_base)
+                    float(packet.pts * packet.time_base), float(duration_of(packet) * packet.time_base)
                 )
     return timeline.written
 
@@ -492,7 +519,7 @@ def _estimate_seconds(opened: _Opened, part: Part) -> float:
         for packet in islice(opened.container.demux(opened.stream), ESTIMATE_PACKETS):
             packets += 1
             if packet.pts is not None:
-                end, position = packet.pts + (packet.duration or 0), (packet.pos or 0) + packet.size
+                end, position = packet.pts + duration_of(packet), (packet.pos or 0) + packet.size
     except (IndexError, av.FFmpegError):
         pass  # a damaged end
     seconds = max(first_seconds, float((end - start) * time_base))

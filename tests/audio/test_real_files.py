@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from aural.audio import Clip, Limits, probe, read, write
+from aural.audio import LIMITS, Clip, Limits, probe, read, write
 from aural.audio.clip import Samples
 from aural.audio.decode import is_wrapped
+from aural.audio.decode_ffmpeg import open_track
+from aural.audio.decode_parts import split
 from aural.errors import InputError
 
 RATE = 48_000
@@ -142,6 +144,37 @@ def test_a_chain_is_held_to_the_limit_as_a_whole(tmp_path: Path) -> None:
     for function in (read, probe):
         with pytest.raises(InputError, match=r"minutes; the limit is 0\.04\."):
             function(path, Limits(minutes=0.04))
+
+
+def with_granule(page: bytes, less: int) -> bytes:
+    """A page of Ogg that ends some samples earlier, with its checksum (RFC 3533)."""
+    granule = int.from_bytes(page[6:14], "little") - less
+    head = page[:6] + granule.to_bytes(8, "little") + page[14:22]
+    checksum = 0
+    for byte in head + bytes(4) + page[26:]:
+        checksum ^= byte << 24
+        for _ in range(8):
+            checksum = (checksum << 1) ^ (0x104C11DB7 if checksum & 0x80000000 else 0)
+    return head + checksum.to_bytes(4, "little") + page[26:]
+
+
+@pytest.mark.parametrize("less", [200, 1_500, 4_000])
+def test_vorbis_that_ends_before_its_last_packets_has_the_length_that_it_states(
+    tmp_path: Path, less: int
+) -> None:
+    whole = write(Clip(sine(500, 1), RATE), tmp_path / "whole.ogg")
+    *others, last = pages(whole.read_bytes())
+    path = tmp_path / "trimmed.ogg"
+    path.write_bytes(b"".join([*others, with_granule(last, less)]))
+    clip = agree(path)
+    assert clip.frames == RATE - less and clip.notes == ()
+    same = slice(0, clip.frames)
+    np.testing.assert_allclose(clip.samples[:, same], read(whole).samples[:, same], atol=1e-6)
+    # Also by FFmpeg, which tells a negative length of the last packet modulo 2^32.
+    (part,) = split(path)
+    with open_track(part, LIMITS) as track:
+        assert track is not None and track.frames == RATE - less
+        assert sum(len(samples) for _, samples in track.blocks) == RATE - less
 
 
 # 2. Times
