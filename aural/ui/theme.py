@@ -89,10 +89,13 @@ table, input[type="number"] { font-variant-numeric: tabular-nums; }
 /* Dashed: filled once there is a result. */
 .block > .empty { min-height: 96px !important; }
 .block > .empty svg { display: none; }
-.block:has(> .empty), .gradio-container button.secondary:disabled { border-style: dashed !important; }
+.block:has(> .empty), .gradio-container button:is(.primary, .secondary):disabled {
+  border-style: dashed !important;
+}
 .block:has(> .empty) { background: transparent; }
-.gradio-container button.secondary:disabled {
-  opacity: 1; background: transparent; color: var(--body-text-color-subdued);
+.gradio-container button:is(.primary, .secondary):disabled {
+  opacity: 1; background: transparent;
+  border-color: var(--border-color-primary); color: var(--body-text-color-subdued);
 }
 /* An empty text leaves no gap, unless it shows a run's progress. */
 .form:empty,
