@@ -1,9 +1,10 @@
 """Write the tables of evaluations into cards and docs, from the JSON that ships beside each checkpoint.
 
-    python -m tools.write_results [denoiser=FILE] [extender=FILE] [generator=FILE]
+    python -m tools.write_results [denoiser=FILE] [extender=FILE] [generator=FILE] [targets=FILE]
 
 FILE is what `make evaluate SLICE=... ARGS="--json FILE"` wrote: its means go to
-`checkpoints/<name>/results.json`. Then each place between `<!-- figures: NAME -->` and `<!-- end -->` in the
+`checkpoints/<name>/results.json`. `targets` is what `tools.card.check_denoiser` wrote of two trainings, with
+and without matched targets. Then each place between `<!-- figures: NAME -->` and `<!-- end -->` in the
 documents is written anew. A test asserts that the documents are what this writes.
 """
 
@@ -36,7 +37,12 @@ EVALUATIONS: Mapping[str, tuple[str, tuple[str, ...]]] = {
 }
 GENERATOR = "generator"  # whose evaluation has other figures: by two judges, of sets of clips
 JUDGES = {"development": "classes", "reporting": "reported_classes"}  # judge -> its figures by class
-NAMES = (*EVALUATIONS, GENERATOR)
+TARGETS = "targets"  # of stage 1, compared: only the recording and the two trainings are in the table
+COMPARED = ("unprocessed", "stage 1 of matched", "stage 1 of unmatched")
+FILES = {
+    **{name: Path("checkpoints", name, "results.json") for name in (*EVALUATIONS, GENERATOR)},
+    TARGETS: Path("checkpoints", "denoiser", "targets.json"),
+}
 # The figures in the short table.
 SHORT_ROWS = {
     "denoiser": ("pesq", "stoi", "dnsmos_speech", "level_error_db", "loudness_change_lu"),
@@ -52,10 +58,11 @@ def documents(root: Path = ROOT) -> list[Path]:
 
 
 def summaries(root: Path = ROOT) -> dict[str, Summary]:
-    """Checkpoint -> what its `results.json` holds; those without one are left out."""
-    paths = {name: root / "checkpoints" / name / "results.json" for name in NAMES}
+    """What the files of results hold, by the names of the evaluations; those without one are left out."""
     return {
-        name: json.loads(path.read_text(encoding="utf-8")) for name, path in paths.items() if path.exists()
+        name: json.loads((root / path).read_text(encoding="utf-8"))
+        for name, path in FILES.items()
+        if (root / path).exists()
     }
 
 
@@ -68,7 +75,11 @@ def figures(found: Mapping[str, Summary]) -> dict[str, str]:
         if name in EVALUATIONS
         for end, write in writers.items()
     }
-    return {**parts, **_generation(found[GENERATOR])} if GENERATOR in found else parts
+    if GENERATOR in found:
+        parts |= _generation(found[GENERATOR])
+    if TARGETS in found:
+        parts[TARGETS] = table(found[TARGETS], ENHANCEMENT_WORSE)
+    return parts
 
 
 def fill(text: str, parts: Mapping[str, str]) -> str:
@@ -144,13 +155,15 @@ def main(command: list[str] | None = None, root: Path = ROOT) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("results", nargs="*", metavar="NAME=FILE", help=f"NAME: {' or '.join(NAMES)}")
+    parser.add_argument("results", nargs="*", metavar="NAME=FILE", help=f"NAME: {' or '.join(FILES)}")
     for name, _, file in (pair.partition("=") for pair in parser.parse_args(command).results):
-        if name not in NAMES:
-            parser.error(f"There is no evaluation of {name}. Choose one of {', '.join(NAMES)}.")
+        if name not in FILES:
+            parser.error(f"There is no evaluation of {name}. Choose one of {', '.join(FILES)}.")
         found = json.loads(Path(file).read_text(encoding="utf-8"))
-        summary = found["summary"] if name in EVALUATIONS else found
-        write_json(root / "checkpoints" / name / "results.json", summary)
+        summary = found if name == GENERATOR else found["summary"]
+        if name == TARGETS:
+            summary["labels"] = {row: summary["labels"][row] for row in COMPARED}
+        write_json(root / FILES[name], summary)
     parts = figures(summaries(root))
     for path in documents(root):
         path.write_text(fill(path.read_text(encoding="utf-8"), parts), encoding="utf-8")

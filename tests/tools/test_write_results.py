@@ -10,7 +10,7 @@ import pytest
 
 from aural.evaluation.scores import Scored, summarize
 from aural.generation.evaluate_scores import Novelty, Quality
-from tools.write_results import NAMES, documents, figures, fill, main, summaries
+from tools.write_results import FILES, documents, figures, fill, main, summaries
 
 CARD = "# Denoiser\n\n<!-- figures: {name} -->\nold\n<!-- end -->\n\nLimits: none.\n"
 
@@ -87,4 +87,4 @@ def test_a_place_for_unknown_figures_and_an_unknown_name_are_errors(
         main([], root)
     with pytest.raises(SystemExit):
         main(["lisa=new.json"], root)
-    assert f"Choose one of {', '.join(NAMES)}." in capsys.readouterr().err
+    assert f"Choose one of {', '.join(FILES)}." in capsys.readouterr().err
