@@ -48,7 +48,8 @@ def test_a_visitor_makes_an_example_release_ready_looks_into_the_stages_and_send
     page: Page, address: str
 ) -> None:
     open_release(page, address)
-    page.get_by_role("button", name="Phone call").click()
+    example = page.locator(".studio-example").filter(has_text="Phone call")
+    example.get_by_role("button", name="Use this recording").click()
     expect(page.get_by_role("button", name="Clear").first).to_be_visible(timeout=LONG_WAIT_MS)
     expect(page.get_by_text(re.compile(r"^About \d+ (s|min)"))).to_be_visible(timeout=LONG_WAIT_MS)
     page.get_by_role("button", name="Do it all").click()

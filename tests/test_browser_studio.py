@@ -48,6 +48,11 @@ def chip(page: Page, text: str | re.Pattern[str]) -> Locator:
     return page.locator(".studio-verdicts li").filter(has_text=text)
 
 
+def card(page: Page, title: str) -> Locator:
+    """The card of an example."""
+    return page.locator(".studio-example").filter(has_text=title)
+
+
 def expect_preview(page: Page, after: str | re.Pattern[str] = "LUFS") -> None:
     player = page.get_by_role("group", name=PREVIEW)
     expect(player.locator(".ab-version").filter(has_text="Before")).to_be_visible(timeout=LONG_WAIT_MS)
@@ -187,7 +192,32 @@ def test_a_preview_ends_when_the_whole_is_started(
     assert len(started) == 1
 
 
-def test_the_examples_are_judged_too(page: Page, address: str) -> None:
+def test_an_example_plays_before_and_after_at_the_first_click_without_a_run_and_is_judged_when_used(
+    page: Page, address: str
+) -> None:
+    page.set_viewport_size({"width": 390, "height": 900})
     page.goto(address)
-    page.get_by_role("button", name="Far away in a hall").click()
+    example = card(page, "Far away in a hall")
+    expect(example).to_contain_text("Room echo")
+    for shown in page.locator(".studio-example").all():
+        box = shown.bounding_box()
+        assert box is not None and box["x"] >= 0 and box["x"] + box["width"] <= 390
+    player = page.locator("#studio-example-player .ab")
+    expect(player).to_be_hidden()
+    queued: list[str] = []
+    page.on("request", lambda request: queued.append(request.url) if "/queue/join" in request.url else None)
+    example.get_by_role("button", name="Before / After").click()
+    expect(player).to_have_attribute("data-state", "playing", timeout=LONG_WAIT_MS)
+    expect(player.locator(".ab-name")).to_have_text(["Before", "After"])
+    expect(player.locator(".ab-facts")).to_contain_text(["−25.8 LUFS", "−16.0 LUFS"])
+    page.wait_for_function("+document.querySelector('#studio-example-player .ab').dataset.position > 0.3")
+    assert queued == []
+    # Another example takes its place.
+    card(page, "Phone call").get_by_role("button", name="Before / After").click()
+    expect(player.locator(".ab-facts").first).to_contain_text("−28.3 LUFS")
+    expect(player).to_have_attribute("data-state", "playing")
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    # As a visitor's own file it is analyzed and previewed instead.
+    example.get_by_role("button", name="Use this recording").click()
+    expect(player).to_be_hidden()
     expect(chip(page, re.compile(r"Room echo \(\d\.\d s\)"))).to_be_visible(timeout=LONG_WAIT_MS)

@@ -67,7 +67,11 @@ def use(page: Page, name: str) -> None:
         page.get_by_role("radio", name="Master").filter(visible=True).check()
         expect(files.get_by_text(re.compile(r"[KM]B"))).to_have_count(len(EXAMPLES))
     if example:
-        seen(page.get_by_role("button", name=example, exact=True)).click()
+        if name == "release":
+            card = page.locator(".studio-example").filter(has_text=example)
+            card.get_by_role("button", name="Use this recording").click()
+        else:
+            seen(page.get_by_role("button", name=example, exact=True)).click()
         expect(seen(page.get_by_role("button", name="Clear"))).to_be_visible()
         expect(seen(page.get_by_text(re.compile("^(About|Less than) ")))).to_be_visible()
     seen(page.get_by_role("button", name=button, exact=True)).click()

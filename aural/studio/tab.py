@@ -6,6 +6,7 @@ import html
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +38,8 @@ from aural.ui.endpoints import (
     report_errors,
     with_options,
 )
-from aural.ui.examples import PHONE_EXAMPLES
-from aural.ui.fields import NOTHING, examples_with_credits, new_file, picture, slider
+from aural.ui.examples import PHONE_EXAMPLES, StoredResult, stored_results
+from aural.ui.fields import NOTHING, credits_of, new_file, picture, slider
 from aural.ui.memory import decoding
 from aural.ui.page import Page, Tab, View, page, result_file, show_estimate, wire
 from aural.ui.players import ABPlayer, Version, audio_input, playable
@@ -95,12 +96,47 @@ def build(places: Sequence[Place], batch: Callable[[], Page]) -> Tab:
     with gr.Tab("Studio", id=RELEASE.place.id), gr.Tabs():
         with gr.Tab("One file", id="release"):
             audio = audio_input("Drop a recording or video", elem_id="studio-drop")
-            examples_with_credits(PHONE_EXAMPLES, audio)
+            _example_cards(audio)
+            credits_of(PHONE_EXAMPLES)
             chips = gr.HTML(elem_classes=["studio-verdicts", "studio-working"], container=False)
             release_page, send_to = _release_section(places, audio, chips)
         with gr.Tab("Batch", id="batch"):
             batch_page = batch()
     return Tab(RELEASE.place.id, audio, [release_page, batch_page], [send_to])
+
+
+def _example_cards(audio: gr.Audio) -> None:
+    """A card for each example, with what Studio has made of it already."""
+    buttons = {}
+    with gr.Row(elem_classes="studio-examples"):
+        for stored in stored_results():
+            with gr.Column(elem_classes="studio-example", min_width=240):
+                gr.Markdown(f"**{stored.example.title}**\n\n{stored.faults}")
+                with gr.Row():
+                    heard = gr.Button("Before / After", size="sm", min_width=80)
+                    used = gr.Button("Use this recording", size="sm", min_width=80)
+            buttons[heard, used] = stored
+    player = ABPlayer(
+        label="Example: before and after, at matched loudness", elem_id="studio-example-player", autoplay=True
+    )
+    private: dict[str, Any] = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
+    for (heard, used), stored in buttons.items():
+        heard.click(partial(_stored_versions, stored), None, player, **private)
+        used.click(partial(_example_path, stored), None, audio, **private)
+    new_file(audio)(None, None, player, js="() => null", **private)
+
+
+@report_errors
+def _stored_versions(stored: StoredResult) -> Updates:
+    """An example and its stored result, in a format that every browser plays from the same sample."""
+    yield [
+        Version("Before", playable(str(stored.example.path)), stored.before_lufs),
+        Version("After", playable(str(stored.path)), stored.after_lufs),
+    ]
+
+
+def _example_path(stored: StoredResult) -> str:
+    return str(stored.example.path)
 
 
 def _plan_section() -> dict[str, gr.components.Component]:

@@ -74,5 +74,10 @@ def examples_with_credits(
         rows = [[str(example.path), str(example.reference)] for example in examples]
         fields = [audio, reference]
     gr.Examples(rows, fields, example_labels=[example.title for example in examples])
+    credits_of(examples)
+
+
+def credits_of(examples: Sequence[Example]) -> None:
+    """Author, work and licence of each example, folded."""
     with gr.Accordion("Example credits", open=False):
         gr.Markdown("\n".join(f"- {example.title}: {example.credit}" for example in examples))

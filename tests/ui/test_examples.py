@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
+import pytest
+from scipy.signal import correlate
 
 from aural.audio import read
-from aural.ui.examples import EXAMPLES, FOLDER, NARROW_EXAMPLES, PHONE_EXAMPLES
+from aural.hub import manifest
+from aural.loudness.meter import measure
+from aural.loudness.targets import TARGETS
+from aural.studio import pipeline
+from aural.ui.examples import (
+    EXAMPLES,
+    FOLDER,
+    NARROW_EXAMPLES,
+    PHONE_EXAMPLES,
+    RESULTS,
+    StoredResult,
+    stored_results,
+)
 
 ALL = [*EXAMPLES, *PHONE_EXAMPLES, *NARROW_EXAMPLES]
 SHIPPED_BYTES = 3_000_000
+RESULT_BYTES = 150_000
 
 
 def test_every_file_is_an_example_with_a_credit_in_the_readme() -> None:
@@ -49,3 +66,28 @@ def test_the_narrow_examples_are_narrow_and_small() -> None:
         above = power[np.fft.rfftfreq(clip.frames, 1 / clip.rate) > 10_000]
         assert above.sum() < 1e-9 * power.sum()
     assert rates == {"Speech at 8 kHz": 8_000, "Speech at 16 kHz": 16_000, "Small MP3 at 48 kHz": 48_000}
+
+
+@pytest.mark.parametrize("stored", stored_results(), ids=lambda stored: stored.example.title)
+def test_a_stored_result_is_at_its_target_and_starts_with_its_example(stored: StoredResult) -> None:
+    before, after = read(stored.example.path), read(stored.path)
+    assert stored.path.stat().st_size < RESULT_BYTES
+    assert (after.rate, after.samples.shape) == (before.rate, before.samples.shape)
+    # The voice stays where it is, but for the phase of the equalizers.
+    likeness = correlate(after.samples[0], before.samples[0], method="fft")
+    assert abs(int(likeness.argmax()) - (before.frames - 1)) < 0.0002 * before.rate
+    assert likeness.max() > 0.75 * np.linalg.norm(after.samples) * np.linalg.norm(before.samples)
+    assert measure(before).integrated_lufs == pytest.approx(stored.before_lufs, abs=0.05)
+    assert measure(after).integrated_lufs == pytest.approx(stored.after_lufs, abs=0.05)
+    target = TARGETS[pipeline.Options().target]
+    assert stored.after_lufs == pytest.approx(target.loudness_for(after.channels), abs=0.1)
+
+
+def test_the_stored_results_are_of_the_shipped_checkpoints_and_of_the_default_target() -> None:
+    facts = json.loads(RESULTS.read_text(encoding="utf-8"))
+    shipped = {name: manifest.entries()[name].sha256["model.safetensors"] for name in facts["checkpoints"]}
+    again = "other checkpoints made the results of the examples: run `python -m tools.make_example_results`"
+    assert facts["checkpoints"] == shipped, again
+    assert {"denoiser", "extender"} <= shipped.keys()
+    assert facts["target"] == pipeline.Options().target
+    assert {path.stem for path in RESULTS.parent.glob("*.ogg")} == {one.path.stem for one in stored_results()}

@@ -132,8 +132,9 @@ class ABPlayer(gr.HTML, metaclass=NoStubFile):
         elem_id: str | None = None,
         render: bool = True,
         decoded_limit_bytes: int = DECODED_LIMIT_BYTES,
+        autoplay: bool = False,
     ) -> None:
-        """All but the last argument are those of every Gradio component.
+        """All but the last two arguments are those of every Gradio component.
 
         Args:
             value: the versions.
@@ -143,6 +144,8 @@ class ABPlayer(gr.HTML, metaclass=NoStubFile):
             render: whether the player is added to the page here.
             decoded_limit_bytes: up to this size a browser decodes all versions into memory, as float32, and
                 switches to the sample; beyond, it streams them, and there is no blind test.
+            autoplay: whether new versions play as soon as they are loaded, which browsers allow after a
+                click. Those that the page opens with wait for the play button.
         """
         super().__init__(
             value,
@@ -154,6 +157,7 @@ class ABPlayer(gr.HTML, metaclass=NoStubFile):
             elem_id=elem_id,
             render=render,
             decoded_limit_bytes=decoded_limit_bytes,
+            autoplay=autoplay,
             waveform_steps=WAVEFORM_STEPS,
         )
 

@@ -303,7 +303,7 @@ const build = () => {
   total.textContent = ` / ${clock(end)}`;
 };
 
-const load = async () => {
+const load = async (plays) => {
   leave();
   loading = new AbortController();
   const { signal } = loading;
@@ -345,6 +345,7 @@ const load = async () => {
   showTest();
   showRegion();
   showPosition();
+  if (plays) play();
 };
 
 playButton.onclick = () => (playing ? pause() : play());
@@ -424,5 +425,5 @@ document.addEventListener("ab-play", function another(event) {
     leave();
   } else if (event.detail !== root) pause();
 });
-watch(["value", "label"], load);
-load();
+watch(["value", "label"], () => load(props.autoplay));
+load(false);

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
+RESULTS = FOLDER / "results" / "results.json"  # written by `tools.make_example_results`
 
 
 @dataclass(frozen=True)
@@ -84,3 +86,23 @@ NARROW_EXAMPLES = [
         "“Let's Go Fishin'” by Karissa Hobbs, CC BY 3.0, excerpt, resampled, as MP3 with nothing above 9 kHz",
     ),
 ]
+
+
+@dataclass(frozen=True)
+class StoredResult:
+    """What Studio makes of an example by itself, so that it can be heard at once."""
+
+    example: Example
+    path: Path
+    faults: str  # what is wrong with the example, in one clause
+    before_lufs: float  # integrated loudness of the example
+    after_lufs: float  # and of the result
+
+
+def stored_results() -> list[StoredResult]:
+    """The results of `PHONE_EXAMPLES`, in their order."""
+    facts = json.loads(RESULTS.read_text(encoding="utf-8"))["results"]
+    return [
+        StoredResult(example, RESULTS.with_name(example.path.name), **facts[example.path.name])
+        for example in PHONE_EXAMPLES
+    ]
