@@ -37,6 +37,16 @@ def _unchecked_class(kind: type[gr.components.Component]) -> type[gr.components.
     return NoStubFile(kind.__name__, (kind,), {"preprocess": preprocess})
 
 
+def takes_files(field: Block) -> bool:
+    """Whether a field is one for files."""
+    return isinstance(field, gr.Audio | gr.File)
+
+
+def changed(field: Any) -> Any:
+    """The event that a field has another value, or other files."""
+    return new_file(field) if takes_files(field) else field.change
+
+
 def new_file(field: gr.Audio | gr.File) -> Any:
     """The event that a field has another file, other files, or none.
 

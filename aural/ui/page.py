@@ -20,7 +20,7 @@ from aural.options import Place, Verb
 from aural.ui import run_state, status
 from aural.ui.downloads import download_buttons, encode
 from aural.ui.endpoints import NO_AUDIO, NO_FILES, workload_of
-from aural.ui.fields import new_file, skip_checks
+from aural.ui.fields import changed, skip_checks, takes_files
 from aural.ui.send_to import SendTo, send_buttons, switch_on
 
 Ways = Sequence[tuple[Block, Mapping[str, Any]]]
@@ -87,7 +87,7 @@ def show_estimate(
         workload: replaces the verb's own workload.
     """
 
-    files = {name: field for name, field in inputs.items() if isinstance(field, gr.Audio | gr.File)}
+    files = {name: field for name, field in inputs.items() if takes_files(field)}
     lacking = ""
     if files:
         has_audio = any(isinstance(field, gr.Audio) for field in files.values())
@@ -105,10 +105,7 @@ def show_estimate(
         return f"<p>{sentence}</p>" if done else ""
 
     gr.on(
-        [
-            new_file(field) if isinstance(field, gr.Audio | gr.File) else field.change  # type: ignore[attr-defined]
-            for field in inputs.values()
-        ],
+        [changed(field) for field in inputs.values()],
         tell,
         list(inputs.values()),
         at.expected,

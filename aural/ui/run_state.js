@@ -80,7 +80,7 @@ window.auralRuns = (() => {
     },
     adopt: (page, place, values) => {
       const result = made.get(page);
-      if (result) result.values = result.values.with(place, values[place]);
+      if (result) result.values = result.values.map((value, index) => (index === place ? values[place] : value));
       return line(page, values);
     },
     line,

@@ -17,7 +17,7 @@ import gradio as gr
 from gradio.blocks import Block
 from gradio.events import Dependency
 
-from aural.ui.fields import new_file
+from aural.ui.fields import changed, new_file, takes_files
 
 # Belongs into the page's head.
 HEAD = f"<script>{Path(__file__).with_suffix('.js').read_text(encoding='utf-8')}</script>"
@@ -35,9 +35,9 @@ class Controls:
     is_done: gr.Checkbox  # whether the latest run was not cancelled; hidden
 
 
-def require_file(run: gr.Button, field: Block) -> None:
+def require_file(run: gr.Button, field: Any) -> None:
     """Let the run button work only while there is a file."""
-    if isinstance(field, gr.Audio | gr.File):
+    if takes_files(field):
         run.interactive = False
         new_file(field)(None, field, run, js="(file) => auralRuns.canRun(file)", **PRIVATE)
 
@@ -68,9 +68,8 @@ def follow(at: Controls, inputs: Sequence[Block], events: Sequence[Dependency]) 
     fields = json.dumps([_field(one) for one in inputs], ensure_ascii=False)
     show = f"(...values) => auralRuns.show('{at.name}', {fields}, ...values)"
     events[1].success(None, list(inputs), at.line, js=show, **PRIVATE)
-    changes = [new_file(one) if isinstance(one, gr.Audio | gr.File) else one.change for one in inputs]  # type: ignore[attr-defined]
     tell = f"(...values) => auralRuns.line('{at.name}', values)"
-    gr.on(changes, None, list(inputs), at.line, js=tell, **PRIVATE)
+    gr.on([changed(one) for one in inputs], None, list(inputs), at.line, js=tell, **PRIVATE)
 
 
 def adopt(at: Controls, event: Dependency, setting: Block, inputs: Sequence[Block]) -> None:
@@ -85,7 +84,7 @@ def adopt(at: Controls, event: Dependency, setting: Block, inputs: Sequence[Bloc
 
 def _field(component: Block) -> dict[str, Any] | None:
     """What the line needs to know of a setting; None for a file."""
-    if isinstance(component, gr.Audio | gr.File):
+    if takes_files(component):
         return None
     field = {"label": component.label, "value": component.value}  # type: ignore[attr-defined]
     if isinstance(component, gr.Dropdown | gr.Radio):

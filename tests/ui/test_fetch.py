@@ -171,8 +171,15 @@ def test_what_breaks_off_leaves_nothing() -> None:
 
 
 def test_gradio_downloads_by_this(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("async_ssrf_protected_download", "ssrf_protected_download", "save_url_to_cache"):
-        monkeypatch.setattr(processing_utils, name, None)
+    async def download(url: str, cache_dir: str) -> str:
+        raise AssertionError(f"Gradio's own download of {url} to {cache_dir}")
+
+    def download_now(url: str, cache_dir: str) -> str:
+        raise AssertionError(f"Gradio's own download of {url} to {cache_dir}")
+
+    monkeypatch.setattr(processing_utils, "async_ssrf_protected_download", download)
+    for name in ("ssrf_protected_download", "save_url_to_cache"):
+        monkeypatch.setattr(processing_utils, name, download_now)
     fetch.install()
     assert processing_utils.async_ssrf_protected_download is fetch.fetch
     with pytest.raises(gr.Error, match="not public"):
