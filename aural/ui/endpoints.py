@@ -30,7 +30,7 @@ Endpoint = Callable[P, Updates]
 
 _log = logging.getLogger(__name__)
 
-SECONDS_BETWEEN_UPDATES = 0.2
+SECONDS_BETWEEN_UPDATES = 0.5  # each of which keeps the page busy for a while
 CALLS_AT_ONCE = 2
 CALL_SECONDS = 20 * 60.0  # limit of one call, so that others get their turn
 TOOK_TOO_LONG = (
