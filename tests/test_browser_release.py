@@ -125,7 +125,7 @@ def test_a_visitor_masters_three_files_of_which_one_is_bad(page: Page, address: 
 
 def test_a_batch_shows_where_it_is_and_can_be_cancelled(page: Page, address: str, tmp_path: Path) -> None:
     section = open_release(page, address, "Batch")
-    files = [noise(tmp_path / "short.wav", 1), noise(tmp_path / "endless.wav", 400)]
+    files = [noise(tmp_path / "short.wav", 1), noise(tmp_path / "endless.wav", 200)]
     section.locator('input[type="file"]').set_input_files(files)
     expect(section.get_by_text(re.compile(r"[KM]B"))).to_have_count(2, timeout=LONG_WAIT_MS)
     section.get_by_role("button", name="Run the batch").click()

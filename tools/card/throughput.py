@@ -79,9 +79,10 @@ def run(training: Training, seconds: float) -> float:
 
 def later_steps(folder: Path) -> tuple[int, float]:
     """Number of steps of a run of today, and their seconds, from its log; without the first ones logged."""
-    (path,) = folder.glob("*.log")
-    entries = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    entries = [entry for entry in entries if "step" in entry]
+    lines = [line for path in folder.glob("*.log") for line in path.read_text(encoding="utf-8").splitlines()]
+    entries = [entry for entry in map(json.loads, lines) if "step" in entry]
+    if len(entries) < 2:
+        sys.exit("The data was hardly read when the time was over. Give more --seconds.")
     first, last = entries[0], entries[-1]
     return last["step"] - first["step"], last["seconds"] - first["seconds"]
 
@@ -101,7 +102,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--packed", type=Path, default=Path(".card/data"))
     parser.add_argument("--responses", type=Path, default=Path(".card/responses.npz"))
-    parser.add_argument("--seconds", type=float, default=120, help="of each training")
+    parser.add_argument(
+        "--seconds", type=float, default=400, help="of each training, its data's reading included"
+    )
     chosen = parser.parse_args()
     rows = [
         (training.name, training.when, f"{run(training, chosen.seconds):.2f}")
