@@ -29,7 +29,11 @@ def replace(module: ModuleType, name: str, ours: Any, without: str) -> bool:
     theirs = getattr(module, name, None)
     if theirs is ours:
         return True
-    misfits = _misfits(ours, theirs) if isinstance(ours, type) else _unless(theirs, ours, name)
+    misfits: list[str] = []
+    if isinstance(ours, type):
+        misfits = _misfits(ours, theirs)
+    elif not _fits(ours, theirs):
+        misfits = [name]
     if misfits:
         parts = " and ".join(misfits)
         _log.warning(
@@ -46,21 +50,17 @@ def _misfits(ours: type, theirs: Any) -> list[str]:
     if not isinstance(theirs, type) or not issubclass(ours, theirs):
         return [ours.__base__.__name__ if ours.__base__ else ours.__name__]
     overridden = [name for name, value in vars(ours).items() if _is_override(value)]
-    return [
-        each
-        for name in overridden
-        for each in _unless(getattr(theirs, name, None), getattr(ours, name), name)
-    ]
+    return [name for name in overridden if not _fits(getattr(ours, name), getattr(theirs, name, None))]
 
 
 def _is_override(value: Any) -> bool:
     return bool(getattr(getattr(value, "__func__", value), "__override__", False))
 
 
-def _unless(theirs: Any, ours: Any, name: str) -> list[str]:
-    """The name, unless ours takes every call that theirs takes."""
+def _fits(ours: Any, theirs: Any) -> bool:
+    """Whether a function of ours takes every call that Gradio's takes, in the same way."""
     is_alike = callable(theirs) and iscoroutinefunction(ours) == iscoroutinefunction(theirs)
-    return [] if is_alike and _takes(ours, signature(theirs)) else [name]
+    return is_alike and _takes(ours, signature(theirs))
 
 
 def _takes(ours: Callable[..., Any], call: Signature) -> bool:
