@@ -79,6 +79,16 @@ class Clap:
         with torch.inference_mode():
             return _directions(self._model.get_audio_features(**inputs))
 
+    def class_probabilities(self, samples: NDArray[np.float32], rate: int) -> Floats:
+        """The probability of each class, for sounds.
+
+        Shape: samples: (clips, time); result: (clips, classes), in the order of CLASSES.
+        """
+        scale = self._model.logit_scale_a.exp().item()
+        scores = scale * self.sounds(samples, rate) @ self.classes.T
+        exponentials = np.exp(scores - scores.max(axis=1, keepdims=True))
+        return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True))
+
     def class_scores(self, text: str) -> list[float]:
         """The cosine of a text and each class, -1 to 1, in the order of CLASSES."""
         scores: list[float] = (self.classes @ self.texts([text])[0]).tolist()

@@ -23,7 +23,7 @@ from aural.loudness.targets import TARGETS
 from aural.options import Place, require_known
 from aural.studio import pipeline
 from aural.studio.excerpt import loudest
-from aural.studio.naming import sounds_like
+from aural.studio.naming import Heard, sounds_like
 from aural.studio.services import on_services
 from aural.studio.verb import RELEASE
 from aural.studio.verdicts import plan, sound_of, verdicts
@@ -350,7 +350,7 @@ class _Found:
     """What is known of an upload."""
 
     analysis: Analysis
-    sounds_like: str | None  # the class of what is neither speech nor music
+    sounds_like: Heard | None  # of what is neither speech nor music
     excerpt: str  # path of the stretch to preview
     seconds: float  # of the upload
 

@@ -11,8 +11,8 @@ from typing import Literal
 
 from aural.audio.missing_band import missing_band
 from aural.enhancement.analysis import Analysis
-from aural.generation.classes import title
 from aural.loudness.targets import Target
+from aural.studio.naming import Heard
 
 Level = Literal["red", "amber", "green"]
 Kind = Literal["sound", "noise", "echo", "clipping", "band", "loudness", "peak", "clean", "silence"]
@@ -86,16 +86,16 @@ def sound_of(analysis: Analysis) -> Sound:
     return "music" if voiced >= MUSIC_VOICED_SHARE else "other"
 
 
-def verdicts(analysis: Analysis, target: Target, sounds_like: str | None = None) -> tuple[Verdict, ...]:
+def verdicts(analysis: Analysis, target: Target, sounds_like: Heard | None = None) -> tuple[Verdict, ...]:
     """The verdicts on a recording that is to be played at the target, the kind of sound first.
 
     Args:
-        sounds_like: the class of what is neither speech nor music, see `aural.studio.naming`; None: unknown.
+        sounds_like: what a sound is called that is neither speech nor music; None: unknown.
     """
     if analysis.integrated_lufs is None or analysis.bandwidth_hz is None:
         return (Verdict("silence", "red", "Silent: nothing to hear"),)
     sound = sound_of(analysis)
-    other = f"Sounds like: {title(sounds_like).lower()}" if sounds_like else "Neither speech nor music"
+    other = "Neither speech nor music" if sounds_like is None else sounds_like.message
     names = {"speech": "Speech", "music": "Music", "other": other}
     faults = _faults(analysis) if sound == "speech" else _clipping(analysis)
     clean = [] if faults else [Verdict("clean", "green", "Already clean")]
