@@ -117,7 +117,7 @@ class Options:
         CompletionMethod,
         Doc(
             f"network of the completion, one of {', '.join(COMPLETION_METHODS)}; completer also evens out "
-            "extender is that of super-resolution"
+            "what the phone kept, extender leaves it untouched"
         ),
     ] = "completer"
     adaptive: Annotated[
