@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -15,16 +14,17 @@ import soundfile
 from aural.audio import Clip, read_tags, wav_encoding, write
 from aural.audio.bandwidth import bandwidth
 from aural.audio.missing_band import FULL_BAND_HZ, missing_band
-from aural.errors import AuralError, InputError
+from aural.errors import InputError
 from aural.loudness.meter import measure
 from aural.options import Place
 from aural.superres import pipeline
-from aural.superres.live import MAX_SECONDS, NARROW_RATES, Sessions
+from aural.superres.live import NARROW_RATES, start
 from aural.superres.verb import SUPER_RESOLVE
 from aural.ui import plots
 from aural.ui.endpoints import Updates, add_notes, endpoint, follow, load, report_errors, with_options
 from aural.ui.examples import NARROW_EXAMPLES
 from aural.ui.fields import NOTHING, examples_with_credits, new_file, picture, slider
+from aural.ui.live import Choice, LiveSection
 from aural.ui.page import Page, Tab, View, page, result_file, show_estimate, wire
 from aural.ui.players import ABPlayer, Version, audio_input, playable
 from aural.ui.send_to import SendTo
@@ -58,7 +58,20 @@ HIGHEST_SHOWN_HZ = 24_000.0  # of the spectrograms; nothing is audible or genera
 
 DEFAULTS = pipeline.Options()
 
-SESSIONS = Sessions()
+LIVE = LiveSection(
+    start,
+    "Hear your voice downsampled to a phone's rate and restored while you speak.",
+    [
+        Choice(
+            "narrow_rate",
+            "Downsample to",
+            [(str(rate), f"{rate / 1000:g} kHz") for rate in NARROW_RATES],
+            "8000",
+        ),
+        Choice("method", "Listen to", list(METHOD_NAMES.items()), next(iter(METHOD_NAMES))),
+    ],
+    edge="narrow_rate",
+)
 
 
 def build(places: Sequence[Place]) -> Tab:
@@ -86,7 +99,7 @@ def build(places: Sequence[Place]) -> Tab:
             )
             settings["what_if_rate"] = _what_if_section()
             settings["bandwidth_hz"] = _advanced_section()
-            _live_section()
+            LIVE.build()
             new_file(audio)(
                 look,
                 audio,
@@ -150,28 +163,6 @@ def _advanced_section() -> gr.Number:
         return gr.Number(
             None, label="Upper limit, Hz", info="Empty: detected. Everything above it is generated."
         )
-
-
-def _live_section() -> None:
-    with gr.Accordion("Live from the microphone", open=False):
-        gr.Markdown(
-            "Hear your voice downsampled to a phone's rate and restored while you speak. Use headphones to "
-            f"avoid feedback. A session ends after {MAX_SECONDS / 60:g} minutes."
-        )
-        gr.HTML(
-            html_template='<div class="live-place"></div>',
-            css_template=_read_asset("live.css"),
-            js_on_load=_read_asset("live.js"),
-            apply_default_css=False,
-            server_functions=[live_open, live_push, live_close],
-            rates=list(NARROW_RATES),
-            narrow_rate=8_000,
-            methods=[[key, name] for key, name in METHOD_NAMES.items()],
-        )
-
-
-def _read_asset(name: str) -> str:
-    return Path(__file__).with_name(name).read_text(encoding="utf-8")
 
 
 def _result_section(
@@ -424,28 +415,3 @@ def _comparison_table(comparison: dict[str, dict[str, float | None]] | None) -> 
 def _figure(value: float | None, decimals: int) -> str:
     # Adding 0 turns −0 into 0.
     return number(None if value is None else round(value, decimals) + 0.0, decimals)
-
-
-def live_open(asked: dict[str, Any]) -> dict[str, Any]:
-    """Begin a live session; see `aural.superres.live.Sessions.open`."""
-    return _call(SESSIONS.open, asked, ("rate", "narrow_rate", "method"))
-
-
-def live_push(asked: dict[str, Any]) -> dict[str, Any]:
-    """The next block of a live session; see `aural.superres.live.Sessions.push`."""
-    return _call(SESSIONS.push, asked, ("key", "samples"))
-
-
-def live_close(asked: dict[str, Any]) -> dict[str, Any]:
-    """End a live session; see `aural.superres.live.Sessions.close`."""
-    return _call(SESSIONS.close, asked, ("key",))
-
-
-def _call(call: Callable[..., Any], asked: Any, names: tuple[str, ...]) -> dict[str, Any]:
-    """The answer for the page, or an error as a sentence."""
-    if not isinstance(asked, dict):
-        asked = {}
-    try:
-        return call(*(asked.get(name) for name in names)) or {}
-    except AuralError as error:
-        return {"error": str(error)}

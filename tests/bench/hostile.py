@@ -736,12 +736,21 @@ def _event(draw: Draw, endpoint: str, event: Mapping[str, Any], data: list[Any],
     return replace(draw.start, endpoint=endpoint, what=what, body=body, address=query, method="JOIN")
 
 
+CHOICES: tuple[dict[str, Any], ...] = (
+    {"narrow_rate": "8000", "method": "sinc"},
+    {"strength": "1", "background_db": "-30"},
+    {"strength": "9" * 999},
+    {"method": ["sinc"], "narrow_rate": {}},
+    {},
+)
+
+
 def _server_functions(draw: Draw) -> Input:
     """The functions that the page's own components call."""
     if not draw.around.server_functions:
         return _reads(draw)
     component, name = draw.one_of(draw.around.server_functions)
-    data: Any = {"rate": 48_000, "narrow_rate": 8_000, "method": "sinc", "key": "x", "samples": "AAAA"}
+    data: Any = {"rate": 48_000, "choices": draw.one_of(CHOICES), "key": "x", "samples": "AAAA"}
     data = {
         field: draw.one_of(VALUES) if draw.random.random() < 0.4 else value for field, value in data.items()
     }

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import base64
-import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,13 +12,13 @@ import soundfile
 from PIL import Image
 
 from aural.audio import Clip, write
-from aural.errors import InputError, OptionError
-from aural.superres import live, tab
+from aural.superres import tab
 from aural.superres.pipeline import METHODS, Options, Result
 from aural.ui import plots
 
 RATE = 8_000
 BAND_HZ = 3_800.0
+CHOICES = {"narrow_rate": "8000", "method": "sinc"}
 
 
 @pytest.fixture(autouse=True)
@@ -137,124 +134,52 @@ def test_the_curve_of_sinc_goes_through_the_samples(
     assert np.abs(dots.get_ydata()).max() == pytest.approx(0.1, rel=0.02)
 
 
-@pytest.fixture
-def sessions() -> Iterator[live.Sessions]:
-    yield live.Sessions()
-
-
-def encoded(samples: np.ndarray) -> str:
-    return base64.b64encode((32_767 * samples).astype("<i2").tobytes()).decode()
-
-
-def heard(sessions: live.Sessions, samples: np.ndarray, rate: int, block: int) -> np.ndarray:
-    key = sessions.open(rate, 8_000, "sinc")["key"]
+def heard(samples: np.ndarray, rate: int, block: int) -> np.ndarray:
+    asked = {"rate": rate, "choices": CHOICES}
+    key = tab.LIVE.live_open(asked)["key"]
     pieces = []
     for start in range(0, len(samples), block):
-        answer = sessions.push(key, encoded(samples[start : start + block]))
-        assert answer["took_ms"] >= 0
+        sent = (32_767 * samples[start : start + block]).astype("<i2").tobytes()
+        answer = tab.LIVE.live_push({"key": key, "samples": base64.b64encode(sent).decode()})
         pieces.append(np.frombuffer(base64.b64decode(answer["samples"]), "<i2") / 32_767)
-    sessions.close(key)
+    tab.LIVE.live_close({"key": key})
     return np.concatenate(pieces)
 
 
 @pytest.mark.parametrize("rate", [44_100, 48_000])
-def test_a_live_voice_is_heard_in_time_without_its_highs(sessions: live.Sessions, rate: int) -> None:
+def test_a_live_voice_is_heard_in_time_without_its_highs(rate: int) -> None:
     low, high = tone(500, 1, rate), tone(6_000, 1, rate)
-    made = heard(sessions, low + 0.5 * high, rate, rate // 10)
+    made = heard(low + 0.5 * high, rate, rate // 10)
     assert rate * 0.9 < len(made) <= rate
     middle = slice(rate // 5, 4 * rate // 5)
     assert np.abs(made[middle] - low[: len(made)][middle]).max() < 2e-3
 
 
-def test_the_size_of_the_blocks_makes_no_difference(sessions: live.Sessions) -> None:
+def test_the_size_of_the_blocks_makes_no_difference() -> None:
     samples = (0.1 * np.random.default_rng(0).standard_normal(48_000)).astype(np.float32)
-    short, long = (heard(sessions, samples, 48_000, block) for block in (4_800, 16_000))
+    short, long = (heard(samples, 48_000, block) for block in (4_800, 16_000))
     assert len(short) == len(long) and np.abs(short - long).max() < 1.5 / 32_767
 
 
-def test_the_look_ahead_is_told_and_bounded(sessions: live.Sessions) -> None:
-    opened = sessions.open(48_000, 8_000, "sinc")
-    assert 0 < opened["look_ahead_ms"] < 50
-    answer = sessions.push(opened["key"], encoded(np.zeros(4_800, np.float32)))
-    ready = len(base64.b64decode(answer["samples"])) // 2
-    assert ready >= 4_800 - 48 * opened["look_ahead_ms"] - 12
-
-
-def test_a_session_ends_when_it_is_long_idle_or_closed(
-    sessions: live.Sessions, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    block = encoded(np.zeros(4_800, np.float32))
-    key = sessions.open(48_000, 8_000, "sinc")["key"]
-    sessions.close(key)
-    with pytest.raises(InputError, match="Start again"):
-        sessions.push(key, block)
-    key = sessions.open(48_000, 8_000, "sinc")["key"]
-    monkeypatch.setattr(live, "MAX_SECONDS", 0.15)
-    sessions.push(key, block)
-    sessions.push(key, block)
-    with pytest.raises(InputError, match="Start again"):
-        sessions.push(key, block)
-    for _ in range(live.MAX_SESSIONS):
-        sessions.open(48_000, 8_000, "sinc")
-    with pytest.raises(InputError, match="in a minute"):
-        sessions.open(48_000, 8_000, "sinc")
-    monkeypatch.setattr(live, "IDLE_SECONDS", -1.0)
-    sessions.open(48_000, 8_000, "sinc")
-
-
 @pytest.mark.parametrize(
-    "asked",
+    "choices",
     [
-        {"rate": None},
-        {"rate": 1e9},
-        {"rate": "fast"},
-        {"narrow_rate": 7_999},
-        {"narrow_rate": [8_000]},
-        {"rate": 8_000},
+        {},
+        {"narrow_rate": "7999"},
+        {"narrow_rate": ["8000"]},
+        {"narrow_rate": "48000"},
         {"method": "magic"},
         {"method": ["sinc"]},
+        {"method": ""},
     ],
     ids=str,
 )
-def test_what_cannot_be_live_is_told_in_a_sentence(asked: dict) -> None:
-    answer = tab.live_open({"rate": 48_000, "narrow_rate": 8_000, "method": "sinc", **asked})
+def test_what_cannot_be_live_is_told_in_a_sentence(choices: dict) -> None:
+    asked = {"rate": 48_000, "choices": {**CHOICES, **choices} if choices else None}
+    answer = tab.LIVE.live_open(asked)
     assert set(answer) == {"error"} and answer["error"].endswith(".")
 
 
-def test_a_hostile_block_is_told_in_a_sentence(sessions: live.Sessions) -> None:
-    key = sessions.open(48_000, 8_000, "sinc")["key"]
-    for block in ("not base64!", "AAAA", None, 7, encoded(np.zeros(48_000 * 4, np.float32))):
-        with pytest.raises(InputError, match=r"\.$"):
-            sessions.push(key, block)  # type: ignore[arg-type]
-    for asked in (None, [], {}, {"key": 1, "samples": ""}, {"key": "?" * 1000, "samples": ""}):
-        assert tab.live_push(asked)["error"].endswith(".")  # type: ignore[arg-type]
-    assert tab.live_close({"key": "unknown"}) == {}
-    with pytest.raises(OptionError):
-        sessions.open(48_000, 8_000, "")
-
-
-def test_no_more_sessions_open_at_once_than_there_are_places(sessions: live.Sessions) -> None:
-    def opened(_: int) -> bool:
-        try:
-            sessions.open(48_000, 8_000, "sinc")
-        except InputError:
-            return False
-        return True
-
-    with ThreadPoolExecutor(12) as visitors:
-        assert sum(visitors.map(opened, range(12))) == live.MAX_SESSIONS
-
-
-def test_empty_blocks_keep_no_session_alive(sessions: live.Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
-    key = sessions.open(48_000, 8_000, "sinc")["key"]
-    sessions.push(key, "")
-    later = time.monotonic() + live.MAX_SECONDS + live.IDLE_SECONDS + 1
-    monkeypatch.setattr(live.time, "monotonic", lambda: later)
-    with pytest.raises(InputError, match="up to 3 minutes"):
-        sessions.push(key, "")
-
-
-def test_a_key_that_is_none_closes_nothing(sessions: live.Sessions) -> None:
-    sessions.open(48_000, 8_000, "sinc")
-    for key in ([], {}, None, 7):
-        assert tab.live_close({"key": key}) == {}
+def test_a_microphone_is_not_downsampled_to_its_own_rate() -> None:
+    answer = tab.LIVE.live_open({"rate": 8_000, "choices": CHOICES})
+    assert answer["error"].startswith("Can't downsample 8000 Hz")

@@ -1,4 +1,4 @@
-// The live section of the Super-resolution tab. gr.HTML runs this once; `element`, `props` and `server` are its own.
+// The live section of a tab. gr.HTML runs this once; `element`, `props` and `server` are its own.
 // Blocks of the microphone go to the server one after the other and are played as they come back. The state that
 // tests and style sheets need stands in data attributes of the root.
 
@@ -18,9 +18,9 @@ const make = (tag, attributes = {}, ...children) => {
   node.append(...children);
   return node;
 };
-const choice = (label, options, value) => {
-  const select = make("select", { "aria-label": label });
-  for (const [key, name] of options) select.append(make("option", { value: key }, name));
+const choice = ({ name, label, options, value }) => {
+  const select = make("select", { name, "aria-label": label });
+  for (const [key, title] of options) select.append(make("option", { value: key }, title));
   select.value = value;
   return select;
 };
@@ -42,15 +42,14 @@ const fromBase64 = (text) => {
 };
 
 const button = make("button", { type: "button" });
-const rates = choice("Downsample to", props.rates.map((rate) => [rate, `${rate / 1000} kHz`]), props.narrow_rate);
-const methods = choice("Listen to", props.methods, props.methods[0][0]);
-const canvas = make("canvas", { role: "img", "aria-label": "Spectrum of the output" });
+const choices = props.settings.map(choice);
+const canvas = make("canvas", { role: "img", "aria-label": "Spectrum of the microphone (grey) and the output" });
 const facts = make("dl");
 const note = make("p", { class: "live-note", role: "status" });
 const root = make(
   "div",
   { class: "live", role: "group", "aria-label": "Live from the microphone" },
-  make("div", { class: "live-bar" }, make("label", {}, "Downsample to", rates), make("label", {}, "Listen to", methods), button),
+  make("div", { class: "live-bar" }, ...choices.map((select) => make("label", {}, select.ariaLabel, select)), button),
   canvas,
   facts,
   note,
@@ -85,30 +84,40 @@ const showFacts = () => {
   );
 };
 
+const BARS = 96;
+// The level of each bar, 0 to 1.
+const levelsOf = (analyser, top) => {
+  const levels = new Float32Array(analyser.frequencyBinCount);
+  analyser.getFloatFrequencyData(levels);
+  const place = (bar) => Math.floor((bar / BARS) * (top / (analyser.context.sampleRate / 2)) * levels.length);
+  return Array.from({ length: BARS }, (_, bar) => {
+    const level = Math.max(...levels.subarray(place(bar), Math.max(place(bar) + 1, place(bar + 1))));
+    return Math.max(0, Math.min(1, (level + 110) / 90));
+  });
+};
+
 const draw = (drawn) => {
   if (run !== drawn) return;
   if (!root.isConnected || root.offsetParent === null) return stop(); // the tab was left
   const [width, height] = [(canvas.width = canvas.clientWidth * 2), (canvas.height = canvas.clientHeight * 2)];
-  const levels = new Float32Array(run.analyser.frequencyBinCount);
-  run.analyser.getFloatFrequencyData(levels);
   const pen = canvas.getContext("2d");
   const top = Math.min(24000, run.context.sampleRate / 2);
-  const edge = (run.narrowRate / 2 / top) * width;
-  const bars = 96;
-  for (let bar = 0; bar < bars; bar++) {
-    const [first, last] = [bar, bar + 1].map((each) => Math.floor((each / bars) * (top / (run.context.sampleRate / 2)) * levels.length));
-    const level = Math.max(...levels.subarray(first, Math.max(first + 1, last)));
-    const share = Math.max(0, Math.min(1, (level + 110) / 90));
-    const x = (bar / bars) * width;
-    pen.fillStyle = x < edge ? "#a6a7b0" : "#2dd4bf";
-    pen.fillRect(x, height * (1 - share), width / bars - 2, height * share);
+  const edge = ((run.edge ?? 0) / top) * width;
+  const bars = (levels, color) =>
+    levels.forEach((share, bar) => {
+      pen.fillStyle = color((bar / BARS) * width);
+      pen.fillRect((bar / BARS) * width, height * (1 - share), width / BARS - 2, height * share);
+    });
+  bars(levelsOf(run.input, top), () => "#5b5c66");
+  bars(levelsOf(run.output, top), (x) => (x < edge ? "#a6a7b0" : "#2dd4bf"));
+  if (edge) {
+    pen.fillStyle = "#e4e4e7";
+    pen.fillRect(edge - 1, 0, 2, height);
+    pen.font = "22px sans-serif";
+    const text = `${run.edge / 1000} kHz`;
+    const room = pen.measureText(text).width;
+    pen.fillText(text, edge + room + 16 < width ? edge + 10 : edge - room - 10, 28);
   }
-  pen.fillStyle = "#e4e4e7";
-  pen.fillRect(edge - 1, 0, 2, height);
-  pen.font = "22px sans-serif";
-  const text = `${run.narrowRate / 2000} kHz`;
-  const room = pen.measureText(text).width;
-  pen.fillText(text, edge + room + 16 < width ? edge + 10 : edge - room - 10, 28);
   requestAnimationFrame(() => draw(drawn));
 };
 
@@ -132,7 +141,7 @@ const play = (samples) => {
   buffer.copyToChannel(samples, 0);
   const source = context.createBufferSource();
   source.buffer = buffer;
-  source.connect(run.analyser);
+  source.connect(run.output);
   if (run.playAt < context.currentTime + 0.005) {
     if (run.played) run.gaps += 1;
     run.playAt = context.currentTime + MARGIN_SECONDS;
@@ -149,7 +158,7 @@ const send = async () => {
   const rate = sending.context.sampleRate;
   if (sending.busy || sending.length < BLOCK_SECONDS * rate) return;
   if (sending.length > MOST_BEHIND_SECONDS * rate)
-    return stop("The server can't keep up. Choose another method, or try again later.");
+    return stop("The server can't keep up. Try again later.");
   const [blocks, length] = [sending.blocks, sending.length];
   [sending.blocks, sending.length, sending.busy] = [[], 0, true];
   let answer;
@@ -175,16 +184,25 @@ const start = async () => {
   document.dispatchEvent(new CustomEvent("ab-play", { detail: root })); // the players fall silent
   try {
     if (!navigator.mediaDevices) throw new Error("Browsers allow the microphone only over https. Open this page over https.");
-    begun.context = new AudioContext({ latencyHint: "interactive" });
+    begun.context = new AudioContext({ latencyHint: "interactive", ...(props.rate && { sampleRate: props.rate }) });
     const asked = { channelCount: 1, echoCancellation: false, noiseSuppression: false, autoGainControl: false };
     begun.stream = await navigator.mediaDevices.getUserMedia({ audio: asked }).catch(() => {
       throw new Error("No microphone found. Plug one in and allow this page to use it.");
     });
+    try {
+      begun.microphone = begun.context.createMediaStreamSource(begun.stream);
+    } catch {
+      // Firefox does not convert a microphone's rate.
+      begun.context.close();
+      begun.context = new AudioContext({ latencyHint: "interactive" });
+      begun.microphone = begun.context.createMediaStreamSource(begun.stream);
+    }
     await begun.context.resume();
     await begun.context.audioWorklet.addModule(URL.createObjectURL(new Blob([RECORDER], { type: "text/javascript" })));
-    begun.narrowRate = +rates.value;
+    const chosen = Object.fromEntries(choices.map((select) => [select.name, select.value]));
+    if (props.edge) begun.edge = chosen[props.edge] / 2;
     const opened = await server
-      .live_open({ rate: begun.context.sampleRate, narrow_rate: begun.narrowRate, method: methods.value })
+      .live_open({ rate: begun.context.sampleRate, choices: chosen })
       .catch(() => ({ error: "Connection lost. Reload the page." }));
     if (opened.error) throw new Error(opened.error);
     [begun.key, begun.lookAhead] = [opened.key, opened.look_ahead_ms];
@@ -195,8 +213,9 @@ const start = async () => {
     return;
   }
   const { context } = begun;
-  begun.analyser = Object.assign(context.createAnalyser(), { fftSize: 2048, smoothingTimeConstant: 0.6 });
-  begun.analyser.connect(context.destination);
+  const analyser = () => Object.assign(context.createAnalyser(), { fftSize: 2048, smoothingTimeConstant: 0.6 });
+  [begun.input, begun.output] = [analyser(), analyser()];
+  begun.output.connect(context.destination);
   const recorder = new AudioWorkletNode(context, "aural-recorder", { numberOfOutputs: 0 });
   recorder.port.onmessage = ({ data }) => {
     if (run !== begun) return;
@@ -205,7 +224,8 @@ const start = async () => {
     begun.length += data.samples.length;
     send();
   };
-  context.createMediaStreamSource(begun.stream).connect(recorder);
+  begun.microphone.connect(recorder);
+  begun.microphone.connect(begun.input);
   showFacts();
   setState("running");
   requestAnimationFrame(() => draw(begun));
@@ -213,11 +233,12 @@ const start = async () => {
 
 button.onclick = () => (run ? stop() : start());
 // Another choice while it runs is heard at once.
-rates.onchange = methods.onchange = () => {
-  if (!run) return;
-  stop();
-  start();
-};
+for (const select of choices)
+  select.onchange = () => {
+    if (!run) return;
+    stop();
+    start();
+  };
 document.addEventListener("ab-play", function another(event) {
   if (!root.isConnected) document.removeEventListener("ab-play", another);
   if (run && event.detail !== root) stop();
