@@ -225,19 +225,20 @@ def _result_section(
     with gr.Accordion("Raw data (JSON)", open=False):
         figures = gr.JSON(label="Analysis")
     background = gr.File(label="Background", visible=False)
-    compared = gr.State()  # the recording and the reference of the result
+    original, compared_with = gr.State(), gr.State()  # the recording and the reference of the result
     wire(
         at,
         enhance,
         [source.audio, *(settings[name] for name in pipeline.Options.__dataclass_fields__), source.reference],
-        [result.file, background, figures, spectrograms, compared],
+        [result.file, background, figures, spectrograms, original, compared_with],
         View(
             _show,
-            [compared, result.file, background, figures],
+            [original, compared_with, result.file, background, figures],
             [message, player, found_table, reference_table, keep_background],
         ),
         result=result,
-        more=View(_show_peers, [compared, result.file, figures, peers], [player]),
+        source=original,
+        more=View(_show_peers, [original, result.file, figures, peers], [player]),
     )
     return at, result.send_to
 
@@ -275,7 +276,7 @@ def enhance(
     for made, path in zip((result.clip, result.background), paths, strict=True):
         # The background of a clipped recording may exceed full scale.
         write(made, path, wav_encoding(made), read_tags(audio))
-    yield *paths, figures, plots.save(_spectrograms(clip, result)), (audio, reference)
+    yield *paths, figures, plots.save(_spectrograms(clip, result)), audio, reference
 
 
 def _align(clip: Clip, path: str) -> Reference:
@@ -315,9 +316,8 @@ def _spectrograms(clip: Clip, result: pipeline.Result) -> Any:
 
 
 def _show(
-    compared: tuple[str, str | None], result: str, background: str, figures: dict[str, Any]
+    audio: str, reference_audio: str | None, result: str, background: str, figures: dict[str, Any]
 ) -> tuple[str, list[Version], str, str, gr.DownloadButton]:
-    audio, reference_audio = compared
     before, after = figures["before"], figures["after"]
     versions = [
         Version("Before", playable(audio), before["integrated_lufs"]),
@@ -338,13 +338,12 @@ def _show(
 
 
 def _show_peers(
-    compared: tuple[str, str | None], result: str, figures: dict[str, Any], chosen: list[str]
+    audio: str, result: str, figures: dict[str, Any], chosen: list[str]
 ) -> list[Version] | dict[str, Any]:
     """The recording, the result, and what the chosen peers make of the recording; no change if none is."""
     if not chosen:
         unchanged: dict[str, Any] = gr.skip()
         return unchanged
-    audio, _ = compared
     versions = [
         Version("Before", playable(audio), figures["before"]["integrated_lufs"]),
         Version("After", result, figures["after"]["integrated_lufs"]),

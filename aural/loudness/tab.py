@@ -211,6 +211,7 @@ def _master_section(places: Sequence[Place], source: _Source) -> tuple[Page, Sen
         [result.file, figures, history, original],
         View(_show_master, [original, result.file, figures], [message, player, figures_table]),
         result=result,
+        source=original,
     )
     return at, result.send_to
 

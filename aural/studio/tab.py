@@ -254,6 +254,7 @@ def _release_section(places: Sequence[Place], audio: gr.Audio, chips: gr.HTML) -
             [message, player, stages_table, *inspected],
         ),
         result=result,
+        source=original,
     )
     # The result takes the place of its preview.
     original.change(

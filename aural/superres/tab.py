@@ -184,14 +184,15 @@ def _result_section(
     result = result_file("Super-resolved file", places, SUPER_RESOLVE.place)
     with gr.Accordion("Raw data (JSON)", open=False):
         figures = gr.JSON(label="Metrics")
-    made = gr.State()  # what the page shows of this run
+    made, original = gr.State(), gr.State()  # what the page shows of this run, and its file
     wire(
         at,
         super_resolve,
         [audio, *(settings[name] for name in pipeline.Options.__dataclass_fields__), compare],
-        [result.file, figures, spectrograms, between, made],
+        [result.file, figures, spectrograms, between, made, original],
         View(_show, [made, figures], [message, player, comparison, position, width]),
         result=result,
+        source=original,
     )
     gr.on(
         [position.input, width.input],
@@ -291,6 +292,7 @@ def super_resolve(
         plots.save(plots.spectrogram_versions(sounds, scale="linear", max_frequency_hz=HIGHEST_SHOWN_HZ)),
         _draw_between(source, at, width),
         (versions, source, at, width),
+        audio,
     )
 
 

@@ -130,7 +130,7 @@ class ResultFile:
     """A page's result: its file, the buttons that download it, and those that send it to another tab."""
 
     file: gr.File
-    downloads: Sequence[gr.DownloadButton]  # one for each format
+    downloads: Sequence[gr.DownloadButton]  # one for each format, and one for a video
     send_to: SendTo
     row: gr.Row  # of the downloads, to which a page may add more
 
@@ -158,6 +158,7 @@ def wire(
     view: View,
     *,
     result: ResultFile | None = None,
+    source: gr.State | None = None,
     more: View | None = None,
     show_progress_on: gr.components.Component | None = None,
 ) -> None:
@@ -168,6 +169,8 @@ def wire(
         inputs: in the order of the function's parameters.
         outputs: of the function; the last ones may be for the page alone.
         result: its buttons are enabled once there is a result; downloads are encoded last.
+        source: the path of the file that the result was made from, one of the outputs; if it is a video, the
+            result can be downloaded as one.
         more: shown after the view, because it takes longer.
         show_progress_on: None: the line above the result.
     """
@@ -201,7 +204,8 @@ def wire(
     if more is not None:
         events.append(after(at, shown, more.show, more.inputs, more.outputs, concurrency_id="audio"))
     if result is not None:
-        events.append(after(at, events[-1], encode, [result.file], downloads, concurrency_id="encoding"))
+        encoded = [result.file] if source is None else [result.file, source]
+        events.append(after(at, events[-1], encode, encoded, downloads, concurrency_id="encoding"))
     cancel_on_click(at, events)
     run_state.follow(at, inputs, events)
 

@@ -34,6 +34,7 @@ def demo() -> gr.Blocks:
             [result.file, original],
             View(lambda file, sound: (f"{file} of {sound}", 0.5), [result.file, original], [message, zoom]),
             result=result,
+            source=original,
             more=View(lambda sound: f"{sound}.png", [original], [picture]),
         )
     assert set(result.send_to.buttons) == {"there", "elsewhere"}
@@ -74,7 +75,7 @@ def test_what_came_of_it_is_shown_and_can_be_sent_on(demo: gr.Blocks) -> None:
     (show,) = [one for one in demo.fns.values() if kinds(one.outputs)[:2] == ["Markdown", "Slider"]]
     message, zoom, *buttons = show.fn(True, "memo.wav", "memo")
     assert (message, zoom) == ("memo.wav of memo", 0.5)
-    downloads, sending = buttons[: len(FORMATS)], buttons[len(FORMATS) :]
+    downloads, sending = buttons[: len(FORMATS) + 1], buttons[len(FORMATS) + 1 :]
     assert not any(button.interactive or button.value for button in downloads)
     assert len(sending) == 2 and all(button.interactive for button in sending)
 
@@ -83,7 +84,7 @@ def test_a_cancelled_run_which_gradio_takes_for_a_success_shows_nothing(demo: gr
     (cancel,) = [one for one in demo.fns.values() if one.cancels]
     encode, more, show, _ = (demo.fns[number].fn for number in cancel.cancels)
     assert show(False, "memo.wav", "memo") == more(False, "memo") == gr.skip()
-    assert list(encode(False, "memo.wav")) == [gr.skip()]
+    assert list(encode(False, "memo.wav", "memo")) == [gr.skip()]
 
 
 def test_cancel_ends_all_that_follows_a_run_and_then_the_run(demo: gr.Blocks) -> None:
@@ -92,7 +93,8 @@ def test_cancel_ends_all_that_follows_a_run_and_then_the_run(demo: gr.Blocks) ->
     cancelled = [demo.fns[number] for number in cancel.cancels]
     assert cancelled[-1].api_name == "work"
     assert [kinds(one.outputs)[0] for one in cancelled] == ["DownloadButton", "Image", "Markdown", "File"]
-    assert len(cancelled[0].outputs) == len(FORMATS)
+    assert len(cancelled[0].outputs) == len(FORMATS) + 1  # a video
+    assert kinds(cancelled[0].inputs)[-2:] == ["File", "State"]
 
 
 def test_one_output_alone_needs_no_list() -> None:

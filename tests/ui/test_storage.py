@@ -175,7 +175,8 @@ def test_room_for_an_upload_is_made_of_the_oldest(root: Path, monkeypatch: pytes
 @pytest.mark.usefixtures("root")
 def test_a_private_event_writes_only_results() -> None:
     before = set(FOLDER.rglob("*"))
-    *_, buttons = encode(str(FOLDER / "speech.ogg"))
+    *_, (*buttons, video) = encode(str(FOLDER / "speech.ogg"))
+    assert not video.visible
     paths = [Path(button["value"]) for button in buttons if isinstance(button, dict)] or [
         Path(button.value["path"] if isinstance(button.value, dict) else button.value) for button in buttons
     ]
