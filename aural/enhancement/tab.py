@@ -21,6 +21,7 @@ from aural.errors import InputError
 from aural.loudness.meter import measure
 from aural.options import Place, take_texts
 from aural.ui import plots
+from aural.ui.changes import change_section, show_change
 from aural.ui.endpoints import Updates, add_notes, endpoint, follow, load, with_options
 from aural.ui.examples import PHONE_EXAMPLES
 from aural.ui.fields import NOTHING, examples_with_credits, picture, slider
@@ -217,6 +218,7 @@ def _result_section(
     message = gr.Markdown()
     player = ABPlayer(label="Before and after, at matched loudness")
     spectrograms = picture("Spectrograms (line: pitch; dashed: upper limit)")
+    changed = change_section()
     found_table = gr.HTML()
     reference_table = gr.HTML()
     result = result_file("Enhanced file", places, ENHANCE.place)
@@ -238,7 +240,7 @@ def _result_section(
         ),
         result=result,
         source=original,
-        more=View(_show_peers, [original, result.file, figures, peers], [player]),
+        more=View(_show_more, [original, result.file, figures, peers], [player, *changed.outputs]),
     )
     return at, result.send_to
 
@@ -337,13 +339,19 @@ def _show(
     )
 
 
-def _show_peers(
+def _show_more(
     audio: str, result: str, figures: dict[str, Any], chosen: list[str]
-) -> list[Version] | dict[str, Any]:
-    """The recording, the result, and what the chosen peers make of the recording; no change if none is."""
-    if not chosen:
-        unchanged: dict[str, Any] = gr.skip()
-        return unchanged
+) -> Generator[list[Any], None, None]:
+    """The player with what the peers make of the recording, and before it what has changed."""
+    loudness = (figures[name]["integrated_lufs"] for name in ("before", "after"))
+    changed = show_change(audio, result, *loudness)
+    yield [gr.skip(), *changed]
+    if chosen:
+        yield [_show_peers(audio, result, figures, chosen), *(gr.skip() for _ in changed)]
+
+
+def _show_peers(audio: str, result: str, figures: dict[str, Any], chosen: list[str]) -> list[Version]:
+    """The recording, the result, and what the chosen peers make of the recording."""
     versions = [
         Version("Before", playable(audio), figures["before"]["integrated_lufs"]),
         Version("After", result, figures["after"]["integrated_lufs"]),

@@ -28,6 +28,7 @@ from aural.studio.services import on_services
 from aural.studio.verb import RELEASE
 from aural.studio.verdicts import plan, sound_of, verdicts
 from aural.ui import plots
+from aural.ui.changes import change_section, show_change
 from aural.ui.endpoints import (
     Updates,
     add_notes,
@@ -231,6 +232,7 @@ def _release_section(places: Sequence[Place], audio: gr.Audio, chips: gr.HTML) -
     result = result_file("Released file", places, RELEASE.place)
     stages_table = gr.HTML()
     spectrograms = picture("Spectrograms (dashed: upper limit)")
+    changed = change_section()
     with gr.Accordion("On every service", open=False):
         gr.Markdown(
             "What each service and standard would do to the file as it is. Gain up to the loudness that it "
@@ -255,6 +257,7 @@ def _release_section(places: Sequence[Place], audio: gr.Audio, chips: gr.HTML) -
         ),
         result=result,
         source=original,
+        more=View(_show_change, [original, result.file, figures], changed.outputs),
     )
     # The result takes the place of its preview.
     original.change(
@@ -571,6 +574,11 @@ def _show(
         made if len(made) > 1 else None,
         table(("Metric", *(VERSIONS[name] for name in shown)), rows, "Results by stage"),
     )
+
+
+def _show_change(audio: str, result: str, figures: dict[str, Any]) -> list[Any]:
+    first, *_, last = figures["versions"].values()
+    return show_change(audio, result, first["integrated_lufs"], last["integrated_lufs"])
 
 
 def _changed_nothing(stage: Mapping[str, Any] | None, name: str) -> bool:

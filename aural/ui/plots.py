@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
 
@@ -73,7 +74,7 @@ def loudness_history(
         for value, colour, name in ((integrated_lufs, TEXT, "integrated"), (target_lufs, SECOND, "target"))
         if value is not None and math.isfinite(value)
     ]
-    figure, axes = _panel()
+    figure, axes = make_panel()
     axes.plot(*_thin(times, momentary), color=QUIET_TEXT, linewidth=1.2, alpha=0.75, label="momentary")
     axes.plot(*_thin(times, short_term), color=ACCENT, linewidth=3, label="short-term")
     for value, colour, name in lines:
@@ -81,8 +82,8 @@ def loudness_history(
     axes.set_ylim(*_loudness_limits(np.concatenate([momentary, short_term]), [value for value, *_ in lines]))
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylabel("Loudness (LUFS)")
-    _time_axis(axes, times)
-    _legend(axes)
+    time_axis(axes, times)
+    legend(axes)
     return figure
 
 
@@ -103,12 +104,12 @@ def spectrogram(
     window = 2 ** round(math.log2(rate * (0.085 if scale == "log" else 0.043)))
     levels = spectrogram_dbfs(samples, rate, rows_hz, window)
     highest = 10 * math.ceil(max(levels.max(initial=-math.inf), -60.0) / 10)
-    figure, axes = _panel()
+    figure, axes = make_panel()
     times = np.array([0.0, samples.shape[1] / rate])
-    image = _draw_image(axes, levels, times, rows_hz, highest - DYNAMIC_RANGE_DB, highest)
+    image = draw_image(axes, levels, times, rows_hz, highest - DYNAMIC_RANGE_DB, highest)
     for mark_hz in marks_hz:
         axes.axhline(_row_of(mark_hz, rows_hz), color=ACCENT, linewidth=2, linestyle=(0, (5, 4)))
-    _colour_bar(figure, image, [axes], "dBFS")
+    colour_bar(figure, image, [axes], "dBFS")
     return figure
 
 
@@ -153,15 +154,15 @@ def spectrogram_pair(
 
     Shape: before, after (frequencies, times); times_s (times,); frequencies_hz (frequencies,) ascending.
     """
-    figure, (left, right) = _panels(2)
+    figure, (left, right) = make_panels(2)
     for axes, values, label in ((left, before, labels[0]), (right, after, labels[1])):
-        image = _draw_image(
+        image = draw_image(
             axes, np.asarray(values, float), np.asarray(times_s), np.asarray(frequencies_hz), 0, 1
         )
         axes.set_title(label, color=TEXT, fontsize=FONT_POINTS)
     right.set_ylabel("")
     right.tick_params(labelleft=False)
-    _colour_bar(figure, image, [left, right], "scaled level")
+    colour_bar(figure, image, [left, right], "scaled level")
     return figure
 
 
@@ -208,12 +209,12 @@ def spectrogram_versions(
     highest = 10 * math.ceil(max(loudest, -60.0) / 10)
     rows = 1 if len(versions) <= 3 else 2
     columns = math.ceil(len(versions) / rows)
-    figure, panels = _panels(columns, rows=rows)
+    figure, panels = make_panels(columns, rows=rows)
     if rows > 1:
         figure.set_figheight(TWO_ROWS_HEIGHT * figure.get_figheight())
     for axes, version, level in zip(panels, versions, levels, strict=False):
         times = np.array([0.0, version.samples.shape[1] / version.rate])
-        image = _draw_image(axes, level, times, rows_hz, highest - DYNAMIC_RANGE_DB, highest)
+        image = draw_image(axes, level, times, rows_hz, highest - DYNAMIC_RANGE_DB, highest)
         axes.set_title(version.label, color=TEXT, fontsize=FONT_POINTS)
         pitch_rows = np.interp(_finite(pitch_hz), rows_hz, np.arange(ROWS), left=math.nan)
         axes.plot(np.asarray(pitch_s, float), pitch_rows, color=ACCENT, linewidth=2, label="pitch")
@@ -233,7 +234,7 @@ def spectrogram_versions(
         if number + columns < len(versions):
             axes.set_xlabel("")
             axes.tick_params(labelbottom=False)
-    _colour_bar(figure, image, panels, "dBFS")
+    colour_bar(figure, image, panels, "dBFS")
     return figure
 
 
@@ -251,7 +252,7 @@ def between_samples(
     times, dots = np.asarray(curve_seconds, float), _finite(samples)
     start, end = (times[0], times[-1]) if times.size else (0.0, 0.0)
     lines = {label: _finite(curve) for label, curve in curves.items()}
-    figure, axes = _panel()
+    figure, axes = make_panel()
     axes.axhline(0, color=GRID, linewidth=1.5)
     for behind, (label, curve) in reversed(list(enumerate(reversed(lines.items())))):
         # Lines further back are wider, so that none is hidden.
@@ -280,7 +281,7 @@ def between_samples(
     axes.xaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10]))
     axes.set_xlabel(f"Time (ms after {start:.3f} s)")
     axes.set_ylabel("Sample value")
-    _legend(axes)
+    legend(axes)
     return figure
 
 
@@ -291,10 +292,10 @@ def spectrogram_tiles(spectrograms: Sequence[ArrayLike], seconds: float, frequen
     """
     rows = 1 if len(spectrograms) <= 2 else 2
     columns = math.ceil(len(spectrograms) / rows)
-    figure, panels = _panels(columns, rows=rows)
+    figure, panels = make_panels(columns, rows=rows)
     times, rows_hz = np.array([0.0, seconds]), np.asarray(frequencies_hz, float)
     for axes, values in zip(panels, spectrograms, strict=False):
-        _draw_image(axes, np.asarray(values, float), times, rows_hz, 0, 1)
+        draw_image(axes, np.asarray(values, float), times, rows_hz, 0, 1)
     if len(panels) > 1:  # too narrow for axes: each tile has a number instead
         for number, axes in enumerate(panels, start=1):
             axes.set(xticks=[], yticks=[], xlabel="", ylabel="")
@@ -315,7 +316,7 @@ def goniometer(samples: NDArray[np.float32], correlation: float | None) -> Figur
     radius = max(np.abs(mid).max(initial=0), np.abs(side).max(initial=0)) or 1.0
     counts, _, _ = np.histogram2d(mid, side, GONIOMETER_CELLS, [[-radius, radius]] * 2)
     shade = np.log1p(counts) if peak else np.zeros_like(counts)
-    figure, (axes, meter) = _panels(2, width_ratios=[5, 4])
+    figure, (axes, meter) = make_panels(2, width_ratios=[5, 4])
     axes.imshow(
         np.ma.masked_equal(shade, 0),
         cmap=COLOUR_MAP,
@@ -344,7 +345,7 @@ def equal_loudness(
     Shape: frequencies_hz (n,), each contour (n,), spectrum_db (n,) in dB SPL.
     """
     frequencies = np.asarray(frequencies_hz, float)
-    figure, axes = _panel()
+    figure, axes = make_panel()
     low, high = 0.0, 100.0
     for phon, contour in contours.items():
         levels = np.asarray(contour, float)
@@ -365,10 +366,10 @@ def equal_loudness(
             frequencies, low - 10, spectrum, color=SECOND, alpha=0.28, linewidth=0, label="this file"
         )
         axes.plot(frequencies, spectrum, color=SECOND, linewidth=1.5)
-        _legend(axes)
+        legend(axes)
     axes.set(xscale="log", xlim=(frequencies[0], frequencies[-1]), ylim=(low - 5, high + 5))
     axes.set_ylabel("Sound pressure level (dB)")
-    _log_frequency_axis(axes)
+    log_frequency_axis(axes)
     return figure
 
 
@@ -380,7 +381,7 @@ def mel_scale(
     Shape: frequencies_hz (bins,), mels (bins,) the same in mel, filters (bands, bins), spectrum_db (bins,).
     """
     frequencies, in_mel = np.asarray(frequencies_hz, float), np.asarray(mels, float)
-    figure, axes = _panel()
+    figure, axes = make_panel()
     if spectrum_db is not None:
         spectrum = _finite(spectrum_db)
         lowest, highest = np.nanmin(spectrum, initial=0), np.nanmax(spectrum, initial=-200)
@@ -405,7 +406,7 @@ def mel_scale(
     above.set_xticks(np.interp(ticks, in_mel, frequencies), [str(tick) for tick in ticks])
     above.set_xlabel("mel", color=TEXT, fontsize=FONT_POINTS)
     above.tick_params(colors=QUIET_TEXT, labelsize=FONT_POINTS)
-    _legend(axes, inside=True)
+    legend(axes, inside=True)
     return figure
 
 
@@ -415,12 +416,12 @@ def leakage(frequencies_hz: ArrayLike, curves: Mapping[str, ArrayLike]) -> Figur
     Shape: frequencies_hz (n,), each curve (n,).
     """
     frequencies = np.asarray(frequencies_hz, float)
-    figure, axes = _panel()
+    figure, axes = make_panel()
     for (label, curve), colour in zip(curves.items(), SERIES, strict=False):
         axes.plot(frequencies, np.maximum(_finite(curve), -130), color=colour, linewidth=2.2, label=label)
     axes.set(xlim=(frequencies[0], frequencies[-1]), ylim=(-120, 5), xlabel="Frequency (Hz)")
     axes.set_ylabel("Level (dB)")
-    _legend(axes)
+    legend(axes)
     return figure
 
 
@@ -434,7 +435,7 @@ def comparison_bars(labels: Sequence[str], values: Sequence[float | None], unit:
     # Decibels have no natural zero, so bars start below the lowest value, at least 6 dB below the highest.
     low, high = (known.min(), known.max()) if known.size else (0.0, 0.0)
     start, end = min(low - 0.25 * (high - low), high - 6), high + max(0.08 * (high - low), 0.5)
-    figure, axes = _panel()
+    figure, axes = make_panel()
     rows = np.arange(len(labels))
     axes.barh(rows, end - start, left=start, height=0.62, color=GRID, alpha=0.55)
     axes.barh(rows, np.nan_to_num(numbers, nan=start) - start, left=start, height=0.62, color=ACCENT)
@@ -478,21 +479,27 @@ def save(figure: Figure, scale: float = 1.0) -> str:
     return path
 
 
-def _panel() -> tuple[Figure, Axes]:
-    figure, (axes,) = _panels(1)
+def make_panel() -> tuple[Figure, Axes]:
+    """A figure with one pair of axes."""
+    figure, (axes,) = make_panels(1)
     return figure, axes
 
 
-def _panels(
-    columns: int, width_ratios: Sequence[float] | None = None, rows: int = 1
+def make_panels(
+    columns: int,
+    width_ratios: Sequence[float] | None = None,
+    rows: int = 1,
+    height_ratios: Sequence[float] | None = None,
 ) -> tuple[Figure, list[Axes]]:
+    """A figure and its axes, row by row."""
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     size = (WIDTH_PX / PIXELS_PER_INCH, HEIGHT_PX / PIXELS_PER_INCH)
     layout = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1)
     figure = Figure(figsize=size, dpi=PIXELS_PER_INCH, facecolor=PANEL, layout=layout)
-    panels = list(figure.subplots(rows, columns, squeeze=False, width_ratios=width_ratios).flat)
+    ratios: dict[str, Any] = {"width_ratios": width_ratios, "height_ratios": height_ratios}
+    panels = list(figure.subplots(rows, columns, squeeze=False, **ratios).flat)
     for axes in panels:
         axes.set_facecolor(FIELD)
         axes.spines[:].set_color(GRID)
@@ -504,7 +511,7 @@ def _panels(
     return figure, panels
 
 
-def _legend(axes: Axes, inside: bool = False) -> None:
+def legend(axes: Axes, inside: bool = False) -> None:
     """One line above the axes, or inside at the top."""
     axes.legend(
         loc="upper right" if inside else "lower right",
@@ -540,7 +547,8 @@ def _loudness_limits(values: Array, lines: Sequence[float]) -> tuple[float, floa
     return max(LOUDNESS_FLOOR_LUFS, min([*lines, usual, top - 12]) - 4), top + 3
 
 
-def _time_axis(axes: Axes, times: Array) -> None:
+def time_axis(axes: Axes, times: Array) -> None:
+    """Seconds, or minutes and seconds, from 0 to the last of the times."""
     from matplotlib.ticker import MaxNLocator
 
     last = max(times.max(initial=0), 1e-3)
@@ -549,10 +557,11 @@ def _time_axis(axes: Axes, times: Array) -> None:
     axes.set_xlabel("Time (min:s)" if long else "Time (s)")
     # Steps that divide a minute if minutes are shown.
     axes.xaxis.set_major_locator(MaxNLocator(7, steps=[1, 1.5, 3, 6, 10] if long else [1, 2, 5, 10]))
-    axes.xaxis.set_major_formatter(lambda at, _: _clock(at) if long else f"{at:g}")
+    axes.xaxis.set_major_formatter(lambda at, _: clock(at) if long else f"{at:g}")
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """Minutes and seconds: "1:05"."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes}:{rest:02d}"
 
@@ -561,17 +570,23 @@ def _format_level(number: float) -> str:
     return f"{number:.1f}".replace("-", "−")
 
 
-def _draw_image(
-    axes: Axes, values: NDArray[np.floating], times: Array, rows_hz: Array, low: float, high: float
+def draw_image(
+    axes: Axes,
+    values: NDArray[np.floating],
+    times: Array,
+    rows_hz: Array,
+    low: float,
+    high: float,
+    colours: Colormap | str = COLOUR_MAP,
 ) -> AxesImage:
     """Image of (rows, columns) with ticks at the right rows, however the rows are spaced."""
     from matplotlib.ticker import MaxNLocator
 
     axes.grid(False)
-    _time_axis(axes, times)
+    time_axis(axes, times)
     image = axes.imshow(
         values,
-        cmap=COLOUR_MAP,
+        cmap=colours,
         origin="lower",
         aspect="auto",
         extent=(*axes.get_xlim(), -0.5, len(rows_hz) - 0.5),
@@ -600,7 +615,8 @@ def _row_of(frequency_hz: float, rows_hz: Array) -> float:
     return float(np.interp(frequency_hz, rows_hz, np.arange(len(rows_hz))))
 
 
-def _colour_bar(figure: Figure, image: AxesImage, row: list[Axes], label: str) -> None:
+def colour_bar(figure: Figure, image: AxesImage, row: list[Axes], label: str) -> None:
+    """The bar that says what the colours of an image mean."""
     bar = figure.colorbar(image, ax=row, pad=0.02, aspect=28)
     bar.outline.set_visible(False)
     bar.ax.tick_params(colors=QUIET_TEXT, labelsize=FONT_POINTS)
@@ -633,7 +649,8 @@ def _draw_correlation(axes: Axes, correlation: float | None) -> None:
     axes.set_title(f"Correlation {text}", color=TEXT, fontsize=1.2 * FONT_POINTS, pad=14)
 
 
-def _log_frequency_axis(axes: Axes) -> None:
+def log_frequency_axis(axes: Axes) -> None:
+    """Round frequencies on a logarithmic axis."""
     from matplotlib.ticker import NullLocator
 
     ticks = [20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000]
