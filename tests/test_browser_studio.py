@@ -98,6 +98,16 @@ def test_a_dropped_memo_is_judged_planned_and_previewed_without_a_click_and_the_
     expect(page.get_by_text("Results by stage")).to_be_visible(timeout=LONG_WAIT_MS)
     expect(page.get_by_role("group", name=PREVIEW)).to_be_hidden(timeout=LONG_WAIT_MS)
     assert columns(page) == ["Metric", "Before", "Enhanced", "Super-resolved"]
+    # The same verdicts again, before and after.
+    judged = page.locator(".studio-verdicts ul")
+    expect(judged).to_have_count(3, timeout=LONG_WAIT_MS)
+    expect(judged.nth(1)).to_have_accessible_name("Before")
+    expect(judged.nth(1)).to_contain_text("Band ends at 3.")
+    expect(judged.nth(2)).to_have_accessible_name("After")
+    expect(judged.nth(2)).not_to_contain_text("Band ends")
+    page.get_by_role("button", name="What changed").click()
+    expect(page.get_by_text(re.compile("^What is loud changed by"))).to_be_visible()
+    expect(page.get_by_role("img", name="Removed and added, at the same loudness")).to_be_visible()
 
 
 def test_after_a_file_that_cannot_be_read_a_clean_one_at_its_target_has_every_stage_off_and_is_told_why(

@@ -12,7 +12,7 @@ from typing import Any
 
 import gradio as gr
 
-from aural.audio import Clip, read_tags, wav_encoding, write
+from aural.audio import Clip, read, read_tags, wav_encoding, write
 from aural.audio.steps import part
 from aural.enhancement.analysis import Analysis
 from aural.enhancement.analysis import analyze as analysis_of
@@ -26,7 +26,7 @@ from aural.studio.excerpt import loudest
 from aural.studio.naming import Heard, sounds_like
 from aural.studio.services import on_services
 from aural.studio.verb import RELEASE
-from aural.studio.verdicts import plan, sound_of, verdicts
+from aural.studio.verdicts import Verdict, plan, sound_of, verdicts
 from aural.ui import plots
 from aural.ui.changes import change_section, show_change
 from aural.ui.endpoints import (
@@ -225,11 +225,12 @@ def _release_section(places: Sequence[Place], audio: gr.Audio, chips: gr.HTML) -
     at = page(RELEASE.name, "Do it all", settings, is_line_below=False)
     show_estimate(at, RELEASE, {"audio": audio, **{name: settings[name] for name in SWITCHES}})
     services = gr.HTML(render=False)  # comes below
-    preview_player = _preview_section(at, audio, chips, services, settings)
+    preview_player, found = _preview_section(at, audio, chips, services, settings)
     at.line.render()  # type: ignore[no-untyped-call]
     message = gr.Markdown()
     player = ABPlayer(label="The stages, at matched loudness")
     result = result_file("Released file", places, RELEASE.place)
+    judged = gr.HTML(elem_classes="studio-verdicts", container=False)
     stages_table = gr.HTML()
     spectrograms = picture("Spectrograms (dashed: upper limit)")
     changed = change_section()
@@ -257,7 +258,7 @@ def _release_section(places: Sequence[Place], audio: gr.Audio, chips: gr.HTML) -
         ),
         result=result,
         source=original,
-        more=View(_show_change, [original, result.file, figures], changed.outputs),
+        more=View(_show_more, [original, result.file, figures, found], [judged, *changed.outputs]),
     )
     # The result takes the place of its preview.
     original.change(
@@ -277,11 +278,14 @@ def _preview_section(
     chips: gr.HTML,
     services: gr.HTML,
     settings: dict[str, gr.components.Component],
-) -> ABPlayer:
+) -> tuple[ABPlayer, gr.State]:
     """Verdicts as soon as there is a file, then a preview of the plan; anew with every change of either.
 
     A state that changes starts each of them, after what runs for an older file or plan was cancelled: Gradio
     runs the listeners of one event in the order in which they were added.
+
+    Returns:
+        the player of the preview, and what is known of the file.
     """
     heard = gr.Markdown(elem_classes="studio-working")
     player = ABPlayer(
@@ -332,7 +336,7 @@ def _preview_section(
         **starting,
     )
     at.run.click(None, cancels=[previewing], api_visibility="private")
-    return player
+    return player, found
 
 
 def _changed(control: gr.components.Component) -> Any:
@@ -353,6 +357,7 @@ def _reset_switches() -> list[dict[str, Any]]:
 class _Found:
     """What is known of an upload."""
 
+    audio: str  # its path
     analysis: Analysis
     sounds_like: Heard | None  # of what is neither speech nor music
     excerpt: str  # path of the stretch to preview
@@ -385,7 +390,7 @@ def _analyze(audio: str, progress: gr.Progress) -> Generator[Any, None, _Found]:
         like = sounds_like(clip) if is_other else None
         path = result_path(audio, "preview.wav")
         write(clip, path, wav_encoding(clip))
-    return _Found(analysis, like, path, seconds)
+    return _Found(audio, analysis, like, path, seconds)
 
 
 @report_errors
@@ -402,18 +407,23 @@ def _judge(found: _Found | None, target: str) -> list[Any]:
     chosen = TARGETS[target]
     stages = plan(found.analysis, chosen)
     switches = [getattr(stages, name) for name in SWITCHES]
-    chips = [
-        f'<li class="studio-{one.level}"><span class="studio-level">{LEVELS[one.level]}: </span>'
-        f"{html.escape(one.text)}</li>"
-        for one in verdicts(found.analysis, chosen, found.sounds_like)
-    ]
+    chips = _chips("Verdicts", verdicts(found.analysis, chosen, found.sounds_like))
     note = ""
     if found.seconds > ANALYZED_SECONDS:
         note = f"<p>Judged by its loudest {ANALYZED_SECONDS / 60:g} minutes.</p>"
     return [
-        f'<div role="status"><ul aria-label="Verdicts">{"".join(chips)}</ul>{note}</div>',
+        f'<div role="status">{chips}{note}</div>',
         *(gr.update(value=stage.on, info=stage.reason) for stage in switches),
     ]
+
+
+def _chips(label: str, found: Sequence[Verdict]) -> str:
+    items = (
+        f'<li class="studio-{one.level}"><span class="studio-level">{LEVELS[one.level]}: </span>'
+        f"{html.escape(one.text)}</li>"
+        for one in found
+    )
+    return f'<ul aria-label="{label}">{"".join(items)}</ul>'
 
 
 def _services_table(found: _Found) -> str:
@@ -491,6 +501,7 @@ def release(
     found = {}
     if (enhanced := result.enhanced) is not None:
         found = {"before": enhanced.before, "enhanced": enhanced.after}
+    figures["target"] = options.target
     figures["versions"] = {
         name: {
             **loudness.figures(),
@@ -576,9 +587,27 @@ def _show(
     )
 
 
-def _show_change(audio: str, result: str, figures: dict[str, Any]) -> list[Any]:
+def _show_more(
+    audio: str, result: str, figures: dict[str, Any], found: _Found | None
+) -> Generator[list[Any], None, None]:
+    """The verdicts before and after, and then what changed."""
+    target = TARGETS[figures["target"]]
+    is_same = found is not None and found.audio == audio
+    before = found.analysis if found is not None and is_same else _analysis(audio)
+    name = found.sounds_like if found is not None and is_same else None
+    chips = [
+        f"<p>{title}</p>{_chips(title, verdicts(analysis, target, name))}"
+        for title, analysis in (("Before", before), ("After", _analysis(result)))
+    ]
+    yield ["".join(chips), gr.skip(), gr.skip(), gr.skip()]
     first, *_, last = figures["versions"].values()
-    return show_change(audio, result, first["integrated_lufs"], last["integrated_lufs"])
+    yield [gr.skip(), *show_change(audio, result, first["integrated_lufs"], last["integrated_lufs"])]
+
+
+def _analysis(path: str) -> Analysis:
+    """Of the loudest stretch of a file, as for an upload."""
+    with decoding(path):
+        return analysis_of(loudest(read(path), ANALYZED_SECONDS))
 
 
 def _changed_nothing(stage: Mapping[str, Any] | None, name: str) -> bool:

@@ -117,7 +117,8 @@ class Change:
         power = np.where(level > max(self._strongest_db + STRONG_DB, SILENT_DB), 10 ** (level / 10), 0.0)
         total = power.sum(0)
         changed = (power * np.abs(self.after_db - self.before_db)).sum(0)
-        return np.divide(changed, total, out=np.full(len(total), np.nan), where=total > 0)
+        mean: Array = np.divide(changed, total, out=np.full(len(total), np.nan), where=total > 0)
+        return mean
 
     @property
     def spans(self) -> list[tuple[float, float]]:
@@ -260,8 +261,10 @@ def _powers(clip: Clip, frames: int, window: int) -> Array:
         )
         spectrum = rfft(pieces)
         power[first : first + COLUMNS_AT_ONCE] = (spectrum.real**2 + spectrum.imag**2).mean((0, 2))
-    return power.T / (hann.sum() / 2) ** 2
+    spectra_by_column: Array = power.T / (hann.sum() / 2) ** 2
+    return spectra_by_column
 
 
 def _decibels(power: Array) -> Array:
-    return 10 * np.log10(power + 1e-16)
+    level: Array = 10 * np.log10(power + 1e-16)
+    return level

@@ -30,7 +30,7 @@ def test_each_stage_of_a_release_can_be_inspected(tmp_path: Path) -> None:
     assert original == source and Path(picture).is_file()
     names = [Path(file).name for file in (*stages, path)]
     assert names == ["memo-enhanced.wav", "memo-super-resolved.wav", "memo-released.wav"]
-    assert set(figures) == {"message", "versions", *tab.STAGES}
+    assert set(figures) == {"message", "target", "versions", *tab.STAGES}
     for name, file in zip(tab.VERSIONS, (source, *stages, path), strict=True):
         measured = aural.measure(read(file)).integrated_lufs
         assert figures["versions"][name]["integrated_lufs"] == pytest.approx(measured, abs=0.02), name
@@ -40,6 +40,10 @@ def test_each_stage_of_a_release_can_be_inspected(tmp_path: Path) -> None:
     assert figures["mastered"]["message"] in message
     assert [version.label for version in versions] == list(tab.VERSIONS.values())
     assert all(f">{title}<" in shown for title in tab.VERSIONS.values())
+    (chips, *_), (_, changed, *pictures) = tab._show_more(original, path, figures, None)
+    assert chips.index('aria-label="Before"') < chips.index('aria-label="After"')
+    assert "−14 LUFS: right for Spotify" in chips.partition("After")[2]
+    assert changed.startswith("**What is loud changed by") and all(Path(one).is_file() for one in pictures)
     parts = tab._fill_inspectors(path, stages, figures)
     assert [update.value["path"] for update in parts[1::3]] == [*stages, path]
     assert parts[0::3] == [figures[name]["message"] for name in tab.STAGES]
@@ -52,7 +56,7 @@ def test_a_stage_that_is_off_has_no_file_and_no_figures(tmp_path: Path) -> None:
     settings = {"enhancement": False, "rate": None, "target": "spotify"}
     path, stages, figures, *_ = list(tab.release(source, **settings))[-1]
     assert [Path(file).name for file in (*stages, path)] == ["memo-super-resolved.wav", "memo-released.wav"]
-    assert set(figures) == {"message", "versions", "super_resolved", "mastered"}
+    assert set(figures) == {"message", "target", "versions", "super_resolved", "mastered"}
     assert list(figures["versions"]) == ["before", "super_resolved", "mastered"]
     _, versions, shown = tab._show(source, path, stages, figures)
     assert versions is not None and "Enhanced" not in [version.label for version in versions]
