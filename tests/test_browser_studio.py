@@ -61,10 +61,13 @@ def expect_preview(page: Page, after: str | re.Pattern[str] = "LUFS") -> None:
     )
 
 
-def columns(page: Page) -> list[str]:
+def columns_of(page: Page) -> Locator:
     """The headings of the table of the stages."""
-    stages = page.locator(".aural-table").filter(has_text="Results by stage")
-    return stages.get_by_role("columnheader").all_inner_texts()
+    return page.locator(".aural-table").filter(has_text="Results by stage").get_by_role("columnheader")
+
+
+def columns(page: Page) -> list[str]:
+    return columns_of(page).all_inner_texts()
 
 
 def test_a_dropped_memo_is_judged_planned_and_previewed_without_a_click_and_the_plan_may_change(
@@ -184,6 +187,33 @@ def test_an_analysis_ends_when_its_file_is_replaced(
     wait_for(page, ended)
     assert ended == [MEMO.name]
     expect(chip(page, "Already clean")).to_be_visible(timeout=LONG_WAIT_MS)
+
+
+def test_a_result_is_kept_beside_the_next_one_and_a_file_of_the_visitor_too(
+    page: Page, address: str, episode: Path
+) -> None:
+    page.goto(address)
+    drop(page, MEMO)
+    expect(chip(page, "Speech")).to_be_visible(timeout=LONG_WAIT_MS)
+    names = page.locator("#studio-player .ab-name")
+    clear = page.get_by_role("button", name="Remove what was kept")
+    expect(clear).to_be_disabled()
+    page.get_by_role("button", name="Do it all").click()
+    expect(names).to_have_text(["Before", "Enhanced", "Super-resolved", "Mastered"], timeout=LONG_WAIT_MS)
+    page.get_by_role("button", name="Keep this result to compare").click()
+    expect(names).to_have_text(["Before", "Enhanced", "Mastered", "Take 1"], timeout=LONG_WAIT_MS)
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="Add a version from a file").click()
+    chooser.value.set_files(episode)
+    expect(names).to_have_text(["Before", "Mastered", "Take 1", episode.stem], timeout=LONG_WAIT_MS)
+    page.get_by_role("checkbox", name="Clean up").uncheck()
+    page.get_by_role("button", name="Do it all").click()
+    expect(columns_of(page)).to_have_text(
+        ["Metric", "Before", "Super-resolved", "Mastered"], timeout=LONG_WAIT_MS
+    )
+    expect(names).to_have_text(["Before", "Mastered", "Take 1", episode.stem], timeout=LONG_WAIT_MS)
+    clear.click()
+    expect(names).to_have_text(["Before", "Super-resolved", "Mastered"], timeout=LONG_WAIT_MS)
 
 
 def test_a_preview_ends_when_the_whole_is_started(

@@ -18,6 +18,7 @@ from aural.enhancement.analysis import Analysis
 from aural.enhancement.analysis import analyze as analysis_of
 from aural.enhancement.tab import PRESET_NAMES
 from aural.errors import InputError
+from aural.loudness.meter import loudness_lufs
 from aural.loudness.tab import DOWNMIX_CHOICES, TARGET_CHOICES
 from aural.loudness.targets import TARGETS
 from aural.options import Place, require_known
@@ -47,6 +48,7 @@ from aural.ui.players import ABPlayer, Version, audio_input, playable
 from aural.ui.send_to import SendTo
 from aural.ui.storage import result_path
 from aural.ui.tables import number, table
+from aural.ui.takes import add_takes
 
 # The stages by their names in the figures: title, and ending of the file's name.
 STAGES = {
@@ -228,7 +230,8 @@ def _release_section(places: Sequence[Place], audio: gr.Audio, chips: gr.HTML) -
     preview_player, found = _preview_section(at, audio, chips, services, settings)
     at.line.render()  # type: ignore[no-untyped-call]
     message = gr.Markdown()
-    player = ABPlayer(label="The stages, at matched loudness")
+    player = ABPlayer(label="The stages, at matched loudness", elem_id="studio-player")
+    versions = add_takes(player, loudness_lufs)
     result = result_file("Released file", places, RELEASE.place)
     judged = gr.HTML(elem_classes="studio-verdicts", container=False)
     stages_table = gr.HTML()
@@ -254,7 +257,7 @@ def _release_section(places: Sequence[Place], audio: gr.Audio, chips: gr.HTML) -
         View(
             lambda *values: [*_show(*values), *_fill_inspectors(*values[1:])],
             [original, result.file, stages, figures],
-            [message, player, stages_table, *inspected],
+            [message, versions, stages_table, *inspected],
         ),
         result=result,
         source=original,
