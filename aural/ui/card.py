@@ -1,7 +1,8 @@
 """What a search engine, a chat or a timeline shows of a link to the page: its name, a sentence, a picture.
 
 Gradio's page names Gradio and its own picture in the first of two sets of such tags, and leaves the second
-empty. `LinkCard` puts one set in their place, with addresses by which the page was asked for.
+empty. `LinkCard` puts one set in their place, with addresses by which the page was asked for. And it lets the
+page speak one language, before Gradio chooses another.
 """
 
 from __future__ import annotations
@@ -24,6 +25,12 @@ DESCRIPTION = (
     "Drop a recording and hear it fixed: clean up, restore highs, set loudness. "
     "Super-resolution to any rate, sounds made from a class, and a blind test to judge by."
 )
+# Gradio speaks the browser's language and AURAL English: half a page of each, and English texts that a screen
+# reader pronounces as German. So Gradio is told that the browser's language is English.
+LANGUAGE = """<script>
+for (const [name, value] of Object.entries({ language: "en", languages: ["en"] }))
+  Object.defineProperty(navigator, name, { value, configurable: true });
+</script>"""
 _FIRST = b'<meta charset="utf-8" />'  # of the page's head; ours follow it
 _THEIRS = re.compile(rb'\s*<meta\s+(?:property="og:|name="twitter:)[^>]*>')
 
@@ -86,6 +93,7 @@ def with_tags(page: bytes, address: str) -> bytes:
     lines += [
         f'<meta {kind}="{name}" content="{html.escape(text)}" />' for (kind, name), text in tags.items()
     ]
+    lines.append(LANGUAGE)
     # The settings of the app follow in a script.
     head, script, rest = page.partition(b"<script")
     head = _THEIRS.sub(b"", head).replace(_FIRST, b"\n".join([_FIRST, *map(str.encode, lines)]), 1)
