@@ -67,6 +67,7 @@ def build(places: Sequence[Place]) -> Tab:
                 "Candidates",
                 "Sounds made for each variation; the best are shown first. More takes longer.",
             )
+            shape = _shape_section()
             source, strength, gap_start, gap_end = _source_section()
             others, seed = _advanced_section()
         with gr.Column(scale=5, min_width=320):
@@ -80,6 +81,7 @@ def build(places: Sequence[Place]) -> Tab:
                     "gap_end_seconds": gap_end,
                     "seed": seed,
                     **others,
+                    **shape,
                     "candidates": candidates,
                     "description": description,
                 },
@@ -137,6 +139,22 @@ def _samples(group: str) -> list[list[str]]:
     return [[name] for name in GROUPS[group]]
 
 
+def _shape_section() -> dict[str, gr.components.Component]:
+    """What makes another sound of the class, by the names of the options: a loop, or a blend of two."""
+    loop = gr.Checkbox(DEFAULTS.loop, label="Loop", info="The end continues seamlessly at the start.")
+    morph = gr.Dropdown(
+        [("None", NOTHING), *((title(name), name) for name in CLASSES)],
+        value=DEFAULTS.morph or NOTHING,
+        label="Morph with",
+        info="Blends in a second class.",
+    )
+    morph.focus(None, js=SELECT_ALL, api_visibility="private", queue=False)
+    morph_share = slider(
+        DEFAULTS.morph_share, 0, 1, 0.05, "Morph amount", "0 = first class only, 1 = second class only."
+    )
+    return {"loop": loop, "morph": morph, "morph_share": morph_share}
+
+
 def _source_section() -> tuple[gr.Audio, gr.Slider, gr.Number, gr.Number]:
     with gr.Accordion("From a sound", open=False):
         gr.Markdown(
@@ -191,26 +209,12 @@ def _advanced_section() -> tuple[dict[str, gr.components.Component], gr.Number]:
             label="Vocoder",
             info="Turns the spectrogram into sound.",
         )
-        morph = gr.Dropdown(
-            [("None", NOTHING), *((title(name), name) for name in CLASSES)],
-            value=DEFAULTS.morph or NOTHING,
-            label="Morph with",
-            info="Blends in a second class.",
-        )
-        morph.focus(None, js=SELECT_ALL, api_visibility="private", queue=False)
-        morph_share = slider(
-            DEFAULTS.morph_share, 0, 1, 0.05, "Morph amount", "0 = first class only, 1 = second class only."
-        )
-        loop = gr.Checkbox(DEFAULTS.loop, label="Loop", info="The end continues seamlessly at the start.")
     others: dict[str, gr.components.Component] = {
         "seconds": seconds,
         "steps": steps,
         "guidance": guidance,
         "sampler": sampler,
         "vocoder": vocoder,
-        "morph": morph,
-        "morph_share": morph_share,
-        "loop": loop,
     }
     return others, seed
 
