@@ -73,7 +73,7 @@ def add_takes(player: ABPlayer, loudness_lufs: Callable[[Clip], float | None]) -
         a state for the versions of a run, of which the last is the result; the player follows it.
     """
     made, kept = gr.State(), gr.State(Kept())
-    with gr.Row():
+    with gr.Row(elem_classes="aural-takes"):
         keep = gr.Button("Keep this result to compare", size="sm", min_width=140)
         add = UploadButton(
             "Add a version from a file",
