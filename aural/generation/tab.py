@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import random
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,16 +14,19 @@ import gradio as gr
 import numpy as np
 from numpy.typing import NDArray
 
-from aural.audio import write
+from aural.audio import read, write
 from aural.generation import clap, pipeline, search
 from aural.generation.classes import CLASSES, GROUPS, title, with_article
 from aural.generation.verb import GENERATE
+from aural.loudness.meter import loudness_lufs
 from aural.options import Place
 from aural.ui import plots, run_state
+from aural.ui.abplayer import MAX_VERSIONS
+from aural.ui.downloads import FORMATS, download_buttons, encode
 from aural.ui.endpoints import Updates, endpoint, follow, load, with_options
 from aural.ui.fields import NOTHING, picture, slider
 from aural.ui.page import Page, Tab, View, page, show_estimate, wire
-from aural.ui.players import Audio, audio_input
+from aural.ui.players import ABPlayer, Audio, Version, audio_input
 from aural.ui.send_to import SendTo, send_buttons
 from aural.ui.storage import result_path
 from aural.ui.theme import ACCENT_ON_DARK
@@ -44,6 +47,7 @@ SELECT_ALL = """() => {
 SAMPLER_NAMES = {"dpm++": "DPM-Solver++", "unipc": "UniPC", "ddim": "DDIM"}
 VOCODER_NAMES = {"vocoder": "Neural vocoder", "griffin_lim": "Griffin-Lim"}
 
+NO_DOWNLOADS = [gr.update(value=None, interactive=False)] * (len(FORMATS) + 1)  # one more for videos
 DEFAULTS = pipeline.Options(label="dog")
 
 CSS = Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
@@ -228,7 +232,9 @@ def _result_section(
     )
     message = gr.Markdown(min_height=1)
     emerging = picture("Spectrogram")
+    player = ABPlayer(label="The sounds, at matched loudness", elem_id="generate-player")
     with gr.Row():
+        downloads = download_buttons()
         archive = gr.DownloadButton("Download all", interactive=False)
         keep_seed = gr.Button("Keep seed", interactive=False)
     with gr.Row(elem_classes="aural-cards"):
@@ -244,7 +250,13 @@ def _result_section(
         generate,
         inputs,
         [files, figures, emerging, pictures],
-        View(_show, [files, figures, pictures], [emerging, message, archive, keep_seed, *card_parts], _clear),
+        View(
+            _show,
+            [files, figures, pictures],
+            [emerging, message, archive, keep_seed, player, *downloads, *card_parts],
+            _clear,
+        ),
+        more=View(_encode, [files], downloads),
         show_progress_on=message,  # not over the spectrogram
     )
     kept = keep_seed.click(
@@ -339,8 +351,18 @@ def _show(files: list[str], figures: dict[str, Any], pictures: list[str]) -> lis
         gr.Markdown(_message(figures), min_height=1),
         gr.DownloadButton(value=_zip(files), interactive=True),
         gr.Button(interactive=True),
+        [
+            Version(f"Seed {seed}", file, loudness_lufs(read(file)))
+            for seed, file in zip(figures["seeds"], files, strict=True)
+        ][:MAX_VERSIONS],
+        *NO_DOWNLOADS,
         *updates,
     ]
+
+
+def _encode(files: list[str]) -> Generator[Any, None, None]:
+    """The downloads of the first sound, which is the best if it was chosen among several."""
+    yield from encode(files[0])
 
 
 def _message(figures: dict[str, Any]) -> str:
@@ -385,6 +407,8 @@ def _clear() -> list[Any]:
         gr.Markdown("", min_height=MESSAGE_HEIGHT),
         gr.DownloadButton(value=None, interactive=False),
         gr.Button(interactive=False),
+        None,
+        *NO_DOWNLOADS,
         *card * pipeline.MAX_CLIPS,
     ]
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from aural.audio import Clip, write
 from aural.generation import tab
 from aural.generation.classes import CLASSES, GROUPS
 from aural.ui import plots
@@ -111,10 +112,10 @@ def test_words_that_mean_no_class_leave_it_and_are_shown_as_text() -> None:
     assert found == gr.skip() and "&lt;img onerror&gt;" in told and "<img" not in told
 
 
-def test_each_card_names_the_seed_of_its_sound(tmp_path: Path) -> None:
-    files = [str(tmp_path / name) for name in ("a.wav", "b.wav")]
-    for file in files:
-        Path(file).touch()
+def test_each_card_and_version_names_the_seed_of_its_sound(tmp_path: Path) -> None:
+    tone = 0.1 * np.sin(np.arange(44_100) * 0.1)[np.newaxis].astype(np.float32)
+    sounds = Clip(tone, 44_100), Clip(2 * tone, 44_100)
+    files = [str(write(clip, tmp_path / name)) for clip, name in zip(sounds, ("a.wav", "b.wav"), strict=True)]
     guesses = [{"label": "dog", "probability": 0.9}]
     figures = {
         "label": "dog",
@@ -125,8 +126,11 @@ def test_each_card_names_the_seed_of_its_sound(tmp_path: Path) -> None:
         "message": "The best 2, best first, of 6 by the classifier: seeds 9, 7.",
         "guesses": [guesses, guesses],
     }
-    _, message, _, _, *cards = tab._show(files, figures, files)
+    _, message, _, _, heard, *cards = tab._show(files, figures, files)
+    cards = cards[len(tab.NO_DOWNLOADS) :]
     assert [cards[place].label for place in (1, 5)] == ["Spectrogram, seed 9", "Spectrogram, seed 7"]
+    assert [version.label for version in heard] == ["Seed 9", "Seed 7"]
+    assert heard[1].loudness_lufs - heard[0].loudness_lufs == pytest.approx(6.02, abs=0.05)
     assert message.value.endswith("The best 2, best first, of 6 by the classifier: seeds 9, 7.")
 
 
