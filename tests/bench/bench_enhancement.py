@@ -16,13 +16,16 @@ from aural.audio import Clip, read
 from aural.audio.resample import resample
 from aural.enhancement.evaluate_methods import ROWS
 from aural.enhancement.pipeline import SETTINGS, Options, enhance
+from aural.enhancement.stream import Streamer
 from aural.hub.device import describe, pick_device
 from tests.bench.bench_loudness import RATE, SECONDS
 from tests.bench.memory import gigabytes
+from tests.bench.streams import time_blocks
 
 SPEECH = Path(__file__).parents[2] / "aural" / "ui" / "examples" / "speech.ogg"
 MONO_SECONDS = 60
 ROUNDS = 3
+BLOCKS_SECONDS = (0.016, 0.1)  # the shortest, and that of the page
 PEERS = ("noisereduce", "rnnoise")
 
 Wave = NDArray[np.float32]
@@ -35,6 +38,14 @@ def main() -> None:
     print(f"{'':24}{'seconds':>9}{'x real time':>13}")
     for name, seconds in compare(wave).items():
         print(f"{name:24}{seconds:9.2f}{MONO_SECONDS / seconds:13.1f}")
+    print("Live, in blocks: time for a block")
+    for block_seconds in BLOCKS_SECONDS:
+        streamer = Streamer(1, RATE)
+        median, worst = time_blocks(streamer.push, wave[None, : 10 * RATE], round(block_seconds * RATE))
+        print(
+            f"{1000 * block_seconds:.0f} ms{'':18}median {1000 * median:.1f} ms, worst {1000 * worst:.1f} ms"
+        )
+    print(f"Look-ahead {1000 * streamer.look_ahead_seconds:.1f} ms")
     taken = gigabytes("enhance", noisy_speech(SECONDS), RATE)
     print(f"Memory for {SECONDS // 60} min of stereo, above the idle app: {taken:.2f} GB\n")
 

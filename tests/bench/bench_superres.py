@@ -20,6 +20,7 @@ from aural.superres.pipeline import METHODS, Method, Options, super_resolve
 from aural.superres.streaming import Streamer
 from tests.bench.bench_enhancement import SPEECH
 from tests.bench.memory import gigabytes
+from tests.bench.streams import time_blocks
 
 RATE = 48_000  # Hz, of every result
 RATES_IN = (8_000, 16_000)
@@ -105,15 +106,8 @@ def stream(method: Method) -> tuple[float, float, float]:
     rate = 8_000
     samples = speech(STREAM_SECONDS, rate)[None]
     streamer = Streamer(1, rate, RATE, rate / 2, method)
-    size = round(BLOCK_SECONDS * rate)
-    times = []
-    for start in range(0, samples.shape[1], size):
-        begin = perf_counter()
-        streamer.push(samples[:, start : start + size])
-        times.append(perf_counter() - begin)
-    # In the first blocks buffers fill and libraries warm up.
-    settled = times[len(times) // 10 :]
-    return float(np.median(settled)), max(settled), streamer.look_ahead_seconds
+    median, worst = time_blocks(streamer.push, samples, round(BLOCK_SECONDS * rate))
+    return median, worst, streamer.look_ahead_seconds
 
 
 def memory_gigabytes(rate: int) -> float:
