@@ -243,7 +243,7 @@ class LiveSection:
 
 
 def _plain(method: Callable[[dict[str, Any]], dict[str, Any]]) -> Callable[..., dict[str, Any]]:
-    """The function that a method is: Gradio marks the functions of a component, and a method can't be marked."""
+    """The function that a method is: Gradio marks a component's functions, and a method can't be marked."""
 
     @functools.wraps(method)
     def function(asked: dict[str, Any]) -> dict[str, Any]:
