@@ -381,15 +381,19 @@ def test_presets_rate_and_factor_follow_each_other_and_what_if_tells_how_near_ea
     expect(page.locator(".ab-version").first).to_contain_text("Original")
 
 
-def test_a_visitor_hears_the_microphone_live(page: Page, address: str) -> None:
-    open_super_resolution(page, address)
-    page.get_by_role("button", name="Live from the microphone").click()
-    live = page.locator(".live")
-    live.get_by_label("Listen to").select_option("Sinc")
+@pytest.mark.parametrize(
+    ("tab", "choice"), [("Super-resolution", "Sinc"), ("Enhance", "Half of the noise reduction")]
+)
+def test_a_visitor_hears_the_microphone_live(page: Page, address: str, tab: str, choice: str) -> None:
+    page.goto(address)
+    page.get_by_role("tab", name=tab, exact=True).click()
+    page.locator("button:visible", has_text="Live from the microphone").click()
+    live = page.locator(".live:visible")
+    live.get_by_label("Listen to").select_option(choice)
     live.get_by_role("button", name="Start").click()
     # Chromium's microphone beeps; what comes back is played, and how late it is stands there.
     expect(live.get_by_text("Latency, microphone to output")).to_be_visible(timeout=LONG_WAIT_MS)
-    page.wait_for_function("+document.querySelector('.live').dataset.latency > 0", timeout=LONG_WAIT_MS)
+    expect(live).to_have_attribute("data-latency", re.compile(r"[1-9]"), timeout=LONG_WAIT_MS)
     found = live.evaluate("node => ({ ...node.dataset })")
     assert found["state"] == "running"
     assert float(found["latency"]) > float(found["lookAhead"]) > 0

@@ -1,6 +1,7 @@
 """Write the tables of evaluations into cards and docs, from the JSON that ships beside each checkpoint.
 
-    python -m tools.write_results [denoiser=FILE] [extender=FILE] [generator=FILE] [targets=FILE]
+    python -m tools.write_results [denoiser=FILE] [live_denoiser=FILE] [extender=FILE] [generator=FILE]
+                                  [targets=FILE]
 
 FILE is what `make evaluate SLICE=... ARGS="--json FILE"` wrote: its means go to
 `checkpoints/<name>/results.json`. `targets` is what `tools.card.check_denoiser` wrote of two trainings, with
@@ -30,9 +31,11 @@ from aural.superres.evaluate_kinds import WORSE as SUPER_RESOLUTION_WORSE
 ROOT = Path(__file__).parents[1]
 Summary = Mapping[str, Any]
 
+LIVE = "live"  # row of enhancement's evaluation
 # Checkpoint -> its slice's default row, and the figures whose shares made worse its table has.
 EVALUATIONS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "denoiser": (ENHANCEMENT, ENHANCEMENT_WORSE),
+    "live_denoiser": (LIVE, ENHANCEMENT_WORSE),
     "extender": (SUPER_RESOLUTION, SUPER_RESOLUTION_WORSE),
 }
 GENERATOR = "generator"  # whose evaluation has other figures: by two judges, of sets of clips
@@ -45,7 +48,10 @@ FILES = {
 }
 # The figures in the short table.
 SHORT_ROWS = {
-    "denoiser": ("pesq", "stoi", "dnsmos_speech", "level_error_db", "loudness_change_lu"),
+    **dict.fromkeys(
+        ("denoiser", "live_denoiser"),
+        ("pesq", "stoi", "dnsmos_speech", "level_error_db", "loudness_change_lu"),
+    ),
     "extender": ("pesq", "lsd", "lsd_above", "level_error_db", "floor_step_db"),
 }
 UNMET = re.compile(r"real, fold \d")  # the row of the real clips that a judge of generation has not met

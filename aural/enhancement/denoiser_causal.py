@@ -31,6 +31,7 @@ from aural.enhancement.denoiser_convolutional import (
     triangles,
 )
 from aural.hub.config import NetworkConfig
+from aural.hub.pretrained import Pretrained
 
 CAUSAL_TAPS = (-4, -3, -2, -1, 0)  # frames of 8 ms, relative to the filtered one
 DILATIONS = (1, 2, 4, 8, 16, 32)  # of the blocks at the bottom, in frames of 16 ms; repeated as needed
@@ -45,7 +46,7 @@ PAIR, GROUP = 2, 4  # frames and bands that the first convolution takes together
 class CausalConfig(NetworkConfig):
     """The size of the causal denoiser."""
 
-    widths: tuple[int, int, int] = (40, 64, 80)  # channels at 48, 24 and 12 frequencies
+    widths: tuple[int, int, int] = (24, 40, 56)  # channels at 48, 24 and 12 frequencies
     blocks: int = 6  # residual blocks at the bottom
     design: Literal["causal"] = "causal"
 
@@ -67,7 +68,7 @@ class Past:
         return x
 
 
-class CausalDenoiser(nn.Module):
+class CausalDenoiser(Pretrained):
     """Removes noise, late reverberation, clipping and codec artifacts of live sound."""
 
     def __init__(self, config: CausalConfig = CausalConfig()) -> None:

@@ -58,11 +58,18 @@ class BandMasks:
     noise_gain: Tensor  # (batch, bins, frames), share of the mixture that is background, 0 to 1
     offsets: tuple[int, ...] = TAPS  # frames of the taps, relative to the filtered one
 
-    def apply(self, spectrum: Tensor) -> Tensor:
-        """The speech in a spectrum (channels or batch, bins, frames), complex; one mask for all channels."""
+    def apply(self, spectrum: Tensor, earlier: Tensor | None = None) -> Tensor:
+        """The speech in a spectrum (channels or batch, bins, frames), complex; one mask for all channels.
+
+        Args:
+            earlier: of a stream, as many of its frames before as the taps reach back; None: silence.
+        """
         low = spectrum[:, :LOW_BINS]
         first, last = -self.offsets[0], self.offsets[-1]
-        padded = functional.pad(low, (first, last))
+        if earlier is None:
+            padded = functional.pad(low, (first, last))
+        else:
+            padded = functional.pad(torch.cat((earlier[:, :LOW_BINS], low), -1), (0, last))
         frames = spectrum.shape[-1]
         filtered = self.gain[:, :LOW_BINS] * low
         for number, offset in enumerate(self.offsets):

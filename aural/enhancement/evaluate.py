@@ -148,7 +148,8 @@ def main(command: list[str] | None = None) -> None:
     found = recordings(chosen.data, chosen.limit or COUNT, chosen.kinds)
     scored = score_all(found, rows, chosen.workers)
     labels = {row: TRUTH_LABELS.get(row) or label(row) for row in rows}
-    repeat = harness.make_command("enhancement", chosen, ("limit", "kinds", "peers"))
+    named = () if chosen.rows == [DEFAULT] else ("rows",)
+    repeat = harness.make_command("enhancement", chosen, ("limit", "kinds", "peers", *named))
     summary = summarize(scored, labels, repeat)
     print(table(summary, WORSE) + "\n")
     print("\n".join([*remarks(scored, labels), *(f"{label(row)} is not installed." for row in missing)]))

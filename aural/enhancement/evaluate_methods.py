@@ -42,12 +42,20 @@ def ours(**options: Any) -> Callable[[], Method]:
     return build
 
 
+def live() -> Method:
+    """The noise reduction of live sound, at its defaults."""
+    from aural.enhancement.stream import denoise
+
+    return lambda recording: denoise(Clip(recording[None], RATE)).samples[0]
+
+
 ROWS = {
     "unprocessed": Row("unprocessed", unprocessed),
     **{key: Row(peer.name, peer.load, peer) for key, peer in PEERS.items()},
     "stage_1": Row("stage 1 alone: noise reduction", ours(completion=False)),
     "stage_2": Row("stage 2 alone: completion", ours(noise_reduction=False)),
     "both": Row("**both stages, the default**", ours()),
+    "live": Row("**live noise reduction, 40 ms late**", live),
     "extender": Row("both, the highs by the extender", ours(completion_method="extender")),
     "griffin_lim": Row("both, Griffin-Lim", ours(setting="griffin_lim")),
     "vocoder": Row("both, vocoder", ours(setting="vocoder")),

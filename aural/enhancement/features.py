@@ -35,6 +35,8 @@ SMOOTHING_FRAMES = 5
 NOISE_CORRELATION, VOICE_CORRELATION = 0.35, 0.8  # voicing 0 and 1
 SILENT_POWER = 1e-9  # -90 dB; quieter noise has no pitch
 VOICED = 0.5  # voicing above which a frame counts as voiced
+# If the mid channel is this far below the channels, they cancel and its phase means nothing.
+MIN_MIDDLE = 0.1
 
 # Edges of Zwicker's 24 critical bands.
 BARK_EDGES_HZ = (
@@ -182,3 +184,19 @@ def _bark_tables() -> tuple[Tensor, Tensor]:
     spreading = 10 ** (-fall_db.double() / 10)
     kilohertz = (edges[1:] + edges[:-1]) / 2_000
     return (spreading @ collect).float(), (10 ** (threshold_in_quiet_db(kilohertz) / 10)).float()
+
+
+def mix_to_mono(spectrum: Tensor) -> Tensor:
+    """One channel with the mean power of all, and the phase of the mid channel.
+
+    Where channels cancel each other, it has the phase of the loudest channel.
+
+    Shape: (channels, bins, frames) -> (1, bins, frames), complex.
+    """
+    if len(spectrum) == 1:
+        return spectrum
+    magnitude = spectrum.abs()
+    power = magnitude.square().mean(0, keepdim=True).sqrt()
+    middle = spectrum.mean(0, keepdim=True)
+    loudest = spectrum.gather(0, magnitude.argmax(0, keepdim=True))
+    return power * torch.where(middle.abs() > MIN_MIDDLE * power, middle, loudest).sgn()

@@ -64,8 +64,6 @@ MIN_CLIPPING_SHARE = 1e-4  # share of clipped samples; less is not reported
 CEILING_DBTP = -1.0
 KEPT_LU = 0.1  # a smaller change is left as it is
 MAX_GAIN_DB = 12.0  # either way: what is left of a noise without a voice is not raised to the noise's level
-# If the mid channel is this far below the channels, they cancel and its phase means nothing.
-MIN_MIDDLE = 0.1
 # The vocoder's band ends at 11 kHz; above this crossover the enhanced sound is used.
 CROSSOVER_HZ = 9_500.0
 CROSSOVER_TAPS = 511  # 300 Hz of transition at 48 kHz
@@ -635,14 +633,14 @@ class _Enhancer:
         import torch
 
         from aural.audio.spectral import istft, stft
-        from aural.enhancement.features import FRONT_END
+        from aural.enhancement.features import FRONT_END, mix_to_mono
 
         length = samples.shape[1]
         generator = torch.Generator().manual_seed(seed)
         with inference(self.device):
             mixture = torch.tensor(samples, device=self.device) * self.gain
             spectrum = stft(mixture, FRONT_END)
-            mono = _mono(spectrum)
+            mono = mix_to_mono(spectrum)
             heard = mixture if len(mixture) == 1 else istft(mono, length, FRONT_END)
             masked = self._apply_masks(spectrum, mono, heard, generator)
             voice_spectrum, noise, strength, f0_hz, voicing = masked
@@ -719,47 +717,29 @@ class _Enhancer:
     def _revocode(self, voice: Tensor, spectrum: Tensor, generator: torch.Generator) -> Tensor:
         """Resynthesize the voice from its mel bands. Shape: voice, result: (channels, time)."""
         from aural.audio.spectral import istft
-        from aural.enhancement.features import FRONT_END
+        from aural.enhancement.features import FRONT_END, mix_to_mono
 
         rebuild = _griffin_lim if self.options.setting == "griffin_lim" else _vocode
-        heard = voice if len(voice) == 1 else istft(_mono(spectrum), voice.shape[1], FRONT_END)
+        heard = voice if len(voice) == 1 else istft(mix_to_mono(spectrum), voice.shape[1], FRONT_END)
         return _to_channels(rebuild(heard, generator), spectrum)
-
-
-def _mono(spectrum: Tensor) -> Tensor:
-    """One channel with the mean power of all, and the phase of the mid channel.
-
-    Where channels cancel each other, it has the phase of the loudest channel.
-
-    Shape: (channels, bins, frames) -> (1, bins, frames), complex.
-    """
-    import torch
-
-    if len(spectrum) == 1:
-        return spectrum
-    magnitude = spectrum.abs()
-    power = magnitude.square().mean(0, keepdim=True).sqrt()
-    middle = spectrum.mean(0, keepdim=True)
-    loudest = spectrum.gather(0, magnitude.argmax(0, keepdim=True))
-    return power * torch.where(middle.abs() > MIN_MIDDLE * power, middle, loudest).sgn()
 
 
 def _to_channels(sound: Tensor, spectrum: Tensor) -> Tensor:
     """Distribute a mono sound to channels, with the levels and phases of a spectrum in each bin.
 
-    The factors are the ratios of each channel to `_mono`. They are at most the square root of the number of
-    channels, since the power of `_mono` is the mean of the channels.
+    The factors are the ratios of each channel to the mono mix, see `mix_to_mono`. They are at most the square
+    root of the number of channels, since the power of the mix is the mean of the channels.
 
     Shape: sound: (1, time); spectrum: (channels, bins, frames), complex; result: (channels, time).
     """
     import torch
 
     from aural.audio.spectral import istft, stft
-    from aural.enhancement.features import FRONT_END
+    from aural.enhancement.features import FRONT_END, mix_to_mono
 
     if len(spectrum) == 1:
         return sound
-    mono = _mono(spectrum)
+    mono = mix_to_mono(spectrum)
     factors = torch.where(mono.abs() > 0, spectrum / mono, 0)
     return istft(stft(sound, FRONT_END) * factors, sound.shape[1], FRONT_END)
 

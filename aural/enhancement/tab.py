@@ -13,8 +13,10 @@ import numpy as np
 from aural.audio import Clip, read, read_tags, wav_encoding, write
 from aural.enhancement import pipeline
 from aural.enhancement.analysis import analyze
+from aural.enhancement.live import BACKGROUNDS, STRENGTHS, start
 from aural.enhancement.peers import PEERS, enhance_by, installed
 from aural.enhancement.reference import Reference, align, compare_steps
+from aural.enhancement.stream import MODEL_RATE
 from aural.enhancement.verb import DEGRADE, ENHANCE
 from aural.enhancement.voice_chain import VOICE_CHAINS
 from aural.errors import InputError
@@ -25,6 +27,7 @@ from aural.ui.changes import change_section, show_change
 from aural.ui.endpoints import Updates, add_notes, endpoint, follow, load, with_options
 from aural.ui.examples import PHONE_EXAMPLES
 from aural.ui.fields import NOTHING, examples_with_credits, picture, slider
+from aural.ui.live import Choice, LiveSection
 from aural.ui.page import Page, Tab, View, page, result_file, show_estimate, wire
 from aural.ui.players import ABPlayer, Audio, Version, audio_input, playable
 from aural.ui.send_to import SendTo
@@ -77,6 +80,16 @@ MEASURES = (
 
 DEFAULTS = pipeline.Options()
 
+LIVE = LiveSection(
+    start,
+    "Hear your voice without the noise around you while you speak.",
+    [
+        Choice("strength", "Listen to", list(STRENGTHS.items()), "1"),
+        Choice("background_db", "Background", list(BACKGROUNDS.items()), "-30"),
+    ],
+    rate=MODEL_RATE,
+)
+
 
 @dataclass(frozen=True)
 class _Source:
@@ -118,6 +131,7 @@ def build(places: Sequence[Place]) -> Tab:
             # The reference does not belong to the next recording.
             audio.clear(lambda: None, None, source.reference, api_visibility="private", queue=False)
             phone_page = _phone_section(source)
+            LIVE.build()
         with gr.Column(scale=5, min_width=320):
             enhance_page, send_to = _result_section(
                 places, source, {"preset": preset, "strength": strength, **others}, peers

@@ -39,6 +39,7 @@ BUILDERS: Mapping[str, str] = MappingProxyType(
         "denoiser": "aural.enhancement.denoiser:build_denoiser",
         "extender": "aural.superres.model:build_extender",
         "generator": "aural.generation.model:build",
+        "live_denoiser": "aural.enhancement.denoiser_causal:build_causal_denoiser",
         "lisa": "aural.superres.lisa:build_lisa",
         "vocoder": "aural.vocoding.model:build",
         "waveform_classifier": "aural.generation.waveform_classifier:build",

@@ -59,6 +59,12 @@ DESCRIPTIONS: Mapping[str, Description] = MappingProxyType(
             SPEECH,
         ),
         "generator": Description("DiffusionModel", FROM_TEXT, ("audio-generation", "diffusers"), ("ESC-50",)),
+        "live_denoiser": Description(
+            "CausalDenoiser",
+            TO_AUDIO,
+            ("speech-enhancement", "denoising", "real-time"),
+            SPEECH,
+        ),
         "lisa": Description("Lisa", TO_AUDIO, ("audio-super-resolution",), ("RAVDESS", "ESC-50")),
         "vocoder": Description("Vocoder", TO_AUDIO, ("vocoder", "griffin-lim"), ("ESC-50", "RAVDESS")),
         "waveform_classifier": Description(

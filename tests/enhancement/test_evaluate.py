@@ -16,6 +16,7 @@ from aural.enhancement import evaluate
 from aural.enhancement.data import RATE, Wave
 from aural.enhancement.evaluate_methods import ROWS, ready
 from aural.enhancement.peers import PEERS
+from aural.enhancement.stream import denoise
 from aural.errors import CheckpointError
 from aural.evaluation import scores
 from aural.evaluation.metrics import DnsMos
@@ -108,7 +109,13 @@ def test_rows_of_ours_differ_in_what_they_say(pipeline: list[Options], noisy: Wa
     for row in wanted:
         assert ROWS[row].build()(noisy).shape == noisy.shape
     assert pipeline == list(wanted.values())
-    assert {"unprocessed", *PEERS, *wanted} == set(ROWS)
+    assert {"unprocessed", "live", *PEERS, *wanted} == set(ROWS)
+
+
+@pytest.mark.usefixtures("tiny_checkpoints")
+def test_the_live_row_is_the_stream_of_the_whole_recording(noisy: Wave) -> None:
+    made = ROWS["live"].build()(noisy)
+    assert np.array_equal(made, denoise(Clip(noisy[None], RATE)).samples[0])
 
 
 @pytest.mark.usefixtures("quick")

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import torch
 
-from aural.enhancement import completer, denoiser
+from aural.enhancement import completer, denoiser, denoiser_causal
 from aural.training.checkpoints import save
 from tests.superres import tiny as superres
 
 DENOISER = denoiser.DenoiserConfig(widths=(4, 4, 8), hidden=4, blocks=1)
+LIVE_DENOISER = denoiser_causal.CausalConfig(widths=(4, 4, 8), blocks=1)
 COMPLETER = completer.CompleterConfig(widths=(4, 4, 8), hidden=4)
 
 
@@ -19,6 +20,7 @@ def write_checkpoints(folder: Path) -> None:
     models = {
         "denoiser": (denoiser.build_denoiser, DENOISER),
         "completer": (completer.build_completer, COMPLETER),
+        "live_denoiser": (denoiser_causal.build_causal_denoiser, LIVE_DENOISER),
     }
     superres.write_checkpoints(folder)
     with torch.random.fork_rng():

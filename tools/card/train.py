@@ -22,6 +22,7 @@ from aural.errors import OptionError
 from aural.hub import manifest
 from aural.training.checkpoints import FOLDER, save
 
+MODULES = {"live_denoiser": "denoiser"}  # of the networks that share a training; the others have their own
 PACKED = Path(".card")
 RUNS = Path("runs")
 RESPONSES, RESPONSES_SEED = 500, 7  # low-passes that the extender's training draws from
@@ -29,6 +30,7 @@ RESPONSES, RESPONSES_SEED = 500, 7  # low-passes that the extender's training dr
 # What makes the shipped size, for a few cores; a card takes the trainings' own defaults.
 OPTIONS: dict[str, tuple[str, ...]] = {
     "denoiser": ("--batch", "12"),
+    "live_denoiser": ("--causal", "--batch", "8"),
     "extender": ("--look-ahead", "4", "--width", "256", "--batch", "8", "--discriminator-width", "16"),
     "vocoder": (),
     "generator": ("--batch", "32"),
@@ -50,7 +52,7 @@ def train(name: str, data: Path, minutes: float, more: list[str]) -> None:
             write(responses, RESPONSES, RESPONSES_SEED)
         options += ["--responses", str(responses)]
     where = ["--data", str(packed), "--out", str(run), "--state", str(run / "state.pt")]
-    _call(f"tools.card.{name}", *where, "--seconds", str(60 * minutes), *options, *more)
+    _call(f"tools.card.{MODULES.get(name, name)}", *where, "--seconds", str(60 * minutes), *options, *more)
 
 
 def ship(name: str, folder: Path = FOLDER) -> Path:
