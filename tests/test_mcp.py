@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
 
+import gradio as gr
 import httpx
 import jsonschema
 import numpy as np
@@ -27,6 +28,7 @@ import app
 import aural
 from aural.audio import Clip, read, write
 from aural.batch.verbs import VERBS
+from aural.ui.mcp import Tools
 
 T = TypeVar("T")
 
@@ -271,3 +273,8 @@ def test_a_call_ends_when_its_caller_has_gone(address: str) -> None:
     # Other tests may write to this folder too, but make no helicopters.
     made = {path.name for path in set(results.rglob("*.wav")) - before}
     assert "dog-seed-1.wav" in made and not any(name.startswith("helicopter") for name in made)
+
+
+def test_what_only_the_page_keeps_is_left_out_of_an_answer() -> None:
+    outputs = [gr.State(), gr.File(), gr.State(), gr.JSON(), gr.State()]
+    assert Tools.pop_returned_state(outputs, ["a", "file", "b", "figures", "c"]) == ["file", "figures"]

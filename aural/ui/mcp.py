@@ -13,12 +13,13 @@ import io
 import json
 import mimetypes
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, unquote_to_bytes
 
+import gradio as gr
 import gradio.mcp
 import httpx
 from anyio import get_cancelled_exc_class, to_thread
@@ -142,6 +143,16 @@ class Tools(GradioMCPServer):
             if unit.progress is not None:
                 return f"{unit.desc or 'Working'}: {unit.progress:.0%}"
         return GradioMCPServer._format_progress_message(update)
+
+    @staticmethod
+    @override
+    def pop_returned_state(components: Sequence[Any], data: Any) -> list[Any]:
+        """The outputs without those that only the page keeps; of several, Gradio's own removes wrong ones."""
+        return [
+            one
+            for component, one in zip(components, data, strict=True)
+            if not isinstance(component, gr.State)
+        ]
 
     @override
     def postprocess_output_data(self, data: Any, root_url: str) -> list[Any]:
