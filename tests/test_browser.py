@@ -451,7 +451,10 @@ def test_a_visitor_picks_a_class_by_typing_and_by_its_group_and_generates_variat
         shown = page.locator(".aural-picture", has_text=label).locator("img")
         expect(shown).to_be_visible()
         assert shown.evaluate("image => image.complete && image.naturalWidth > 300"), label
-    expect(page.get_by_role("button", name="Play", exact=True)).to_have_count(2)
+    cards = page.locator(".aural-cards")
+    expect(cards.get_by_role("button", name="Play", exact=True)).to_have_count(2)
+    versions = [f"Seed {int(seed) + number}" for number in range(2)]
+    expect(page.locator("#generate-player .ab-name")).to_have_text(versions)
     page.get_by_role("button", name="Keep seed").click()
     expect(page.get_by_label("Seed")).to_have_value(seed)
     expect(page.get_by_role("button", name="Send to Super-resolution")).to_have_count(2)
