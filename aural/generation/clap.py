@@ -84,10 +84,11 @@ class Clap:
 
         Shape: samples: (clips, time); result: (clips, classes), in the order of CLASSES.
         """
+        from scipy.special import softmax
+
         scale = self._model.logit_scale_a.exp().item()
         scores = scale * self.sounds(samples, rate) @ self.classes.T
-        exponentials = np.exp(scores - scores.max(axis=1, keepdims=True))
-        return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True))
+        return np.asarray(softmax(scores, axis=1))
 
     def class_scores(self, text: str) -> list[float]:
         """The cosine of a text and each class, -1 to 1, in the order of CLASSES."""

@@ -353,8 +353,8 @@ def _show(files: list[str], figures: dict[str, Any], pictures: list[str]) -> lis
         gr.Button(interactive=True),
         [
             Version(f"Seed {seed}", file, loudness_lufs(read(file)))
-            for seed, file in zip(figures["seeds"], files, strict=True)
-        ][:MAX_VERSIONS],
+            for seed, file in zip(figures["seeds"][:MAX_VERSIONS], files[:MAX_VERSIONS], strict=True)
+        ],
         *NO_DOWNLOADS,
         *updates,
     ]

@@ -158,13 +158,13 @@ def find_change(before: Clip, after: Clip, gain_db: float = 0.0) -> Change:
     """
     rate = max(before.rate, after.rate)
     window = 2 ** round(math.log2(rate * WINDOW_SECONDS))
-    frames = min(resample(clip, rate).frames for clip in (before, after))
-    erb = np.linspace(_erb(LOWEST_HZ), _erb(min(rate / 2, 20_000.0)), BANDS)
-    bands_hz = (10 ** (erb / 21.4) - 1) / 0.00437
+    resampled = [resample(clip, rate) for clip in (before, after)]
+    frames = min(clip.frames for clip in resampled)
+    bands_hz = plots.erb_spaced(LOWEST_HZ, min(rate / 2, 20_000.0), BANDS)
     hz = np.arange(window // 2 + 1) * rate / window
     bands = _triangles(bands_hz, hz)
     thirds = _third_octaves(hz)
-    powers = [_powers(resample(clip, rate), frames, window) for clip in (before, after)]
+    powers = [_powers(clip, frames, window) for clip in resampled]
     gains = 1.0, 10 ** (gain_db / 10)
     levels = [_decibels(gain * (bands @ power)) for gain, power in zip(gains, powers, strict=True)]
     strongest = levels[0].max(0)
@@ -222,10 +222,6 @@ def draw_balance(change: Change) -> Figure:
     plots.log_frequency_axis(axes)
     plots.legend(axes)
     return figure
-
-
-def _erb(hz: float) -> float:
-    return 21.4 * math.log10(1 + 0.00437 * hz)
 
 
 def _triangles(centres_hz: Array, hz: Array) -> Array:

@@ -193,12 +193,7 @@ def spectrogram_versions(
     Shape: pitch_s and pitch_hz (n,), drawn over every sound; NaN leaves a gap.
     """
     top_hz = min(max(version.rate for version in versions) / 2, max_frequency_hz or math.inf)
-    if scale == "erb":
-        low, high = (21.4 * math.log10(1 + 0.00437 * hz) for hz in (LOWEST_HZ, top_hz))
-        erb_rates = np.linspace(low, high, ROWS)
-        rows_hz = (10 ** (erb_rates / 21.4) - 1) / 0.00437
-    else:
-        rows_hz = np.linspace(0, top_hz, ROWS)
+    rows_hz = erb_spaced(LOWEST_HZ, top_hz, ROWS) if scale == "erb" else np.linspace(0, top_hz, ROWS)
     levels = []
     for version in versions:
         window = 2 ** round(math.log2(version.rate * 0.043))
@@ -236,6 +231,13 @@ def spectrogram_versions(
             axes.tick_params(labelbottom=False)
     colour_bar(figure, image, panels, "dBFS")
     return figure
+
+
+def erb_spaced(low_hz: float, high_hz: float, count: int) -> Array:
+    """Frequencies at even steps of the ear's scale (ERB rate, Glasberg and Moore 1990), in Hz."""
+    low, high = (21.4 * math.log10(1 + 0.00437 * hz) for hz in (low_hz, high_hz))
+    spaced: Array = (10 ** (np.linspace(low, high, count) / 21.4) - 1) / 0.00437
+    return spaced
 
 
 def between_samples(

@@ -89,6 +89,12 @@ class Visitor:
         download.value.save_as(path)
         return path
 
+    def run(self, verb: str, folder: Path) -> Path:
+        """Run a verb, hear its result and download it."""
+        self.click(self.page.locator(f"#run-{verb}"))
+        self.hear()
+        return self.download("24-bit WAV", folder)
+
     def _act(self, action: Callable[[], Any]) -> None:
         action()
         self.actions += 1
@@ -110,9 +116,7 @@ def master(visitor: Visitor, folder: Path) -> list[Path]:
     made = []
     for target in ("Spotify", "EBU R 128"):
         visitor.choose("Target", target)
-        visitor.click(visitor.page.locator("#run-master"))
-        visitor.hear()
-        made.append(visitor.download("24-bit WAV", folder))
+        made.append(visitor.run("master", folder))
     return made
 
 
@@ -122,9 +126,7 @@ def restore(visitor: Visitor, folder: Path) -> list[Path]:
     made = []
     for name in ("speech_8k.flac", "narrow_song.mp3"):
         visitor.drop(EXAMPLES / name)
-        visitor.click(visitor.page.locator("#run-super_resolve"))
-        visitor.hear()
-        made.append(visitor.download("24-bit WAV", folder))
+        made.append(visitor.run("super_resolve", folder))
     return made
 
 
@@ -138,9 +140,7 @@ def generate(visitor: Visitor, folder: Path) -> list[Path]:
                 visitor.choose(field, option)
             else:
                 visitor.click(visitor.page.get_by_role("checkbox", name=field))
-        visitor.click(visitor.page.locator("#run-generate"))
-        visitor.hear()
-        made.append(visitor.download("24-bit WAV", folder))
+        made.append(visitor.run("generate", folder))
     return made
 
 
