@@ -12,7 +12,7 @@ Sources: see `denoiser_convolutional`; van den Oord et al. 2016 (causal dilated 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -55,10 +55,13 @@ class CausalConfig(NetworkConfig):
 class Past:
     """What the layers keep of earlier frames; at first nothing, which is like silence."""
 
-    frames: dict[nn.Module, Tensor] = field(default_factory=dict)
+    frames: dict[Hashable, Tensor] = field(default_factory=dict)
 
-    def extend(self, layer: nn.Module, x: Tensor, length: int) -> Tensor:
+    def extend(self, layer: Hashable, x: Tensor, length: int) -> Tensor:
         """Put this many earlier frames of a layer's input before it, and keep the latest for the next time.
+
+        Args:
+            layer: any other key for what is no layer.
 
         Shape: (..., frames) -> (..., length + frames).
         """
@@ -145,10 +148,22 @@ class CausalDenoiser(Pretrained):
     def _level(self, power: Tensor, past: Past) -> Tensor:
         """The mean power of a bin over the last two seconds, or those there are. (batch, 1, frames)."""
         frames = power[:, LEVEL_BINS[0] : LEVEL_BINS[1]].mean(1, keepdim=True)
-        both = torch.stack((frames, torch.ones_like(frames)), 0)  # powers and their number
-        sums = past.extend(self, both, LEVEL_FRAMES - 1).double().cumsum(-1)
-        sums = sums[..., LEVEL_FRAMES - 1 :] - functional.pad(sums, (1, 0))[..., : frames.shape[-1]]
-        return (sums[0] / sums[1]).to(power).clamp_min(MIN_LEVEL)
+        return running_mean(frames, past, self, LEVEL_FRAMES).clamp_min(MIN_LEVEL)
+
+
+def running_mean(x: Tensor, past: Past, step: Hashable, length: int) -> Tensor:
+    """The mean over the last `length` frames, or those there are.
+
+    Args:
+        step: what the frames are kept under.
+
+    Shape:
+        (..., frames) -> (..., frames).
+    """
+    both = torch.stack((x, torch.ones_like(x)), 0)  # values and their number
+    sums = past.extend(step, both, length - 1).double().cumsum(-1)
+    sums = sums[..., length - 1 :] - functional.pad(sums, (1, 0))[..., : x.shape[-1]]
+    return (sums[0] / sums[1]).to(x)
 
 
 def build_causal_denoiser(config: Mapping[str, Any]) -> CausalDenoiser:

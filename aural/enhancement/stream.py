@@ -50,6 +50,7 @@ class Streamer:
     Args:
         rate: Hz.
         strength: share of the noise reduction, 0 to 1.
+        adaptive: less of it where hardly any noise was heard so far.
         background_db: gain of the removed background that is mixed back in, -60 to 12 dB; None: off.
 
     Raises:
@@ -65,13 +66,14 @@ class Streamer:
         rate: float,
         *,
         strength: float = 1.0,
+        adaptive: bool = True,
         background_db: float | None = BACKGROUND_DB,
     ) -> None:
         require("strength", strength, 0, 1)
         if background_db is not None:
             require("gain of the background", background_db, -60, 12, " dB")
         share = 0.0 if background_db is None else 10 ** (background_db / 20)
-        self._denoising = _DenoisingStream(channels, strength, share)
+        self._denoising = _DenoisingStream(channels, strength, adaptive, share)
         self._up = self._down = None
         self.look_ahead_seconds = self._denoising.look_ahead_seconds
         self._received = self._produced = 0
@@ -111,7 +113,13 @@ class Streamer:
 
 
 @stepwise
-def denoise(clip: Clip, *, strength: float = 1.0, background_db: float | None = BACKGROUND_DB) -> Steps[Clip]:
+def denoise(
+    clip: Clip,
+    *,
+    strength: float = 1.0,
+    adaptive: bool = True,
+    background_db: float | None = BACKGROUND_DB,
+) -> Steps[Clip]:
     """What `Streamer` makes of a whole clip.
 
     Raises:
@@ -120,7 +128,9 @@ def denoise(clip: Clip, *, strength: float = 1.0, background_db: float | None = 
         CheckpointError: the model is not available.
     """
     clip.require_finite()
-    streamer = Streamer(clip.channels, clip.rate, strength=strength, background_db=background_db)
+    streamer = Streamer(
+        clip.channels, clip.rate, strength=strength, adaptive=adaptive, background_db=background_db
+    )
     block = round(BLOCK_SECONDS * clip.rate)
     made = []
     for start in range(0, clip.frames, block):
@@ -133,13 +143,13 @@ def denoise(clip: Clip, *, strength: float = 1.0, background_db: float | None = 
 class _DenoisingStream:
     """`Streamer` at the model's rate."""
 
-    def __init__(self, channels: int, strength: float, background: float) -> None:
+    def __init__(self, channels: int, strength: float, adaptive: bool, background: float) -> None:
         import torch
 
         from aural.enhancement.denoiser_causal import CAUSAL_TAPS, PAIR, Past
 
         self.channels = channels
-        self._strength, self._background = strength, background
+        self._strength, self._adaptive, self._background = strength, adaptive, background
         self._device = pick_device()
         self._model: CausalDenoiser = hub.load(CHECKPOINT, device=self._device)
         front_end = self._model.front_end
@@ -213,6 +223,7 @@ class _DenoisingStream:
         """The result of a pair of frames. Shape: (channels, bins, PAIR), complex, both."""
         import torch
 
+        from aural.enhancement.adaptation import need_so_far
         from aural.enhancement.features import mix_to_mono
 
         masks = self._model(mix_to_mono(spectrum), self._past)
@@ -220,7 +231,8 @@ class _DenoisingStream:
         reach = self._earlier.shape[-1]
         self._earlier = torch.cat((self._earlier, spectrum), -1)[..., -reach:]
         removed = self._background * masks.background(spectrum)
-        made: Tensor = spectrum + self._strength * (voice + removed - spectrum)
+        share = need_so_far(spectrum, voice, self._past) if self._adaptive else 1.0
+        made: Tensor = spectrum + self._strength * share * (voice + removed - spectrum)
         return made
 
 

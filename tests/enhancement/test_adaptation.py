@@ -5,7 +5,9 @@ import torch
 from torch import Tensor
 
 from aural.audio.spectral import istft, stft
-from aural.enhancement.adaptation import AROUND_FRAMES, need
+from aural.enhancement.adaptation import AROUND_FRAMES, need, need_so_far
+from aural.enhancement.denoiser_causal import Past
+from aural.enhancement.denoiser_convolutional import MASK_FRONT_END
 from aural.enhancement.features import FRONT_END, RATE
 from aural.enhancement.level import ACTIVE_RMS
 
@@ -90,3 +92,43 @@ def test_the_change_is_made_by_critical_bands() -> None:
     assert (share[low.stop + 20 :, voiced] == 0).all()
     kept = istft(mixture * share, voice.shape[-1], FRONT_END)
     assert kept.isfinite().all()
+
+
+def live(*sounds: Tensor) -> list[Tensor]:
+    return [stft(sound, MASK_FRONT_END) for sound in sounds]
+
+
+def live_frames(start: float, stop: float) -> slice:
+    """The frames of some seconds."""
+    return slice(*(round(seconds * RATE / MASK_FRONT_END.hop) for seconds in (start, stop)))
+
+
+def test_live_sound_is_judged_by_its_past() -> None:
+    """Clean for four seconds, then noise: nothing is changed before, all at once, and for two seconds."""
+    voice = talker()
+    hiss = noise(-15, 1)
+    hiss[:, : PAUSE.start] = hiss[:, PAUSE.stop :] = 0
+    share = need_so_far(*live(voice + hiss, voice), Past())[0]
+    assert (share[:, live_frames(0.1, 3.9)] == 0).all()
+    assert (share[:, live_frames(4.1, 6.0)] == 1).all()
+    assert (share[:, live_frames(7.2, 7.9)] == 0).all(), "two seconds after its last"
+
+
+def test_noise_alone_is_removed_in_full_and_silence_asks_for_nothing() -> None:
+    hiss = noise(-40)
+    assert (need_so_far(*live(hiss, 0.1 * hiss), Past()) == 1).all()
+    silence = torch.zeros(1, RATE)
+    assert not need_so_far(*live(silence, silence), Past()).any()
+
+
+def test_live_sound_of_any_level_and_in_pieces_asks_for_the_same() -> None:
+    voice = talker()
+    mixture, clean = live(voice + noise(-28, 1), voice)
+    share = need_so_far(mixture, clean, Past())
+    assert share.std() > 0.1
+    past = Past()
+    pieces = [
+        need_so_far(1e-4 * mixture[..., part], 1e-4 * clean[..., part], past)
+        for part in (slice(0, 2), slice(2, 300), slice(300, None))
+    ]
+    assert torch.allclose(torch.cat(pieces, -1), share, atol=1e-4)
