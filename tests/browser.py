@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -24,6 +27,8 @@ from playwright.sync_api import (
     expect,
     sync_playwright,
 )
+
+from aural.audio.steps import Steps
 
 WAIT_MS = 60_000  # on a busy machine
 LONG_WAIT_MS = 180_000  # for what the app computes there
@@ -150,3 +155,21 @@ def fill(field: Locator, value: str) -> None:
         if field.input_value() == value:
             return
     expect(field).to_have_value(value)
+
+
+def result_line(page: Page) -> Locator:
+    """The line that says what the result in sight belongs to."""
+    return page.locator(".block.aural-line p").filter(visible=True)
+
+
+def prolong(patch: pytest.MonkeyPatch, module: ModuleType, name: str) -> None:
+    """Let steps of the app, which is in this process, take three minutes longer unless cancelled."""
+    steps = getattr(module, name)
+
+    def longer(*arguments: Any) -> Steps[Any]:
+        for _ in range(360):  # at a pace that the page keeps up with on a busy machine
+            time.sleep(0.5)
+            yield 0.0
+        return (yield from steps(*arguments))
+
+    patch.setattr(module, name, longer)

@@ -50,12 +50,12 @@ __all__ = [
 ]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Up to two more tries for what a browser plays and paints: on a busy machine it drops frames and sound.
 
-    The summary counts such tries.
+    The summary counts such tries. `--reruns 0` has none.
     """
-    for item in items:
+    for item in items if config.getoption("reruns", None) is None else []:
         if item.get_closest_marker("browser"):
             item.add_marker(pytest.mark.flaky(reruns=2))
 

@@ -5,7 +5,6 @@ import re
 import time
 import zipfile
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -17,8 +16,7 @@ import aural.enhancement.pipeline
 import aural.generation.tab
 import aural.loudness.pipeline
 from aural.audio import Clip, read, write
-from aural.audio.steps import Steps
-from tests.browser import LONG_WAIT_MS, fill
+from tests.browser import LONG_WAIT_MS, fill, prolong, result_line
 
 pytestmark = pytest.mark.browser
 
@@ -64,11 +62,6 @@ def upload(panel: Locator, path: Path) -> None:
     expect(clear).to_be_visible(timeout=LONG_WAIT_MS)
 
 
-def result_line(page: Page) -> Locator:
-    """The line that says what the result in sight belongs to."""
-    return page.locator(".block.aural-line p").filter(visible=True)
-
-
 def expect_audio(page: Page) -> None:
     """Wait until the upload, or the example, has arrived: a click before that would find no audio."""
     expect(page.get_by_role("button", name="Clear").first).to_be_visible(timeout=LONG_WAIT_MS)
@@ -80,19 +73,6 @@ def cell(page: Page, row: str) -> str:
         page.locator("tr", has=page.get_by_role("rowheader", name=row)).get_by_role("cell").last.inner_text()
     )
     return text.replace("−", "-")
-
-
-def prolong(patch: pytest.MonkeyPatch, module: ModuleType, name: str) -> None:
-    """Let steps of the app, which is in this process, take three minutes longer unless cancelled."""
-    steps = getattr(module, name)
-
-    def longer(*arguments: Any) -> Steps[Any]:
-        for _ in range(360):  # at a pace that the page keeps up with on a busy machine
-            time.sleep(0.5)
-            yield 0.0
-        return (yield from steps(*arguments))
-
-    patch.setattr(module, name, longer)
 
 
 def test_a_visitor_measures_a_file_after_mistakes_and_cancels_a_long_run(

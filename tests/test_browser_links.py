@@ -1,7 +1,9 @@
 """Links that last, and results that go from tab to tab, in a real browser."""
 
 import re
+import time
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
@@ -9,9 +11,10 @@ import pytest
 from playwright.sync_api import Locator, Page, Request, expect
 
 import app
+import aural.loudness.pipeline
 from aural.audio import Clip, write
-from aural.ui import estimates
-from tests.browser import LONG_WAIT_MS, fill
+from aural.ui import estimates, jobs
+from tests.browser import LONG_WAIT_MS, fill, prolong, result_line
 
 pytestmark = pytest.mark.browser
 
@@ -131,6 +134,93 @@ def test_a_damaged_link_is_told_and_the_page_works(page: Page, address: str) -> 
     expect(alert).to_contain_text("strength to '7', which is not a number from 0 to 1")
     expect(alert).to_contain_text("preset to '<b>loud</b>', which is not an option")
     expect(seen(page, "number input for Strength")).to_have_value("1")
+
+
+def expect_address(page: Page, query: str, *, has_job: bool = False) -> str:
+    """Wait for what the browser's address asks for, and return the job that it names, or ""."""
+    page.wait_for_function(
+        """([query, hasJob]) => {
+          const asked = new URLSearchParams(location.search);
+          const job = asked.get("job");
+          asked.delete("job");
+          return String(asked) === query && Boolean(job) === hasJob;
+        }""",
+        arg=[query, has_job],
+    )
+    return parse_qs(urlsplit(page.evaluate("location.href")).query).get("job", [""])[0]
+
+
+def test_the_address_follows_the_tab_and_its_settings(page: Page, address: str) -> None:
+    page.goto(address)
+    expect_address(page, "")
+    page.get_by_role("tab", name="Enhance").click()
+    expect_address(page, "tab=enhance")
+    page.get_by_role("radio", name="Podcast").filter(visible=True).check()
+    expect_address(page, "tab=enhance&preset=podcast")
+    page.get_by_role("tab", name="Down-mix & Loudness").click()
+    expect_address(page, "tab=measure")
+    page.get_by_role("tab", name="Master", exact=True).click()
+    expect_address(page, "tab=master")
+    page.get_by_role("tab", name="Enhance").click()
+    expect_address(page, "tab=enhance&preset=podcast")
+    page.get_by_role("radio", name="Restore").filter(visible=True).check()
+    expect_address(page, "tab=enhance")
+
+
+def test_a_reload_and_a_second_window_find_file_run_and_result(
+    page: Page, windows: list[Any], address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stereo = tmp_path / "stereo.wav"
+    noise = 0.05 * np.random.default_rng(0).standard_normal((2, 4 * RATE))
+    write(Clip(noise.astype(np.float32), RATE), stereo)
+    page.goto(f"{address}?tab=measure")
+    measure = page.get_by_role("button", name="Measure", exact=True)
+    expect(measure).to_be_disabled()
+    page.get_by_role("tabpanel").first.locator('input[type="file"]').first.set_input_files(stereo)
+    expect(measure).to_be_enabled()
+    page.reload()
+    expect(measure).to_be_enabled()  # the file is there
+    measure.click()
+    told = "Result of stereo.wav. Default settings."
+    expect(result_line(page)).to_have_text(told, timeout=LONG_WAIT_MS)
+    first = expect_address(page, "tab=measure", has_job=True)
+    # Who runs it again now waits for three minutes.
+    prolong(monkeypatch, aural.loudness.pipeline, "compare_downmixes_steps")
+    page.reload()
+    expect(result_line(page)).to_have_text(told)
+    expect(page.get_by_role("rowheader", name="Integrated loudness")).to_be_visible()
+    with page.context.expect_page() as opened:
+        page.evaluate("window.open(location.href)")
+    expect(result_line(opened.value)).to_have_text(told)
+    opened.value.close()
+    # A run goes on meanwhile, and can be cancelled.
+    measure.click()
+    expect(page.get_by_text("Down-mixing").first).to_be_visible(timeout=LONG_WAIT_MS)
+    second = expect_address(page, "tab=measure", has_job=True)
+    assert second != first
+    page.reload()
+    expect(page.get_by_text("Down-mixing").first).to_be_visible(timeout=LONG_WAIT_MS)
+    page.get_by_role("button", name="Cancel").click()
+    expect(measure).to_be_enabled()
+    wait_until_ended(second)
+    # Back leads to the earlier result.
+    page.go_back()
+    expect(result_line(page)).to_have_text(told)
+    assert expect_address(page, "tab=measure", has_job=True) == first
+    page.goto(f"{address}?tab=measure&job={'0' * 32}")
+    expect(page.get_by_role("alert")).to_contain_text("no longer kept")
+    # Gradio complains of its connections where a page is left during a run.
+    left = ("AbortError", "Connection errored out")
+    complaints = windows[0].complaints
+    complaints[:] = [one for one in complaints if not any(words in one for words in left)]
+
+
+def wait_until_ended(key: str) -> None:
+    job = jobs.find(key)
+    end = time.monotonic() + 30
+    while job is not None and job.state == "running" and time.monotonic() < end:
+        time.sleep(0.1)
+    assert job is not None and job.state == "ended"
 
 
 def test_without_a_link_the_first_tab_stands_open_and_the_state_of_the_machine_is_shown(

@@ -29,6 +29,7 @@ from aural.studio.verb import RELEASE
 from aural.ui import estimates, run_state, status
 from aural.ui.endpoints import CALL_SECONDS, NO_FILES, Updates, endpoint, follow, of_sound, report_errors
 from aural.ui.fields import new_file
+from aural.ui.jobs import outlive
 from aural.ui.page import Page, after, cancel_on_click, empty, page
 from aural.ui.storage import result_path
 from aural.ui.tables import number, table
@@ -181,7 +182,7 @@ def _wire(at: Page, inputs: _Inputs, outputs: _Outputs) -> None:
     settings = gr.JSON(label="Settings of the verb", visible=False)
     emptied = (archive, csv_file, outputs.rows, outputs.download, outputs.measurements)
     shown = [inputs.files, inputs.verb, *inputs.controls.values()]
-    run_state.require_file(at.run, inputs.files)
+    run_state.require_file(at, inputs.files)
     run_state.start(at, shown, clears=True)
     event = at.run.click(
         lambda verb, *values: [
@@ -195,7 +196,11 @@ def _wire(at: Page, inputs: _Inputs, outputs: _Outputs) -> None:
         queue=False,
         show_progress="hidden",
     ).success(
-        batch,
+        outlive(
+            at.name,
+            batch,
+            lambda files, verb, settings, *_: [files, verb, *_controls_of(inputs, verb, settings or {})],
+        ),
         [inputs.files, inputs.verb, settings],
         [archive, csv_file, outputs.rows],
         api_name="batch",
@@ -225,6 +230,13 @@ def _show_controls(verb: str, controls: Iterable[str]) -> list[dict[str, Any]]:
 def _select_settings(verb: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """The verb's settings from the values of the controls."""
     return {name: values[control] for name, control in CHOICES[verb].batch_settings.items()}
+
+
+def _controls_of(inputs: _Inputs, verb: str, settings: Mapping[str, Any]) -> list[Any]:
+    """The values of the controls from the verb's settings, the reverse; others at their defaults."""
+    values = {name: control.value for name, control in inputs.controls.items()}
+    values |= {control: settings[name] for name, control in CHOICES[verb].batch_settings.items()}
+    return [values[name] for name in inputs.controls]
 
 
 def _estimate(files: list[str] | None, verb: str) -> str:

@@ -1,12 +1,14 @@
-"""Links to a page with its settings; the address holds everything, so nothing is stored.
+"""Addresses of a page with its settings, as links and in the browser.
 
 `?tab=enhance&strength=0.7` opens the tab Enhance with that strength. Other settings keep their defaults. A
-value that cannot be used is reported, and the default is used instead.
+value that cannot be used is reported, and the default is used instead. The browser's address follows the tab
+and its settings (`address.js`), and names the run whose result is shown (`jobs.py`); links name no run.
 """
 
 from __future__ import annotations
 
 import html
+import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -14,11 +16,14 @@ from urllib.parse import urlencode
 
 import gradio as gr
 from gradio.blocks import Block
+from gradio.events import Dependency
 
 from aural.errors import OptionError
 from aural.options import FALSE, TRUE
-from aural.ui.fields import NOTHING
+from aural.ui import jobs
+from aural.ui.fields import NOTHING, changed, takes_files
 from aural.ui.page import COPY_LINK, Page, Tab
+from aural.ui.run_state import PRIVATE
 
 NONE = "none"  # None in an address
 MAX_WORD_LENGTH = 40  # of a value in a message
@@ -47,36 +52,110 @@ def connect(demo: gr.Blocks, tabs: Sequence[Tab], notice: gr.HTML) -> None:
     controls = list({control: None for page in pages for control in page.controls.values()})
     containers = list({one: None for page in pages for way in page.ways.values() for one, _ in way})
 
+    runs = {page.name: page for page in pages if page.inputs}
+    inputs = list({field: None for page in runs.values() for field in page.inputs if _is_shown(field)})
+    resumed = gr.Textbox(visible=False)  # the page whose run goes on
+
     def follow(request: gr.Request) -> dict[Block, Any]:
         # Gradio sets an empty number to 0 once its section opens, unless the page's load has emptied it.
         empty: dict[Block, Any] = {
             field: gr.update(value=None) for field in controls if _is_empty_number(field)
         }
         updates, complaints = parse_query(by_name, dict(request.query_params))
+        job, going_on = None, ""
+        if key := jobs.asked(request):
+            job = jobs.find(key)
+            if job is None or job.page not in runs:
+                complaints.append(jobs.GONE)
+            else:
+                updates |= _inputs_of(runs[job.page], job.values)
+                going_on = job.page if job.state != "ended" else ""
         told = " ".join(html.escape(complaint) for complaint in complaints[:MAX_COMPLAINTS])
         shown = gr.update(value=f'<p role="alert">{told}</p>', visible=bool(told))
-        return {**empty, **updates, notice: shown}
+        return {**empty, **updates, notice: shown, resumed: going_on}
 
-    demo.load(
+    followed = demo.load(
         follow,
         None,
-        [*containers, *controls, notice],
-        api_visibility="private",
-        queue=False,
-        show_progress="hidden",
+        list(dict.fromkeys((*containers, *controls, *inputs, notice, resumed))),
+        **PRIVATE,
     )
+    resumed.change(None, resumed, None, js="(page) => auralAddress.resume(page)", **PRIVATE)
+    _write_addresses(demo, followed, tabs)
     for page in pages:
         copied = page.copy.click(
             lambda address, *values, page=page: gr.Textbox(link(page, values, address), visible=True),
             [page.link, *page.controls.values()],
             page.link,
             js=ADD_ADDRESS,
-            api_visibility="private",
-            queue=False,
-            show_progress="hidden",
+            **PRIVATE,
         )
-        for inputs, script in (page.link, COPY), (None, SAY_AGAIN):
-            copied = copied.then(None, inputs, page.copy, js=script, api_visibility="private", queue=False)
+        for given, script in (page.link, COPY), (None, SAY_AGAIN):
+            copied = copied.then(None, given, page.copy, js=script, api_visibility="private", queue=False)
+
+
+def _write_addresses(demo: gr.Blocks, followed: Dependency, tabs: Sequence[Tab]) -> None:
+    """Let the browser's address follow the tab and its settings, and files outlast a reload.
+
+    Args:
+        followed: the event that has set the page by the address.
+    """
+    known = {
+        page.name: {
+            "tab": tab.id,
+            "defaults": {name: _as_text(control.value) for name, control in page.controls.items()},
+        }
+        for tab in tabs
+        for page in tab.pages
+    }
+    names = json.dumps([tab.id for tab in tabs])
+    demo.load(None, None, None, js=f"() => auralAddress.open({json.dumps(known)}, {names})", **PRIVATE)
+    followed.then(None, None, None, js=f"() => auralAddress.opened({names})", **PRIVATE)
+    takers = {
+        page.name: page.inputs[0]
+        for tab in tabs
+        for page in tab.pages
+        if page.inputs and takes_files(page.inputs[0])
+    }
+    fields = list(dict.fromkeys(takers.values()))
+    holders = [next(name for name, field in takers.items() if field is each) for each in fields]
+    demo.load(None, None, fields, js=f"() => auralAddress.files({json.dumps(holders)})", **PRIVATE)
+    for tab in tabs:
+        for page in tab.pages:
+            *inner, outer = _tabs_around(page.run)
+            if page is tab.pages[0]:
+                js = f"() => auralAddress.select('{tab.id}')"
+                outer.select(None, None, None, js=js, **PRIVATE)
+            for item in inner:
+                js = f"() => auralAddress.select('{tab.id}', '{page.name}')"
+                item.select(None, None, None, js=js, **PRIVATE)
+            controls = list(page.controls.values())
+            js = f"(...values) => auralAddress.set('{page.name}', values)"
+            if controls:
+                gr.on([changed(control) for control in controls], None, controls, None, js=js, **PRIVATE)
+
+
+def _tabs_around(component: Block) -> list[gr.Tab]:
+    """From the inside out."""
+    around: list[Block] = [component]
+    while around[-1].parent is not None:
+        around.append(around[-1].parent)
+    return [one for one in around if isinstance(one, gr.Tab)]
+
+
+def _is_shown(field: Block) -> bool:
+    return not isinstance(field, gr.State)
+
+
+def _inputs_of(page: Page, values: Sequence[Any]) -> dict[Block, Any]:
+    """The updates that give the inputs of a run back to its page."""
+    return {
+        field: gr.update(
+            value=NOTHING if value is None and isinstance(field, gr.Dropdown | gr.Radio) else value
+        )
+        for field, value in zip(page.inputs, values, strict=True)
+        if _is_shown(field)
+    }
 
 
 def link(page: Page, values: Iterable[Any], address: str) -> str:

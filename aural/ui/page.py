@@ -21,6 +21,7 @@ from aural.ui import run_state, status
 from aural.ui.downloads import download_buttons, encode
 from aural.ui.endpoints import NO_AUDIO, NO_FILES, workload_of
 from aural.ui.fields import changed, skip_checks, takes_files
+from aural.ui.jobs import outlive
 from aural.ui.send_to import SendTo, send_buttons, switch_on
 
 Ways = Sequence[tuple[Block, Mapping[str, Any]]]
@@ -71,7 +72,7 @@ def page(
     line = gr.HTML(elem_classes="aural-line", container=False, render=is_line_below)
     # Now, because Gradio forgets a component's place once it has sent an event.
     ways: dict[Block, Ways] = {component: reveal(component) for component in (run, *controls.values())}
-    return Page(name, run, cancel, line, gr.Checkbox(visible=False), copy, link, expected, controls, ways)
+    return Page(name, run, cancel, line, gr.Checkbox(visible=False), [], copy, link, expected, controls, ways)
 
 
 def show_estimate(
@@ -176,13 +177,13 @@ def wire(
     """
     sending = {} if result is None else result.send_to.buttons
     downloads = () if result is None else result.downloads
-    run_state.require_file(at.run, inputs[0])
+    run_state.require_file(at, inputs[0])
     # First, because Gradio runs what hangs on one click in order, each to its end.
     run_state.start(at, inputs, clears=view.clear is not None)
     if view.clear is not None:
         _clear_on_run(at, view.clear, view.outputs, outputs)
     event = at.run.click(
-        function,
+        outlive(at.name, function, lambda *given: given[: len(inputs)]),
         list(inputs),
         list(outputs),
         api_name=at.name,

@@ -34,6 +34,7 @@ window.auralRuns = (() => {
     const changed = [...values.keys()].filter((place) => !isSame(values[place], result.values[place]));
     const news = changed.some((place) => files(values[place]).length) ? "Another file: run again."
       : changed.some((place) => !isFile(place)) ? "Settings changed: run again." : "";
+    auralAddress.belongs(page, !news);
     const told = news && `<strong role="status">${news}</strong> `;
     return `<p${news && ' class="aural-stale"'}>${told}${escape(result.about)}</p>`;
   };
@@ -56,8 +57,12 @@ window.auralRuns = (() => {
   };
 
   return {
-    canRun: (file) => update({ interactive: files(file).length > 0 }),
+    canRun: (page, file) => {
+      auralAddress.keep(page, file);
+      return update({ interactive: files(file).length > 0 });
+    },
     start: (page, clears, ...values) => {
+      auralAddress.begin(page);
       asked.set(page, values);
       running.add(page);
       if (clears) made.delete(page);

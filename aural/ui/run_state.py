@@ -17,10 +17,14 @@ import gradio as gr
 from gradio.blocks import Block
 from gradio.events import Dependency
 
+from aural.ui import jobs
 from aural.ui.fields import changed, new_file, takes_files
 
 # Belongs into the page's head.
-HEAD = f"<script>{Path(__file__).with_suffix('.js').read_text(encoding='utf-8')}</script>"
+HEAD = "".join(
+    f"<script>{Path(__file__).with_name(name).read_text(encoding='utf-8')}</script>"
+    for name in ("address.js", "run_state.js")
+)
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
 
 
@@ -33,13 +37,15 @@ class Controls:
     cancel: gr.Button
     line: gr.HTML  # what the result belongs to
     is_done: gr.Checkbox  # whether the latest run was not cancelled; hidden
+    inputs: list[Block]  # of the run, once it is connected
 
 
-def require_file(run: gr.Button, field: Any) -> None:
+def require_file(at: Controls, field: Any) -> None:
     """Let the run button work only while there is a file."""
     if takes_files(field):
-        run.interactive = False
-        new_file(field)(None, field, run, js="(file) => auralRuns.canRun(file)", **PRIVATE)
+        at.run.interactive = False
+        js = f"(file) => auralRuns.canRun('{at.name}', file)"
+        new_file(field)(None, field, at.run, js=js, **PRIVATE)
 
 
 def start(at: Controls, inputs: Sequence[Block], *, clears: bool) -> None:
@@ -51,8 +57,11 @@ def start(at: Controls, inputs: Sequence[Block], *, clears: bool) -> None:
     """
     begin = f"(...values) => auralRuns.start('{at.name}', {json.dumps(clears)}, ...values)"
     cancel = f"(...values) => auralRuns.cancel('{at.name}', ...values)"
+    # The server hears of it first: where it does not, a run without a page goes on.
+    at.cancel.click(jobs.cancel, None, None, **PRIVATE)
     for button, js in (at.run, begin), (at.cancel, cancel):
         button.click(None, list(inputs), [at.run, at.cancel, at.line], js=js, **PRIVATE)
+    at.inputs.extend(inputs)
 
 
 def follow(at: Controls, inputs: Sequence[Block], events: Sequence[Dependency]) -> None:
