@@ -137,7 +137,7 @@ class Change:
         text = f"What is loud changed by {strong.mean():.1f} dB on average."
         spans = sorted(self.spans, key=lambda span: span[0] - span[1])
         if not spans:
-            return f"{text} Nowhere by more than {CHANGED_DB:g} dB: no word was lost."
+            return f"{text} Nowhere by more than {CHANGED_DB:g} dB."
         seconds = sum(end - start for start, end in spans)
         places = sorted({math.floor(start) for start, _ in spans[:NAMED_SPANS]})
         return (
