@@ -11,7 +11,7 @@ window.auralAddress = (() => {
   const shown = new Map(); // tab -> the page that was used last
   const jobs = new Map(); // page -> its latest job
   const stale = new Set(); // pages whose result belongs to other settings
-  const resuming = new Set();
+  const resuming = new Map(); // page -> the settings of the run that goes on, each in a list; empty for files
   const stored = (page) => `aural-files-${page}`;
 
   const text = (value) => {
@@ -106,12 +106,15 @@ window.auralAddress = (() => {
         write();
       }
     },
-    begin: (page) => {
-      const isNew = !resuming.delete(page);
-      if (isNew) jobs.set(page, newKey());
+    // What a run gets: the values of the page, or those that it had before a reload.
+    begin: (page, values) => {
+      const earlier = resuming.get(page);
+      resuming.delete(page);
+      if (!earlier) jobs.set(page, newKey());
       stale.delete(page);
       shown.set(pages[page]?.tab, page);
-      write(isNew);
+      write(!earlier);
+      return values.map((value, place) => earlier?.[place][0] ?? value);
     },
     belongs: (page, does) => {
       if (does === !stale.has(page)) return;
@@ -119,10 +122,11 @@ window.auralAddress = (() => {
       else stale.add(page);
       write();
     },
-    resume: (page) => {
-      if (!page) return;
+    resume: (told) => {
+      if (!told) return;
+      const { page, values } = JSON.parse(told);
       jobs.set(page, new URLSearchParams(location.search).get("job"));
-      resuming.add(page);
+      resuming.set(page, values);
       click(page, Date.now() + 20_000);
     },
   };

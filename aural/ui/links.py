@@ -54,7 +54,7 @@ def connect(demo: gr.Blocks, tabs: Sequence[Tab], notice: gr.HTML) -> None:
 
     runs = {page.name: page for page in pages if page.inputs}
     inputs = list({field: None for page in runs.values() for field in page.inputs if _is_shown(field)})
-    resumed = gr.Textbox(visible=False)  # the page whose run goes on
+    resumed = gr.Textbox(visible=False)  # the page whose run goes on, and its settings
 
     def follow(request: gr.Request) -> dict[Block, Any]:
         # Gradio sets an empty number to 0 once its section opens, unless the page's load has emptied it.
@@ -68,8 +68,14 @@ def connect(demo: gr.Blocks, tabs: Sequence[Tab], notice: gr.HTML) -> None:
             if job is None or job.page not in runs:
                 complaints.append(jobs.GONE)
             else:
-                updates |= _inputs_of(runs[job.page], job.values)
-                going_on = job.page if job.state != "ended" else ""
+                given = _inputs_of(runs[job.page], job.values)
+                updates |= {field: gr.update(value=value) for field, value in given.items()}
+                if job.state != "ended":
+                    settings = [
+                        [] if takes_files(field) or field not in given else [given[field]]
+                        for field in runs[job.page].inputs
+                    ]
+                    going_on = json.dumps({"page": job.page, "values": settings})
         told = " ".join(html.escape(complaint) for complaint in complaints[:MAX_COMPLAINTS])
         shown = gr.update(value=f'<p role="alert">{told}</p>', visible=bool(told))
         return {**empty, **updates, notice: shown, resumed: going_on}
@@ -80,7 +86,7 @@ def connect(demo: gr.Blocks, tabs: Sequence[Tab], notice: gr.HTML) -> None:
         list(dict.fromkeys((*containers, *controls, *inputs, notice, resumed))),
         **PRIVATE,
     )
-    resumed.change(None, resumed, None, js="(page) => auralAddress.resume(page)", **PRIVATE)
+    resumed.change(None, resumed, None, js="(told) => auralAddress.resume(told)", **PRIVATE)
     _write_addresses(demo, followed, tabs)
     for page in pages:
         copied = page.copy.click(
@@ -148,11 +154,9 @@ def _is_shown(field: Block) -> bool:
 
 
 def _inputs_of(page: Page, values: Sequence[Any]) -> dict[Block, Any]:
-    """The updates that give the inputs of a run back to its page."""
+    """What gives the inputs of a run back to its page."""
     return {
-        field: gr.update(
-            value=NOTHING if value is None and isinstance(field, gr.Dropdown | gr.Radio) else value
-        )
+        field: NOTHING if value is None and isinstance(field, gr.Dropdown | gr.Radio) else value
         for field, value in zip(page.inputs, values, strict=True)
         if _is_shown(field)
     }

@@ -62,8 +62,7 @@ window.auralRuns = (() => {
       return update({ interactive: files(file).length > 0 });
     },
     start: (page, clears, ...values) => {
-      auralAddress.begin(page);
-      asked.set(page, values);
+      asked.set(page, auralAddress.begin(page, values));
       running.add(page);
       if (clears) made.delete(page);
       pass(`run-${page}`, `cancel-${page}`);

@@ -274,3 +274,15 @@ def test_what_is_to_come_is_told_and_so_is_what_is_too_long(
     assert "Upload fewer" in tab._estimate(three, "measure")
     assert tab._estimate([three[1]], "measure") == ""
     assert NO_FILES in tab._estimate(None, "measure")
+
+
+def test_a_reload_gives_the_controls_back_what_a_batch_was_run_with() -> None:
+    with gr.Blocks():
+        inputs = tab._input_section()
+    values: dict[str, Any] = {name: f"value of {name}" for name in inputs.controls}
+    for verb, row in tab.CHOICES.items():
+        settings = tab._select_settings(verb, values)
+        given = dict(zip(inputs.controls, tab._controls_of(inputs, verb, settings), strict=True))
+        for name, control in inputs.controls.items():
+            expected = values[name] if name in row.batch_settings.values() else control.value
+            assert given[name] == expected, (verb, name)
