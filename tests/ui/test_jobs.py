@@ -62,6 +62,17 @@ def last(outputs: Iterator[Any]) -> Any:
     return list(outputs)[-1]
 
 
+def reload(work: Work) -> Iterator[Any]:
+    """Start a run, leave its page, and follow the run from there."""
+    come_from(KEY)
+    page = work.endpoint()("a")
+    assert next(page) == "half"
+    leave(page)
+    reloaded = work.endpoint()("a")
+    assert next(reloaded) == gr.skip()
+    return reloaded
+
+
 def wait_until(is_so: Callable[[], bool]) -> None:
     end = time.monotonic() + 10
     while not is_so() and time.monotonic() < end:
@@ -95,12 +106,7 @@ def test_programs_and_made_up_names_run_as_ever(key: str | None) -> None:
 
 def test_a_run_goes_on_while_its_page_is_reloaded() -> None:
     work = Work()
-    come_from(KEY)
-    page = work.endpoint()("a")
-    assert next(page) == "half"
-    leave(page)
-    reloaded = work.endpoint()("a")
-    assert next(reloaded) == gr.skip()
+    reloaded = reload(work)
     work.may_end.set()
     assert last(reloaded) == "result of a" and work.runs == 1
 
@@ -149,12 +155,7 @@ def test_two_windows_follow_one_run() -> None:
 
 def test_cancel_ends_a_run_with_its_page_and_after_a_reload() -> None:
     work = Work()
-    come_from(KEY)
-    page = work.endpoint()("a")
-    next(page)
-    leave(page)
-    reloaded = work.endpoint()("a")
-    next(reloaded)
+    reloaded = reload(work)
     jobs.cancel(SimpleNamespace(query_params={"job": KEY}))  # type: ignore[arg-type]
     with pytest.raises(gr.Error, match="ended without a result"):
         last(reloaded)
@@ -190,12 +191,7 @@ def test_only_a_few_runs_go_on_without_a_page() -> None:
 
 def test_an_error_after_a_reload_is_told() -> None:
     work = Work(gr.Error("The file is too long. Try a shorter one."))
-    come_from(KEY)
-    page = work.endpoint()("a")
-    next(page)
-    leave(page)
-    reloaded = work.endpoint()("a")
-    next(reloaded)
+    reloaded = reload(work)
     work.may_end.set()
     with pytest.raises(gr.Error, match="too long"):
         last(reloaded)
