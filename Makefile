@@ -17,7 +17,7 @@ app: .venv/app
 
 # Two files of tests at a time; ARGS="-n 0 tests/test_app.py" runs one in this process.
 test: .venv/dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: .venv/dev
 	$(BIN)/ruff check .
