@@ -79,11 +79,10 @@ def need_so_far(mixture: Tensor, voice: Tensor, past: Past) -> Tensor:
     """
     bands = _bands(MASK_FRONT_END, mixture.device)
     before, after = (bands @ _power(x) for x in (mixture, voice))
-    level = running_mean(before[FIRST_BAND:].sum(0), past, "heard", NOISE_SO_FAR_FRAMES)
-    inside, noise = _removed(LIVE, before, after, MIN_POWER * level)
+    inside, noise = _removed(LIVE, before, after, MIN_POWER * before.sum(0))
     noise = running_mean(noise, past, "noise", NOISE_SO_FAR_FRAMES)
     left = running_mean(after[FIRST_BAND:].sum(0), past, "voice", VOICE_SO_FAR_FRAMES)
-    return _share(LIVE, bands, inside, noise / (left + MIN_POWER * level).clamp_min(MIN_LEVEL))
+    return _share(LIVE, bands, inside, noise / left.clamp_min(MIN_LEVEL))
 
 
 def _power(spectrum: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 window.auralAddress = (() => {
   const HUB = "https://huggingface.co";
   let pages = {}; // page -> its tab, and the texts of its settings' defaults
-  let first; // the tab that opens by itself
+  let tabs = []; // the first one opens by itself
   let tab; // undefined until the address was followed
   let early; // the tab that was selected until then
   const owned = new Set(["tab", "job"]); // names in the address
@@ -28,7 +28,7 @@ window.auralAddress = (() => {
     for (const name of [...query.keys()]) if (owned.has(name)) query.delete(name);
     const chosen = settings.get(page) ?? [];
     const job = stale.has(page) ? undefined : jobs.get(page);
-    if (tab !== first || shown.has(tab) || chosen.length || job) query.set("tab", page);
+    if (tab !== tabs[0] || shown.has(tab) || chosen.length || job) query.set("tab", page);
     for (const [name, value] of chosen) query.set(name, value);
     if (job) query.set("job", job);
     const search = query.size ? `?${query}` : "";
@@ -62,16 +62,15 @@ window.auralAddress = (() => {
   };
 
   return {
-    // What the app is made of: the first of `names` is the tab that opens.
     open: (known, names) => {
       pages = known;
-      [first] = names;
+      tabs = names;
       for (const page of Object.values(pages)) Object.keys(page.defaults).forEach((name) => owned.add(name));
     },
     // From now on the address follows the page, and no longer the page the address.
-    opened: (names) => {
+    opened: () => {
       const asked = new URLSearchParams(location.search).get("tab");
-      tab = pages[asked]?.tab ?? (names.includes(asked) ? asked : first);
+      tab = pages[asked]?.tab ?? (tabs.includes(asked) ? asked : tabs[0]);
       if (pages[asked]) shown.set(tab, asked);
       if (early && early !== tab) {
         tab = early;
@@ -89,7 +88,7 @@ window.auralAddress = (() => {
     },
     select: (name, page) => {
       if (!tab) {
-        if (name !== first) early = name; // the first one opens by itself
+        if (name !== tabs[0]) early = name;
         return;
       }
       tab = name;

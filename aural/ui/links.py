@@ -116,7 +116,7 @@ def _write_addresses(demo: gr.Blocks, followed: Dependency, tabs: Sequence[Tab])
     }
     names = json.dumps([tab.id for tab in tabs])
     demo.load(None, None, None, js=f"() => auralAddress.open({json.dumps(known)}, {names})", **PRIVATE)
-    followed.then(None, None, None, js=f"() => auralAddress.opened({names})", **PRIVATE)
+    followed.then(None, None, None, js="() => auralAddress.opened()", **PRIVATE)
     takers = {
         page.name: page.inputs[0]
         for tab in tabs
