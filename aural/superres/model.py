@@ -148,6 +148,7 @@ class Extender(Pretrained):
         # White until `train.even_noise` replaces it; trained with the other weights.
         self.noise = nn.Parameter(torch.randn(NOISE_FRAMES * HOP))
         self.register_buffer("window", torch.hann_window(WINDOW) / (WINDOW / 2), persistent=False)
+        self.register_buffer("slope", _slope(self.get_buffer("window")), persistent=False)
         self.register_buffer("band_to_bin", _band_to_bin(), persistent=False)
         self.register_buffer("collect", _band_to_bin(FLOOR_BANDS), persistent=False)
 
@@ -225,8 +226,7 @@ class Extender(Pretrained):
         joined = torch.cat((state.samples, samples.float()), 1)
         state.samples = joined[:, joined.shape[1] - (WINDOW - HOP) :]
         with torch.autocast(samples.device.type, enabled=False):
-            # (batch, frames, bins, 2): of the samples and of their magnitudes.
-            spectra = torch.stack([self._spectra(x) for x in (joined, joined.abs())], -1)
+            spectra = self._spectra(joined)
             features, floors = self._features(spectra[..., 0], bandwidth_hz, state)
             conditions = _conditions(bandwidth_hz)
         x = self.entry(features)
@@ -263,10 +263,21 @@ class Extender(Pretrained):
             return self._overlap_add(missing_band, state)
 
     def _spectra(self, joined: Tensor) -> Tensor:
-        """(batch, time) -> (batch, frames, bins), complex amplitudes."""
-        frames: Tensor = joined.unfold(1, WINDOW, HOP)
-        spectra: Tensor = torch.fft.rfft(frames * self.get_buffer("window"))
-        return spectra
+        """The complex amplitudes of the samples and of their magnitudes.
+
+        Each frame loses an offset and a slope, so that its first bin and the imaginary part of the second
+        become 0: an offset or rumble would drown the level, and hide the zeros at which rectifying makes
+        harmonics.
+
+        Shape: (batch, time) -> (batch, frames, bins, 2).
+        """
+        window, line = self.get_buffer("window"), self.get_buffer("slope")
+        frames = joined.unfold(1, WINDOW, HOP)
+        spectrum = torch.fft.rfft(frames * window)
+        offset, slope = spectrum[..., :1].real, spectrum[..., 1:2].imag
+        # Elementwise, so that blocks of any size are rounded alike.
+        frames = frames - (offset + slope * line)
+        return torch.stack([torch.fft.rfft(x * window) for x in (frames, frames.abs())], -1)
 
     def _features(self, spectrum: Tensor, bandwidth_hz: Tensor, state: State) -> tuple[Tensor, Tensor]:
         """The network's input, (batch, frames, features), and the floor's amplitude, (batch, frames)."""
@@ -455,6 +466,12 @@ def _copy_up(spectrum: Tensor, bandwidth_hz: Tensor) -> Tensor:
     source = first[:, None] + (bins - first[:, None]) % number[:, None]
     index = source[:, None].expand(spectrum.shape)
     return spectrum.gather(-1, index)
+
+
+def _slope(window: Tensor) -> Tensor:
+    """A rising line whose spectrum under the window is i in the second bin. Shape: (time,), both."""
+    line = torch.arange(WINDOW) - WINDOW / 2.0  # 0 in the middle of a periodic window
+    return line / torch.fft.rfft(line * window)[1].imag
 
 
 def _zone(bandwidth_hz: Tensor) -> Tensor:
