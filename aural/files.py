@@ -30,6 +30,15 @@ def own_folder(name: str) -> str:
     return str(folder)
 
 
+def below(folder: Path) -> Iterator[Path]:
+    """All files and folders below a folder, from which others may delete meanwhile.
+
+    `Path.rglob` fails before Python 3.13 where a folder vanishes before its turn.
+    """
+    for path, folders, files in os.walk(folder):
+        yield from (Path(path, name) for name in (*folders, *files))
+
+
 @contextmanager
 def write_then_rename(path: Path, *, folder: Path | None = None) -> Iterator[Path]:
     """A temporary path to write to; the file gets its own name once it is complete.

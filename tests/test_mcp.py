@@ -28,6 +28,7 @@ import app
 import aural
 from aural.audio import Clip, read, write
 from aural.batch.verbs import VERBS
+from aural.files import below
 from aural.ui.mcp import Tools
 
 T = TypeVar("T")
@@ -241,13 +242,13 @@ def test_no_file_of_the_machine_can_be_read(address: str, recording: Path, tmp_p
             assert call(address, "batch", files=[as_data(recording)], settings=settings).isError
     finally:
         link.unlink()
-    assert not list(uploads.rglob(secret.name))
+    assert secret.name not in {path.name for path in below(uploads)}
 
 
 @pytest.mark.flaky(reruns=2)  # now and then a busy machine tells no progress in time
 def test_a_call_ends_when_its_caller_has_gone(address: str) -> None:
     results = Path(get_upload_folder(), "results")
-    before = set(results.rglob("*.wav"))
+    before = set(below(results))
 
     async def leave() -> None:
         under_way = asyncio.Event()
@@ -271,7 +272,7 @@ def test_a_call_ends_when_its_caller_has_gone(address: str) -> None:
     # All places were taken: this one is answered only because they have been given up.
     answer(call(address, "generate", **QUICK, seed=1))
     # Other tests may write to this folder too, but make no helicopters.
-    made = {path.name for path in set(results.rglob("*.wav")) - before}
+    made = {path.name for path in set(below(results)) - before}
     assert "dog-seed-1.wav" in made and not any(name.startswith("helicopter") for name in made)
 
 

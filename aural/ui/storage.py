@@ -29,7 +29,7 @@ from gradio.route_utils import delete_files_created_by_app
 from gradio.utils import get_upload_folder
 
 from aural.errors import AuralError, OutOfSpaceError
-from aural.files import GIBIBYTE
+from aural.files import GIBIBYTE, below
 
 KEPT_SECONDS = 6 * 3600  # uploads and results are deleted after this
 KEPT_BYTES = int(float(os.environ.get("AURAL_KEPT_GIB", 10)) * GIBIBYTE)  # in total; the oldest go first
@@ -300,7 +300,7 @@ def _list_places() -> list[_Place]:
 def _change_and_bytes(place: Path) -> tuple[float, int]:
     """When the newest file in a folder was written, by the clock of the day, and the total size in bytes."""
     newest, size = 0.0, 0
-    for path in (place, *place.rglob("*")):
+    for path in (place, *below(place)):
         try:
             facts = path.lstat()
         except OSError:  # just swept by another call

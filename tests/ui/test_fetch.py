@@ -16,6 +16,7 @@ import pytest
 from gradio import processing_utils
 
 from aural.audio import Limits
+from aural.files import below
 from aural.ui import fetch, storage
 from aural.ui.api_page import SERVED
 from aural.ui.examples import FOLDER
@@ -64,7 +65,8 @@ def get(url: str) -> Path:
 def refusal(url: str) -> str:
     with pytest.raises(gr.Error) as failure:
         get(url)
-    assert not list(Path(storage.get_upload_folder()).rglob("*.*")), "no half file is left"
+    stored = below(Path(storage.get_upload_folder()))
+    assert not [path for path in stored if path.suffix], "no half file is left"
     return str(failure.value.message)
 
 
