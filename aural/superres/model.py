@@ -471,7 +471,8 @@ def _copy_up(spectrum: Tensor, bandwidth_hz: Tensor) -> Tensor:
 def _slope(window: Tensor) -> Tensor:
     """A rising line whose spectrum under the window is i in the second bin. Shape: (time,), both."""
     line = torch.arange(WINDOW) - WINDOW / 2.0  # 0 in the middle of a periodic window
-    return line / torch.fft.rfft(line * window)[1].imag
+    slope: Tensor = line / torch.fft.rfft(line * window)[1].imag
+    return slope
 
 
 def _zone(bandwidth_hz: Tensor) -> Tensor:
