@@ -189,32 +189,33 @@ def test_an_analysis_ends_when_its_file_is_replaced(
     expect(chip(page, "Already clean")).to_be_visible(timeout=LONG_WAIT_MS)
 
 
-def test_a_result_is_kept_beside_the_next_one_and_a_file_of_the_visitor_too(
+def test_earlier_results_and_files_of_the_visitor_stay_until_they_are_removed(
     page: Page, address: str, episode: Path
 ) -> None:
     page.goto(address)
     drop(page, MEMO)
     expect(chip(page, "Speech")).to_be_visible(timeout=LONG_WAIT_MS)
     names = page.locator("#studio-player .ab-name")
-    clear = page.get_by_role("button", name="Remove what was kept")
-    expect(clear).to_be_hidden()
+    remove = page.get_by_role("button", name="Remove ticked")
+    takes = page.get_by_role("group", name="Earlier results and added files").get_by_role("checkbox")
     page.get_by_role("button", name="Do it all").click()
     expect(names).to_have_text(["Before", "Enhanced", "Super-resolved", "Mastered"], timeout=LONG_WAIT_MS)
-    expect(clear).to_be_disabled()
-    page.get_by_role("button", name="Keep this result to compare").click()
-    expect(names).to_have_text(["Before", "Enhanced", "Mastered", "Take 1"], timeout=LONG_WAIT_MS)
+    expect(takes).to_have_count(0)
     with page.expect_file_chooser() as chooser:
         page.get_by_role("button", name="Add a version from a file").click()
     chooser.value.set_files(episode)
-    expect(names).to_have_text(["Before", "Mastered", "Take 1", episode.stem], timeout=LONG_WAIT_MS)
+    expect(names).to_have_text(["Before", "Enhanced", "Mastered", episode.stem], timeout=LONG_WAIT_MS)
     page.get_by_role("checkbox", name="Clean up").uncheck()
     page.get_by_role("button", name="Do it all").click()
     expect(columns_of(page)).to_have_text(
         ["Metric", "Before", "Super-resolved", "Mastered"], timeout=LONG_WAIT_MS
     )
-    expect(names).to_have_text(["Before", "Mastered", "Take 1", episode.stem], timeout=LONG_WAIT_MS)
-    clear.click()
+    expect(names).to_have_text(["Before", "Super-resolved", "Mastered", episode.stem], timeout=LONG_WAIT_MS)
+    page.get_by_role("checkbox", name=f"Take 1: {MEMO.name}. Default settings").check()
+    expect(names).to_have_text(["Before", "Mastered", episode.stem, "Take 1"], timeout=LONG_WAIT_MS)
+    remove.click()
     expect(names).to_have_text(["Before", "Super-resolved", "Mastered"], timeout=LONG_WAIT_MS)
+    expect(remove).to_be_hidden()
 
 
 def test_a_preview_ends_when_the_whole_is_started(

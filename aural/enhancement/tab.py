@@ -20,7 +20,7 @@ from aural.enhancement.stream import MODEL_RATE
 from aural.enhancement.verb import DEGRADE, ENHANCE
 from aural.enhancement.voice_chain import VOICE_CHAINS
 from aural.errors import InputError
-from aural.loudness.meter import measure
+from aural.loudness.meter import loudness_lufs, measure
 from aural.options import Place, take_texts
 from aural.ui import plots
 from aural.ui.changes import change_section, show_change
@@ -33,6 +33,7 @@ from aural.ui.players import ABPlayer, Audio, Version, audio_input, playable
 from aural.ui.send_to import SendTo
 from aural.ui.storage import result_path
 from aural.ui.tables import number, table
+from aural.ui.takes import Made, add_takes
 
 PRESET_NAMES = {
     "restore": "Restore",
@@ -231,6 +232,7 @@ def _result_section(
     show_estimate(at, ENHANCE, {"audio": source.audio, "setting": settings["setting"]})
     message = gr.Markdown()
     player = ABPlayer(label="Before and after, at matched loudness")
+    versions = add_takes(at, player, loudness_lufs)
     spectrograms = picture("Spectrograms (line: pitch; dashed: upper limit)")
     changed = change_section()
     found_table = gr.HTML()
@@ -250,11 +252,11 @@ def _result_section(
         View(
             _show,
             [original, compared_with, result.file, background, figures],
-            [message, player, found_table, reference_table, keep_background],
+            [message, versions, found_table, reference_table, keep_background],
         ),
         result=result,
         source=original,
-        more=View(_show_more, [original, result.file, figures, peers], [player, *changed.outputs]),
+        more=View(_show_more, [original, result.file, figures, peers], [versions, *changed.outputs]),
     )
     return at, result.send_to
 
@@ -333,7 +335,7 @@ def _spectrograms(clip: Clip, result: pipeline.Result) -> Any:
 
 def _show(
     audio: str, reference_audio: str | None, result: str, background: str, figures: dict[str, Any]
-) -> tuple[str, list[Version], str, str, gr.DownloadButton]:
+) -> tuple[str, Made, str, str, gr.DownloadButton]:
     before, after = figures["before"], figures["after"]
     versions = [
         Version("Before", playable(audio), before["integrated_lufs"]),
@@ -346,7 +348,7 @@ def _show(
         versions.append(Version("Reference", playable(reference_audio), against["integrated_lufs"]))
     return (
         f"**{figures['message']}**",
-        versions,
+        Made(tuple(versions), 1),
         _change_table(FIGURES, before, after, "Before and after"),
         _reference_tables(against) if against else "",
         gr.DownloadButton(value=background, interactive=True),
@@ -364,7 +366,7 @@ def _show_more(
         yield [_show_peers(audio, result, figures, chosen), *(gr.skip() for _ in changed)]
 
 
-def _show_peers(audio: str, result: str, figures: dict[str, Any], chosen: list[str]) -> list[Version]:
+def _show_peers(audio: str, result: str, figures: dict[str, Any], chosen: list[str]) -> Made:
     """The recording, the result, and what the chosen peers make of the recording."""
     versions = [
         Version("Before", playable(audio), figures["before"]["integrated_lufs"]),
@@ -376,7 +378,7 @@ def _show_peers(audio: str, result: str, figures: dict[str, Any], chosen: list[s
         path = result_path(audio, f"{key}.wav")
         write(made, path, wav_encoding(made))
         versions.append(Version(PEERS[key].name, path, measure(made).integrated_lufs))
-    return versions
+    return Made(tuple(versions), 1)
 
 
 def _reference_tables(against: dict[str, Any]) -> str:

@@ -29,6 +29,7 @@ from aural.ui.page import Page, Tab, View, page, show_estimate, wire
 from aural.ui.players import ABPlayer, Audio, Version, audio_input
 from aural.ui.send_to import SendTo, send_buttons
 from aural.ui.storage import result_path
+from aural.ui.takes import Made, add_takes
 from aural.ui.theme import ACCENT_ON_DARK
 
 PREVIEWS = 8  # pictures of the spectrogram while it is generated
@@ -233,6 +234,7 @@ def _result_section(
     message = gr.Markdown(min_height=1)
     emerging = picture("Spectrogram")
     player = ABPlayer(label="The sounds, at matched loudness", elem_id="generate-player")
+    versions = add_takes(at, player, loudness_lufs)
     with gr.Row():
         downloads = download_buttons()
         archive = gr.DownloadButton("Download all", interactive=False)
@@ -253,7 +255,7 @@ def _result_section(
         View(
             _show,
             [files, figures, pictures],
-            [emerging, message, archive, keep_seed, player, *downloads, *card_parts],
+            [emerging, message, archive, keep_seed, versions, *downloads, *card_parts],
             _clear,
         ),
         more=View(_encode, [files], downloads),
@@ -351,10 +353,13 @@ def _show(files: list[str], figures: dict[str, Any], pictures: list[str]) -> lis
         gr.Markdown(_message(figures), min_height=1),
         gr.DownloadButton(value=_zip(files), interactive=True),
         gr.Button(interactive=True),
-        [
-            Version(f"Seed {seed}", file, loudness_lufs(read(file)))
-            for seed, file in zip(figures["seeds"][:MAX_VERSIONS], files[:MAX_VERSIONS], strict=True)
-        ],
+        Made(
+            tuple(
+                Version(f"Seed {seed}", file, loudness_lufs(read(file)))
+                for seed, file in zip(figures["seeds"][:MAX_VERSIONS], files[:MAX_VERSIONS], strict=True)
+            ),
+            0,
+        ),
         *NO_DOWNLOADS,
         *updates,
     ]

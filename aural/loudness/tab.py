@@ -28,6 +28,7 @@ from aural.ui.players import ABPlayer, Version, audio_input, playable
 from aural.ui.send_to import SendTo
 from aural.ui.storage import result_path
 from aural.ui.tables import number, table
+from aural.ui.takes import Made, add_takes
 from aural.ui.uploads import media_files
 
 # Rows of the tables: field, name, unit, decimals.
@@ -198,6 +199,7 @@ def _master_section(places: Sequence[Place], source: _Source) -> tuple[Page, Sen
     show_estimate(at, MASTER, {"audio": source.audio})
     message = gr.Markdown()
     player = ABPlayer(label="Before and after, at matched loudness")
+    versions = add_takes(at, player, meter.loudness_lufs)
     figures_table = gr.HTML()
     history = picture("Loudness over time")
     result = result_file("Mastered file", places, PLACE)
@@ -209,7 +211,7 @@ def _master_section(places: Sequence[Place], source: _Source) -> tuple[Page, Sen
         master,
         [source.audio, *controls.values()],
         [result.file, figures, history, original],
-        View(_show_master, [original, result.file, figures], [message, player, figures_table]),
+        View(_show_master, [original, result.file, figures], [message, versions, figures_table]),
         result=result,
         source=original,
     )
@@ -440,7 +442,7 @@ def _targets_table() -> str:
     return table(("Target", "LUFS", "dBTP", "Maximum range, LU", "Source"), rows, "Targets")
 
 
-def _show_master(audio: str, result: str, figures: dict[str, Any]) -> tuple[str, list[Version], str]:
+def _show_master(audio: str, result: str, figures: dict[str, Any]) -> tuple[str, Made, str]:
     before, after = figures["before"], figures["after"]
     labels, values_before = _figure_columns(before)
     rows = list(zip(labels, values_before, _figure_columns(after)[1], strict=True))
@@ -450,10 +452,12 @@ def _show_master(audio: str, result: str, figures: dict[str, Any]) -> tuple[str,
     ]
     return (
         f"**{figures['message']}**",
-        [
-            Version("Before", playable(audio), before["integrated_lufs"]),
-            Version("After", result, after["integrated_lufs"]),
-        ],
+        Made(
+            (
+                Version("Before", playable(audio), before["integrated_lufs"]),
+                Version("After", result, after["integrated_lufs"]),
+            )
+        ),
         table(("Metric", "Before", "After"), rows, "Before and after"),
     )
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from aural.audio import read, read_tags, write
 from aural.loudness.equal_loudness import sound_pressure_level_db
-from aural.loudness.meter import measure
+from aural.loudness.meter import loudness_lufs, measure
 from aural.options import Place
 from aural.resynthesis import pipeline
 from aural.resynthesis.verb import RESYNTHESIZE
@@ -21,6 +21,7 @@ from aural.ui.players import ABPlayer, Version, playable
 from aural.ui.send_to import SendTo
 from aural.ui.storage import result_path
 from aural.ui.tables import number, table
+from aural.ui.takes import Made, add_takes
 from aural.vocoding import PHASE_SETTINGS
 
 PHASE_NAMES = {"original": "original phase", "griffin_lim": "Griffin-Lim", "vocoder": "neural vocoder"}
@@ -48,6 +49,7 @@ def section(places: Sequence[Place], audio: gr.Audio) -> tuple[Page, SendTo]:
     at = page(RESYNTHESIZE.name, "Resynthesize", controls)
     show_estimate(at, RESYNTHESIZE, {"audio": audio, "phase": settings["phase"]})
     player = ABPlayer(label="Before and after, at matched loudness")
+    versions = add_takes(at, player, loudness_lufs)
     figures_table = gr.HTML()
     pair = picture("Spectrogram before and after, 0 to 1")
     result = result_file("Resynthesized file", places, RESYNTHESIZE.place)
@@ -63,7 +65,7 @@ def section(places: Sequence[Place], audio: gr.Audio) -> tuple[Page, SendTo]:
         resynthesize,
         [audio, *controls.values()],
         [result.file, figures, pair, original],
-        View(_show, [original, result.file, figures], [player, figures_table]),
+        View(_show, [original, result.file, figures], [versions, figures_table]),
         result=result,
         more=View(
             _draw_hearing, [original, settings["mel_bands"], settings["window"]], [contours, mel, leakage]
@@ -157,16 +159,18 @@ def resynthesize(
     yield path, add_notes(figures, clip), plots.save(picture), audio
 
 
-def _show(audio: str, result: str, figures: dict[str, float]) -> tuple[list[Version], str]:
+def _show(audio: str, result: str, figures: dict[str, float]) -> tuple[Made, str]:
     rows = [
         ("Spectral convergence, lower is better", f"{number(figures['spectral_convergence_db'])} dB"),
         ("Log-spectral distance, lower is better", f"{number(figures['log_spectral_distance_db'])} dB"),
     ]
     return (
-        [
-            Version("Before", playable(audio), figures["before_lufs"]),
-            Version("After", result, figures["after_lufs"]),
-        ],
+        Made(
+            (
+                Version("Before", playable(audio), figures["before_lufs"]),
+                Version("After", result, figures["after_lufs"]),
+            )
+        ),
         table(("Metric", "Value"), rows, "Reconstruction error"),
     )
 

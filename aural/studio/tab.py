@@ -48,7 +48,7 @@ from aural.ui.players import ABPlayer, Version, audio_input, playable
 from aural.ui.send_to import SendTo
 from aural.ui.storage import result_path
 from aural.ui.tables import number, table
-from aural.ui.takes import add_takes
+from aural.ui.takes import Made, add_takes
 
 # The stages by their names in the figures: title, and ending of the file's name.
 STAGES = {
@@ -231,7 +231,7 @@ def _release_section(places: Sequence[Place], audio: gr.Audio, chips: gr.HTML) -
     at.line.render()  # type: ignore[no-untyped-call]
     message = gr.Markdown()
     player = ABPlayer(label="The stages, at matched loudness", elem_id="studio-player")
-    versions = add_takes(player, loudness_lufs)
+    versions = add_takes(at, player, loudness_lufs)
     result = result_file("Released file", places, RELEASE.place)
     judged = gr.HTML(elem_classes="studio-verdicts", container=False)
     stages_table = gr.HTML()
@@ -573,7 +573,7 @@ def _spectrograms(clips: Mapping[str, Clip], ends_hz: Mapping[str, float | None]
 
 def _show(
     audio: str, result: str, stages: list[str], figures: dict[str, Any]
-) -> tuple[str, list[Version] | None, str]:
+) -> tuple[str, Made | None, str]:
     versions = figures["versions"]
     files = dict(zip(versions, [playable(audio), *stages, result], strict=False))
     shown = {name: one for name, one in versions.items() if not _changed_nothing(figures.get(name), name)}
@@ -585,7 +585,7 @@ def _show(
     made = [Version(VERSIONS[name], files[name], one["integrated_lufs"]) for name, one in shown.items()]
     return (
         f"**{figures['message']}**",
-        made if len(made) > 1 else None,
+        Made(tuple(made)) if len(made) > 1 else None,
         table(("Metric", *(VERSIONS[name] for name in shown)), rows, "Results by stage"),
     )
 

@@ -15,7 +15,7 @@ from aural.audio import Clip, read_tags, wav_encoding, write
 from aural.audio.bandwidth import bandwidth
 from aural.audio.missing_band import FULL_BAND_HZ, missing_band
 from aural.errors import InputError
-from aural.loudness.meter import measure
+from aural.loudness.meter import loudness_lufs, measure
 from aural.options import Place
 from aural.superres import pipeline
 from aural.superres.live import NARROW_RATES, start
@@ -30,6 +30,7 @@ from aural.ui.players import ABPlayer, Version, audio_input, playable
 from aural.ui.send_to import SendTo
 from aural.ui.storage import result_path
 from aural.ui.tables import number, table
+from aural.ui.takes import Made, add_takes
 
 METHOD_NAMES: dict[pipeline.Method, str] = {"default": "AURAL", "lisa": "LISA", "sinc": "Sinc"}
 PRESET_RATES = (44_100, 48_000, 88_200, 96_000, 192_000)
@@ -175,6 +176,7 @@ def _result_section(
     show_estimate(at, SUPER_RESOLVE, {"audio": audio, "method": settings["method"], "compare": compare})
     message = gr.Markdown()
     player = ABPlayer(label="Before and after, at matched loudness")
+    shown_versions = add_takes(at, player, loudness_lufs)
     comparison = gr.HTML()
     spectrograms = picture("Spectrograms (dashed: upper limit)")
     between = picture("Between the samples")
@@ -190,7 +192,7 @@ def _result_section(
         super_resolve,
         [audio, *(settings[name] for name in pipeline.Options.__dataclass_fields__), compare],
         [result.file, figures, spectrograms, between, made, original],
-        View(_show, [made, figures], [message, player, comparison, position, width]),
+        View(_show, [made, figures], [message, shown_versions, comparison, position, width]),
         result=result,
         source=original,
     )
@@ -291,7 +293,7 @@ def super_resolve(
         figures,
         plots.save(plots.spectrogram_versions(sounds, scale="linear", max_frequency_hz=HIGHEST_SHOWN_HZ)),
         _draw_between(source, at, width),
-        (versions, source, at, width),
+        (Made(tuple(versions), 1 + methods.index(options.method)), source, at, width),
         audio,
     )
 
@@ -337,7 +339,7 @@ def _first_view(source: _Source, rate: int) -> tuple[float, float]:
 
 
 @report_errors
-def zoom(made: tuple[list[Version], _Source, float, float] | None, at: float, width: float) -> Updates:
+def zoom(made: tuple[Made, _Source, float, float] | None, at: float, width: float) -> Updates:
     """The picture between the samples at another position or width."""
     if made is None:
         yield None
@@ -386,8 +388,8 @@ def _excerpt(source: _Source, start_seconds: float, end_seconds: float) -> tuple
 
 
 def _show(
-    made: tuple[list[Version], _Source, float, float], figures: dict[str, Any]
-) -> tuple[str, list[Version], str, gr.Slider, gr.Slider]:
+    made: tuple[Made, _Source, float, float], figures: dict[str, Any]
+) -> tuple[str, Made, str, gr.Slider, gr.Slider]:
     versions, source, at, width = made
     return (
         f"**{figures['message']}**",

@@ -4,6 +4,7 @@ window.auralRuns = (() => {
   const asked = new Map(); // page -> the values that the latest run got
   const running = new Set();
   const made = new Map(); // page -> those that belong to the result on the page, and words for them
+  const earlier = new Map(); // page -> words for the result before the latest run
 
   const update = (properties) => ({ __type__: "update", ...properties });
   const files = (value) => [value ?? []].flat().filter((one) => one?.path);
@@ -18,12 +19,12 @@ window.auralRuns = (() => {
     return `${field.label}: ${named?.[0] ?? value ?? "none"}`;
   };
   const describe = (fields, values) => {
-    const of = values.flatMap(files).map(nameOf);
+    const of = values.flatMap(files).map(nameOf).join(", ");
     const set = fields
       .map((field, place) => field && !isSame(field.value, values[place]) && wordsOf(field, values[place]))
       .filter(Boolean);
-    const whose = of.length ? `Result of ${of.join(", ")}` : "Result";
-    return `${whose}. ${set.length ? set.join(", ") : "Default settings"}.`;
+    const settings = set.length ? set.join(", ") : "Default settings";
+    return { about: `${of ? `Result of ${of}` : "Result"}. ${settings}.`, short: of ? `${of}. ${settings}` : settings };
   };
 
   const line = (page, values) => {
@@ -63,6 +64,7 @@ window.auralRuns = (() => {
     },
     start: (page, clears, ...values) => {
       asked.set(page, auralAddress.begin(page, values));
+      if (made.has(page)) earlier.set(page, made.get(page).short);
       running.add(page);
       if (clears) made.delete(page);
       pass(`run-${page}`, `cancel-${page}`);
@@ -72,13 +74,14 @@ window.auralRuns = (() => {
       asked.delete(page);
       return end(page, values);
     },
+    earlier: (page) => earlier.get(page) ?? "",
     isDone: (page) => asked.has(page),
     end: (page, ...values) => end(page, values),
     show: (page, fields, ...values) => {
       // To the page, a cancelled run was a success too.
       if (asked.has(page)) {
         running.delete(page);
-        made.set(page, { values: asked.get(page), about: describe(fields, asked.get(page)) });
+        made.set(page, { values: asked.get(page), ...describe(fields, asked.get(page)) });
       }
       return line(page, values);
     },
