@@ -101,6 +101,10 @@ def test_a_visitor_measures_a_file_after_mistakes_and_cancels_a_long_run(
         expect(picture).to_be_visible()
         assert picture.evaluate("image => image.complete && image.naturalWidth > 300"), label
     expect(page.get_by_role("rowheader", name=re.compile("^mono_phase_safe"))).to_be_visible()
+    spectrogram = page.locator(".aural-picture", has_text="Spectrogram").locator("img").first
+    drawn = spectrogram.get_attribute("src")
+    page.get_by_role("group", name="Frequency axis").get_by_role("radio", name="Linear").check()
+    expect(spectrogram).not_to_have_attribute("src", drawn, timeout=LONG_WAIT_MS)
     # A long run shows its progress and can be cancelled; the earlier result stays, and says whose it is.
     prolong(monkeypatch, aural.loudness.pipeline, "compare_downmixes_steps")
     measure.click()

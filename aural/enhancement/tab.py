@@ -26,11 +26,12 @@ from aural.ui import plots
 from aural.ui.changes import change_section, show_change
 from aural.ui.endpoints import Updates, add_notes, endpoint, follow, load, with_options
 from aural.ui.examples import PHONE_EXAMPLES
-from aural.ui.fields import NOTHING, examples_with_credits, picture, slider
+from aural.ui.fields import NOTHING, examples_with_credits, slider
 from aural.ui.live import Choice, LiveSection
 from aural.ui.page import Page, Tab, View, page, result_file, show_estimate, wire
 from aural.ui.players import ABPlayer, Audio, Version, audio_input, playable
 from aural.ui.send_to import SendTo
+from aural.ui.spectrograms import Drawn, draw, spectrogram_section
 from aural.ui.storage import result_path
 from aural.ui.tables import number, table
 from aural.ui.takes import Made, add_takes
@@ -233,7 +234,7 @@ def _result_section(
     message = gr.Markdown()
     player = ABPlayer(label="Before and after, at matched loudness")
     versions = add_takes(at, player, loudness_lufs)
-    spectrograms = picture("Spectrograms (line: pitch; dashed: upper limit)")
+    spectrograms, drawn = spectrogram_section("Spectrograms (line: pitch; dashed: upper limit)")
     changed = change_section()
     found_table = gr.HTML()
     reference_table = gr.HTML()
@@ -248,7 +249,7 @@ def _result_section(
         at,
         enhance,
         [source.audio, *(settings[name] for name in pipeline.Options.__dataclass_fields__), source.reference],
-        [result.file, background, figures, spectrograms, original, compared_with],
+        [result.file, background, figures, spectrograms, original, compared_with, drawn],
         View(
             _show,
             [original, compared_with, result.file, background, figures],
@@ -294,7 +295,8 @@ def enhance(
     for made, path in zip((result.clip, result.background), paths, strict=True):
         # The background of a clipped recording may exceed full scale.
         write(made, path, wav_encoding(made), read_tags(audio))
-    yield *paths, figures, plots.save(_spectrograms(clip, result)), audio, reference
+    drawn, kept = _spectrograms(clip, result, [audio, paths[0]])
+    yield *paths, figures, drawn, audio, reference, kept
 
 
 def _align(clip: Clip, path: str) -> Reference:
@@ -322,7 +324,7 @@ def _compare(
     }
 
 
-def _spectrograms(clip: Clip, result: pipeline.Result) -> Any:
+def _spectrograms(clip: Clip, result: pipeline.Result, paths: Sequence[str]) -> tuple[str, Drawn]:
     from aural.enhancement.features import VOICED
 
     heard = [
@@ -330,7 +332,8 @@ def _spectrograms(clip: Clip, result: pipeline.Result) -> Any:
         for label, sound, found in (("Before", clip, result.before), ("After", result.clip, result.after))
     ]
     pitch_hz = np.where(result.voicing > VOICED, result.f0_hz, np.nan)
-    return plots.spectrogram_versions(heard, result.pitch_seconds, pitch_hz)
+    loudness = [found.integrated_lufs for found in (result.before, result.after)]
+    return draw(heard, paths, loudness, result.pitch_seconds, pitch_hz)
 
 
 def _show(

@@ -26,6 +26,7 @@ from aural.ui.fields import examples_with_credits, picture
 from aural.ui.page import Page, Tab, View, page, result_file, show_estimate, wire
 from aural.ui.players import ABPlayer, Version, audio_input, playable
 from aural.ui.send_to import SendTo
+from aural.ui.spectrograms import Drawn, spectrogram_section
 from aural.ui.storage import result_path
 from aural.ui.tables import number, table
 from aural.ui.takes import Made, add_takes
@@ -104,7 +105,7 @@ def _measure_section(source: _Source) -> Page:
     history = picture("Loudness over time")
     with gr.Row():
         with gr.Column(min_width=320):
-            spectrogram = picture("Spectrogram")
+            spectrogram, drawn = spectrogram_section("Spectrogram")
         with gr.Column(min_width=320):
             goniometer = picture("Goniometer")
     folds_picture = picture("Loudness of each down-mix")
@@ -115,7 +116,7 @@ def _measure_section(source: _Source) -> Page:
         at,
         measure,
         [source.audio, source.layout, compare],
-        [figures, history, spectrogram, goniometer],
+        [figures, history, spectrogram, goniometer, drawn],
         View(_show_measurement, [figures], [figures_table, folds_table, folds_picture]),
     )
     return at
@@ -155,6 +156,7 @@ def measure(
         plots.save(plots.loudness_history(*loudness.history(), loudness.integrated_lufs)),
         plots.save(plots.spectrogram(clip.samples, clip.rate)),
         plots.save(plots.goniometer(stereo.samples, loudness.correlation)),
+        Drawn((audio,), ("",), ((None, None),), (0.0,)),
     )
 
 

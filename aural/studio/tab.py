@@ -41,11 +41,12 @@ from aural.ui.endpoints import (
     with_options,
 )
 from aural.ui.examples import PHONE_EXAMPLES, StoredResult, stored_results
-from aural.ui.fields import NOTHING, credits_of, new_file, picture, slider
+from aural.ui.fields import NOTHING, credits_of, new_file, slider
 from aural.ui.memory import decoding
 from aural.ui.page import Page, Tab, View, page, result_file, show_estimate, wire
 from aural.ui.players import ABPlayer, Version, audio_input, playable
 from aural.ui.send_to import SendTo
+from aural.ui.spectrograms import draw, spectrogram_section
 from aural.ui.storage import result_path
 from aural.ui.tables import number, table
 from aural.ui.takes import Made, add_takes
@@ -235,7 +236,7 @@ def _release_section(places: Sequence[Place], audio: gr.Audio, chips: gr.HTML) -
     result = result_file("Released file", places, RELEASE.place)
     judged = gr.HTML(elem_classes="studio-verdicts", container=False)
     stages_table = gr.HTML()
-    spectrograms = picture("Spectrograms (dashed: upper limit)")
+    spectrograms, drawn = spectrogram_section("Spectrograms (dashed: upper limit)")
     changed = change_section()
     with gr.Accordion("On every service", open=False):
         gr.Markdown(
@@ -253,7 +254,7 @@ def _release_section(places: Sequence[Place], audio: gr.Audio, chips: gr.HTML) -
         at,
         release,
         [audio, *settings.values()],
-        [result.file, stages, figures, spectrograms, original],
+        [result.file, stages, figures, spectrograms, original, drawn],
         View(
             lambda *values: [*_show(*values), *_fill_inspectors(*values[1:])],
             [original, result.file, stages, figures],
@@ -517,8 +518,13 @@ def release(
     stages = [_write(made[name], audio, STAGES[name][1]) for name in [*made][:-1]]
     released = _write(result.clip, audio, STAGES["mastered"][1])
     is_filled = result.super_resolved is not None and result.super_resolved.filled_hz is not None
-    drawn = plots.save(_spectrograms({"before": clip, **made}, ends_hz, is_filled))
-    yield released, stages, figures, drawn, audio
+    heard = {"before": clip, **made}
+    drawn, kept = draw(
+        _sounds(heard, ends_hz, is_filled),
+        [audio, *stages, released][: len(heard)],
+        [figures["versions"][name]["integrated_lufs"] for name in heard],
+    )
+    yield released, stages, figures, drawn, audio, kept
 
 
 def _working_on(options: pipeline.Options) -> str:
@@ -554,21 +560,21 @@ def _write(clip: Clip, audio: str, ending: str) -> str:
     return path
 
 
-def _spectrograms(clips: Mapping[str, Clip], ends_hz: Mapping[str, float | None], is_filled: bool) -> Any:
-    """A picture of the versions by their names."""
+def _sounds(
+    clips: Mapping[str, Clip], ends_hz: Mapping[str, float | None], is_filled: bool
+) -> list[plots.Sound]:
+    """The versions by their names, to be drawn."""
     old_hz = ends_hz.get("enhanced", ends_hz["before"]) if is_filled else None
-    return plots.spectrogram_versions(
-        [
-            plots.Sound(
-                VERSIONS[name],
-                clip.samples,
-                clip.rate,
-                ends_hz[name],
-                old_hz if name == "super_resolved" else None,
-            )
-            for name, clip in clips.items()
-        ]
-    )
+    return [
+        plots.Sound(
+            VERSIONS[name],
+            clip.samples,
+            clip.rate,
+            ends_hz[name],
+            old_hz if name == "super_resolved" else None,
+        )
+        for name, clip in clips.items()
+    ]
 
 
 def _show(

@@ -28,6 +28,7 @@ from aural.ui.live import Choice, LiveSection
 from aural.ui.page import Page, Tab, View, page, result_file, show_estimate, wire
 from aural.ui.players import ABPlayer, Version, audio_input, playable
 from aural.ui.send_to import SendTo
+from aural.ui.spectrograms import draw, spectrogram_section
 from aural.ui.storage import result_path
 from aural.ui.tables import number, table
 from aural.ui.takes import Made, add_takes
@@ -55,7 +56,6 @@ MAX_POINTS = 6_000  # three for each column of the picture
 NARROWEST_MS, WIDEST_MS = 1.0, 20.0
 FIRST_SAMPLES = 40  # in the first view
 
-HIGHEST_SHOWN_HZ = 24_000.0  # of the spectrograms; nothing is audible or generated above
 
 DEFAULTS = pipeline.Options()
 
@@ -178,7 +178,7 @@ def _result_section(
     player = ABPlayer(label="Before and after, at matched loudness")
     shown_versions = add_takes(at, player, loudness_lufs)
     comparison = gr.HTML()
-    spectrograms = picture("Spectrograms (dashed: upper limit)")
+    spectrograms, drawn = spectrogram_section("Spectrograms (dashed: upper limit)")
     between = picture("Between the samples")
     with gr.Row():
         position = slider(0, 0, 1, 0.001, "View position, s", "Starts at the loudest point.")
@@ -191,7 +191,7 @@ def _result_section(
         at,
         super_resolve,
         [audio, *(settings[name] for name in pipeline.Options.__dataclass_fields__), compare],
-        [result.file, figures, spectrograms, between, made, original],
+        [result.file, figures, spectrograms, between, made, original, drawn],
         View(_show, [made, figures], [message, shown_versions, comparison, position, width]),
         result=result,
         source=original,
@@ -288,13 +288,15 @@ def super_resolve(
         path = str(versions[0].path)
     source = _source(path, result, methods)
     at, width = _first_view(source, result.source.rate)
+    drawn, kept = draw(sounds, [audio, *paths.values()], [version.loudness_lufs for version in versions])
     yield (
         paths[options.method],
         figures,
-        plots.save(plots.spectrogram_versions(sounds, scale="linear", max_frequency_hz=HIGHEST_SHOWN_HZ)),
+        drawn,
         _draw_between(source, at, width),
         (Made(tuple(versions), 1 + methods.index(options.method)), source, at, width),
         audio,
+        kept,
     )
 
 

@@ -8,8 +8,8 @@ the server's threads. matplotlib is imported for the first picture, so that the 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -45,13 +45,16 @@ ROWS = 512
 COLUMNS_AT_ONCE = 16  # bounds the memory
 SPECTRA_PER_COLUMN = 8  # at most; a column of a long file shows the maximum of 8 spread over it
 LOWEST_HZ = 30.0  # start of a logarithmic frequency axis
+HIGHEST_HZ = 24_000.0  # of versions side by side: nothing is audible or generated above
 DYNAMIC_RANGE_DB = 90.0
+NO_SAMPLES = np.zeros((1, 0), np.float32)
 
 LOUDNESS_FLOOR_LUFS = -70.0  # the absolute gate of ITU-R BS.1770
 GONIOMETER_CELLS = 161  # odd: mono falls into the middle one
 GONIOMETER_SAMPLES = 2_000_000
 
 Array = NDArray[np.float64]
+Scale = Literal["erb", "linear"]  # of a frequency axis: that of the ear (Glasberg and Moore 1990), or Hz
 
 
 def loudness_history(
@@ -92,16 +95,16 @@ def spectrogram(
     rate: int,
     max_frequency_hz: float | None = None,
     marks_hz: Sequence[float] = (),
-    scale: Literal["log", "linear"] = "log",
+    scale: Scale = "erb",
 ) -> Figure:
     """Level in dBFS over time and frequency, up to `max_frequency_hz` or half the rate; marks are dashed.
 
     Shape: samples (channels, time), of any length from one sample on.
     """
     top_hz = min(rate / 2, max_frequency_hz or math.inf)
-    rows_hz = np.geomspace(LOWEST_HZ, top_hz, ROWS) if scale == "log" else np.linspace(0, top_hz, ROWS)
-    # Bass needs a longer window, but only a logarithmic axis shows bass.
-    window = 2 ** round(math.log2(rate * (0.085 if scale == "log" else 0.043)))
+    rows_hz = _rows_hz(top_hz, scale)
+    # Bass needs a longer window, but a linear axis shows none.
+    window = 2 ** round(math.log2(rate * (0.085 if scale == "erb" else 0.043)))
     levels = spectrogram_dbfs(samples, rate, rows_hz, window)
     highest = 10 * math.ceil(max(levels.max(initial=-math.inf), -60.0) / 10)
     figure, axes = make_panel()
@@ -175,40 +178,48 @@ class Sound:
     rate: int
     end_hz: float | None = None  # upper limit of its band: dashed
     old_end_hz: float | None = None  # upper limit before highs were added: dotted
+    gain_db: float = 0.0  # that it is shown with
 
 
 def spectrogram_versions(
-    versions: Sequence[Sound],
+    versions: Iterable[Sound],
     pitch_s: ArrayLike = (),
     pitch_hz: ArrayLike = (),
-    scale: Literal["erb", "linear"] = "erb",
-    max_frequency_hz: float | None = None,
+    scale: Scale = "erb",
+    rate: int | None = None,
 ) -> Figure:
     """Level in dBFS of several sounds on shared scales, up to three side by side, four in two rows.
 
-    The default frequency scale is that of the ear (ERB rate, Glasberg and Moore 1990), which leaves room for
-    both the pitch and the highs; a linear scale gives the highs most room. Above half its rate a sound is
-    shown as silent.
+    The ear's scale leaves room for both the pitch and the highs; a linear scale gives the highs most room.
+    Above half its rate a sound is shown as silent.
+
+    Args:
+        versions: may be read one by one, to save memory.
+        rate: the highest of all; needed if the versions are no sequence.
 
     Shape: pitch_s and pitch_hz (n,), drawn over every sound; NaN leaves a gap.
     """
-    top_hz = min(max(version.rate for version in versions) / 2, max_frequency_hz or math.inf)
-    rows_hz = erb_spaced(LOWEST_HZ, top_hz, ROWS) if scale == "erb" else np.linspace(0, top_hz, ROWS)
-    levels = []
+    if rate is None:
+        versions = list(versions)
+        rate = max(version.rate for version in versions)
+    rows_hz = _rows_hz(min(rate / 2, HIGHEST_HZ), scale)
+    levels, heard = [], []
     for version in versions:
         window = 2 ** round(math.log2(version.rate * 0.043))
         level = spectrogram_dbfs(version.samples, version.rate, rows_hz, window)
         level[rows_hz > version.rate / 2] = -math.inf
-        levels.append(level)
+        levels.append(level + version.gain_db)
+        heard.append((replace(version, samples=NO_SAMPLES), version.samples.shape[1] / version.rate))
+        del version
     loudest = max(float(level.max(initial=-math.inf)) for level in levels)
     highest = 10 * math.ceil(max(loudest, -60.0) / 10)
-    rows = 1 if len(versions) <= 3 else 2
-    columns = math.ceil(len(versions) / rows)
+    rows = 1 if len(heard) <= 3 else 2
+    columns = math.ceil(len(heard) / rows)
     figure, panels = make_panels(columns, rows=rows)
     if rows > 1:
         figure.set_figheight(TWO_ROWS_HEIGHT * figure.get_figheight())
-    for axes, version, level in zip(panels, versions, levels, strict=False):
-        times = np.array([0.0, version.samples.shape[1] / version.rate])
+    for axes, (version, seconds), level in zip(panels, heard, levels, strict=False):
+        times = np.array([0.0, seconds])
         image = draw_image(axes, level, times, rows_hz, highest - DYNAMIC_RANGE_DB, highest)
         axes.set_title(version.label, color=TEXT, fontsize=FONT_POINTS)
         pitch_rows = np.interp(_finite(pitch_hz), rows_hz, np.arange(ROWS), left=math.nan)
@@ -222,15 +233,21 @@ def spectrogram_versions(
                 row, color=ACCENT, linewidth=2.4, linestyle=(0, (1, 2)), label="original upper limit"
             )
     for number, axes in enumerate(panels):
-        axes.set_visible(number < len(versions))
+        axes.set_visible(number < len(heard))
         if number % columns:
             axes.set_ylabel("")
             axes.tick_params(labelleft=False)
-        if number + columns < len(versions):
+        if number + columns < len(heard):
             axes.set_xlabel("")
             axes.tick_params(labelbottom=False)
-    colour_bar(figure, image, panels, "dBFS")
+    is_matched = any(version.gain_db for version, _ in heard)
+    colour_bar(figure, image, panels, "dBFS at matched loudness" if is_matched else "dBFS")
     return figure
+
+
+def _rows_hz(top_hz: float, scale: Scale) -> Array:
+    """The frequencies of a picture's rows."""
+    return erb_spaced(LOWEST_HZ, top_hz, ROWS) if scale == "erb" else np.linspace(0, top_hz, ROWS)
 
 
 def erb_spaced(low_hz: float, high_hz: float, count: int) -> Array:

@@ -131,6 +131,7 @@ input[type="range"]:not(.ab-seek)::-moz-range-thumb { border: 2px solid var(--co
 .aural-run > :is(.primary, .stop) { flex: 3 1 calc((420px - 100%) * 999) !important; max-width: 100%; }
 .aural-expected { font-size: 13px; color: var(--body-text-color-subdued); }
 .aural-expected:not(:has(*)) { display: none; }
+.aural-picture:not(:has(img)) + .aural-axis { display: none; }
 .block:has(.ab[data-state="empty"]) + .aural-takes:not(:has(input[type="checkbox"])) { display: none; }
 .aural-line:not(:has(p), :has(> .wrap:not(.hide))) { display: none; }
 .aural-line:has(> .wrap:not(.hide)) { min-height: 96px; }

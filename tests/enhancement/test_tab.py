@@ -148,7 +148,9 @@ def test_the_chosen_peers_stand_beside_the_result_at_their_own_loudness(
     loudness = measure(Clip(samples, 48_000)).integrated_lufs
     figures = {"before": {"integrated_lufs": loudness}, "after": {"integrated_lufs": -16.0}}
     names = [PEERS[key].name for key in ("rnnoise", "gtcrn", "noisereduce")]
-    shown = tab._show_peers(str(recording), "result.wav", figures, ["rnnoise", "gtcrn", "noisereduce"])
+    shown = tab._show_peers(
+        str(recording), "result.wav", figures, ["rnnoise", "gtcrn", "noisereduce"]
+    ).versions
     assert [version.label for version in shown] == ["Before", "After", *names[: tab.MAX_PEERS]]
     assert shown[2].loudness_lufs == pytest.approx(loudness - 6.02, abs=0.02)
     assert read(shown[3].path).samples == pytest.approx(samples, abs=1e-6)

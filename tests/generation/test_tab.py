@@ -129,6 +129,7 @@ def test_each_card_and_version_names_the_seed_of_its_sound(tmp_path: Path) -> No
     _, message, _, _, heard, *cards = tab._show(files, figures, files)
     cards = cards[len(tab.NO_DOWNLOADS) :]
     assert [cards[place].label for place in (1, 5)] == ["Spectrogram, seed 9", "Spectrogram, seed 7"]
+    heard = heard.versions
     assert [version.label for version in heard] == ["Seed 9", "Seed 7"]
     assert heard[1].loudness_lufs - heard[0].loudness_lufs == pytest.approx(6.02, abs=0.05)
     assert message.value.endswith("The best 2, best first, of 6 by the classifier: seeds 9, 7.")

@@ -26,8 +26,10 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.usefixtures("tiny_checkpoints")
 def test_each_stage_of_a_release_can_be_inspected(tmp_path: Path) -> None:
     source = write_memo(tmp_path / "memo.wav", channels=2)
-    path, stages, figures, picture, original = list(tab.release(source, target="spotify", rate=None))[-1]
+    made = list(tab.release(source, target="spotify", rate=None))[-1]
+    path, stages, figures, picture, original, drawn = made
     assert original == source and Path(picture).is_file()
+    assert drawn.paths == (source, *stages, path) and drawn.labels == tuple(tab.VERSIONS.values())
     names = [Path(file).name for file in (*stages, path)]
     assert names == ["memo-enhanced.wav", "memo-super-resolved.wav", "memo-released.wav"]
     assert set(figures) == {"message", "target", "versions", *tab.STAGES}
@@ -38,7 +40,7 @@ def test_each_stage_of_a_release_can_be_inspected(tmp_path: Path) -> None:
     assert [figures["versions"][name]["rate"] for name in tab.VERSIONS] == [RATE, RATE, 48_000, 48_000]
     message, versions, shown = tab._show(original, path, stages, figures)
     assert figures["mastered"]["message"] in message
-    assert [version.label for version in versions] == list(tab.VERSIONS.values())
+    assert [version.label for version in versions.versions] == list(tab.VERSIONS.values())
     assert all(f">{title}<" in shown for title in tab.VERSIONS.values())
     (chips, *_), (_, changed, *pictures) = tab._show_more(original, path, figures, None)
     assert chips.index('aria-label="Before"') < chips.index('aria-label="After"')
@@ -59,7 +61,7 @@ def test_a_stage_that_is_off_has_no_file_and_no_figures(tmp_path: Path) -> None:
     assert set(figures) == {"message", "target", "versions", "super_resolved", "mastered"}
     assert list(figures["versions"]) == ["before", "super_resolved", "mastered"]
     _, versions, shown = tab._show(source, path, stages, figures)
-    assert versions is not None and "Enhanced" not in [version.label for version in versions]
+    assert versions is not None and "Enhanced" not in [version.label for version in versions.versions]
     assert "Enhanced" not in shown and "SNR" not in shown
     message, download, raw = tab._fill_inspectors(path, stages, figures)[:3]
     assert message == "This stage was off." and raw is None and not download.interactive
