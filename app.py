@@ -39,6 +39,7 @@ from aural.ui import (
     api_page,
     card,
     fetch,
+    first_visit,
     links,
     mcp,
     memory,
@@ -161,9 +162,16 @@ def launch(demo: gr.Blocks, **settings: Any) -> None:
         mcp_server=serves_tools,
         state_session_capacity=SESSIONS,
         app_kwargs={
-            "middleware": [Middleware(Gate, demo=demo), Middleware(PageCompression), Middleware(LinkCard)],
+            "middleware": [
+                Middleware(Gate, demo=demo),
+                Middleware(PageCompression),
+                Middleware(LinkCard),
+            ],
             "lifespan": storage.lifespan,
-            "routes": [Route("/llms.txt", lambda _: FileResponse(api_page.ABOUT))],
+            "routes": [
+                Route("/llms.txt", lambda _: FileResponse(api_page.ABOUT)),
+                *first_visit.install(),
+            ],
         },
         **settings,
     )

@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
+from gradio.route_utils import BUILD_PATH_LIB
 from gradio.utils import get_upload_folder
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
@@ -264,4 +265,14 @@ def test_the_page_is_sent_compressed_and_once(address: str) -> None:
     with httpx.stream("GET", address, headers={"Accept-Encoding": "gzip"}, timeout=60) as packed:
         assert packed.headers["content-encoding"] == "gzip"
         sent = sum(map(len, packed.iter_raw()))
-    assert sent < min(200_000, len(plain.content) / 4)
+    assert sent < min(120_000, len(plain.content) / 4)
+    # Programs read the components' schemas from the settings, and the page none.
+    assert '"api_info"' not in plain.text
+    assert any("api_info" in one for one in httpx.get(f"{address}config").json()["components"])
+
+
+def test_the_player_of_live_streams_is_not_loaded(address: str) -> None:
+    (player,) = Path(BUILD_PATH_LIB).glob("hls-*.js")
+    script = httpx.get(f"{address}assets/{player.name}")
+    assert script.headers["content-type"].startswith("text/javascript")
+    assert len(script.content) < 200 < player.stat().st_size
