@@ -94,6 +94,20 @@ def measure(page: Page, address: str) -> None:
     expect(page.get_by_role("rowheader", name="Integrated loudness")).to_be_visible(timeout=LONG_WAIT_MS)
 
 
+@pytest.mark.parametrize("width", [390, 1600])
+def test_the_page_stands_still_while_it_loads(page: Page, address: str, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    page.add_init_script(
+        "window.shift = 0; new PerformanceObserver((list) => list.getEntries().forEach((one) => {"
+        " if (!one.hadRecentInput) window.shift += one.value; })).observe("
+        '{ type: "layout-shift", buffered: true });'
+    )
+    page.goto(address)
+    expect(page.get_by_role("button", name="Use this recording").first).to_be_visible(timeout=LONG_WAIT_MS)
+    page.wait_for_timeout(1_000)
+    assert page.evaluate("window.shift") < 0.1
+
+
 def test_every_tab_is_in_sight_and_nothing_scrolls_sideways(page: Page, address: str) -> None:
     page.set_viewport_size({"width": 390, "height": 900})
     page.goto(address)

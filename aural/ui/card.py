@@ -2,7 +2,7 @@
 
 Gradio's page names Gradio and its own picture in the first of two sets of such tags, and leaves the second
 empty. `LinkCard` puts one set in their place, with addresses by which the page was asked for. And it lets the
-page speak one language, before Gradio chooses another.
+page have its width, and speak one language, before Gradio chooses another.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from aural.ui.compression import page_path
+from aural.ui.theme import FRAME
 
 FOLDER = Path(__file__).parent / "pictures"
 ICON, CARD = FOLDER / "icon.png", FOLDER / "card.png"
@@ -93,7 +94,7 @@ def with_tags(page: bytes, address: str) -> bytes:
     lines += [
         f'<meta {kind}="{name}" content="{html.escape(text)}" />' for (kind, name), text in tags.items()
     ]
-    lines.append(LANGUAGE)
+    lines += [f"<style>{FRAME.strip()}</style>", LANGUAGE]
     # The settings of the app follow in a script.
     head, script, rest = page.partition(b"<script")
     head = _THEIRS.sub(b"", head).replace(_FIRST, b"\n".join([_FIRST, *map(str.encode, lines)]), 1)

@@ -50,9 +50,13 @@ HEAD = """
 </script>
 """
 
+# In the page itself: Gradio adds the rest once the page stands, which would then move.
+FRAME = """
+.gradio-container { width: 100% !important; max-width: 1240px !important; margin: 0 auto !important; }
+"""
+
 CSS = """
 /* "hidden" would be a box of its own to scroll in, and nothing in it could stick to the window. */
-.gradio-container { width: 100% !important; max-width: 1240px !important; margin: 0 auto !important; }
 .gradio-container { overflow: clip !important; }
 .gradio-container > .main {
   max-width: none !important; padding: clamp(12px, 2vw, 16px) clamp(12px, 3vw, 24px) !important;
