@@ -56,6 +56,7 @@ FLOOR_FRAMES = 288  # 1.5 s: the minimum over so long is the floor
 FLOOR_SPAN = (0.55, 0.85)  # where the floor is measured, relative to the bandwidth
 FLOOR_BIAS = 0.15  # log10 of the amplitude by which a minimum lies below the mean
 UNKNOWN = 1e30  # power of a frame without information about the floor
+TOP = (0.8, 0.98)  # where the correlation of channels is measured, relative to the bandwidth
 NOISE_STEP = 97  # frames between the noises of two channels
 RELATED = 0.5  # correlation from which on a channel has the sign of another
 
@@ -327,10 +328,9 @@ class Extender(Pretrained):
         Shape: (channels, frames, bins, 2) -> (frames, channels, channels).
         """
         assert state.products is not None
-        own = spectra[..., 0]
         # The band is the same for all channels.
-        first, number = (int(value[0]) for value in _copied_bins(bandwidth_hz[:1]))
-        top = torch.view_as_real(own[..., first : first + number]).flatten(2).transpose(0, 1)
+        first, end = (int(share * float(bandwidth_hz[0]) / BIN_HZ) for share in TOP)
+        top = torch.view_as_real(spectra[..., first:end, 0]).flatten(2).transpose(0, 1)
         history = torch.cat((state.products, top @ top.transpose(1, 2)))
         state.products = history[top.shape[0] :]
         product = history.unfold(0, LEVEL_FRAMES, 1).sum(-1)

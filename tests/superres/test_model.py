@@ -183,6 +183,31 @@ def test_channels_are_made_as_wide_as_they_are() -> None:
     assert made[5].abs().max() < 1e-6
 
 
+@pytest.mark.parametrize("is_top_shared", [True, False])
+def test_the_highs_are_as_wide_as_the_top_of_the_band(is_top_shared: bool) -> None:
+    """Music is often narrow in the highs and wide below, or the reverse."""
+    shared, first, second = (sound(seed, seconds=2.0) for seed in range(3))
+    low = [sound(seed, edge_hz=0.7 * EDGE_HZ, seconds=2.0) for seed in range(3)]
+    tops = [x - part for x, part in zip((shared, first, second), low, strict=True)]
+    parts = (
+        [(tops[0], low[1]), (tops[0], low[2])] if is_top_shared else [(tops[1], low[0]), (tops[2], low[0])]
+    )
+    channels = torch.cat([top + below for top, below in parts])
+    model = silenced(WITH_FLOOR)  # only the noise floor
+    length = channels.shape[1] // model.block * model.block
+    state = model.start(2, channels=True)
+    made = model.step(channels[:, :length], torch.full((2,), EDGE_HZ), state)[:, RATE // 2 :]
+    assert torch.corrcoef(made)[0, 1] == pytest.approx(float(is_top_shared), abs=0.15)
+
+
+def test_an_offset_changes_nothing(extender: Extender) -> None:
+    x = sound(seconds=2.2)
+    bandwidth = torch.tensor([EDGE_HZ])
+    late = slice(round(1.8 * RATE), -RATE // 10)  # when the jump at the start is forgotten
+    plain, shifted = (extender(each, bandwidth)[:, late] for each in (x, x + 0.5))
+    assert error_db(shifted, plain) < -50
+
+
 def test_each_pair_of_channels_is_made_as_wide_as_it_is() -> None:
     """Also pairs that have nothing in common with the first channel, which may be silent."""
     a, b = sound(0, seconds=2.0), sound(1, seconds=2.0)
