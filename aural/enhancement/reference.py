@@ -64,6 +64,16 @@ class Reference:
     clip: Clip  # unchanged
     delay_seconds: float  # how much later the recording is than the reference
 
+    def beside(self, clip: Clip) -> Clip:
+        """The reference as long as a recording, with its sounds at the recording's times."""
+        delay = round(self.delay_seconds * self.clip.rate)
+        frames = round(clip.seconds * self.clip.rate)
+        samples = np.zeros((self.clip.channels, frames), np.float32)
+        start, stop = max(0, delay), min(frames, delay + self.clip.frames)
+        if stop > start:
+            samples[:, start:stop] = self.clip.samples[:, start - delay : stop - delay]
+        return self.clip.with_samples(samples)
+
     def aligned(self, clip: Clip) -> tuple[Samples, Samples]:
         """A clip and the reference, cut to the common time.
 

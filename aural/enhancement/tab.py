@@ -295,7 +295,8 @@ def enhance(
     for made, path in zip((result.clip, result.background), paths, strict=True):
         # The background of a clipped recording may exceed full scale.
         write(made, path, wav_encoding(made), read_tags(audio))
-    drawn, kept = _spectrograms(clip, result, [audio, paths[0]])
+    loudness = figures["reference"]["integrated_lufs"] if aligned else None
+    drawn, kept = _spectrograms(clip, result, [audio, paths[0]], aligned, loudness)
     yield *paths, figures, drawn, audio, reference, kept
 
 
@@ -324,7 +325,14 @@ def _compare(
     }
 
 
-def _spectrograms(clip: Clip, result: pipeline.Result, paths: Sequence[str]) -> tuple[str, Drawn]:
+def _spectrograms(
+    clip: Clip,
+    result: pipeline.Result,
+    paths: Sequence[str],
+    aligned: Reference | None,
+    reference_lufs: float | None,
+) -> tuple[str, Drawn]:
+    """The spectrograms before and after, and of the reference at the same times, if there is one."""
     from aural.enhancement.features import VOICED
 
     heard = [
@@ -333,6 +341,12 @@ def _spectrograms(clip: Clip, result: pipeline.Result, paths: Sequence[str]) -> 
     ]
     pitch_hz = np.where(result.voicing > VOICED, result.f0_hz, np.nan)
     loudness = [found.integrated_lufs for found in (result.before, result.after)]
+    if aligned is not None:
+        reference = aligned.beside(clip)
+        paths = [*paths, result_path(paths[0], "reference.wav")]
+        write(reference, paths[-1], wav_encoding(reference))
+        heard.append(plots.Sound("Reference", reference.samples, reference.rate))
+        loudness.append(reference_lufs)
     return draw(heard, paths, loudness, result.pitch_seconds, pitch_hz)
 
 

@@ -70,6 +70,15 @@ def test_recordings_that_never_sound_at_once_cannot_be_compared() -> None:
         assert ours.shape == clean.shape == (1, 0)
 
 
+@pytest.mark.parametrize("delay", [-700, 0, 700, 10**6, -(10**6)])
+def test_the_reference_is_drawn_at_the_times_of_the_recording(delay: int) -> None:
+    beside = Reference(SPEECH, delay / SPEECH.rate).beside(SPEECH).samples
+    assert beside.shape == SPEECH.samples.shape
+    padded = np.pad(SPEECH.samples, ((0, 0), (abs(delay), abs(delay))))
+    first = abs(delay) - delay
+    np.testing.assert_array_equal(beside, padded[:, first : first + SPEECH.frames])
+
+
 @pytest.mark.parametrize("example", PHONE_EXAMPLES, ids=lambda example: example.title)
 def test_a_phone_recording_of_the_reference_starts_with_it(example) -> None:
     assert align(read(example.path), SPEECH).delay_seconds == 0
