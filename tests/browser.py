@@ -49,6 +49,14 @@ ARGUMENTS = [
     "--use-fake-ui-for-media-stream",
 ]
 
+# Adds up how far a page's parts move by themselves, in `window.shift`.
+LAYOUT_SHIFT = """
+window.shift = 0;
+new PerformanceObserver((list) => list.getEntries().forEach((one) => {
+  if (!one.hadRecentInput) window.shift += one.value;
+})).observe({ type: "layout-shift", buffered: true });
+"""
+
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser import LONG_WAIT_MS
+from tests.browser import LAYOUT_SHIFT, LONG_WAIT_MS
 
 pytestmark = pytest.mark.browser
 
@@ -97,11 +97,7 @@ def measure(page: Page, address: str) -> None:
 @pytest.mark.parametrize("width", [390, 1600])
 def test_the_page_stands_still_while_it_loads(page: Page, address: str, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 900})
-    page.add_init_script(
-        "window.shift = 0; new PerformanceObserver((list) => list.getEntries().forEach((one) => {"
-        " if (!one.hadRecentInput) window.shift += one.value; })).observe("
-        '{ type: "layout-shift", buffered: true });'
-    )
+    page.add_init_script(LAYOUT_SHIFT)
     page.goto(address)
     expect(page.get_by_role("button", name="Use this recording").first).to_be_visible(timeout=LONG_WAIT_MS)
     page.wait_for_timeout(1_000)

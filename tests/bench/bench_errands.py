@@ -21,7 +21,7 @@ from typing import Any
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
 from aural.audio import read
-from tests.browser import ARGUMENTS
+from tests.browser import ARGUMENTS, LAYOUT_SHIFT
 from tests.serving import Server
 
 EXAMPLES = Path(__file__).parents[2] / "aural" / "ui" / "examples"
@@ -201,11 +201,7 @@ def first_visit(browser: Browser, address: str) -> str:
     session.on("Network.loadingFinished", lambda event: sizes.append(event["encodedDataLength"]))
     slow = {"offline": False, "latency": SLOW_MS, "downloadThroughput": SLOW_BYTES_PER_SECOND}
     session.send("Network.emulateNetworkConditions", {**slow, "uploadThroughput": SLOW_BYTES_PER_SECOND})
-    page.add_init_script(
-        "window.shift = 0; new PerformanceObserver((list) => list.getEntries().forEach((one) => {"
-        " if (!one.hadRecentInput) window.shift += one.value; })).observe("
-        '{ type: "layout-shift", buffered: true });'
-    )
+    page.add_init_script(LAYOUT_SHIFT)
     begun = time.perf_counter()
     page.goto(address, wait_until="commit")
     page.locator('#studio-drop input[type="file"]').wait_for(state="attached")
