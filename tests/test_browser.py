@@ -346,7 +346,7 @@ def test_presets_rate_and_factor_follow_each_other_and_what_if_tells_how_near_ea
     expect(factor).to_have_value("")
     # A rate below the band is told in a sentence.
     button = page.get_by_role("button", name="Super-resolve", exact=True)
-    page.get_by_role("tabpanel").filter(has=button).locator('input[type="file"]').set_input_files(recording)
+    page.get_by_role("tabpanel").filter(has=button).get_by_test_id("file-upload").set_input_files(recording)
     expect_audio(page)
     fill(rate, "100")
     button.click()
@@ -506,7 +506,7 @@ def test_a_visitor_varies_an_upload_and_is_told_of_a_gap_without_an_end(
     set_advanced(page, count=1, steps=2)
     page.get_by_role("button", name=re.compile("^From a sound")).click()
     expect(page.get_by_label("Gap start, s")).to_have_value("")
-    page.locator('input[type="file"]').last.set_input_files(recording)
+    page.get_by_test_id("file-upload").last.set_input_files(recording)
     expect_audio(page)
     page.get_by_role("button", name="Generate", exact=True).click()
     expect(page.get_by_text("Classifier", exact=True)).to_have_count(1, timeout=LONG_WAIT_MS)
