@@ -240,7 +240,7 @@ def spectrogram_versions(
         if number + columns < len(heard):
             axes.set_xlabel("")
             axes.tick_params(labelbottom=False)
-    is_matched = any(version.gain_db for version, _ in heard)
+    is_matched = any(abs(version.gain_db) >= 0.05 for version, _ in heard)
     colour_bar(figure, image, panels, "dBFS at matched loudness" if is_matched else "dBFS")
     return figure
 

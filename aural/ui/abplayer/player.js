@@ -20,7 +20,7 @@ const clock = (seconds) => {
   const tail = rest.toFixed(1).padStart(4, "0");
   return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${tail}` : `${minutes}:${tail}`;
 };
-const signed = (value) => `${value < 0 ? "−" : ""}${Math.abs(value).toFixed(1)}`;
+const signed = (value) => `${value <= -0.05 ? "−" : ""}${Math.abs(value).toFixed(1)}`;
 const channelNames = { 1: "mono", 2: "stereo", 6: "5.1", 8: "7.1" };
 
 const columns = (text) => text.split(" ").map(Number);
