@@ -162,11 +162,7 @@ def launch(demo: gr.Blocks, **settings: Any) -> None:
         mcp_server=serves_tools,
         state_session_capacity=SESSIONS,
         app_kwargs={
-            "middleware": [
-                Middleware(Gate, demo=demo),
-                Middleware(PageCompression),
-                Middleware(LinkCard),
-            ],
+            "middleware": [Middleware(Gate, demo=demo), Middleware(PageCompression), Middleware(LinkCard)],
             "lifespan": storage.lifespan,
             "routes": [
                 Route("/llms.txt", lambda _: FileResponse(api_page.ABOUT)),

@@ -11,7 +11,6 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-from gradio.route_utils import BUILD_PATH_LIB
 from gradio.utils import get_upload_folder
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
@@ -23,6 +22,7 @@ from aural.generation.classes import class_index
 from aural.loudness.targets import TARGETS
 from aural.ui import endpoints, storage
 from aural.ui.examples import FOLDER
+from aural.ui.first_visit import ASSETS
 from tests.endpoints import BAD_FILES, bad_file, cancel_under_way, edge_clip, tune
 
 ENDPOINTS = [
@@ -272,7 +272,7 @@ def test_the_page_is_sent_compressed_and_once(address: str) -> None:
 
 
 def test_the_player_of_live_streams_is_not_loaded(address: str) -> None:
-    (player,) = Path(BUILD_PATH_LIB).glob("hls-*.js")
+    (player,) = ASSETS.glob("hls-*.js")
     script = httpx.get(f"{address}assets/{player.name}")
     assert script.headers["content-type"].startswith("text/javascript")
     assert len(script.content) < 200 < player.stat().st_size

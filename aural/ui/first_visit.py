@@ -2,6 +2,7 @@
 
 Gradio describes each component to programs in the page too, three times, and its audio fields load a player
 of HTTP live streams (hls.js), which no field of the app plays: together a quarter of a first visit's bytes.
+Where a newer Gradio writes its page in another way, it is sent as it is.
 """
 
 from __future__ import annotations
@@ -11,25 +12,27 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 from gradio import routes
-from gradio.route_utils import BUILD_PATH_LIB
 from starlette.responses import Response
 from starlette.routing import Route
 
 # Of a component: what `/config` tells to programs.
 FOR_PROGRAMS = {"api_info", "api_info_as_input", "api_info_as_output", "example_inputs", "example_payload"}
+ASSETS = Path(gr.__file__).parent / "templates" / "frontend" / "assets"
 EXPORTS = re.compile(r"export\{((?:\w+ as \w+,?)+)\};?\s*$")  # of a bundled module
 CACHED = {"Cache-Control": "public, max-age=86400"}
 
 
 def install() -> list[Route]:
     """Let Gradio's page do without; returns the routes that come before its own."""
-    filters = routes.templates.env.filters
-    if not isinstance(filters["toorjson"], _ForThePage):
-        filters["toorjson"] = _ForThePage(filters["toorjson"])
+    templates: Any = getattr(routes, "templates", None)
+    write = templates.env.filters.get("toorjson") if templates else None
+    if write is not None and not isinstance(write, _ForThePage):
+        templates.env.filters["toorjson"] = _ForThePage(write)
     return [
         Route(f"/assets/{path.name}", _answer(stub))
-        for path in Path(BUILD_PATH_LIB).glob("hls-*.js")
+        for path in ASSETS.glob("hls-*.js")
         if (stub := without_streams(path.read_text(encoding="utf-8"))) is not None
     ]
 
