@@ -82,6 +82,11 @@ def test_a_rehearsal_writes_weights_that_load(data: Path, tmp_path: Path) -> Non
         assert torch.equal(one, other)
     assert float(main.mean.max()) > 0.1
     assert torch.all(main.active_quantiles[1] < 0.4)
+    # Another training starts from these weights, and can leave the guide out.
+    command += ["--out", str(tmp_path / "further"), "--weights", str(tmp_path / "generator.safetensors")]
+    generator.main([*command, "--tiny", "--cpu", "--max-steps", "0", "--no-guide"])
+    (further,) = (tmp_path / "further").glob("*.safetensors")
+    assert further.read_bytes() == (tmp_path / "generator.safetensors").read_bytes()
 
 
 def test_the_step_never_waits_for_the_host(clips: generator.Clips) -> None:

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # What runs on the card, one stage per call; see README.md for the order.
-#   card.sh start SECONDS   install, copy the code, and begin the trainings, which end after SECONDS
-#   card.sh part [NAME]     add the part that has just arrived; begin training NAME
+#   card.sh start SECONDS [WAIT]  install, copy the code, and go on with the extender, which ends after SECONDS,
+#                                 and with the denoiser, which ends earlier; wait, and show how they do
+#   card.sh part [NAME]     add the part that has just arrived; begin training NAME, with the options in $more
 #   card.sh watch SECONDS   wait, then print the progress of the trainings
 #   card.sh collect DIR NAME...  collect what these trainings have written, in files of at most 15 MiB
 #   card.sh smoke SECONDS   run every training for some seconds on the mini part, to test the capture
@@ -44,17 +45,15 @@ case $stage in
 start)
   mkdir -p $CARD && echo $(($(date +%s) + $2)) >$CARD/deadline
   install && take
-  begin extender "$(left)" $CARD/data --responses $CARD/responses.npz
-  begin denoiser "$(left)" $CARD/data
-  begin vocoder "$(left)" $CARD/data
-  begin generator "$(left)" $CARD/data
-  log=extender_live begin extender "$(left)" $CARD/data --responses $CARD/responses.npz \
-    --name extender_live --look-ahead 4 --width 256 --batch 8 --discriminator-width 16
-  sleep 1 && nvidia-smi -L
+  cp -r .card/weights $CARD/
+  begin extender "$(left)" $CARD/data --responses $CARD/responses.npz --weights $CARD/weights/extender.safetensors \
+    --look-ahead 4 --width 256 --batch 16 --discriminator-width 16 --discriminated-items 8 --learning-rate 8e-4
+  begin denoiser $(($(left) * 6 / 10)) $CARD/data --weights $CARD/weights/denoiser.safetensors --learning-rate 1.5e-3
+  sleep "${3:-1}" && nvidia-smi -L && show 3
   ;;
 part)
   take
-  for name in "${@:2}"; do begin "$name" "$(left)" $CARD/data; done
+  for name in "${@:2}"; do begin "$name" "$(left)" $CARD/data ${more-}; done
   show 3
   ;;
 watch) sleep "$2" && show 3 ;;

@@ -29,7 +29,7 @@ from typing import Any, cast
 
 import torch
 import torchaudio.functional
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from aural.audio.spectral import DEFAULT_FRONT_END, log_mel, scale, unscale
@@ -472,6 +472,8 @@ def main(command: list[str] | None = None) -> None:
     parser.add_argument("--clips", type=int, default=CAPACITY, help="number of clips to wait for")
     parser.add_argument("--rate", type=float, default=LEARNING_RATE, help="maximum learning rate")
     parser.add_argument("--dropout", type=float, default=None)
+    parser.add_argument("--weights", type=Path, help="start the generator from these weights, safetensors")
+    parser.add_argument("--no-guide", action="store_true", help="spend all the time on the generator")
     parser.add_argument("--tiny", action="store_true", help="test: train a tiny network")
     parser.add_argument("--cpu", action="store_true", help="use the CPU even if there is a card")
     parser.add_argument("--max-steps", type=int, default=None, help="maximum steps per network, for tests")
@@ -495,6 +497,8 @@ def main(command: list[str] | None = None) -> None:
     denoiser = DiffusionModel(config).to(where)
     clips.fit_statistics(denoiser)
     clips.fit_active_shares(denoiser)
+    if chosen.weights is not None:
+        denoiser.load_state_dict(load_file(chosen.weights))
     card: dict[str, Any] = {"clips": clips.held, "batch": batch, "noise_shift": NOISE_SHIFT}
 
     def note(name: str, network: Config, steps: int, begun: float) -> None:
@@ -506,7 +510,7 @@ def main(command: list[str] | None = None) -> None:
     steps = train(
         denoiser,
         clips,
-        start + MAIN_SHARE * chosen.seconds,
+        start + (1.0 if chosen.no_guide else MAIN_SHARE) * chosen.seconds,
         log=chosen.out / "generator.log",
         batch=batch,
         learning_rate=chosen.rate,
@@ -519,6 +523,8 @@ def main(command: list[str] | None = None) -> None:
     (chosen.out / "generator.partial.safetensors").unlink(missing_ok=True)
     print(f"generator: {steps} steps", flush=True)
 
+    if chosen.no_guide:
+        return
     # The guide gets the conditioning that the main network has learnt.
     begun = time.monotonic()
     guide = DiffusionModel(guide_config, conditioning=denoiser.conditioning).to(where)
@@ -543,8 +549,6 @@ def _lines(path: Path) -> list[str]:
 
 def load_weights(path: Path, config: Mapping[str, Any]) -> DiffusionModel:
     """A network from weights written by `write` and the `config` of their JSON."""
-    from safetensors.torch import load_file
-
     from aural.generation.model import build
 
     denoiser = build(config)
