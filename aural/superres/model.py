@@ -42,6 +42,7 @@ HOP = 256
 PIECE = 375 * HOP  # 2 s: longer ones take more memory and are no faster
 BINS = WINDOW // 2 + 1
 BIN_HZ = RATE / WINDOW
+TAUGHT_HZ = 23_400.0  # converters' filters hide what is above, so that no recording teaches the network
 LEVEL_FRAMES = 192  # one second: the level that powers are relative to
 WHITENED_BINS = 9  # over which a carrier is whitened
 CARRIERS = 3  # copy and rectified, with a complex gain each; noise, with a real one
@@ -350,7 +351,7 @@ class Extender(Pretrained):
         self, spectra: Tensor, answers: Tensor, bandwidth_hz: Tensor, noise: Tensor
     ) -> Tensor:
         """(batch, frames, bins), complex: the spectrum of the missing band."""
-        gain, own = answers[..., :BINS], answers[..., BINS : 2 * BINS]
+        gain, own = (_hold_top(values) for values in (answers[..., :BINS], answers[..., BINS : 2 * BINS]))
         mix = answers[..., 2 * BINS : 2 * BINS + (2 * CARRIERS - 1) * MIX_BANDS]
         own_spectrum, rectified = spectra.unbind(-1)
         power = _power(own_spectrum)
@@ -399,6 +400,13 @@ class Extender(Pretrained):
 def build_extender(config: Mapping[str, Any]) -> Extender:
     """The network of a checkpoint's config, with random weights."""
     return Extender(ExtenderConfig.from_dict(config))
+
+
+def _hold_top(values: Tensor) -> Tensor:
+    """Continue the values of the last bin below TAUGHT_HZ up to 24 kHz. Shape: (batch, frames, bins)."""
+    last = int(TAUGHT_HZ / BIN_HZ)
+    held = values[..., last : last + 1].expand(*values.shape[:-1], BINS - last)
+    return torch.cat((values[..., :last], held), -1)
 
 
 def _power(spectrum: Tensor) -> Tensor:

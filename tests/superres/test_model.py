@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from aural.superres.model import BINS, RATE, Extender, ExtenderConfig, build_extender
+from aural.superres.model import BIN_HZ, BINS, RATE, TAUGHT_HZ, Extender, ExtenderConfig, build_extender
 
 TINY = ExtenderConfig(width=16, expansion=2, dilations=(1, 4))
 WITH_FLOOR = ExtenderConfig(width=16, expansion=2, dilations=(1, 4), look_ahead=9, floor=True)
@@ -206,6 +206,18 @@ def test_an_offset_changes_nothing(extender: Extender) -> None:
     late = slice(round(1.8 * RATE), -RATE // 10)  # when the jump at the start is forgotten
     plain, shifted = (extender(each, bandwidth)[:, late] for each in (x, x + 0.5))
     assert error_db(shifted, plain) < -50
+
+
+def test_what_the_network_says_of_the_untaught_top_is_not_heard() -> None:
+    torch.manual_seed(0)
+    model = Extender(WITH_FLOOR).eval().requires_grad_(False)
+    x, bandwidth = sound(), torch.tensor([EDGE_HZ])
+    made = model(x, bandwidth)
+    taught = int(TAUGHT_HZ / BIN_HZ) + 1
+    model.exit.bias[taught:BINS] = 3.0  # a thousand times as loud
+    assert torch.equal(model(x, bandwidth), made)
+    model.exit.bias[taught - 1] = 3.0
+    assert power_db(model(x, bandwidth), TAUGHT_HZ, RATE / 2) > power_db(made, TAUGHT_HZ, RATE / 2) + 40
 
 
 def test_each_pair_of_channels_is_made_as_wide_as_it_is() -> None:
