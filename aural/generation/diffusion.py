@@ -126,8 +126,8 @@ class SpectrogramPipeline(DiffusionPipeline):  # type: ignore[misc]
     def __call__(
         self,
         class_labels: Sequence[int] | Tensor | None = None,
-        num_inference_steps: int = 30,
-        guidance_scale: float = 4.0,
+        num_inference_steps: int = 20,
+        guidance_scale: float = 1.5,
         generator: Generators = None,
         *,
         condition: Tensor | None = None,
@@ -236,8 +236,8 @@ class SpectrogramPipeline(DiffusionPipeline):  # type: ignore[misc]
     def denoise_steps(
         self,
         condition: Tensor,
-        steps: int = 30,
-        guidance: float = 4.0,
+        steps: int = 20,
+        guidance: float = 1.5,
         generator: Generators = None,
         *,
         num_frames: int = REAL_FRAMES,

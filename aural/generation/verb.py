@@ -24,8 +24,8 @@ GENERATE = Verb(
     "generated.wav",
     needs_sound=False,
     estimates={
-        "": Estimate(4.4, 1.52, 0.3323, on_card=True, card_speed=10.0),
-        "griffin_lim": Estimate(5.9, 1.86, 0.4121, on_card=True),
+        "": Estimate(4.4, 1.52, 0.84, on_card=True, card_speed=10.0),
+        "griffin_lim": Estimate(5.9, 1.86, 0.92, on_card=True),
     },
     kind=by_setting("vocoder"),
     workload=workload,

@@ -114,7 +114,7 @@ from diffusers import DiffusionPipeline
 
 place = "{repository}"
 pipeline = DiffusionPipeline.from_pretrained(place, custom_pipeline=place, trust_remote_code=True)
-mels = pipeline(class_labels=[0], num_inference_steps=30).mels
+mels = pipeline(class_labels=[0], num_inference_steps=20).mels
 ```
 
 """
