@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -17,27 +16,17 @@ import aural
 from aural.audio import read, write
 from aural.errors import EXTRAS
 from aural.hub import manifest
+from tests.absent import run_without
 from tests.loudness.signals import tone
 
 ROOT = Path(__file__).parents[1]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-# A shell in which nothing of the extras can be imported.
-CORE = f"""
-import sys
-
-class Missing:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {(*sorted(EXTRAS), "librosa", "pystoi", "pandas")}:
-            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
-
-sys.meta_path.insert(0, Missing())
-"""
+MISSING = {*EXTRAS, "librosa", "pystoi", "pandas"}  # where nothing of the extras is installed
 
 
 def core(code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     """Run a program where the extras are not installed."""
-    command = [sys.executable, "-c", CORE + code, *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+    return run_without(MISSING, code, *arguments)
 
 
 # Runs several command lines there, one after the other, and prints of each its exit code and its two outputs.
