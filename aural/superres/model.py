@@ -42,7 +42,7 @@ HOP = 256
 PIECE = 375 * HOP  # 2 s: longer ones take more memory and are no faster
 BINS = WINDOW // 2 + 1
 BIN_HZ = RATE / WINDOW
-TAUGHT_HZ = 23_400.0  # converters' filters hide what is above, so that no recording teaches the network
+TRAINED_HZ = 23_400.0  # above it, converters' filters leave nothing to train on
 LEVEL_FRAMES = 192  # one second: the level that powers are relative to
 WHITENED_BINS = 9  # over which a carrier is whitened
 CARRIERS = 3  # copy and rectified, with a complex gain each; noise, with a real one
@@ -403,8 +403,8 @@ def build_extender(config: Mapping[str, Any]) -> Extender:
 
 
 def _hold_top(values: Tensor) -> Tensor:
-    """Continue the values of the last bin below TAUGHT_HZ up to 24 kHz. Shape: (batch, frames, bins)."""
-    last = int(TAUGHT_HZ / BIN_HZ)
+    """Continue the values of the last bin below TRAINED_HZ up to 24 kHz. Shape: (batch, frames, bins)."""
+    last = int(TRAINED_HZ / BIN_HZ)
     held = values[..., last : last + 1].expand(*values.shape[:-1], BINS - last)
     return torch.cat((values[..., :last], held), -1)
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from aural.superres.model import BIN_HZ, BINS, RATE, TAUGHT_HZ, Extender, ExtenderConfig, build_extender
+from aural.superres.model import BIN_HZ, BINS, RATE, TRAINED_HZ, Extender, ExtenderConfig, build_extender
 
 TINY = ExtenderConfig(width=16, expansion=2, dilations=(1, 4))
 WITH_FLOOR = ExtenderConfig(width=16, expansion=2, dilations=(1, 4), look_ahead=9, floor=True)
@@ -208,16 +208,16 @@ def test_an_offset_changes_nothing(extender: Extender) -> None:
     assert error_db(shifted, plain) < -50
 
 
-def test_what_the_network_says_of_the_untaught_top_is_not_heard() -> None:
+def test_gains_above_the_trained_band_have_no_effect() -> None:
     torch.manual_seed(0)
     model = Extender(WITH_FLOOR).eval().requires_grad_(False)
     x, bandwidth = sound(), torch.tensor([EDGE_HZ])
     made = model(x, bandwidth)
-    taught = int(TAUGHT_HZ / BIN_HZ) + 1
-    model.exit.bias[taught:BINS] = 3.0  # a thousand times as loud
+    trained = int(TRAINED_HZ / BIN_HZ) + 1
+    model.exit.bias[trained:BINS] = 3.0  # a thousand times as loud
     assert torch.equal(model(x, bandwidth), made)
-    model.exit.bias[taught - 1] = 3.0
-    assert power_db(model(x, bandwidth), TAUGHT_HZ, RATE / 2) > power_db(made, TAUGHT_HZ, RATE / 2) + 40
+    model.exit.bias[trained - 1] = 3.0
+    assert power_db(model(x, bandwidth), TRAINED_HZ, RATE / 2) > power_db(made, TRAINED_HZ, RATE / 2) + 40
 
 
 def test_each_pair_of_channels_is_made_as_wide_as_it_is() -> None:
