@@ -5,6 +5,7 @@ from __future__ import annotations
 import gradio as gr
 import pytest
 from gradio import routes
+from playwright.sync_api import Page
 
 from aural.ui import first_visit
 
@@ -32,6 +33,56 @@ def test_every_export_of_the_stream_player_has_a_stand_in() -> None:
             assert f"no as {name.split(' as ')[0]}" in stub
 
 
+@pytest.mark.browser
+def test_the_index_finds_what_gradio_finds(page: Page) -> None:
+    (module,) = first_visit.ASSETS.glob("core-*.js")
+    theirs = module.read_text(encoding="utf-8")
+    ours = first_visit.indexed(theirs)
+    assert ours is not None and first_visit.EVENTS not in ours
+    find = first_visit.FIND.search(theirs)
+    assert find is not None
+    found = page.evaluate(
+        f"""() => {{
+          {find[0]}
+          {first_visit.INDEX}
+          const component = (id) => ({{ id, props: {{ shared_props: {{}} }} }});
+          const theirs = {{ {first_visit.EVENTS} }}, ours = {{ {first_visit.INDEXED_EVENTS} }};
+          const events = [
+            {{ targets: [[1, "click"], [2, "change"], [1, "input"]] }},
+            {{ targets: [[null, "success"]] }},
+            {{ targets: [[2, null]] }},
+            {{ targets: [[1, "change"]] }},
+          ];
+          const names = (side, id) =>
+            side.find_attached_events(component(id), events).props.shared_props.attached_events;
+          const differ = [];
+          const compare = (what, ...both) => {{
+            const [a, b] = both.map((one) => JSON.stringify(one));
+            if (a !== b) differ.push([what, a, b]);
+          }};
+          for (const id of [1, 2, 3]) compare(`events of ${{id}}`, names(theirs, id), names(ours, id));
+          events.push({{ targets: [[3, "upload"]] }});
+          for (const id of [1, 2, 3]) compare(`later events of ${{id}}`, names(theirs, id), names(ours, id));
+
+          const child = {{ id: 1, children: [{{ id: 2 }}, {{ id: 3, children: [] }}] }};
+          const root = {{ id: 0, children: [child, {{ id: 4 }}] }};
+          const all = (what) => [0, 1, 2, 3, 4, 5, null, undefined].forEach((id) => {{
+            if ({find["name"]}(root, id) !== auralFind(root, id)) differ.push(`${{what}}: ${{id}}`);
+          }});
+          all("first");
+          all("again");
+          child.children.reverse();
+          all("moved");
+          child.children[1] = {{ id: 5 }};
+          all("replaced");
+          root.children.shift();
+          all("removed");
+          return {{ differ, names: [1, 2, 3].map((id) => names(ours, id)) }};
+        }}"""
+    )
+    assert found == {"differ": [], "names": [["click", "change"], ["change"], ["upload"]]}
+
+
 def test_a_page_that_is_written_otherwise_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(routes.templates.env.filters, "toorjson")
     first_visit.install()
@@ -42,3 +93,4 @@ def test_a_page_that_is_written_otherwise_is_left_alone(monkeypatch: pytest.Monk
 @pytest.mark.parametrize("module", ["", "export default 3;", "const a=1;export{a};", "export{a as b};f()"])
 def test_another_kind_of_module_is_left_alone(module: str) -> None:
     assert first_visit.without_streams(module) is None
+    assert first_visit.indexed(module) is None
