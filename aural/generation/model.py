@@ -7,7 +7,8 @@ added to the time embedding.
 
 Sources: Ho et al. 2020 (L-simple), Nichol and Dhariwal 2021 (cosine schedule), Ho and Salimans 2022
 (classifier-free guidance), Karras et al. 2022 (augmentation values as conditions), Li and He 2025 (predicting
-the clean image with large patches), Wiener 1949.
+the clean image with large patches), Wiener 1949; Song et al. 2021 (DDIM), Lu et al. 2022
+(DPM-Solver++), Zhao et al. 2023 (UniPC).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
 import torch
-from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, UNet2DModel, UniPCMultistepScheduler
+from diffusers import DPMSolverMultistepScheduler, UNet2DModel, UniPCMultistepScheduler
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
@@ -41,7 +42,7 @@ TRAIN_STEPS = 1000  # noise levels
 
 Sampler = Literal["dpm++", "unipc", "ddim"]
 SAMPLERS: tuple[Sampler, ...] = get_args(Sampler)
-Scheduler: TypeAlias = DDIMScheduler | DPMSolverMultistepScheduler | UniPCMultistepScheduler
+Scheduler: TypeAlias = DPMSolverMultistepScheduler | UniPCMultistepScheduler
 
 
 @dataclass(frozen=True)
@@ -251,12 +252,10 @@ def schedule(sampler: Sampler) -> Scheduler:
         "num_train_timesteps": TRAIN_STEPS,
         "beta_schedule": "squaredcos_cap_v2",
         "prediction_type": "sample",
-        "timestep_spacing": "trailing",
     }
-    if sampler == "ddim":
-        return DDIMScheduler(**levels, clip_sample=False, set_alpha_to_one=True)
-    if sampler == "dpm++":
-        return DPMSolverMultistepScheduler(**levels, algorithm_type="dpmsolver++", solver_order=2)
+    if sampler in ("dpm++", "ddim"):  # to first order, DPM-Solver++ is DDIM
+        order = 2 if sampler == "dpm++" else 1
+        return DPMSolverMultistepScheduler(**levels, algorithm_type="dpmsolver++", solver_order=order)
     if sampler == "unipc":
         return UniPCMultistepScheduler(**levels, solver_order=2)
     raise OptionError(f'There is no sampler "{sampler}". Choose one of {", ".join(SAMPLERS)}.')

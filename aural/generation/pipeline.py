@@ -21,6 +21,7 @@ from aural.audio.steps import Steps, part, stepwise
 from aural.errors import InputError, OptionError
 from aural.generation import clap
 from aural.generation.classes import CLASSES, class_index
+from aural.generation.defaults import GUIDANCE, STEPS
 from aural.generation.search import MAX_CHARACTERS
 from aural.generation.waveforms import (
     QUIET,
@@ -69,8 +70,8 @@ class Options:
     label: Annotated[str, Doc('one of the 50 classes of ESC-50, such as dog or "church bells"')]
     count: Annotated[int, Doc("number of variations, 1 to 8")] = 1
     seconds: Annotated[float, Doc("duration in seconds, 0.5 to 10; a source sound keeps its own")] = 5.0
-    steps: Annotated[int, Doc("denoising steps, 1 to 200; more is finer and slower")] = 20
-    guidance: Annotated[float, Doc("how closely to follow the class, 1 (off) to 10")] = 1.5
+    steps: Annotated[int, Doc("denoising steps, 1 to 200; more is finer and slower")] = STEPS
+    guidance: Annotated[float, Doc("how closely to follow the class, 1 (off) to 10")] = GUIDANCE
     sampler: Annotated[Sampler, Doc(f"solver for the denoising steps, one of {', '.join(SAMPLERS)}")] = (
         "dpm++"
     )

@@ -198,7 +198,7 @@ def _advanced_section() -> tuple[dict[str, gr.components.Component], gr.Number]:
             DEFAULTS.guidance,
             1,
             10,
-            0.1,
+            0.05,
             "Guidance",
             "1 = off. Higher follows the class more closely, with less variety.",
         )

@@ -1,6 +1,6 @@
 """Evaluate a card's generator with the shipped classifier: guidance scales, with or without the guide.
 
-    python -m tools.card.check_generator --weights DIR [--per-class 4] [--steps 30] [--guidance 2 4] \\
+    python -m tools.card.check_generator --weights DIR [--per-class 4] [--steps 20] [--guidance 1 1.75] \\
         [--esc50 DIR]
 
 DIR holds the output of `tools.card.generator`. Every setting is a row: top-1 and top-5 by the classifier that
@@ -27,6 +27,7 @@ from aural.evaluation.metrics import diversity, frechet_distance, mean_reciproca
 from aural.evaluation.signal_metrics import clip_level_dbfs, silence_rate
 from aural.generation.classes import CLASSES
 from aural.generation.data import LENGTH, load
+from aural.generation.defaults import GUIDANCE, STEPS
 from aural.generation.diffusion import SpectrogramPipeline
 from aural.generation.evaluate_scorers import Scored, Scorer, development_scorer, score
 from aural.generation.evaluate_scores import class_accuracies
@@ -133,8 +134,8 @@ def main(command: list[str] | None = None) -> None:
     parser.add_argument("--esc50", type=Path, help="a clone of karolpiczak/ESC-50, for the distances")
     parser.add_argument("--per-class", type=int, default=4)
     parser.add_argument("--classes", type=int, nargs="+", default=list(range(len(CLASSES))), help="labels")
-    parser.add_argument("--steps", type=int, nargs="+", default=[30])
-    parser.add_argument("--guidance", type=float, nargs="+", default=[1.0, 2.0, 4.0])
+    parser.add_argument("--steps", type=int, nargs="+", default=[STEPS])
+    parser.add_argument("--guidance", type=float, nargs="+", default=[1.0, GUIDANCE])
     parser.add_argument("--no-guide", action="store_true", help="guidance by the null class alone")
     parser.add_argument("--only-guide", action="store_true")
     parser.add_argument("--sampler", default="dpm++")
