@@ -13,7 +13,12 @@ import torch
 from torch import Tensor
 
 from aural.audio.steps import finish
-from aural.generation.diffusion import SpectrogramPipeline, noise_levels
+from aural.generation.diffusion import (
+    MAX_GUIDED_NOISE,
+    MIN_GUIDED_NOISE,
+    SpectrogramPipeline,
+    noise_levels,
+)
 from aural.generation.model import (
     BANDS,
     FRAMES,
@@ -158,22 +163,6 @@ def test_the_class_steers_and_guidance_steers_more(denoiser: DiffusionModel) -> 
     guided = pipeline([3], STEPS, 4.0, generators(1)).mels
     assert np.abs(plain - other).max() > 1e-3
     assert np.abs(plain - guided).max() > 1e-3
-
-
-def test_guidance_costs_a_second_pass_until_the_picture_is_settled(
-    denoiser: DiffusionModel, pretend: Callable[[Predict], None]
-) -> None:
-    rows: list[int] = []
-
-    def count(noisy: Tensor) -> Tensor:
-        rows.append(len(noisy))
-        return torch.zeros_like(noisy)
-
-    pretend(count)
-    pipeline_of(denoiser)([3, 9], 25, 2.0, generators(1, 2))
-    guided = rows.count(4)
-    assert rows == [4] * guided + [2] * (25 - guided)
-    assert 15 < guided < 25
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
@@ -395,3 +384,22 @@ def test_steps_follow_the_logarithm_of_the_noise(steps: int, strength: float) ->
     steps_down = np.diff(np.log(noise[(noise > 0.1) & (noise < 10)]))
     if steps_down.size:
         np.testing.assert_allclose(steps_down, steps_down.mean(), rtol=0.2)
+
+
+def test_guidance_costs_a_second_pass_between_two_levels_of_noise(
+    denoiser: DiffusionModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passes: dict[int, int] = {}
+
+    def predict(_: DiffusionModel, noisy: Tensor, timesteps: Tensor, __: Tensor) -> Tensor:
+        passes[int(timesteps[0])] = len(noisy)
+        return pointwise(noisy)
+
+    monkeypatch.setattr(DiffusionModel, "predict", predict)
+    pipeline_of(denoiser)([3], 20, 2.0, generators(1))
+    signal, noise = denoiser.levels(torch.tensor(list(passes)))
+    expected = [
+        2 if MIN_GUIDED_NOISE < ratio < MAX_GUIDED_NOISE else 1 for ratio in (noise / signal).flatten()
+    ]
+    assert list(passes.values()) == expected
+    assert set(expected) == {1, 2}
