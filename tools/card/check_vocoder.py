@@ -66,7 +66,10 @@ def load_trained(weights: Path, card: Path) -> Vocoder:
 def methods(trained: Vocoder | None, rounds: list[int]) -> dict[str, Method]:
     """The methods to compare."""
     found: dict[str, Method] = {"real sound": lambda _mel, _length: torch.empty(0)}
-    found["Griffin-Lim 32"] = lambda mel, length: griffin_lim(magnitude_from_mel(unscale(mel)), length)
+    for count in (32, 100):
+        found[f"Griffin-Lim {count}"] = lambda mel, length, count=count: griffin_lim(  # type: ignore[misc]
+            magnitude_from_mel(unscale(mel)), length, iterations=count
+        )
     shipped = hub.load("vocoder", build, device="cpu")
     found["shipped"] = lambda mel, length: shipped(mel[None], length)[0]
     if trained is not None:
