@@ -69,8 +69,7 @@ class SpectrogramPipeline(DiffusionPipeline):  # type: ignore[misc]
     Args:
         unet: predicts the clean spectrogram, cut into patches.
         conditioning: embeds classes; holds the statistics of the data.
-        scheduler: from `aural.generation.model.schedule`, or another deterministic one for clean
-            predictions.
+        scheduler: from `aural.generation.model.schedule`; the pipeline samples at noise levels of its own.
         predicts: what the U-Net was trained to predict, "clean" or "noise"; the scheduler gets the clean
             spectrogram either way.
         texture, patch_bands, patch_frames: see `aural.generation.model.Config`.
@@ -330,7 +329,15 @@ def noise_levels(
     in many pixels at once, and so through far more noise than a single pixel: it is decided while there is 10
     to 300 times as much noise as signal. Timesteps at even distances would skip all that in their first step,
     and the clips be flat and soft.
+
+    Raises:
+        ValueError: a scheduler that can't sample at any noise levels.
     """
+    if not isinstance(scheduler, Scheduler):
+        raise ValueError(
+            f"{type(scheduler).__name__} can't sample at the pipeline's noise levels. Use a scheduler from "
+            '`aural.generation.model.schedule`, such as schedule("dpm++").'
+        )
     # Multistep samplers keep a history, so each run has its own.
     scheduler = type(scheduler).from_config(scheduler.config)
     power = scheduler.alphas_cumprod.double()

@@ -7,8 +7,8 @@ added to the time embedding.
 
 Sources: Ho et al. 2020 (L-simple), Nichol and Dhariwal 2021 (cosine schedule), Ho and Salimans 2022
 (classifier-free guidance), Karras et al. 2022 (augmentation values as conditions), Li and He 2025 (predicting
-the clean image with large patches), Wiener 1949; Song et al. 2021 (DDIM), Lu et al. 2022
-(DPM-Solver++), Zhao et al. 2023 (UniPC).
+the clean image with large patches), Wiener 1949; Song et al. 2021 (DDIM), Lu et al. 2022 (DPM-Solver++), Zhao
+et al. 2023 (UniPC).
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from diffusers import DDIMScheduler
 from torch import Tensor
 
 from aural.audio.steps import finish
@@ -344,6 +345,13 @@ def test_what_a_program_may_get_wrong(denoiser: DiffusionModel) -> None:
         pipeline([3, 4], STEPS, generator=generators(1))
     with pytest.raises(ValueError, match="latents"):
         pipeline([3], STEPS, callback_on_step_end_tensor_inputs=["noise"])
+
+
+def test_a_scheduler_with_timesteps_of_its_own_is_refused(denoiser: DiffusionModel) -> None:
+    pipeline = pipeline_of(denoiser)
+    pipeline.scheduler = DDIMScheduler(prediction_type="sample")
+    with pytest.raises(ValueError, match=r"DDIMScheduler can't .* schedule\(\"dpm\+\+\"\)"):
+        pipeline([3], STEPS, generator=generators(1))
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
