@@ -77,7 +77,7 @@ class Config(NetworkConfig):
     width: int = 256  # channels of the blocks
     layers: int = 8  # blocks
     expansion: int = 3  # width inside a block, in widths
-    rounds: int = 12  # rounds of Griffin-Lim
+    rounds: int = 32  # rounds of Griffin-Lim; training takes fewer, see `train.Objective`
     mel_iterations: int = 8  # iterations of Richardson-Lucy, from mel bands to the smooth magnitude
     head: Literal["rounds", "phase"] = "rounds"  # the source of the phase, see the module
 
