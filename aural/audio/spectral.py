@@ -128,16 +128,40 @@ def istft(spectrum: Tensor, length: int, front_end: FrontEnd = DEFAULT_FRONT_END
     Shape:
         spectrum: (..., bins, frames), complex; result: (..., length).
     """
-    samples = torch.istft(
-        spectrum.reshape(-1, *spectrum.shape[-2:]),
-        front_end.fft,
-        front_end.hop,
-        front_end.window,
-        _window(front_end, spectrum.real),
-        center=True,
-        length=length,
-    )
-    return samples.reshape(*spectrum.shape[:-2], length)
+    window = _window(front_end, spectrum.real)
+    margin = (front_end.fft - front_end.window) // 2
+    frames = torch.fft.irfft(spectrum.transpose(-1, -2), front_end.fft)
+    frames = frames[..., margin : margin + front_end.window] * window
+    first = front_end.fft // 2 - margin
+    inside = slice(first, first + length)
+    samples = overlap_add(frames, front_end.hop)[..., inside]
+    squares = window.square().expand(frames.shape[-2], -1)
+    samples = samples / overlap_add(squares, front_end.hop)[..., inside]
+    return torch.nn.functional.pad(samples, (0, length - samples.shape[-1]))
+
+
+def overlap_add(frames: Tensor, hop: int) -> Tensor:
+    """The sum of frames, each of which is cut into pieces of one hop, so that whole pieces are added; here 4:
+
+        frame 0   [ 0 | 1 | 2 | 3 ]
+        frame 1       [ 0 | 1 | 2 | 3 ]
+        frame 2           [ 0 | 1 | 2 | 3 ]
+
+    Where hop does not divide the length, the last piece is filled up with zeros. `torch.istft` takes twice
+    as long on a CPU, and waits for a GPU, so that no CUDA graph can capture it.
+
+    Shape:
+        frames: (..., count, length); result: (..., time), at least the samples of all frames.
+    """
+    count, length = frames.shape[-2:]
+    pieces = -(-length // hop)
+    if pieces * hop > length:
+        frames = torch.nn.functional.pad(frames, (0, pieces * hop - length))
+    parts = frames.reshape(*frames.shape[:-1], pieces, hop)
+    added = frames.new_zeros(*frames.shape[:-2], count + pieces - 1, hop)
+    for number in range(pieces):
+        added[..., number : number + count, :] += parts[..., number, :]
+    return added.flatten(-2)
 
 
 def mel_from_magnitude(magnitude: Tensor, front_end: FrontEnd = DEFAULT_FRONT_END) -> Tensor:

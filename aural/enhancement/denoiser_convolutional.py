@@ -181,14 +181,17 @@ class FrontEndMasks:
 
     fine: BandMasks
     mono: Tensor  # (1 or batch, bins, frames), complex, the mixture under FRONT_END
+    fine_mono: Tensor  # the same under MASK_FRONT_END
 
     def apply(self, spectrum: Tensor) -> Tensor:
         """The speech in a spectrum (channels or batch, bins, frames), complex; one mask for all channels."""
-        return _to_front_end(self.fine.apply(_to_mask_front_end(spectrum)), spectrum.shape[-1])
+        if spectrum is self.mono:
+            return stft(self._voice, FRONT_END)
+        return _to_front_end(self.fine.apply(self._to_fine(spectrum)), spectrum.shape[-1])
 
     def background(self, spectrum: Tensor) -> Tensor:
         """The background in a spectrum: neither the voice nor its reverberation."""
-        return _to_front_end(self.fine.background(_to_mask_front_end(spectrum)), spectrum.shape[-1])
+        return _to_front_end(self.fine.background(self._to_fine(spectrum)), spectrum.shape[-1])
 
     @property
     def f0_hz(self) -> Tensor:
@@ -202,8 +205,15 @@ class FrontEndMasks:
 
     @cached_property
     def _pitch(self) -> tuple[Tensor, Tensor]:
-        spectrum = self.fine.apply(_to_mask_front_end(self.mono))
-        return pitch(istft(spectrum, _length(self.mono.shape[-1]), MASK_FRONT_END))
+        return pitch(self._voice)
+
+    @cached_property
+    def _voice(self) -> Tensor:
+        """The samples of the speech in the mixture."""
+        return istft(self.fine.apply(self.fine_mono), _length(self.mono.shape[-1]), MASK_FRONT_END)
+
+    def _to_fine(self, spectrum: Tensor) -> Tensor:
+        return self.fine_mono if spectrum is self.mono else _to_mask_front_end(spectrum)
 
 
 class FrontEndDenoiser(ConvolutionalDenoiser):
@@ -216,7 +226,8 @@ class FrontEndDenoiser(ConvolutionalDenoiser):
             spectrum: (batch, bins, frames) under FRONT_END, complex; conditioning: not used.
         """
         del conditioning
-        return FrontEndMasks(super().forward(_to_mask_front_end(spectrum)), spectrum)
+        fine = _to_mask_front_end(spectrum)
+        return FrontEndMasks(super().forward(fine), spectrum, fine)
 
 
 def _length(frames: int) -> int:
@@ -232,34 +243,6 @@ def _to_mask_front_end(spectrum: Tensor) -> Tensor:
 def _to_front_end(spectrum: Tensor, frames: int) -> Tensor:
     """A spectrum under MASK_FRONT_END as one under FRONT_END."""
     return stft(istft(spectrum, _length(frames), MASK_FRONT_END), FRONT_END)
-
-
-def overlap_add(spectrum: Tensor, length: int, front_end: FrontEnd = MASK_FRONT_END) -> Tensor:
-    """`spectral.istft` for a window that is a multiple of the hop, without the check of Σw².
-
-    That check reads from the device, which a CUDA graph of a training step can't capture.
-
-    Shape:
-        spectrum: (batch, bins, frames), complex; result: (batch, length).
-    """
-    hop, size = front_end.hop, front_end.window
-    window = torch.hann_window(size, device=spectrum.device)
-    window = window * (2 / window.sum())
-    frames = torch.fft.irfft(spectrum.transpose(1, 2), size) * window
-    count = frames.shape[1]
-    squares = window.square().expand(1, count, size)
-    samples, weights = (_add_frames(x, hop) for x in (frames, squares))
-    begin = size // 2
-    return (samples / weights.clamp_min(1e-11))[:, begin : begin + length]
-
-
-def _add_frames(frames: Tensor, hop: int) -> Tensor:
-    """Overlap-add of frames: (batch, count, size) -> (batch, time)."""
-    batch, count, size = frames.shape
-    parts = size // hop
-    blocks = frames.reshape(batch, count, parts, hop)
-    padded = [functional.pad(blocks[:, :, part], (0, 0, part, parts - 1 - part)) for part in range(parts)]
-    return torch.stack(padded).sum(0).reshape(batch, -1)
 
 
 def build_convolutional(config: Mapping[str, Any]) -> ConvolutionalDenoiser:

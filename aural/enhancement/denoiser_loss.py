@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from aural.audio.spectral import FrontEnd, stft
-from aural.enhancement.denoiser_convolutional import MASK_FRONT_END, BandMasks, overlap_add
+from aural.audio.spectral import FrontEnd, istft, stft
+from aural.enhancement.denoiser_convolutional import MASK_FRONT_END, BandMasks
 from aural.enhancement.denoiser_mixtures import Mixture, active_rms
 from aural.enhancement.features import RATE
 from aural.enhancement.level import ACTIVE_RMS
@@ -65,7 +65,7 @@ class DenoiserLoss:
         with torch.no_grad():
             clean, noise = (stft(wave, MASK_FRONT_END) for wave in (mixture.speech, mixture.noise))
         estimate = masks.apply(spectrum)
-        wave = overlap_add(estimate, mixture.speech.shape[-1])
+        wave = istft(estimate, mixture.speech.shape[-1], MASK_FRONT_END)
         power, target = _power(estimate), _power(clean)
         solid = self.hz <= mixture.solid_hz[:, None]  # (batch, bins)
         weight = self.importance * solid

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from aural.audio.spectral import overlap_add
 from aural.enhancement.features import RATE
 from aural.enhancement.level import ACTIVE_RANGE_DB, ACTIVE_RMS, BLOCK, LOUD_PERCENTILE
 
@@ -223,7 +224,9 @@ def whisper(samples: Tensor, noise: Tensor) -> Tensor:
     envelope = torch.fft.rfft(cepstrum * kept, dim=-1).real.exp()
     hz = torch.arange(WHISPER_FFT // 2 + 1, device=samples.device) * (RATE / WHISPER_FFT)
     softer = 1 / (1 + (500 / (hz + 50)).square()).sqrt()
-    made = _overlap_add(envelope * softer * excitation / WHISPER_FFT**0.5, WHISPER_HOP, samples.shape[-1])
+    made = _samples_of_frames(
+        envelope * softer * excitation / WHISPER_FFT**0.5, WHISPER_HOP, samples.shape[-1]
+    )
     scale = (_power(samples) / (_power(made) + MIN_POWER)).sqrt().clamp_max(20)
     return made * scale
 
@@ -266,7 +269,7 @@ def simulate_codec(samples: Tensor, severity: Tensor, random: _Random) -> Tensor
     luck = functional.avg_pool1d(random.normal(len(samples), len(bands), spectrum.shape[1]), 3, 1, 1)
     out = (luck.transpose(1, 2) > 0.9 + severity[:, 2:3, None]).float() * (slope < 0.5)
     kept = (1 - torch.maximum(masked, out)) @ bands
-    return _overlap_add((spectrum + noise) * kept, CODEC_HOP, samples.shape[-1])
+    return _samples_of_frames((spectrum + noise) * kept, CODEC_HOP, samples.shape[-1])
 
 
 def _sample_rooms(measured: Tensor, odds: Odds, random: _Random) -> tuple[Tensor, Tensor]:
@@ -429,17 +432,11 @@ def _spectra_of_frames(samples: Tensor, size: int, hop: int) -> Tensor:
     return result
 
 
-def _overlap_add(spectra: Tensor, hop: int, length: int) -> Tensor:
+def _samples_of_frames(spectra: Tensor, hop: int, length: int) -> Tensor:
     """The samples of spectra as from `_spectra_of_frames`, windowed again and overlap-added."""
     size = 2 * (spectra.shape[-1] - 1)
     frames = torch.fft.irfft(spectra, size) * _root_hann(size, spectra.device) * (2 * hop / size)
-    batch, count, _ = frames.shape
-    parts = size // hop
-    result = torch.zeros(batch, (count + parts - 1) * hop, device=spectra.device)
-    for part in range(parts):
-        block = frames[:, :, part * hop : (part + 1) * hop].reshape(batch, count * hop)
-        result[:, part * hop : part * hop + count * hop] += block
-    return result[:, size - hop : size - hop + length]
+    return overlap_add(frames, hop)[:, size - hop : size - hop + length]
 
 
 def _root_hann(size: int, where: torch.device) -> Tensor:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, cast, get_args
 
 import numpy as np
@@ -616,6 +617,8 @@ class _Enhancer:
     def __init__(self, options: Options, level: float) -> None:
         self.options = options
         self.gain = ACTIVE_RMS / level
+        background_db = options.background_db
+        self._background_gain = 0.0 if background_db is None else 10 ** (background_db / 20)
         self._made = self._heard = 0.0  # power of the mixtures, the first one weighted by the strength
         self.device = pick_device()
         if options.noise_reduction:
@@ -644,13 +647,14 @@ class _Enhancer:
             heard = mixture if len(mixture) == 1 else istft(mono, length, FRONT_END)
             masked = self._apply_masks(spectrum, mono, heard, generator)
             voice_spectrum, noise, strength, f0_hz, voicing = masked
-            voice, background = istft(voice_spectrum, length, FRONT_END), istft(noise, length, FRONT_END)
-            if self.options.setting != "original_phase":
-                voice = self._revocode(voice, voice_spectrum, generator)
-            if self.options.background_db is not None:
-                # At half strength, only half the background was removed.
-                removed = istft(strength * noise, length, FRONT_END)
-                voice = voice + 10 ** (self.options.background_db / 20) * removed
+            background = istft(noise, length, FRONT_END)
+            # At half strength, only half the background was removed.
+            left = self._background_gain * strength * noise
+            if self.options.setting == "original_phase":
+                voice = istft(voice_spectrum + left, length, FRONT_END)
+            else:
+                voice = self._revocode(istft(voice_spectrum, length, FRONT_END), voice_spectrum, generator)
+                voice = voice + istft(left, length, FRONT_END)
         return _Chunk(
             voice=(voice / self.gain).cpu().numpy(),
             background=(background / self.gain).cpu().numpy(),
@@ -666,13 +670,18 @@ class _Enhancer:
         import torch
 
         from aural.enhancement.adaptation import need
+        from aural.enhancement.denoiser_convolutional import FrontEndDenoiser
         from aural.enhancement.features import conditioning, pitch
 
-        conditions = conditioning(heard, mono.abs().square())
+        @cache
+        def conditions() -> Tensor:
+            return conditioning(heard, mono.abs().square())
+
         voice, background = spectrum, spectrum * 0
         strength = torch.zeros(mono.shape, device=mono.device)
         if self.options.noise_reduction:
-            masks = self.denoiser(mono, conditions)
+            takes_none = isinstance(self.denoiser, FrontEndDenoiser)
+            masks = self.denoiser(mono, None if takes_none else conditions())
             denoised = masks.apply(spectrum)
             strength = strength + self.options.strength
             if self.options.adaptive:
@@ -688,7 +697,7 @@ class _Enhancer:
         if self.options.completes_by == "completer":
             share = self._completed_share(voice, heard.shape[-1])
             if share is not None:
-                made = self.completer.complete(voice, mono, conditions, generator)
+                made = self.completer.complete(voice, mono, conditions(), generator)
                 voice = voice + self.options.strength * share * made
         return voice, background, strength, f0_hz, voicing
 

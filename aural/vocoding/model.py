@@ -183,10 +183,10 @@ class Vocoder(Pretrained):
         values, previous = spectrum.values, None
         with torch.autocast(values.device.type, enabled=False):
             for _ in range(self.config.rounds if rounds is None else rounds):
-                consistent = stft(inverse_stft(values, length, self.front_end), self.front_end)
+                consistent = stft(istft(values, length, self.front_end), self.front_end)
                 ahead = consistent if previous is None else consistent + MOMENTUM * (consistent - previous)
                 values, previous = spectrum.magnitude * _phasors(ahead, spectrum.magnitude), consistent
-            return inverse_stft(values, length, self.front_end)
+            return istft(values, length, self.front_end)
 
     def _noise(self, mel: Tensor, length: int, noise: Tensor | None) -> tuple[Tensor, Tensor]:
         """The noise's spectrum and its log magnitude, (batch, bins, frames), both."""
@@ -244,41 +244,6 @@ class Vocoder(Pretrained):
 def white_noise(length: int, generator: torch.Generator | None = None) -> Tensor:
     """Normal noise, (length,), sampled on the CPU; default generator: seed 0."""
     return torch.randn(length, generator=generator or torch.Generator().manual_seed(0))
-
-
-def inverse_stft(spectrum: Tensor, length: int, front_end: FrontEnd) -> Tensor:
-    """`aural.audio.spectral.istft`, which never waits for a GPU, so that a CUDA graph can capture it.
-
-    To overlap them, each windowed frame is cut into pieces of one hop; here 4:
-
-        frame 0   [ 0 | 1 | 2 | 3 ]
-        frame 1       [ 0 | 1 | 2 | 3 ]
-        frame 2           [ 0 | 1 | 2 | 3 ]
-
-    Shape:
-        spectrum: (batch, bins, frames), complex; result: (batch, length).
-    """
-    window = torch.hann_window(front_end.window, device=spectrum.device) * (front_end.window / 4)
-    margin = front_end.fft - front_end.window
-    window = functional.pad(window, (margin // 2, margin - margin // 2))
-    frames = torch.fft.irfft(spectrum, front_end.fft, dim=1).transpose(1, 2) * window
-    # `stft` divides its window by half its sum, a quarter of its length; dividing by Σw² makes this exact.
-    squares = (window / (front_end.window / 4)).square().expand(1, frames.shape[1], -1)
-    start = front_end.fft // 2
-    inside = slice(start, start + length)
-    added = _overlap_add(frames, front_end.hop)[:, inside]
-    return added / _overlap_add(squares, front_end.hop)[:, inside]
-
-
-def _overlap_add(frames: Tensor, hop: int) -> Tensor:
-    """Shape: (batch, frames, size) -> (batch, time)."""
-    count = -(-frames.shape[-1] // hop)
-    pieces = functional.pad(frames, (0, count * hop - frames.shape[-1]))
-    pieces = pieces.reshape(*frames.shape[:2], count, hop)
-    moved = [
-        functional.pad(pieces[:, :, number], (0, 0, number, count - 1 - number)) for number in range(count)
-    ]
-    return torch.stack(moved).sum(0).flatten(1)
 
 
 class _Block(nn.Module):

@@ -69,6 +69,19 @@ def test_the_inverse_is_exact_for_any_window_and_any_hop_up_to_half_of_it(
         )
 
 
+@pytest.mark.parametrize(("window", "hop", "fft"), [(1024, 260, 1024), (1536, 384, 1536), (801, 37, 1024)])
+def test_the_inverse_of_a_spectrum_that_no_sound_has_is_the_one_by_least_squares(
+    window: int, hop: int, fft: int
+) -> None:
+    front_end = FrontEnd(window=window, hop=hop, fft=fft)
+    for length in (1, hop // 2 + 1, 6 * window + 1):
+        spectrum = stft(noise(2, length), front_end)
+        spectrum = spectrum * noise(*spectrum.shape).abs()
+        hann = torch.hann_window(window) * (2 / torch.hann_window(window).sum())
+        expected = torch.istft(spectrum, fft, hop, window, hann, center=True, length=length)
+        torch.testing.assert_close(istft(spectrum, length, front_end), expected, rtol=0, atol=1e-6)
+
+
 def test_five_seconds_at_the_default_are_425_frames_of_80_bands() -> None:
     assert log_mel(torch.zeros(5 * 22_050)).shape == (80, 425)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -19,7 +21,6 @@ from aural.enhancement.denoiser_convolutional import (
     ConvolutionalDenoiser,
     FrontEndDenoiser,
     build_convolutional,
-    overlap_add,
 )
 from aural.enhancement.features import FRONT_END
 
@@ -46,12 +47,6 @@ def calibrated(config: ConvolutionalConfig = SMALL) -> FrontEndDenoiser:
     denoiser.train()
     denoiser(stft(noise(2, LENGTH), FRONT_END))
     return denoiser.eval()
-
-
-@pytest.mark.parametrize("length", [1, 700, 767, 768, 1_151, LENGTH])
-def test_overlapping_frames_give_back_the_sound(length: int) -> None:
-    spectrum = stft(noise(2, length), MASK_FRONT_END)
-    torch.testing.assert_close(overlap_add(spectrum, length), istft(spectrum, length, MASK_FRONT_END))
 
 
 def test_every_second_frame_is_one_of_the_front_end() -> None:
@@ -82,7 +77,7 @@ def test_a_gain_of_one_returns_the_front_ends_spectrum() -> None:
     class Passing(FrontEndDenoiser):
         def forward(self, spectrum: Tensor, conditioning: Tensor | None = None):  # noqa: ARG002
             masks = super().forward(spectrum)
-            return type(masks)(masks_of(1.0, masks.fine.gain.shape[-1]), spectrum)
+            return replace(masks, fine=masks_of(1.0, masks.fine.gain.shape[-1]))
 
     masks = Passing(SMALL).eval()(spectrum)
     torch.testing.assert_close(istft(masks.apply(spectrum), LENGTH, FRONT_END), samples, atol=1e-6, rtol=1e-4)
