@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from tests.browser import LAYOUT_SHIFT, LONG_WAIT_MS
 
@@ -147,14 +147,3 @@ def test_everything_has_a_name_for_those_who_do_not_see_it_and_all_texts_stand_o
     tree.detach()
     assert not nameless, nameless
     assert named >= NAMED - {"textbox"}, "the tree was not read"
-
-
-@pytest.mark.parametrize("locale", ["de-DE", "fr-FR", "es-ES"])
-def test_the_page_speaks_one_language(chromium: Browser, address: str, locale: str) -> None:
-    """Gradio's own words are English, as AURAL's are, and a screen reader is told so."""
-    with chromium.new_context(locale=locale) as context:
-        page = context.new_page()
-        page.goto(address)
-        expect(page.locator("#studio-drop")).to_contain_text("Click to Upload")
-        expect(page.locator("html")).to_have_attribute("lang", "en")
-        expect(page.locator("footer")).to_contain_text("Built with Gradio")

@@ -28,7 +28,7 @@ from aural.ui.players import ABPlayer, Version, audio_input, playable
 from aural.ui.send_to import SendTo
 from aural.ui.spectrograms import Drawn, spectrogram_section
 from aural.ui.storage import result_path
-from aural.ui.tables import number, table
+from aural.ui.tables import Name, number, table
 from aural.ui.takes import Made, add_takes
 from aural.ui.uploads import media_files
 
@@ -190,7 +190,7 @@ def _figure_columns(figures: dict[str, Any]) -> tuple[list[str], list[str]]:
     """Names and values of a measurement, for the tables."""
     names = [label for _, label, _, _ in FIGURES]
     values = [f"{number(figures[name], decimals)} {unit}" for name, _, unit, decimals in FIGURES]
-    return [*names, "Channel layout"], [*values, figures["layout"]]
+    return [*names, "Channel layout"], [*values, Name(figures["layout"])]
 
 
 def _master_section(places: Sequence[Place], source: _Source) -> tuple[Page, SendTo]:

@@ -2,7 +2,7 @@
 
 Gradio's page names Gradio and its own picture in the first of two sets of such tags, and leaves the second
 empty. `LinkCard` puts one set in their place, with addresses by which the page was asked for. And it lets the
-page have its width, and speak one language, before Gradio chooses another.
+page have its width, and speak its visitor's language, before Gradio chooses another.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from aural.ui import language
 from aural.ui.compression import page_path
 from aural.ui.theme import FRAME
 
@@ -26,12 +27,6 @@ DESCRIPTION = (
     "Drop a recording and hear it fixed: clean up, restore highs, set loudness. "
     "Super-resolution to any rate, sounds made from a class, and a blind test to judge by."
 )
-# Gradio speaks the browser's language and AURAL English: half a page of each, and English texts that a screen
-# reader pronounces as German. So Gradio is told that the browser's language is English.
-LANGUAGE = """<script>
-for (const [name, value] of Object.entries({ language: "en", languages: ["en"] }))
-  Object.defineProperty(navigator, name, { value, configurable: true });
-</script>"""
 _FIRST = b'<meta charset="utf-8" />'  # of the page's head; ours follow it
 _THEIRS = re.compile(rb'\s*<meta\s+(?:property="og:|name="twitter:)[^>]*>')
 
@@ -51,6 +46,10 @@ class LinkCard:
         if scope["type"] != "http" or page_path(scope) != "/":
             await self._app(scope, receive, send)
             return
+        with language.speaking(scope) as spoken:
+            await self._answer(scope, receive, send, spoken)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, spoken: str) -> None:
         start: Message = {}
         body = b""
 
@@ -64,7 +63,8 @@ class LinkCard:
                 return
             headers = MutableHeaders(raw=start["headers"])
             if headers.get("content-type", "").startswith("text/html") and body:
-                body = with_tags(body, str(Request(scope).base_url))
+                body = with_tags(body, str(Request(scope).base_url), spoken)
+                headers.add_vary_header("Accept-Language")
                 headers["content-length"] = str(len(body))
             await send(start)
             await send({"type": "http.response.body", "body": body})
@@ -72,11 +72,12 @@ class LinkCard:
         await self._app(scope, receive, collect)
 
 
-def with_tags(page: bytes, address: str) -> bytes:
+def with_tags(page: bytes, address: str, spoken: str = "en") -> bytes:
     """A page with our tags in place of Gradio's.
 
     Args:
         address: of the page, with a slash at its end.
+        spoken: the page's language.
     """
     picture = f"{address}gradio_api/file={CARD}"
     tags = {
@@ -94,7 +95,7 @@ def with_tags(page: bytes, address: str) -> bytes:
     lines += [
         f'<meta {kind}="{name}" content="{html.escape(text)}" />' for (kind, name), text in tags.items()
     ]
-    lines += [f"<style>{FRAME.strip()}</style>", LANGUAGE]
+    lines += [f"<style>{FRAME.strip()}</style>", language.head(spoken)]
     # The settings of the app follow in a script.
     head, script, rest = page.partition(b"<script")
     head = _THEIRS.sub(b"", head).replace(_FIRST, b"\n".join([_FIRST, *map(str.encode, lines)]), 1)

@@ -19,6 +19,8 @@ from gradio import routes
 from starlette.responses import Response
 from starlette.routing import Route
 
+from aural.ui import language
+
 # Of a component: what `/config` tells to programs.
 FOR_PROGRAMS = {"api_info", "api_info_as_input", "api_info_as_output", "example_inputs", "example_payload"}
 ASSETS = Path(gr.__file__).parent / "templates" / "frontend" / "assets"
@@ -65,14 +67,17 @@ class _ForThePage:
 
 
 def for_the_page(config: Any) -> Any:
-    """The app's configuration without what only programs read; other values as they are."""
+    """The app's configuration without what only programs read, and with its visitor's language.
+
+    Other values stay as they are.
+    """
     if not isinstance(config, dict) or "components" not in config:
         return config
     components = [
         {name: value for name, value in component.items() if name not in FOR_PROGRAMS}
         for component in config["components"]
     ]
-    return {**config, "components": components}
+    return language.for_the_page({**config, "components": components})
 
 
 def without_streams(module: str) -> str | None:

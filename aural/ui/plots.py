@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from aural.ui.language import say
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.colors import Colormap
@@ -485,11 +487,14 @@ def save(figure: Figure, scale: float = 1.0) -> str:
     At a scale of 0.5 it has half the width and height, and takes half the time to draw and send.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.text import Text
     from PIL import Image
 
     from aural.ui.storage import picture_path
 
     path = picture_path()
+    for text in figure.findobj(Text):
+        text.set_text(say(text.get_text()))  # in the visitor's language
     figure.set_dpi(scale * PIXELS_PER_INCH)
     canvas: Any = FigureCanvasAgg(figure)
     canvas.draw()  # once: savefig draws twice, the first time for the layout

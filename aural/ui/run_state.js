@@ -11,19 +11,21 @@ window.auralRuns = (() => {
   const plain = (value) => (files(value).length ? files(value).map((file) => file.path) : value ?? null);
   const isSame = (one, other) => JSON.stringify(plain(one)) === JSON.stringify(plain(other));
   const escape = (text) => new Option(text).innerHTML;
+  const say = (text) => window.auralSay?.(text) ?? text; // in the page's language
 
   const nameOf = (file) => file.orig_name ?? file.path.split(/[\\/]/).pop();
   const wordsOf = (field, value) => {
-    if (typeof value === "boolean") return `${field.label} ${value ? "on" : "off"}`;
+    const label = say(field.label);
+    if (typeof value === "boolean") return `${label} ${say(value ? "on" : "off")}`;
     const named = field.choices?.find(([, choice]) => isSame(choice, value));
-    return `${field.label}: ${named?.[0] ?? value ?? "none"}`;
+    return `${label}: ${say(named?.[0] ?? value ?? "none")}`;
   };
   const describe = (fields, values) => {
     const of = values.flatMap(files).map(nameOf).join(", ");
     const set = fields
       .map((field, place) => field && !isSame(field.value, values[place]) && wordsOf(field, values[place]))
       .filter(Boolean);
-    const settings = set.length ? set.join(", ") : "Default settings";
+    const settings = set.length ? set.join(", ") : say("Default settings");
     return { about: `${of ? `Result of ${of}` : "Result"}. ${settings}.`, short: of ? `${of}. ${settings}` : settings };
   };
 

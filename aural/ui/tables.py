@@ -8,12 +8,18 @@ from collections.abc import Iterable, Sequence
 WIDEST_NUMBER = 16  # characters; longer cells hold words and are left-aligned
 
 
+class Name(str):
+    """A cell with the name of something, which is the same in all languages and no number."""
+
+    __slots__ = ()
+
+
 def table(headings: Sequence[str], rows: Iterable[Sequence[object]], caption: str) -> str:
     """An HTML table whose first column holds the row headings; format numbers by `number`."""
     head = "".join(f'<th scope="col">{_cell(heading)}</th>' for heading in headings)
     body = "".join(
         f'<tr><th scope="row">{_cell(first)}</th>'
-        + "".join(f"<td{_alignment(cell)}>{_cell(cell)}</td>" for cell in rest)
+        + "".join(f"<td{_attributes(cell)}>{_cell(cell)}</td>" for cell in rest)
         + "</tr>"
         for first, *rest in rows
     )
@@ -32,8 +38,9 @@ def number(value: float | None, decimals: int = 1) -> str:
     return "–" if value is None else f"{value:,.{decimals}f}".replace("-", "−")
 
 
-def _alignment(value: object) -> str:
-    return ' class="words"' if len(str(value)) > WIDEST_NUMBER else ""
+def _attributes(value: object) -> str:
+    words = ' class="words"' if len(str(value)) > WIDEST_NUMBER else ""
+    return f'{words} translate="no"' if isinstance(value, Name) else words
 
 
 def _cell(value: object) -> str:

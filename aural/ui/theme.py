@@ -152,7 +152,7 @@ input[type="range"]:not(.ab-seek)::-moz-range-thumb { border: 2px solid var(--co
   .tab-wrapper { height: auto !important; }
   .tab-container { height: auto !important; flex-wrap: wrap; }
   .tab-container button {
-    flex: 0 1 auto !important; max-width: 84px !important; height: 40px !important; padding: 0 4px !important;
+    flex: 0 1 auto !important; max-width: 84px !important; height: 40px !important; padding: 0 3px !important;
     font-size: 13px !important; line-height: 1.2 !important; white-space: normal !important;
   }
   .tab-container.visually-hidden button { max-width: 9px !important; }
