@@ -15,6 +15,8 @@ from tests.browser import LONG_WAIT_MS, result_line
 from tests.test_browser_look import TABS as NAMED_TABS
 from tests.test_browser_look import open_sections
 
+pytestmark = pytest.mark.browser
+
 # Collects every text that comes into the page, before it is translated.
 COLLECT = """
 window.texts = new Set();

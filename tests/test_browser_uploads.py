@@ -109,3 +109,25 @@ def test_every_ending_of_the_shell_is_one_of_the_page(page: Page, address: str) 
     field = page.locator('input[type="file"]').first
     expect(field).to_have_attribute("data-media", "")
     assert set((field.get_attribute("accept") or "").split(",")) == {"audio/*", "video/*", *SUFFIXES}
+
+
+def test_buttons_in_words_choose_a_file_and_start_a_recording(page: Page, address: str, film: Path) -> None:
+    page.goto(address)
+    field = page.locator("#studio-drop")
+    choose, record = (
+        field.get_by_role("button", name=name, exact=True) for name in ("Choose file", "Record")
+    )
+    for button in choose, record:
+        box = button.bounding_box()
+        assert box is not None and box["height"] >= 44 and box["width"] >= 90
+    with page.expect_file_chooser() as opened:
+        choose.click()
+    opened.value.set_files(film)
+    expect(page.locator(".studio-verdicts li").first).to_be_visible(timeout=LONG_WAIT_MS)
+    field.get_by_role("button", name="Clear").click()
+    record.click()
+    stop = field.get_by_role("button", name="Stop", exact=True)
+    expect(stop).to_be_visible()
+    page.wait_for_timeout(1_000)
+    stop.click()
+    expect(page.locator(".studio-verdicts li").first).to_be_visible(timeout=LONG_WAIT_MS)

@@ -109,6 +109,19 @@ table, input[type="number"] { font-variant-numeric: tabular-nums; }
 .block:has(> .html-container > :empty):not(:has(> .wrap:not(.hide))) {
   display: none;
 }
+/* How a file comes into an empty field, in words. */
+.audio-container:has(> .upload-container) > .source-selection {
+  height: auto; min-height: 68px; gap: 12px; padding: 12px; border-top: 0; flex-wrap: wrap;
+}
+.audio-container:has(> .upload-container) > .source-selection > button[data-source] {
+  display: inline-flex; align-items: center; gap: 10px; width: auto; height: auto; min-height: 44px;
+  padding: 8px 20px; border: 1px solid var(--border-color-primary); border-radius: 8px; font-weight: 600;
+  color: var(--body-text-color); background: var(--button-secondary-background-fill);
+}
+.audio-container > .source-selection > button[data-source] > svg { width: 18px; height: 18px; flex: none; }
+.audio-container:has(> .upload-container) > .source-selection > button[data-source]::after {
+  content: attr(aria-label);
+}
 .row > .form > fieldset { min-width: 100% !important; }
 .gr-accordion .form { border: 0 !important; box-shadow: none; background: transparent; }
 .gr-accordion .form > .block { padding-inline: 0 !important; }

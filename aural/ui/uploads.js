@@ -33,8 +33,32 @@
     event.target.dispatchEvent(again);
   }, true);
 
+  // Below an empty field Gradio has two icons. The first does nothing while the field takes uploads, and after the
+  // second one has to press another button.
+  const record = (field, tries) => {
+    const start = field.querySelector(".record-button");
+    if (start) start.click();
+    else if (tries) requestAnimationFrame(() => record(field, tries - 1));
+  };
+  const SOURCES = {
+    upload: ["Choose file", (field) => field.querySelector('.upload-container input[type="file"]').click()],
+    mic: ["Record", (field) => record(field, 60)],
+  };
+  const equip = (button) => {
+    const icon = button.querySelector("svg")?.classList.value.match(/feather-(\w+)/)?.[1];
+    if (!SOURCES[icon]) return;
+    const [name, act] = SOURCES[icon];
+    button.dataset.source = icon;
+    button.setAttribute("aria-label", name);
+    button.addEventListener("click", () => {
+      const field = button.closest(".audio-container");
+      if (field.querySelector(":scope > .upload-container")) act(field);
+    });
+  };
+
   const REFUSED = /^Invalid file types?: (.*)\. Only .* allowed\.$/s;
   const update = () => {
+    document.querySelectorAll(".source-selection > button:not([data-source])").forEach(equip);
     for (const field of document.querySelectorAll('input[type="file"][accept*="audio/"]:not([data-media])')) {
       field.dataset.media = "";
       field.accept = ["audio/*", "video/*", ...ENDINGS].join(",");
