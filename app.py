@@ -19,6 +19,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("GRADIO_TEMP_DIR", own_folder("aural"))
 
 import gradio as gr
+from gradio.blocks import Block
 from starlette.middleware import Middleware
 from starlette.responses import FileResponse
 from starlette.routing import Route
@@ -102,14 +103,17 @@ def build() -> gr.Blocks:
             for target in tabs:
                 if target.id in send_to.buttons:
                     _connect_send_button(send_to.buttons[target.id], send_to.file, target.audio)
+        pages = {page.name: page for tab in tabs for page in tab.pages}
+        for button in (tab.album for tab in tabs if tab.album is not None):
+            _connect_send_button(button, pages["batch"].inputs[0], pages["master_album"].inputs[0])
         api_page.describe(demo)
     # Closed to direct calls, which would skip the queue.
     demo.queue(max_size=QUEUE_LENGTH, default_concurrency_limit=CALLS_AT_ONCE, api_open=False)
     return demo
 
 
-def _connect_send_button(button: gr.Button, file: gr.File | gr.Audio, field: gr.Audio) -> None:
-    """Let a button send the file to another tab's field and open that tab."""
+def _connect_send_button(button: gr.Button, file: Block, field: Block) -> None:
+    """Let a button send the file, or files, to another tab's field and open that tab."""
     way = reveal(field)
     button.click(
         lambda path: [path, *(gr.update(**change) for _, change in way)],
@@ -151,7 +155,7 @@ def launch(demo: gr.Blocks, **settings: Any) -> None:
     demo.launch(
         theme=Studio(),
         css=CSS + status.CSS + generation.CSS + studio.CSS,
-        head=HEAD + players.HEAD + uploads.HEAD + run_state.HEAD,
+        head=HEAD + players.HEAD + uploads.HEAD + run_state.HEAD + studio.HEAD,
         favicon_path=str(card.ICON),
         max_file_size=LIMITS.file_bytes,
         show_error=True,  # for what Gradio itself refuses, such as a text for a number

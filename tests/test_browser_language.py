@@ -86,6 +86,7 @@ def test_a_whole_visit_to_studio_is_german(visit: Callable[[str], Page]) -> None
     page.locator("#run-release").click()
     expect(page.locator("#studio-player .ab[data-state=ready]")).to_be_visible(timeout=LONG_WAIT_MS)
     expect(page.locator(".studio-verdicts ul")).to_have_count(3, timeout=LONG_WAIT_MS)
+    open_sections(page)
     expect(page.locator("table caption", has_text=german["Results by stage"])).to_be_visible()
     page.locator("#studio-player .ab-head .ab-small").click()
     page.get_by_role("checkbox", name=german["Clean up"]).uncheck()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import time
 from collections.abc import Iterator
@@ -61,8 +62,15 @@ def expect_preview(page: Page, after: str | re.Pattern[str] = "LUFS") -> None:
     )
 
 
+def expect_result(page: Page) -> None:
+    expect(page.locator("#studio-player .ab[data-state=ready]")).to_be_visible(timeout=LONG_WAIT_MS)
+
+
 def columns_of(page: Page) -> Locator:
     """The headings of the table of the stages."""
+    details = page.locator(".label-wrap:not(.open)", has_text="Details")
+    if details.is_visible():
+        details.click()
     return page.locator(".aural-table").filter(has_text="Results by stage").get_by_role("columnheader")
 
 
@@ -98,7 +106,7 @@ def test_a_dropped_memo_is_judged_planned_and_previewed_without_a_click_and_the_
     page.get_by_role("checkbox", name="Set loudness").uncheck()
     expect_preview(page, re.compile("−2[5-9]\\.\\d LUFS"))
     page.get_by_role("button", name="Do it all").click()
-    expect(page.get_by_text("Results by stage")).to_be_visible(timeout=LONG_WAIT_MS)
+    expect_result(page)
     expect(page.get_by_role("group", name=PREVIEW)).to_be_hidden(timeout=LONG_WAIT_MS)
     assert columns(page) == ["Metric", "Before", "Enhanced", "Super-resolved"]
     # The same verdicts again, before and after.
@@ -138,6 +146,10 @@ def test_after_a_file_that_cannot_be_read_a_clean_one_at_its_target_has_every_st
     page.get_by_role("button", name="On every service").click()
     row = page.locator("tr", has=page.get_by_role("rowheader", name="Spotify", exact=True))
     expect(row.get_by_role("cell")).to_have_text(["−14.0", "2.0", re.compile(r"^limited by 1\.\d dB$")])
+    # A row's click plays the file so, at the service's level.
+    row.click()
+    expect(page.locator("#studio-service .ab-name")).to_have_text(["As it is", "Spotify"])
+    expect(page.locator("#studio-service .ab[data-state=playing]")).to_be_visible()
     # Another target is another verdict, and another plan.
     page.get_by_label("Target").filter(visible=True).click()
     page.get_by_role("option", name=re.compile("^EBU R 128 \\(")).click()
@@ -145,8 +157,36 @@ def test_after_a_file_that_cannot_be_read_a_clean_one_at_its_target_has_every_st
     expect(page.get_by_role("checkbox", name="Set loudness")).to_be_checked()
     # What is off is no version and no column.
     page.get_by_role("button", name="Do it all").click()
-    expect(page.get_by_text("Results by stage")).to_be_visible(timeout=LONG_WAIT_MS)
+    expect_result(page)
     assert columns(page) == ["Metric", "Before", "Mastered"]
+    # What one does after listening stands beside the downloads.
+    for name in ("Strength", "Target"):
+        page.get_by_role("button", name=name, exact=True).click()
+        expect(page.locator(f"#studio-{name.lower()} input").first).to_be_focused()
+    share = page.locator("#studio-share")
+    share.click()
+    expect(share).to_have_text(re.compile("Cop"))
+    expect(share).to_have_text("Share")
+
+
+def test_several_files_become_a_batch_and_a_batch_an_album(page: Page, address: str, episode: Path) -> None:
+    page.goto(address)
+    given = page.evaluate_handle(
+        """(content) => {
+          const all = new DataTransfer();
+          for (const name of ["one.wav", "two.wav"])
+            all.items.add(new File([Uint8Array.from(atob(content), (c) => c.charCodeAt(0))], name));
+          return all;
+        }""",
+        base64.b64encode(episode.read_bytes()).decode(),
+    )
+    page.dispatch_event("#studio-drop .upload-container", "drop", {"dataTransfer": given})
+    expect(page.locator("#batch-files")).to_contain_text(re.compile("one.*two", re.DOTALL))
+    expect(page.locator("#run-batch")).to_be_enabled()
+    page.get_by_role("button", name="Master them as an album").click()
+    expect(page.locator("#run-master_album")).to_be_enabled()
+    tracks = page.get_by_role("tabpanel").filter(has=page.locator("#run-master_album")).last
+    expect(tracks).to_contain_text(re.compile("one.*two", re.DOTALL))
 
 
 def endless(started: list[str], ended: list[str]) -> Any:
@@ -230,7 +270,7 @@ def test_a_preview_ends_when_the_whole_is_started(
     assert ended == []
     page.get_by_role("button", name="Do it all").click()
     wait_for(page, ended)
-    expect(page.get_by_text("Results by stage")).to_be_visible(timeout=LONG_WAIT_MS)
+    expect_result(page)
     assert len(started) == 1
     # To Gradio's page, a call that was cancelled may be an error.
     expect(page.locator(".studio-working .error")).to_be_hidden()

@@ -122,7 +122,7 @@ def section() -> Page:
 
 def _input_section() -> _Inputs:
     """The files, the verb, and the controls of its settings."""
-    files = gr.File(label="Files", file_count="multiple", height=220)
+    files = gr.File(label="Files", file_count="multiple", height=220, elem_id="batch-files")
     gr.Markdown(
         f"Up to {MAX_FILES} files of up to {LIMITS.minutes:g} minutes and "
         f"{LIMITS.file_bytes / GIBIBYTE:g} GiB each. Limit per batch: {WORK_SECONDS / 60:g} minutes "

@@ -53,6 +53,10 @@ DEFAULTS = pipeline.Options(label="dog")
 
 CSS = Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
 
+CANDIDATES = (
+    2  # a few more than asked, of which the page shows the best first; programs get what they ask for
+)
+
 
 def build(places: Sequence[Place]) -> Tab:
     """Add the tab to the Blocks being built.
@@ -65,7 +69,7 @@ def build(places: Sequence[Place]) -> Tab:
             label, description = _class_picker()
             count = slider(DEFAULTS.count, 1, pipeline.MAX_CLIPS, 1, "Count", "Number of variations.")
             candidates = slider(
-                DEFAULTS.candidates,
+                CANDIDATES,
                 1,
                 pipeline.MAX_CANDIDATES,
                 1,

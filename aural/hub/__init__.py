@@ -58,6 +58,7 @@ FAILURES = 2  # after which `prefetch` asks no more: one may lie in a file, two 
 _log = logging.getLogger(__name__)
 _lock = threading.Lock()  # guards _models; never held while something loads
 _models: dict[tuple[str, Device], Future[tuple[nn.Module, Loaded]]] = {}
+_told_of_loading: list[Callable[[], None]] = []
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,9 @@ def load(
         is_first = future is None
         if future is None:
             future = _models[name, device] = Future()
+    if not future.done():
+        for told in _told_of_loading:
+            told()
     if is_first:
         try:
             checkpoint = resolve(name)
@@ -120,6 +124,11 @@ def load(
                 del _models[name, device]
             future.set_exception(error)
     return future.result()[0]
+
+
+def tell_of_loading(told: Callable[[], None]) -> None:
+    """Have a function called by whoever begins to wait for a model, in their thread."""
+    _told_of_loading.append(told)
 
 
 def builder(name: str) -> Callable[[Mapping[str, Any]], nn.Module]:

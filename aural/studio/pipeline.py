@@ -120,7 +120,7 @@ def release(clip: Clip, options: Options | None = None) -> Steps[Result]:
     """
     options = options or Options()
     _require_fitting(clip, options)
-    ends = _ends(options)
+    share_at = ends(options)
     enhanced: enhancement.Result | None = None
     resolved: superres.Result | None = None
     mastered: mastering.Result | None = None
@@ -128,15 +128,15 @@ def release(clip: Clip, options: Options | None = None) -> Steps[Result]:
     loudness: Loudness | None  # of what the stages have made so far
     if options.enhancement:
         enhancing = enhancement.enhance.steps(clip, _enhancement(options, clip))
-        enhanced = yield from part(enhancing, 0.0, ends["enhanced"])
+        enhanced = yield from part(enhancing, 0.0, share_at["enhanced"])
         made, before, loudness = enhanced.clip, enhanced.before.loudness, enhanced.after.loudness
     else:
-        before = loudness = yield from part(measure.steps(clip), 0.0, ends["enhanced"])
+        before = loudness = yield from part(measure.steps(clip), 0.0, share_at["enhanced"])
     # Highs that a lower rate cannot hold are removed here, because the next stage refuses to do so.
     source = resample(made, min(clip.rate, options.rate or clip.rate))
     if options.super_resolution:
         resolving = superres.super_resolve.steps(source, _super_resolution(options))
-        resolved = yield from part(resolving, ends["enhanced"], ends["super_resolved"])
+        resolved = yield from part(resolving, share_at["enhanced"], share_at["super_resolved"])
         source = resolved.clip
     else:
         source = resample(source, options.rate or max(superres.FULL_RATE, clip.rate))
@@ -144,7 +144,7 @@ def release(clip: Clip, options: Options | None = None) -> Steps[Result]:
         made, loudness = source, None
     if options.mastering:
         steps = mastering.master.steps(made, _mastering(options), loudness)
-        mastered = yield from part(steps, ends["super_resolved"], ends["mastered"])
+        mastered = yield from part(steps, share_at["super_resolved"], share_at["mastered"])
         made, loudness = mastered.clip, mastered.after
     messages = [] if enhanced is None else [_enhancement_message(enhanced)]
     messages += [stage.message for stage in (resolved, mastered) if stage is not None]
@@ -165,7 +165,7 @@ def outcome_steps(clip: Clip, options: Options) -> Steps[Outcome]:
     return Outcome((result.clip,), result.figures(), result.message, result.before, result.after)
 
 
-def _ends(options: Options) -> dict[str, float]:
+def ends(options: Options) -> dict[str, float]:
     """Progress at the end of each stage; one that is off takes none of it."""
     usual = {name: SHARES[name] if getattr(options, option) else 0.0 for name, option in STAGES.items()}
     total = sum(usual.values()) or 1.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,11 +26,12 @@ from aural.options import Place, require_known
 from aural.studio import pipeline
 from aural.studio.excerpt import loudest
 from aural.studio.naming import Heard, sounds_like
-from aural.studio.services import on_services
+from aural.studio.services import on_services, played_on
 from aural.studio.verb import RELEASE
 from aural.studio.verdicts import Verdict, plan, sound_of, verdicts
 from aural.ui import plots
 from aural.ui.changes import change_section, show_change
+from aural.ui.downloads import MIN_WIDTH
 from aural.ui.endpoints import (
     Updates,
     add_notes,
@@ -48,7 +50,7 @@ from aural.ui.players import ABPlayer, Version, audio_input, playable
 from aural.ui.send_to import SendTo
 from aural.ui.spectrograms import draw, spectrogram_section
 from aural.ui.storage import result_path
-from aural.ui.tables import number, table
+from aural.ui.tables import Choice, number, table
 from aural.ui.takes import Made, add_takes
 
 # The stages by their names in the figures: title, and ending of the file's name.
@@ -57,6 +59,8 @@ STAGES = {
     "super_resolved": ("Super-resolved", "super-resolved.wav"),
     "mastered": ("Mastered", "released.wav"),
 }
+WORK = {"enhanced": "Cleaning up", "super_resolved": "Restoring highs", "mastered": "Setting loudness"}
+MADE_SHARE = 0.95  # of a run's progress; the rest is for drawing and writing
 VERSIONS = {"before": "Before", **{name: title for name, (title, _) in STAGES.items()}}
 # Rows of the table: figure, name, decimals.
 FIGURES = (
@@ -77,12 +81,20 @@ SWITCHES = {
 }
 LEVELS = {"red": "Problem", "amber": "Warning", "green": "Good"}  # what the colours say
 
+AGAIN = ("studio-target", "studio-strength")  # the fields of what one changes after listening
+
 PREVIEW_SECONDS = 10.0
 ANALYZED_SECONDS = 300.0  # of a longer recording, its loudest stretch stands for all
 
 PREVIEW = replace(RELEASE, name="preview")  # its times are no estimate of a run's, which also draws
 
 CSS = Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
+# Belongs into the page's head.
+HEAD = f"<script>{Path(__file__).with_suffix('.js').read_text(encoding='utf-8')}</script>"
+PRESSED = """element.addEventListener("click", ({ target }) => {
+  const { key } = target.closest("tr")?.querySelector("button")?.dataset ?? {};
+  if (key) trigger("click", { key });
+});"""
 
 
 NOTHING_ON = "Every stage is off: nothing would change."
@@ -106,7 +118,8 @@ def build(places: Sequence[Place], batch: Callable[[], Page]) -> Tab:
             release_page, send_to = _release_section(places, audio, chips)
         with gr.Tab("Batch", id="batch"):
             batch_page = batch()
-    return Tab(RELEASE.place.id, audio, [release_page, batch_page], [send_to])
+            album = gr.Button("Master them as an album", size="sm")
+    return Tab(RELEASE.place.id, audio, [release_page, batch_page], [send_to], album)
 
 
 def _example_cards(audio: gr.Audio) -> None:
@@ -144,7 +157,7 @@ def _example_path(stored: StoredResult) -> str:
 
 
 def _plan_section() -> dict[str, gr.components.Component]:
-    """The switches of the stages and the target, by the names of their options."""
+    """The switches of the stages, and what is changed after listening; by the names of the options."""
     with gr.Row():
         with gr.Column(scale=3, min_width=300), gr.Row():
             switches = {
@@ -152,13 +165,14 @@ def _plan_section() -> dict[str, gr.components.Component]:
                 for name, (label, info) in SWITCHES.items()
             }
         with gr.Column(scale=2, min_width=300):
-            return {**switches, "target": target_choice()}
+            target, strength = target_choice(), strength_choice()
+            target.elem_id, strength.elem_id = AGAIN
+            return {**switches, "target": target, "strength": strength}
 
 
 def _advanced_section() -> dict[str, gr.components.Component]:
     """All other settings by the names of their options."""
-    with gr.Row():
-        preset, strength = preset_choice(), strength_choice()
+    preset = preset_choice()
     with gr.Row():
         rate = rate_choice(DEFAULTS.rate)
         fold = gr.Dropdown(
@@ -176,7 +190,6 @@ def _advanced_section() -> dict[str, gr.components.Component]:
         seed = gr.Number(DEFAULTS.seed, label="Seed", info="Random seed.")
     return {
         "preset": preset,
-        "strength": strength,
         "completion": completion,
         "rate": rate,
         "downmix": fold,
@@ -227,26 +240,30 @@ def _release_section(places: Sequence[Place], audio: gr.Audio, chips: gr.HTML) -
     settings = {name: {**shown, **advanced}[name] for name in pipeline.Options.__dataclass_fields__}
     at = page(RELEASE.name, "Do it all", settings, is_line_below=False)
     show_estimate(at, RELEASE, {"audio": audio, **{name: settings[name] for name in SWITCHES}})
-    services = gr.HTML(render=False)  # comes below
+    services = gr.HTML(elem_classes="studio-services", js_on_load=PRESSED, render=False)  # comes below
     preview_player, found = _preview_section(at, audio, chips, services, settings)
     at.line.render()  # type: ignore[no-untyped-call]
     message = gr.Markdown()
     player = ABPlayer(label="The stages, at matched loudness", elem_id="studio-player")
     versions = add_takes(at, player, loudness_lufs)
     result = result_file("Released file", places, RELEASE.place)
+    with result.row:
+        _again_buttons()
     judged = gr.HTML(elem_classes="studio-verdicts", container=False)
-    stages_table = gr.HTML()
-    spectrograms, drawn = spectrogram_section("Spectrograms (dashed: upper limit)")
-    changed = change_section()
     with gr.Accordion("On every service", open=False):
         gr.Markdown(
             "What each service and standard would do to the file as it is. Gain up to the loudness that it "
-            "plays at; peaks above its limit are turned down."
+            "plays at; peaks above its limit are turned down. Press one to hear the loudest 10 s so."
         )
         services.render()  # type: ignore[no-untyped-call]
-    inspected = [
-        part for place, (title, _) in enumerate(STAGES.values(), 1) for part in _inspector(place, title)
-    ]
+        _service_player(services, found)
+    changed = change_section()
+    with gr.Accordion("Details", open=False):
+        stages_table = gr.HTML()
+        spectrograms, drawn = spectrogram_section("Spectrograms (dashed: upper limit)")
+        inspected = [
+            part for place, (title, _) in enumerate(STAGES.values(), 1) for part in _inspector(place, title)
+        ]
     stages = gr.File(label="Stage files", file_count="multiple", visible=False)
     figures = gr.JSON(label="Figures", visible=False)
     original = gr.State()  # the source of the result, even if another file is uploaded meanwhile
@@ -274,6 +291,27 @@ def _release_section(places: Sequence[Place], audio: gr.Audio, chips: gr.HTML) -
         show_progress="hidden",
     )
     return at, result.send_to
+
+
+def _again_buttons() -> None:
+    """What one does after listening: change the strength or the target, or share the settings."""
+    for field, label in zip(AGAIN, ("Target", "Strength"), strict=True):
+        button = gr.Button(label, min_width=MIN_WIDTH)
+        button.click(None, js=f"() => auralStudio.goTo({json.dumps(field)})", api_visibility="private")
+    share = gr.Button("Share", min_width=MIN_WIDTH, elem_id="studio-share")
+    shared = share.click(None, None, share, js="() => auralStudio.share()", api_visibility="private")
+    shared.then(None, None, share, js="() => auralStudio.shared()", api_visibility="private")
+
+
+def _service_player(services: gr.HTML, found: gr.State) -> None:
+    """Plays the loudest stretch of the file as the service would whose row is pressed."""
+    player = ABPlayer(
+        label="The loudest 10 s as a service plays them, at its level",
+        elem_id="studio-service",
+        autoplay=True,
+    )
+    services.click(play_on_service, found, player, api_visibility="private", show_progress_on=player)
+    services.change(lambda: None, None, player, api_visibility="private", queue=False)
 
 
 def _preview_section(
@@ -433,7 +471,7 @@ def _chips(label: str, found: Sequence[Verdict]) -> str:
 def _services_table(found: _Found) -> str:
     rows = [
         (
-            service.name,
+            Choice(service.key, service.name),
             number(service.loudness_lufs),
             number(service.gain_db),
             f"limited by {number(service.limiting_db)} dB" if service.limiting_db > SAME_DB else "fit",
@@ -441,6 +479,25 @@ def _services_table(found: _Found) -> str:
         for service in on_services(found.analysis.loudness)
     ]
     return table(("Service", "Plays at, LUFS", "Gain, dB", "Peaks"), rows, "On every service")
+
+
+@report_errors
+@on_workers
+def play_on_service(
+    found: _Found | None, pressed: gr.EventData, progress: gr.Progress = gr.Progress()
+) -> Updates:
+    """The loudest stretch of an upload as it is, and as the service plays it whose row was pressed."""
+    services = {} if found is None else {one.key: one for one in on_services(found.analysis.loudness)}
+    service = services.get(pressed.key)
+    if found is None or service is None:
+        yield None
+        return
+    clip = read(found.excerpt)
+    made = yield from follow(played_on(service, clip), progress, "Making a preview")
+    path = result_path(found.audio, f"{service.key}.wav")
+    write(made, path, wav_encoding(made))
+    # Without their loudness, they are not matched: the difference is what one wants to hear.
+    yield [Version("As it is", found.excerpt), Version(service.name, path)]
 
 
 @endpoint(PREVIEW)
@@ -497,9 +554,9 @@ def release(
         a picture of the spectrograms of the recording and of each stage
     """
     clip = load(audio)
-    steps = part(pipeline.release.steps(clip, options), 0.0, 0.95)
-    result = yield from follow(steps, progress, _working_on(options))
-    progress(0.95, desc="Drawing and writing")
+    steps = part(pipeline.release.steps(clip, options), 0.0, MADE_SHARE)
+    result = yield from follow(steps, progress, partial(_working_on, options))
+    progress(MADE_SHARE, desc="Drawing and writing")
     ends_hz = _ends_of_band(result)
     figures = add_notes(result.figures(), clip)
     found = {}
@@ -527,14 +584,10 @@ def release(
     yield released, stages, figures, drawn, audio, kept
 
 
-def _working_on(options: pipeline.Options) -> str:
-    """The stages that run, as a progress says it."""
-    words = {
-        "enhancement": "cleaning up",
-        "super_resolution": "restoring highs",
-        "mastering": "setting loudness",
-    }
-    return ", ".join(word for name, word in words.items() if getattr(options, name)).capitalize() or "Reading"
+def _working_on(options: pipeline.Options, share: float) -> str:
+    """The stage that runs at a share done."""
+    ends = pipeline.ends(options)
+    return next((WORK[name] for name, end in ends.items() if share < MADE_SHARE * end), "Measuring")
 
 
 def _ends_of_band(result: pipeline.Result) -> dict[str, float | None]:

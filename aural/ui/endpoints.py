@@ -9,11 +9,13 @@ import inspect
 import logging
 import time
 from collections.abc import Callable, Generator, Iterator
+from contextvars import ContextVar
 from dataclasses import fields
 from typing import Any, ParamSpec, TypeVar
 
 import gradio as gr
 
+from aural import hub
 from aural.audio import Clip, probe, read
 from aural.audio.clip import with_notes
 from aural.audio.steps import Run, Steps
@@ -41,26 +43,47 @@ NO_AUDIO = "No audio yet. Upload a file, record one, or pick an example."
 NO_FILES = "No files yet. Upload audio or video files."
 
 _workers = Workers(CALLS_AT_ONCE)
+_followed: ContextVar[tuple[gr.Progress, float] | None] = ContextVar("progress of a run", default=None)
 
 
 def follow(
     steps: Steps[T],
     progress: gr.Progress,
-    text: str,
+    text: str | Callable[[float], str],
     preview: Callable[[float], Any] = lambda share: gr.skip(),  # noqa: ARG005
 ) -> Generator[Any, None, T]:
     """Run steps with a progress bar. A cancel takes effect at the next update.
 
-    preview: the event's outputs after a share done; by default they stay as they are.
+    While a model is loaded, the bar says so.
+
+    Args:
+        text: what is done, or that at a share done.
+        preview: the event's outputs after a share done; by default they stay as they are.
     """
-    shown = 0.0
+    shown, share = 0.0, 0.0
     with Run(steps) as run:
-        for share in run:
+        shares = iter(run)
+        while True:
+            # Anew for each step: another thread may take it, with a context of its own.
+            _followed.set((progress, share))
+            try:
+                share = next(shares)
+            except StopIteration:
+                break
             if time.monotonic() - shown > SECONDS_BETWEEN_UPDATES:
-                progress(share, desc=text)
+                progress(share, desc=text if isinstance(text, str) else text(share))
                 yield preview(share)
                 shown = time.monotonic()
     return run.result
+
+
+def _tell_of_loading() -> None:
+    if (followed := _followed.get()) is not None:
+        progress, share = followed
+        progress(share, desc="Loading the model")
+
+
+hub.tell_of_loading(_tell_of_loading)
 
 
 def on_workers(function: Callable[P, Iterator[T]]) -> Callable[P, Iterator[T]]:

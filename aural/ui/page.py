@@ -47,6 +47,7 @@ class Tab:
     audio: gr.Audio  # receives what other tabs send
     pages: Sequence[Page]
     sends: Sequence[SendTo]
+    album: gr.Button | None = None  # sends the files of the batch to the album
 
 
 def page(
@@ -65,7 +66,7 @@ def page(
     with gr.Row(elem_classes="aural-run"):
         run = gr.Button(text, variant="primary", min_width=120, elem_id=f"run-{name}")
         cancel = gr.Button("Cancel", variant="stop", min_width=120, visible=False, elem_id=f"cancel-{name}")
-        copy = gr.Button(COPY_LINK, min_width=80)
+        copy = gr.Button(COPY_LINK, min_width=80, elem_id=f"copy-{name}")
     expected = gr.HTML(elem_classes="aural-expected", container=False)
     # Interactive, so that it can be selected by keyboard.
     link = gr.Textbox(label="Link with these settings", visible=False, interactive=True)

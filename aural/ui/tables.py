@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 WIDEST_NUMBER = 16  # characters; longer cells hold words and are left-aligned
 
@@ -12,6 +13,14 @@ class Name(str):
     """A cell with the name of something, which is the same in all languages and no number."""
 
     __slots__ = ()
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A row heading that can be pressed: a button with `data-key`."""
+
+    key: str
+    text: str
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[object]], caption: str) -> str:
@@ -44,4 +53,7 @@ def _attributes(value: object) -> str:
 
 
 def _cell(value: object) -> str:
+    if isinstance(value, Choice):
+        key, text = html.escape(value.key), html.escape(value.text)
+        return f'<button type="button" data-key="{key}">{text}</button>'
     return html.escape(str(value))

@@ -7,8 +7,9 @@ import pytest
 
 import aural
 from aural.audio import Clip
+from aural.audio.steps import finish
 from aural.loudness.targets import TARGETS
-from aural.studio.services import Service, on_services
+from aural.studio.services import Service, on_services, played_on
 
 RATE = 48_000
 
@@ -65,3 +66,20 @@ def test_every_platform_and_standard_is_there_once_and_silence_has_none() -> Non
     assert names == [target.name for target in TARGETS.values() if target.kind != "device"]
     assert len(set(names)) == len(names) > 15
     assert on_services(aural.measure(Clip(np.zeros((1, RATE), np.float32), RATE))) == ()
+
+
+def test_a_stretch_is_played_by_the_gain_of_the_file_and_limited_where_its_peaks_do_not_fit() -> None:
+    clip = tone(-20)
+    services = {service.key: service for service in on_services(aural.measure(clip))}
+    quieter = finish(played_on(services["netflix"], clip))
+    np.testing.assert_allclose(
+        quieter.samples, clip.samples * 10 ** (services["netflix"].gain_db / 20), rtol=1e-5
+    )
+    peaky = clip.with_samples(
+        clip.samples * np.where(np.arange(clip.frames) % RATE < 48, 9, 1).astype(np.float32)
+    )
+    service = {one.key: one for one in on_services(aural.measure(peaky))}["spotify"]
+    assert service.limiting_db > 1
+    limited = aural.measure(finish(played_on(service, peaky)))
+    assert limited.true_peak_dbtp == pytest.approx(TARGETS["spotify"].ceiling_dbtp, abs=0.2)
+    assert limited.integrated_lufs == pytest.approx(-14, abs=0.2)
