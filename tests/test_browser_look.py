@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.browser import LAYOUT_SHIFT, LONG_WAIT_MS
 
@@ -147,3 +147,58 @@ def test_everything_has_a_name_for_those_who_do_not_see_it_and_all_texts_stand_o
     tree.detach()
     assert not nameless, nameless
     assert named >= NAMED - {"textbox"}, "the tree was not read"
+
+
+def test_arrow_keys_open_the_neighbouring_tab_and_only_the_open_one_is_a_stop(
+    page: Page, address: str
+) -> None:
+    page.goto(address)
+
+    def tab(name: str) -> Locator:
+        return page.get_by_role("tab", name=name, exact=True)
+
+    def expect_open(name: str) -> None:
+        expect(tab(name)).to_be_focused()
+        expect(tab(name)).to_have_attribute("aria-selected", "true")
+        expect(page.locator('[role="tab"][aria-selected="true"]', has_text=name)).to_have_count(1)
+
+    outer = list(TABS)
+    tab(outer[0]).focus()
+    for name in (*outer[1:], outer[0]):  # round
+        page.keyboard.press("ArrowRight")
+        expect_open(name)
+    for key, name in (("ArrowLeft", outer[-1]), ("Home", outer[0]), ("ArrowRight", outer[1])):
+        page.keyboard.press(key)
+        expect_open(name)
+    expect(page.get_by_role("button", name="Measure", exact=True)).to_be_visible()
+    # A row within a tab is one of its own.
+    inner = TABS[outer[1]]
+    tab(inner[0]).focus()
+    for key, name in (
+        ("End", inner[-1]),
+        ("ArrowRight", inner[0]),
+        ("ArrowLeft", inner[-1]),
+        ("Home", inner[0]),
+    ):
+        page.keyboard.press(key)
+        expect_open(name)
+    expect(tab(outer[1])).to_have_attribute("aria-selected", "true")
+    # The Tab key leaves the row, and comes back to the open tab.
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.role") != "tab"
+    page.keyboard.press("Shift+Tab")
+    expect_open(inner[0])
+    # Those keys stay with fields, and with whoever holds a modifier.
+    page.keyboard.press("Control+ArrowRight")
+    expect_open(inner[0])
+    page.get_by_role("tab", name="Generate").click()
+    words = page.get_by_label("Describe a sound")
+    words.fill("dog")
+    words.press("ArrowLeft")
+    assert words.evaluate("field => field.selectionStart") == 2
+    page.get_by_role("button", name="Advanced").filter(visible=True).click()
+    strength = page.get_by_role("slider").filter(visible=True).first
+    before = strength.input_value()
+    strength.press("ArrowRight")
+    assert float(strength.input_value()) > float(before)
+    expect(tab("Generate")).to_have_attribute("aria-selected", "true")
