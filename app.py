@@ -152,6 +152,7 @@ def launch(demo: gr.Blocks, **settings: Any) -> None:
     demo.launch(
         theme=Studio(),
         css=CSS + status.CSS + generation.CSS + studio.CSS,
+        i18n=gr.I18n(en={"common.complete": "Done."}),  # read out; Gradio has no words for it
         head=HEAD + keyboard.HEAD + players.HEAD + uploads.HEAD + run_state.HEAD,
         favicon_path=str(card.ICON),
         max_file_size=LIMITS.file_bytes,

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
+import numpy as np
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser import LAYOUT_SHIFT, LONG_WAIT_MS
+import aural.loudness.pipeline
+from aural.audio import Clip, write
+from tests.browser import LAYOUT_SHIFT, LONG_WAIT_MS, fill, prolong, result_line
 
 pytestmark = pytest.mark.browser
 
@@ -202,3 +207,71 @@ def test_arrow_keys_open_the_neighbouring_tab_and_only_the_open_one_is_a_stop(
     strength.press("ArrowRight")
     assert float(strength.input_value()) > float(before)
     expect(tab("Generate")).to_have_attribute("aria-selected", "true")
+
+
+# Every text that is read out by itself, as it comes: [milliseconds, text].
+HEARD = """() => {
+  window.heard = [];
+  const regions = ':is([role="status"], [role="alert"], [aria-live="polite"], [aria-live="assertive"])';
+  new MutationObserver((changes) => {
+    for (const { target } of changes) {
+      const region = (target.nodeType === Node.TEXT_NODE ? target.parentElement : target)?.closest(regions);
+      const text = region?.innerText.trim();
+      if (text) heard.push([performance.now(), text]);
+    }
+  }).observe(document.documentElement, { subtree: true, childList: true, characterData: true });
+}"""
+
+
+def test_who_waits_by_the_keyboard_gets_to_the_result_and_hears_of_it_in_a_sentence(
+    page: Page, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "memo.wav"
+    time_s = np.arange(2 * 44_100) / 44_100
+    write(Clip((0.1 * np.sin(2 * np.pi * 440 * time_s))[None].astype(np.float32), 44_100), path)
+    page.goto(address)
+    page.get_by_role("tab", name="Down-mix & Loudness").click()
+    measure = page.get_by_role("button", name="Measure", exact=True)
+    page.get_by_role("tabpanel").filter(has=measure).locator('input[type="file"]').first.set_input_files(path)
+    page.evaluate(HEARD)
+    # A result without a player: the line that names it.
+    expect(measure).to_be_enabled(timeout=LONG_WAIT_MS)
+    measure.press("Enter")
+    line = page.locator("#result-measure")
+    expect(line).to_be_focused(timeout=LONG_WAIT_MS)
+    expect(line).to_have_text("Result of memo.wav. Default settings.")
+    # One with a player.
+    page.get_by_role("tab", name="Master", exact=True).click()
+    master = page.get_by_role("button", name="Master", exact=True)
+    player = page.locator(".ab").filter(visible=True)
+    master.click()
+    expect(player).to_be_focused(timeout=LONG_WAIT_MS)
+    expect(player).to_be_in_viewport()
+    expect(player).to_have_attribute("data-state", "ready", timeout=LONG_WAIT_MS)
+    page.keyboard.press("b")
+    expect(player).to_have_attribute("data-active", "1")
+    told = [text for _, text in page.evaluate("heard")]
+    assert told.count("Result of memo.wav. Default settings.") == 2
+    assert not [text for text in told if "common." in text], told
+    expect(master).to_be_visible()
+    # Who types elsewhere meanwhile is not disturbed.
+    page.get_by_role("button", name=re.compile("^Advanced")).filter(visible=True).first.click()
+    loudness = page.get_by_label("Loudness, LUFS")
+    fill(loudness, "-20")
+    master.click()
+    loudness.focus()
+    expect(result_line(page)).to_have_text("Result of memo.wav. Loudness, LUFS: -20.", timeout=LONG_WAIT_MS)
+    expect(page.get_by_role("button", name="MP3")).to_be_enabled(timeout=LONG_WAIT_MS)
+    expect(loudness).to_be_focused()
+    # Cancel takes the focus of the button in whose place it comes, and gives it back once it is pressed.
+    # Meanwhile the progress is not read out all the time.
+    prolong(monkeypatch, aural.loudness.pipeline, "_master_steps")
+    page.evaluate("heard.length = 0")
+    master.press("Enter")
+    expect(page.locator("#cancel-master")).to_be_focused()
+    page.wait_for_timeout(6_000)
+    page.keyboard.press("Enter")
+    expect(master).to_be_focused()
+    expect(page.locator(".aural-spoken")).to_have_text("Cancelled.")
+    heard = page.evaluate("heard")
+    assert heard[-1][1] == "Cancelled." and len(heard) < 6, heard
