@@ -41,6 +41,7 @@ from aural.ui import (
     card,
     fetch,
     first_visit,
+    keyboard,
     links,
     mcp,
     memory,
@@ -155,7 +156,8 @@ def launch(demo: gr.Blocks, **settings: Any) -> None:
     demo.launch(
         theme=Studio(),
         css=CSS + status.CSS + generation.CSS + studio.CSS,
-        head=HEAD + players.HEAD + uploads.HEAD + run_state.HEAD + studio.HEAD,
+        i18n=gr.I18n(en={"common.complete": "Done."}),  # read out; Gradio has no words for it
+        head=HEAD + keyboard.HEAD + players.HEAD + uploads.HEAD + run_state.HEAD + studio.HEAD,
         favicon_path=str(card.ICON),
         max_file_size=LIMITS.file_bytes,
         show_error=True,  # for what Gradio itself refuses, such as a text for a number

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
+import numpy as np
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
-from tests.browser import LAYOUT_SHIFT, LONG_WAIT_MS
+import aural.loudness.pipeline
+from aural.audio import Clip, write
+from tests.browser import LAYOUT_SHIFT, LONG_WAIT_MS, fill, prolong, result_line
 
 pytestmark = pytest.mark.browser
 
@@ -147,3 +152,126 @@ def test_everything_has_a_name_for_those_who_do_not_see_it_and_all_texts_stand_o
     tree.detach()
     assert not nameless, nameless
     assert named >= NAMED - {"textbox"}, "the tree was not read"
+
+
+def test_arrow_keys_open_the_neighbouring_tab_and_only_the_open_one_is_a_stop(
+    page: Page, address: str
+) -> None:
+    page.goto(address)
+
+    def tab(name: str) -> Locator:
+        return page.get_by_role("tab", name=name, exact=True)
+
+    def expect_open(name: str) -> None:
+        expect(tab(name)).to_be_focused()
+        expect(tab(name)).to_have_attribute("aria-selected", "true")
+        expect(page.locator('[role="tab"][aria-selected="true"]', has_text=name)).to_have_count(1)
+
+    outer = list(TABS)
+    tab(outer[0]).focus()
+    for name in (*outer[1:], outer[0]):  # round
+        page.keyboard.press("ArrowRight")
+        expect_open(name)
+    for key, name in (("ArrowLeft", outer[-1]), ("Home", outer[0]), ("ArrowRight", outer[1])):
+        page.keyboard.press(key)
+        expect_open(name)
+    expect(page.get_by_role("button", name="Measure", exact=True)).to_be_visible()
+    # A row within a tab is one of its own.
+    inner = TABS[outer[1]]
+    tab(inner[0]).focus()
+    for key, name in (
+        ("End", inner[-1]),
+        ("ArrowRight", inner[0]),
+        ("ArrowLeft", inner[-1]),
+        ("Home", inner[0]),
+    ):
+        page.keyboard.press(key)
+        expect_open(name)
+    expect(tab(outer[1])).to_have_attribute("aria-selected", "true")
+    # The Tab key leaves the row, and comes back to the open tab.
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.role") != "tab"
+    page.keyboard.press("Shift+Tab")
+    expect_open(inner[0])
+    # Those keys stay with fields, and with whoever holds a modifier.
+    page.keyboard.press("Control+ArrowRight")
+    expect_open(inner[0])
+    page.get_by_role("tab", name="Generate").click()
+    words = page.get_by_label("Describe a sound")
+    words.fill("dog")
+    words.press("ArrowLeft")
+    assert words.evaluate("field => field.selectionStart") == 2
+    page.get_by_role("button", name="Advanced").filter(visible=True).click()
+    strength = page.get_by_role("slider").filter(visible=True).first
+    before = strength.input_value()
+    strength.press("ArrowRight")
+    assert float(strength.input_value()) > float(before)
+    expect(tab("Generate")).to_have_attribute("aria-selected", "true")
+
+
+# Every text that is read out by itself, as it comes: [milliseconds, text].
+HEARD = """() => {
+  window.heard = [];
+  const regions = ':is([role="status"], [role="alert"], [aria-live="polite"], [aria-live="assertive"])';
+  new MutationObserver((changes) => {
+    for (const { target } of changes) {
+      const region = (target.nodeType === Node.TEXT_NODE ? target.parentElement : target)?.closest(regions);
+      const text = region?.innerText.trim();
+      if (text) heard.push([performance.now(), text]);
+    }
+  }).observe(document.documentElement, { subtree: true, childList: true, characterData: true });
+}"""
+
+
+def test_who_waits_by_the_keyboard_gets_to_the_result_and_hears_of_it_in_a_sentence(
+    page: Page, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "memo.wav"
+    time_s = np.arange(2 * 44_100) / 44_100
+    write(Clip((0.1 * np.sin(2 * np.pi * 440 * time_s))[None].astype(np.float32), 44_100), path)
+    page.goto(address)
+    page.get_by_role("tab", name="Down-mix & Loudness").click()
+    measure = page.get_by_role("button", name="Measure", exact=True)
+    page.get_by_role("tabpanel").filter(has=measure).locator('input[type="file"]').first.set_input_files(path)
+    page.evaluate(HEARD)
+    # A result without a player: the line that names it.
+    expect(measure).to_be_enabled(timeout=LONG_WAIT_MS)
+    measure.press("Enter")
+    line = page.locator("#result-measure")
+    expect(line).to_be_focused(timeout=LONG_WAIT_MS)
+    expect(line).to_have_text("Result of memo.wav. Default settings.")
+    # One with a player.
+    page.get_by_role("tab", name="Master", exact=True).click()
+    master = page.get_by_role("button", name="Master", exact=True)
+    player = page.locator(".ab").filter(visible=True)
+    master.click()
+    expect(player).to_be_focused(timeout=LONG_WAIT_MS)
+    expect(player).to_be_in_viewport()
+    expect(player).to_have_attribute("data-state", "ready", timeout=LONG_WAIT_MS)
+    page.keyboard.press("b")
+    expect(player).to_have_attribute("data-active", "1")
+    told = [text for _, text in page.evaluate("heard")]
+    assert told.count("Result of memo.wav. Default settings.") == 2
+    assert not [text for text in told if "common." in text], told
+    expect(master).to_be_visible()
+    # Who types elsewhere meanwhile is not disturbed.
+    page.get_by_role("button", name=re.compile("^Advanced")).filter(visible=True).first.click()
+    loudness = page.get_by_label("Loudness, LUFS")
+    fill(loudness, "-20")
+    master.click()
+    loudness.focus()
+    expect(result_line(page)).to_have_text("Result of memo.wav. Loudness, LUFS: -20.", timeout=LONG_WAIT_MS)
+    expect(page.get_by_role("button", name="MP3")).to_be_enabled(timeout=LONG_WAIT_MS)
+    expect(loudness).to_be_focused()
+    # Cancel takes the focus of the button in whose place it comes, and gives it back once it is pressed.
+    # Meanwhile the progress is not read out all the time.
+    prolong(monkeypatch, aural.loudness.pipeline, "_master_steps")
+    page.evaluate("heard.length = 0")
+    master.press("Enter")
+    expect(page.locator("#cancel-master")).to_be_focused()
+    page.wait_for_timeout(6_000)
+    page.keyboard.press("Enter")
+    expect(master).to_be_focused()
+    expect(page.locator(".aural-spoken")).to_have_text("Cancelled.")
+    heard = page.evaluate("heard")
+    assert heard[-1][1] == "Cancelled." and len(heard) < 6, heard

@@ -55,7 +55,7 @@ def test_a_visitor_makes_an_example_release_ready_looks_into_the_stages_and_send
     example = page.locator(".studio-example").filter(has_text="Phone call")
     example.get_by_role("button", name="Use this recording").click()
     expect(page.get_by_role("button", name="Clear").first).to_be_visible(timeout=LONG_WAIT_MS)
-    expect(page.get_by_text(re.compile(r"^About \d+ (s|min)"))).to_be_visible(timeout=LONG_WAIT_MS)
+    expect(page.get_by_text(re.compile(r"^\d+ to \d+ (s|min)\."))).to_be_visible(timeout=LONG_WAIT_MS)
     page.get_by_role("button", name="Do it all").click()
     expect(page.get_by_text(re.compile("Done: −16.0 LUFS"))).to_be_visible(timeout=LONG_WAIT_MS)
     for version in ("Before", "Enhanced", "Super-resolved", "Mastered"):

@@ -105,6 +105,8 @@ window.auralAddress = (() => {
         write();
       }
     },
+    // Whether the next run was started before a reload.
+    resumes: (page) => resuming.has(page),
     // What a run gets: the values of the page, or those that it had before a reload.
     begin: (page, values) => {
       const earlier = resuming.get(page);

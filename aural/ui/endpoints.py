@@ -24,6 +24,7 @@ from aural.hub.device import gpu
 from aural.hub.workers import Workers
 from aural.options import REQUIRED, Field, Verb, describe, take_texts
 from aural.ui import estimates, memory, storage
+from aural.ui.load import LOAD
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -145,9 +146,9 @@ def endpoint(
 ) -> Callable[[Callable[P, Iterator[Any]]], Endpoint[P]]:
     """Make a function an endpoint for page and programs: `report_errors` and more.
 
-    A call starts once the memory it needs is left. One that exceeds `CALL_SECONDS` ends. Its duration is
-    recorded for the next estimate. On ZeroGPU the call requests the card for a time that follows from its
-    input.
+    A call starts once the memory it needs is left. One that exceeds `CALL_SECONDS` ends. How long it would
+    have taken alone is recorded for the next estimate. On ZeroGPU the call requests the card for a time that
+    follows from its input.
 
     Args:
         verb: what the function does; gives the kind of run and the workload from the arguments by name.
@@ -171,6 +172,13 @@ def endpoint(
             known = work(*args, **kwargs)
             return estimates.gpu_seconds(verb, *known) if known else 0
 
+        def alone_seconds(*args: Any, **kwargs: Any) -> float:
+            try:
+                known = work(*args, **kwargs)
+            except Exception:  # the function itself reports it
+                return 0.0
+            return estimates.expected_seconds(verb, *known) if known else 0.0
+
         on_card = gpu(duration_seconds=seconds_of_gpu)(function)
 
         @report_errors
@@ -178,12 +186,15 @@ def endpoint(
         def run(*args: P.args, **kwargs: P.kwargs) -> Updates:
             arguments = signature.bind(*args, **kwargs).arguments
             share = memory.Share(memory.need_bytes(verb, arguments, together=together))
-            start = time.monotonic()
+            expected = alone_seconds(*args, **kwargs)
+            call = LOAD.begin(expected)
             try:
                 for _ in share.wait():
                     if isinstance(progress := arguments.get("progress"), gr.Progress):
                         progress(0, desc="Waiting for memory")
                     yield gr.skip()
+                    LOAD.end(call)
+                    call = LOAD.begin(expected)
                 start = time.monotonic()
                 for outputs in _workers.iterate(memory.holding(on_card(*args, **kwargs))):
                     yield outputs
@@ -192,10 +203,10 @@ def endpoint(
             finally:
                 _give_back_memory()
                 share.release()
-            took_seconds = time.monotonic() - start
+                took_alone = LOAD.end(call)
             if known := work(*args, **kwargs):
                 done, kind = known
-                estimates.record(verb, done, took_seconds, kind)
+                estimates.record(verb, done, took_alone, kind)
 
         return run
 

@@ -54,7 +54,7 @@ _started: set[str] = set()  # the verbs whose models are loaded
 
 
 def expected_seconds(verb: Verb, workload: float, kind: str = "") -> float:
-    """Expected duration of a run on this machine; 0 s for a verb without estimates.
+    """Expected duration of a run that has this machine to itself; 0 s for a verb without estimates.
 
     Args:
         workload: channels times seconds of sound, or what `verb.workload` says.
@@ -73,7 +73,10 @@ def is_measured(verb: Verb, kind: str = "") -> bool:
 
 
 def record(verb: Verb, workload: float, took_seconds: float, kind: str = "") -> None:
-    """Record how long a run took; ignored for a verb without estimates."""
+    """Record how long a run took, or would have on a machine that does nothing else (`aural.ui.load`).
+
+    Ignored for a verb without estimates.
+    """
     parts = _parts(verb, kind)
     if not parts or not (workload >= 0 and took_seconds > 0 and math.isfinite(workload + took_seconds)):
         return

@@ -70,7 +70,7 @@ def page(
     expected = gr.HTML(elem_classes="aural-expected", container=False)
     # Interactive, so that it can be selected by keyboard.
     link = gr.Textbox(label="Link with these settings", visible=False, interactive=True)
-    line = gr.HTML(elem_classes="aural-line", container=False, render=is_line_below)
+    line = gr.HTML(elem_id=f"result-{name}", elem_classes="aural-line", container=False, render=is_line_below)
     # Now, because Gradio forgets a component's place once it has sent an event.
     ways: dict[Block, Ways] = {component: reveal(component) for component in (run, *controls.values())}
     return Page(name, run, cancel, line, gr.Checkbox(visible=False), [], copy, link, expected, controls, ways)

@@ -3,6 +3,7 @@
 window.auralRuns = (() => {
   const asked = new Map(); // page -> the values that the latest run got
   const running = new Set();
+  const started = new Set(); // pages whose run the visitor has started, until its result is focused
   const made = new Map(); // page -> those that belong to the result on the page, and words for them
   const earlier = new Map(); // page -> words for the result before the latest run
 
@@ -53,6 +54,56 @@ window.auralRuns = (() => {
     requestAnimationFrame(() => give(30));
   };
 
+  // For those who hear the page: in one place that stays, since what is new as a whole is not always read out.
+  const SPOKEN_MS = 5000;
+  let region;
+  let silence;
+  const speak = (sentence) => {
+    if (!region?.isConnected) {
+      region = document.createElement("div");
+      region.className = "aural-spoken";
+      region.role = "status";
+      document.body.append(region);
+    }
+    clearTimeout(silence);
+    region.textContent = "";
+    requestAnimationFrame(() => { region.textContent = sentence; });
+    silence = setTimeout(() => { region.textContent = ""; }, SPOKEN_MS);
+  };
+
+  // What to focus of a result: its player, or the line above it where it has none; null while it is not there.
+  const resultOf = (page, isLate) => {
+    const line = document.getElementById(`result-${page}`);
+    for (let part = line?.nextElementSibling; part && !part.querySelector(".aural-run"); part = part.nextElementSibling) {
+      const player = part.querySelector(".ab");
+      if (!player?.checkVisibility()) continue;
+      if (player.dataset.state !== "empty") return player;
+      if (!isLate) return null;
+    }
+    return line?.checkVisibility() && line.querySelector("p") ? line : null;
+  };
+  const isInSight = (node) => {
+    const { top, bottom } = node.getBoundingClientRect();
+    return bottom > 0 && top < innerHeight;
+  };
+  // Unless the visitor does something else by now.
+  const FRAMES = 90;
+  const focusResult = (page, tries = FRAMES) => {
+    const from = document.activeElement;
+    const waits = from === document.body || [`run-${page}`, `cancel-${page}`].includes(from?.id);
+    if (!waits || !started.has(page) || running.has(page)) return;
+    const result = resultOf(page, tries === 0);
+    if (!result) {
+      if (tries) requestAnimationFrame(() => focusResult(page, tries - 1));
+      return;
+    }
+    started.delete(page);
+    if (!result.hasAttribute("tabindex")) result.tabIndex = -1;
+    // Who has scrolled to another place stays there.
+    const stays = from === document.body || isInSight(result) || !isInSight(from);
+    result.focus({ preventScroll: stays });
+  };
+
   const end = (page, values) => {
     running.delete(page);
     pass(`cancel-${page}`, `run-${page}`);
@@ -65,6 +116,8 @@ window.auralRuns = (() => {
       return update({ interactive: files(file).length > 0 });
     },
     start: (page, clears, ...values) => {
+      if (auralAddress.resumes(page)) started.delete(page);
+      else started.add(page);
       asked.set(page, auralAddress.begin(page, values));
       if (made.has(page)) earlier.set(page, made.get(page).short);
       running.add(page);
@@ -74,6 +127,8 @@ window.auralRuns = (() => {
     },
     cancel: (page, ...values) => {
       asked.delete(page);
+      started.delete(page);
+      speak("Cancelled.");
       return end(page, values);
     },
     earlier: (page) => earlier.get(page) ?? "",
@@ -84,6 +139,8 @@ window.auralRuns = (() => {
       if (asked.has(page)) {
         running.delete(page);
         made.set(page, { values: asked.get(page), ...describe(fields, asked.get(page)) });
+        speak(made.get(page).about);
+        focusResult(page);
       }
       return line(page, values);
     },

@@ -15,10 +15,13 @@ from aural.hub import manifest
 from aural.hub.device import describe, on_zero_gpu, pick_device
 from aural.options import Verb
 from aural.ui import estimates
+from aural.ui.endpoints import CALLS_AT_ONCE
+from aural.ui.load import LOAD, waiting_calls
 from aural.ui.storage import KEPT_SECONDS
 
 PLACES = {"cpu": "on the CPU", "cuda": "on the GPU", "mps": "on the GPU"}
 NOT_LOADED = "not loaded yet"
+LEAST, MOST = 0.7, 1.4  # of the expected time
 
 _log = logging.getLogger(__name__)
 
@@ -81,27 +84,31 @@ def system_info(
 
 
 def estimate(verb: Verb, workload: float, kind: str = "") -> str:
-    """A sentence on how long a run will take; see `aural.ui.estimates`.
+    """How long a run takes that is started now, in a sentence; see `estimates` and `load` of `aural.ui`.
 
-    >>> duration(0.4), duration(12.3), duration(47), duration(200), duration(8000)
-    ('less than a second', 'about 12 s', 'about 45 s', 'about 3 min', 'about 2.2 h')
+    >>> span(0.4), span(6), span(40), span(200), span(8000)
+    ('less than a second', '4 to 8 s', '30 to 55 s', '2 to 5 min', '1.6 to 3.1 h')
     """
-    seconds = duration(estimates.expected_seconds(verb, workload, kind)).capitalize()
+    alone_seconds = estimates.expected_seconds(verb, workload, kind)
+    seconds = LOAD.seconds(alone_seconds, waiting_calls("audio"), CALLS_AT_ONCE) if alone_seconds else 0.0
     is_upper_bound = _has_card() and not estimates.is_measured(verb, kind)  # the reference has no GPU
-    return f"{seconds} or less." if is_upper_bound else f"{seconds}."
+    words = span(seconds)
+    if is_upper_bound and " to " in words:
+        words = f"{words.partition(' to ')[2]} or less"
+    return f"{words.capitalize()}."
 
 
-def duration(seconds: float) -> str:
-    """An approximate time in words."""
+def span(seconds: float) -> str:
+    """The range in which an expected time lies, in words: from half of it to its double, at most."""
     if seconds < 1:
         return "less than a second"
-    if seconds < 20:
-        return f"about {seconds:.0f} s"
-    if seconds < 90:
-        return f"about {5 * round(seconds / 5)} s"
-    if seconds < 90 * 60:
-        return f"about {seconds / 60:.0f} min"
-    return f"about {seconds / 3600:.1f} h"
+    least, most = LEAST * seconds, MOST * seconds
+    if most < 180:
+        low, high = (round(value) if value < 20 else 5 * round(value / 5) for value in (least, most))
+        return f"{max(low, 1)} to {max(high, low + 1, 2)} s"
+    if most < 90 * 60:
+        return f"{least / 60:.0f} to {most / 60:.0f} min"
+    return f"{least / 3600:.1f} to {most / 3600:.1f} h"
 
 
 def _has_card() -> bool:

@@ -150,6 +150,7 @@ input[type="range"]:not(.ab-seek)::-moz-range-thumb { border: 2px solid var(--co
 .aural-expected:not(:has(*)) { display: none; }
 .aural-picture:not(:has(img)) + .aural-axis { display: none; }
 .block:has(.ab[data-state="empty"]) + .aural-takes:not(:has(input[type="checkbox"])) { display: none; }
+.aural-spoken { position: fixed; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
 .aural-line:not(:has(p), :has(> .wrap:not(.hide))) { display: none; }
 .aural-line:has(> .wrap:not(.hide)) { min-height: 96px; }
 .aural-line p { font-size: 13px; color: var(--body-text-color-subdued); overflow-wrap: anywhere; }

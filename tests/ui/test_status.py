@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from aural import hub
@@ -15,6 +16,7 @@ from aural.audio import Limits
 from aural.batch.verbs import VERBS
 from aural.hub import device
 from aural.ui import estimates, status
+from aural.ui.load import Load
 from tests.checkpoints import instead
 from tests.superres import tiny
 
@@ -23,6 +25,7 @@ from tests.superres import tiny
 def no_runs_yet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(estimates, "_averages", {})
     monkeypatch.setattr(estimates, "_started", set())
+    monkeypatch.setattr(status, "LOAD", Load(2, lambda: 0.0, lambda: 0.0))  # an idle machine
 
 
 @pytest.fixture
@@ -116,10 +119,32 @@ def test_a_broken_manifest_is_told_in_a_sentence(checkpoints: Path) -> None:
 
 @pytest.mark.parametrize("verb", ["enhance", "release", "generate"])
 def test_the_expectation_follows_the_runs_so_far(verb: str) -> None:
-    assert re.fullmatch(r"About \d+ (s|min)( or less)?\.", status.estimate(VERBS[verb], 60))
+    told = r"(\d+ to )?\d+ (s|min)( or less)?\."
+    assert re.fullmatch(told, status.estimate(VERBS[verb], 60))
     for _ in range(20):
         estimates.record(VERBS[verb], 60, 40)
-    assert status.estimate(VERBS[verb], 60) == "About 40 s."
+    assert status.estimate(VERBS[verb], 60) == "30 to 55 s."
+
+
+def test_on_a_busy_machine_a_run_is_told_to_take_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(20):
+        estimates.record(VERBS["master"], 60, 40)
+    told = {}
+    for calls, average in ((0, 0.0), (1, 0.0), (2, 0.0), (0, 2.0)):
+        busy = Load(2, lambda: 0.0, lambda average=average: average)  # type: ignore[misc]
+        for _ in range(calls):
+            busy.begin(100)
+        monkeypatch.setattr(status, "LOAD", busy)
+        told[calls, average] = status.estimate(VERBS["master"], 60)
+    assert told == {
+        (0, 0.0): "30 to 55 s.",
+        (1, 0.0): "40 to 85 s.",
+        (2, 0.0): "2 to 3 min.",
+        (0, 2.0): "55 to 110 s.",
+    }
+    monkeypatch.setattr(status, "LOAD", Load(2, lambda: 0.0, lambda: 0.0))
+    monkeypatch.setattr(status, "waiting_calls", lambda queue: 4 if queue == "audio" else 0)
+    assert status.estimate(VERBS["master"], 60) == "85 to 165 s."  # two turns of two calls each
 
 
 def test_a_card_is_told_to_be_faster_than_the_figures(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,17 +161,25 @@ def test_a_card_is_told_to_be_faster_than_the_figures(monkeypatch: pytest.Monkey
     [
         (0, "less than a second"),
         (0.99, "less than a second"),
-        (1, "about 1 s"),
-        (19.4, "about 19 s"),
-        (19.6, "about 20 s"),
-        (62, "about 60 s"),
-        (89.9, "about 90 s"),
-        (91, "about 2 min"),
-        (600, "about 10 min"),
-        (5_399, "about 90 min"),
-        (5_400, "about 1.5 h"),
-        (100_000, "about 27.8 h"),
+        (1, "1 to 2 s"),
+        (2, "1 to 3 s"),
+        (6, "4 to 8 s"),
+        (19.4, "14 to 25 s"),
+        (62, "45 to 85 s"),
+        (91, "65 to 125 s"),
+        (600, "7 to 14 min"),
+        (3_900, "0.8 to 1.5 h"),
+        (100_000, "19.4 to 38.9 h"),
     ],
 )
 def test_times_are_as_exact_as_they_are_known(seconds: float, words: str) -> None:
-    assert status.duration(seconds) == words
+    assert status.span(seconds) == words
+
+
+def test_a_range_holds_the_expected_time_and_lies_within_a_factor_of_two() -> None:
+    units = {"s": 1, "min": 60, "h": 3600}
+    for seconds in np.geomspace(1, 100_000, 2_000):
+        low, high, unit = re.fullmatch(r"([\d.]+) to ([\d.]+) (s|min|h)", status.span(seconds)).groups()
+        bounds = float(low) * units[unit], float(high) * units[unit]
+        assert seconds / 2 - 0.1 <= bounds[0] <= seconds <= bounds[1] <= 2 * seconds
+        assert bounds[0] < bounds[1]
