@@ -49,6 +49,7 @@ from aural.ui import (
     status,
     storage,
     uploads,
+    verdicts,
 )
 from aural.ui.card import LinkCard
 from aural.ui.compression import PageCompression
@@ -150,7 +151,7 @@ def launch(demo: gr.Blocks, **settings: Any) -> None:
     _require_port(settings.get("server_name"), settings.get("server_port"))
     demo.launch(
         theme=Studio(),
-        css=CSS + status.CSS + generation.CSS + studio.CSS,
+        css=CSS + status.CSS + verdicts.CSS + generation.CSS + studio.CSS,
         head=HEAD + players.HEAD + uploads.HEAD + run_state.HEAD,
         favicon_path=str(card.ICON),
         max_file_size=LIMITS.file_bytes,
