@@ -51,6 +51,7 @@ from aural.ui import (
     status,
     storage,
     uploads,
+    verdicts,
 )
 from aural.ui.card import LinkCard
 from aural.ui.compression import PageCompression
@@ -155,7 +156,7 @@ def launch(demo: gr.Blocks, **settings: Any) -> None:
     _require_port(settings.get("server_name"), settings.get("server_port"))
     demo.launch(
         theme=Studio(),
-        css=CSS + status.CSS + generation.CSS + studio.CSS,
+        css=CSS + status.CSS + verdicts.CSS + generation.CSS + studio.CSS,
         i18n=gr.I18n(en={"common.complete": "Done."}),  # read out; Gradio has no words for it
         head=HEAD + keyboard.HEAD + players.HEAD + uploads.HEAD + run_state.HEAD + studio.HEAD,
         favicon_path=str(card.ICON),

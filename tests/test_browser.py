@@ -96,6 +96,11 @@ def test_a_visitor_measures_a_file_after_mistakes_and_cancels_a_long_run(
     figures = aural.measure(read(recording))
     assert cell(page, "Integrated loudness") == f"{figures.integrated_lufs:.1f} LUFS"
     assert cell(page, "True peak") == f"{figures.true_peak_dbtp:.1f} dBTP"
+    verdict = page.get_by_role("list", name="Verdicts").get_by_role("listitem").filter(has_text="True peak")
+    shown = f"{figures.true_peak_dbtp:.1f}".replace("-", "−")
+    expect(verdict).to_have_text(
+        f"Good: True peak {shown} dBTP: within the −1 dBTP that most services ask for"
+    )
     for label in ("Loudness over time", "Spectrogram", "Goniometer", "Loudness of each down-mix"):
         picture = page.locator(".aural-picture", has_text=label).locator("img").first
         expect(picture).to_be_visible()

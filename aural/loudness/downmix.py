@@ -42,6 +42,21 @@ METHODS = MappingProxyType(
         "mono_phase_safe": "(L + R) / 2, with cancelled bands restored",
     }
 )
+# Of the methods, as short as the labels of a chart.
+NAMES = MappingProxyType(
+    {
+        "keep": "Original channels",
+        "stereo": "Stereo (Lo/Ro)",
+        "stereo_lt_rt": "Stereo (Lt/Rt)",
+        "stereo_pro_logic_ii": "Stereo (Pro Logic II)",
+        "mono": "Mono (ITU)",
+        "mono_lt_rt": "Mono from Lt/Rt",
+        "mono_mid": "Mono, (L + R) / 2",
+        "mono_left": "Left channel",
+        "mono_right": "Right channel",
+        "mono_phase_safe": "Mono, phase-safe",
+    }
+)
 
 _STEREO_ROWS = {
     "stereo": LO_RO,

@@ -33,6 +33,7 @@ from aural.options import Outcome, require, require_known, require_switch
 TOLERANCE_LU = 0.02  # of the search for the gain; 0.1 LU is promised
 MAX_ROUNDS = 12
 PEAK_MARGIN_DB = 0.12  # below the ceiling, half of it kept, because meters interpolate differently
+SAME_DB = 0.015  # figures rounded to a hundredth differ by less if they are the same
 FREE = "free"  # a target whose figures come from the options
 CUSTOM = "Custom"  # its name
 
@@ -451,6 +452,26 @@ def compare_downmixes_steps(clip: Clip, before: Loudness) -> Steps[list[Fold]]:
         change = None if loudness is None or reference is None else round(loudness - reference, 2)
         folds.append(Fold(method, folded.channels, _round(loudness), change, _round(measured.true_peak_dbtp)))
     return folds
+
+
+def group_alike(folds: Sequence[Fold]) -> list[list[Fold]]:
+    """The down-mixes in groups that measure the same, each in the order given and led by its first."""
+    groups: list[list[Fold]] = []
+    for fold in folds:
+        group = next((group for group in groups if _measure_the_same(group[0], fold)), None)
+        if group is None:
+            groups.append([fold])
+        else:
+            group.append(fold)
+    return groups
+
+
+def _measure_the_same(one: Fold, other: Fold) -> bool:
+    pairs = (one.integrated_lufs, other.integrated_lufs), (one.true_peak_dbtp, other.true_peak_dbtp)
+    return one.channels == other.channels and all(
+        first is second if first is None or second is None else abs(first - second) < SAME_DB
+        for first, second in pairs
+    )
 
 
 def _round(value: float | None) -> float | None:

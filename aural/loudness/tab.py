@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import zipfile
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,11 @@ import gradio as gr
 from aural.audio import LIMITS, Clip, read_tags, write
 from aural.errors import InputError
 from aural.loudness import meter, pipeline
-from aural.loudness.downmix import METHODS, downmix
+from aural.loudness.downmix import METHODS, NAMES, downmix
 from aural.loudness.layouts import AUTO, LAYOUTS
 from aural.loudness.targets import TARGETS
 from aural.loudness.verb import MASTER, MEASURE, PLACE
+from aural.loudness.verdicts import verdicts
 from aural.options import Place
 from aural.ui import plots
 from aural.ui.endpoints import Updates, add_notes, endpoint, follow, load, of_sound, with_options
@@ -31,6 +32,7 @@ from aural.ui.storage import result_path
 from aural.ui.tables import Name, number, table
 from aural.ui.takes import Made, add_takes
 from aural.ui.uploads import media_files
+from aural.ui.verdicts import chip_list
 
 # Rows of the tables: field, name, unit, decimals.
 FIGURES = (
@@ -161,29 +163,42 @@ def measure(
 
 
 def _show_measurement(figures: dict[str, Any]) -> tuple[str, str, str | None]:
+    readings = {one.name: figures[one.name] for one in fields(meter.Loudness) if one.name in figures}
+    judged = chip_list("Verdicts", verdicts(meter.Loudness(**readings)))
     rows = list(zip(*_figure_columns(figures), strict=True))
     notes = "".join(f"<p>{html.escape(note)}</p>" for note in figures["notes"])
-    loudness_table = table(("Metric", "Value"), rows, "Loudness") + notes
-    folds = figures.get("downmixes")
-    if not folds:
+    loudness_table = judged + table(("Metric", "Value"), rows, "Loudness") + notes
+    if not figures.get("downmixes"):
         return loudness_table, "", None
+    groups = pipeline.group_alike([pipeline.Fold(**fold) for fold in figures["downmixes"]])
+    folds = [group[0] for group in groups]
     fold_rows = [
         (
-            f"{fold['method']}: {METHODS[fold['method']]}",
-            fold["channels"],
-            number(fold["integrated_lufs"]),
-            number(fold["change_lu"]),
-            number(fold["true_peak_dbtp"]),
+            f"{fold.method}: {METHODS[fold.method]}",
+            fold.channels,
+            number(fold.integrated_lufs),
+            number(fold.change_lu),
+            number(fold.true_peak_dbtp),
         )
         for fold in folds
     ]
     headings = ("Down-mix", "Channels", "Integrated, LUFS", "Change, LU", "True peak, dBTP")
-    bars = plots.comparison_bars([f["method"] for f in folds], [f["integrated_lufs"] for f in folds], "LUFS")
+    bars = plots.comparison_bars(
+        [NAMES[fold.method] for fold in folds], [fold.integrated_lufs for fold in folds], "LUFS"
+    )
     return (
         loudness_table,
-        table(headings, fold_rows, "Results by down-mix"),
+        table(headings, fold_rows, "Results by down-mix") + _left_out(groups),
         plots.save(bars),
     )
+
+
+def _left_out(groups: Sequence[Sequence[pipeline.Fold]]) -> str:
+    """Which down-mixes are shown once for several that measure the same, as HTML."""
+    alike = [
+        " = ".join(f"<code>{fold.method}</code>" for fold in group) for group in groups if len(group) > 1
+    ]
+    return f"<p>Shown once, because they measure the same: {'; '.join(alike)}</p>" if alike else ""
 
 
 def _figure_columns(figures: dict[str, Any]) -> tuple[list[str], list[str]]:

@@ -28,7 +28,7 @@ from aural.studio.excerpt import loudest
 from aural.studio.naming import Heard, sounds_like
 from aural.studio.services import on_services, played_on
 from aural.studio.verb import RELEASE
-from aural.studio.verdicts import Verdict, plan, sound_of, verdicts
+from aural.studio.verdicts import plan, sound_of, verdicts
 from aural.ui import plots
 from aural.ui.changes import change_section, show_change
 from aural.ui.downloads import MIN_WIDTH
@@ -52,6 +52,7 @@ from aural.ui.spectrograms import draw, spectrogram_section
 from aural.ui.storage import result_path
 from aural.ui.tables import Choice, number, table
 from aural.ui.takes import Made, add_takes
+from aural.ui.verdicts import chip_list
 
 # The stages by their names in the figures: title, and ending of the file's name.
 STAGES = {
@@ -79,7 +80,6 @@ SWITCHES = {
     "super_resolution": ("Restore highs", "Reconstructs missing high frequencies."),
     "mastering": ("Set loudness", "Brings loudness and true peak to the target."),
 }
-LEVELS = {"red": "Problem", "amber": "Warning", "green": "Good"}  # what the colours say
 
 AGAIN = ("studio-target", "studio-strength")  # the fields of what one changes after listening
 
@@ -449,23 +449,14 @@ def _judge(found: _Found | None, target: str) -> list[Any]:
     chosen = TARGETS[target]
     stages = plan(found.analysis, chosen)
     switches = [getattr(stages, name) for name in SWITCHES]
-    chips = _chips("Verdicts", verdicts(found.analysis, chosen, found.sounds_like))
+    judged = chip_list("Verdicts", verdicts(found.analysis, chosen, found.sounds_like))
     note = ""
     if found.seconds > ANALYZED_SECONDS:
         note = f"<p>Judged by its loudest {ANALYZED_SECONDS / 60:g} minutes.</p>"
     return [
-        f'<div role="status">{chips}{note}</div>',
+        f'<div role="status">{judged}{note}</div>',
         *(gr.update(value=stage.on, info=stage.reason) for stage in switches),
     ]
-
-
-def _chips(label: str, found: Sequence[Verdict]) -> str:
-    items = (
-        f'<li class="studio-{one.level}"><span class="studio-level">{LEVELS[one.level]}: </span>'
-        f"{html.escape(one.text)}</li>"
-        for one in found
-    )
-    return f'<ul aria-label="{label}">{"".join(items)}</ul>'
 
 
 def _services_table(found: _Found) -> str:
@@ -657,11 +648,11 @@ def _show_more(
     is_same = found is not None and found.audio == audio
     before = found.analysis if found is not None and is_same else _analysis(audio)
     name = found.sounds_like if found is not None and is_same else None
-    chips = [
-        f"<p>{title}</p>{_chips(title, verdicts(analysis, target, name))}"
+    judged = [
+        f"<p>{title}</p>{chip_list(title, verdicts(analysis, target, name))}"
         for title, analysis in (("Before", before), ("After", _analysis(result)))
     ]
-    yield ["".join(chips), gr.skip(), gr.skip(), gr.skip()]
+    yield ["".join(judged), gr.skip(), gr.skip(), gr.skip()]
     first, *_, last = figures["versions"].values()
     yield [gr.skip(), *show_change(audio, result, first["integrated_lufs"], last["integrated_lufs"])]
 

@@ -13,9 +13,8 @@ from aural.audio.missing_band import missing_band
 from aural.enhancement.analysis import Analysis
 from aural.loudness.targets import Target
 from aural.studio.naming import Heard
+from aural.ui.verdicts import Level, Verdict, figure
 
-Level = Literal["red", "amber", "green"]
-Kind = Literal["sound", "noise", "echo", "clipping", "band", "loudness", "peak", "clean", "silence"]
 Sound = Literal["speech", "music", "other"]
 
 # Studio voices read 24 dB and more, voices through the simulated phone 5 to 21 dB.
@@ -38,15 +37,6 @@ CLEAR_DB = 10.0  # SNR from which the pitch of a low voice is found
 WIDE_CORRELATION = 0.97  # below it, left and right differ: a mix, rather than one voice
 WIDE_SPEECH_DB = 20.0  # SNR of a voice in a wide room or mix
 MUSIC_VOICED_SHARE = 0.35
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """One clause about a recording."""
-
-    kind: Kind
-    level: Level
-    text: str
 
 
 @dataclass(frozen=True)
@@ -170,7 +160,7 @@ def _loudness(analysis: Analysis, target: Target) -> list[Verdict]:
     lufs = analysis.integrated_lufs
     assert lufs is not None  # the clip is not silent
     over_lu = lufs - target.loudness_for(analysis.loudness.channels)
-    said = f"{_number(lufs, 0)} LUFS"
+    said = f"{figure(lufs, 0)} LUFS"
     if abs(over_lu) <= TOLERANCE_LU:
         return [Verdict("loudness", "green", f"{said}: right for {target.name}")]
     if over_lu > 0:
@@ -183,31 +173,29 @@ def _peak(analysis: Analysis, target: Target) -> list[Verdict]:
     peak = analysis.true_peak_dbtp
     if peak is None or peak <= target.ceiling_dbtp:
         return []
-    said = f"True peak {_number(peak, 1, sign=True)} dBTP"
+    said = f"True peak {figure(peak, 1, sign=True)} dBTP"
     if peak > CLIPS_DBTP:
         return [Verdict("peak", "red", f"{said}: will clip")]
-    return [Verdict("peak", "amber", f"{said}: above the limit of {_number(target.ceiling_dbtp, 0)}")]
+    return [Verdict("peak", "amber", f"{said}: above the limit of {figure(target.ceiling_dbtp, 0)}")]
 
 
-def _mastering(
-    found: dict[Kind, Verdict], analysis: Analysis, target: Target, *, after_others: bool
-) -> Stage:
+def _mastering(found: dict[str, Verdict], analysis: Analysis, target: Target, *, after_others: bool) -> Stage:
     level = target.loudness_for(analysis.loudness.channels)
     is_quiet = analysis.integrated_lufs is not None and analysis.integrated_lufs < level
     if "peak" not in found and not after_others:
         if found["loudness"].level == "green":
-            return Stage(False, f"Nothing to do: already {_number(level, 0)} LUFS.")
+            return Stage(False, f"Nothing to do: already {figure(level, 0)} LUFS.")
         if target.down_only and is_quiet:
             return Stage(False, f"Nothing to do: {target.name} leaves quiet files as they are.")
     if found["loudness"].level != "green":
-        return Stage(True, f"From {_number(analysis.integrated_lufs or 0.0, 0)} to {_number(level, 0)} LUFS.")
+        return Stage(True, f"From {figure(analysis.integrated_lufs or 0.0, 0)} to {figure(level, 0)} LUFS.")
     if "peak" in found:
         return Stage(True, f"{found['peak'].text}.")
-    return Stage(True, f"Keeps {_number(level, 0)} LUFS after the other stages.")
+    return Stage(True, f"Keeps {figure(level, 0)} LUFS after the other stages.")
 
 
 def _snr(value_db: float) -> str:
-    return f"{_number(value_db, 0)} dB SNR"
+    return f"{figure(value_db, 0)} dB SNR"
 
 
 def _kilohertz(hz: float) -> str:
@@ -217,13 +205,3 @@ def _kilohertz(hz: float) -> str:
     ('3.6 kHz', '20 kHz')
     """
     return f"{round(hz / 1000, 1):g} kHz"
-
-
-def _number(value: float, decimals: int, *, sign: bool = False) -> str:
-    """A number with a real minus sign.
-
-    >>> _number(-34.6, 0), _number(1.94, 1, sign=True), _number(-0.2, 0)
-    ('−35', '+1.9', '0')
-    """
-    rounded = round(value, decimals) + 0.0  # no negative zero
-    return f"{rounded:{'+' if sign else ''}.{decimals}f}".replace("-", "−")

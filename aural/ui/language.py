@@ -24,8 +24,6 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-import gradio as gr
-from gradio.context import LocalContext
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
@@ -106,9 +104,10 @@ def say(text: str) -> str:
 
     Where it is not known, and for programs, it stays as it is.
     """
-    request = LocalContext.request.get(None)
-    accepted = request.headers.get("accept-language", "") if isinstance(request, gr.Request) else ""
-    language = language_of(accepted)
+    from gradio.context import LocalContext
+
+    headers = getattr(LocalContext.request.get(None), "headers", {})
+    language = language_of(headers.get("accept-language", ""))
     return translate(text, language) if language in LANGUAGES else text
 
 

@@ -471,7 +471,7 @@ def comparison_bars(labels: Sequence[str], values: Sequence[float | None], unit:
             fontsize=FONT_POINTS,
             va="center",
         )
-    axes.set_yticks(rows, labels)
+    axes.set_yticks(rows, [say(label) for label in labels])  # `save` does not reach the labels of ticks
     axes.set(xlim=(start, end), ylim=(len(labels) - 0.5, -0.5))
     axes.tick_params(axis="y", colors=TEXT)
     axes.set_xlabel(unit)

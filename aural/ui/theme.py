@@ -79,6 +79,7 @@ table, input[type="number"] { font-variant-numeric: tabular-nums; }
   outline: 2px solid var(--color-accent) !important; outline-offset: 2px;
 }
 .aural-table { overflow-x: auto; }
+.aural-table + p { margin-top: 8px; }
 .aural-table caption { text-align: start; font-weight: 600; padding: 6px 0; }
 .aural-table th[scope="row"] { min-width: 10em; overflow-wrap: anywhere; }
 .aural-table :is(td, thead th:not(:first-child)) { text-align: end; }

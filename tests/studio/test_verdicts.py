@@ -12,8 +12,9 @@ from scipy.signal import butter, sosfiltfilt
 from aural.audio import Clip, read
 from aural.enhancement.analysis import Analysis, analyze
 from aural.loudness.targets import TARGETS
-from aural.studio.verdicts import Plan, Verdict, plan, sound_of, verdicts
+from aural.studio.verdicts import Plan, plan, sound_of, verdicts
 from aural.ui.examples import EXAMPLES, PHONE_EXAMPLES
+from aural.ui.verdicts import Verdict
 
 PODCAST = TARGETS["apple_podcasts"]  # -16 LUFS, -1 dBTP
 LEVEL = 10 ** ((-16 + 26.5) / 20)  # brings the speech to it

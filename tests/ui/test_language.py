@@ -148,6 +148,17 @@ def test_a_picture_speaks_the_language_of_the_visitor_who_lets_it_be_drawn(
     assert all(isinstance(text, Text) for text in figure.findobj(Text))
 
 
+def test_the_bars_of_a_picture_have_names_in_the_language_of_the_visitor(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = httpx.Request("POST", "http://localhost", headers={"Accept-Language": "fr"})
+    monkeypatch.setattr(LocalContext, "request", _Holding(gr.Request(headers=dict(asked.headers))))
+    figure = plots.comparison_bars(["Left channel", "Mono (ITU)"], [-20.0, None], "LUFS")
+    Path(plots.save(figure)).unlink()
+    shown = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert shown == ["Canal gauche", "Mono (UIT)"]
+
+
 class _Holding:
     """In place of a context variable: always the same value."""
 
