@@ -10,6 +10,7 @@
 >>> write(aural.super_resolve(clip, rate=48_000).clip, "full-band.wav")   # doctest: +SKIP
 >>> write(aural.release(clip, target="spotify").clip, "release.wav")       # doctest: +SKIP
 >>> write(aural.generate("dog", seed=0).clips[0], "dog.wav")       # doctest: +SKIP
+>>> write(aural.loop(clip).clip, "loop.wav")                       # doctest: +SKIP
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from aural.version import __version__ as __version__
 if TYPE_CHECKING:
     from aural.audio import Clip
     from aural.enhancement.pipeline import Result as Enhanced
+    from aural.generation.loop import Result as Looped
     from aural.generation.pipeline import Result as Generated
     from aural.loudness.meter import Loudness
     from aural.loudness.pipeline import Result as Mastered
@@ -38,6 +40,7 @@ __all__ = [
     "degrade",
     "enhance",
     "generate",
+    "loop",
     "master",
     "master_album",
     "measure",
@@ -125,6 +128,15 @@ def generate(label: str, *, source: Clip | None = None, **options: Any) -> Gener
     from aural.generation.pipeline import generate as run
 
     return run(Options(label, **take_texts(Options, options)), source)
+
+
+@named_extra()
+def loop(clip: Clip, **options: Any) -> Looped:
+    """Make a clip a seamless loop; the keywords are the fields of `aural.generation.loop.Options`."""
+    from aural.generation.loop import Options
+    from aural.generation.loop import loop as run
+
+    return _noted(run(clip, Options(**take_texts(Options, options))), clip)
 
 
 def _noted(result: R, clip: Clip) -> R:

@@ -91,7 +91,7 @@ def _add_files(command: argparse.ArgumentParser, verb: Verb) -> None:
             "source", type=Path, metavar="IN", help="an audio or video file, or a folder of them"
         )
     if verb.ending is not None:
-        pictures = f"; of a video, with its picture, {', '.join(VIDEO_FORMATS)}" if verb.needs_sound else ""
+        pictures = f"; of a video, with its picture, {', '.join(VIDEO_FORMATS)}" if verb.keeps_length else ""
         command.add_argument(
             "output",
             type=Path,
@@ -100,7 +100,7 @@ def _add_files(command: argparse.ArgumentParser, verb: Verb) -> None:
         )
         command.add_argument(
             "--format",
-            choices=FORMATS + (VIDEO_FORMATS if verb.needs_sound else []),
+            choices=FORMATS + (VIDEO_FORMATS if verb.keeps_length else []),
             default="wav",
             help="of results in a folder (default: wav)",
         )

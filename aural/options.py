@@ -110,6 +110,7 @@ class Verb:
     place: Place  # of its page
     ending: str | None = None  # of the result's name, such as "enhanced.wav"; None: it creates no sound
     needs_sound: bool = True  # False: it can start from nothing
+    keeps_length: bool = True  # False: its result cannot be the sound of a video
     measures: bool = False  # whether its outcome contains the loudness of the input
     # By the kind of run; "" is the usual kind. Empty for a verb that consists of others.
     estimates: Mapping[str, Estimate] = field(default_factory=lambda: MappingProxyType({}))

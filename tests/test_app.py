@@ -30,6 +30,7 @@ ENDPOINTS = [
     "/degrade",
     "/enhance",
     "/generate",
+    "/loop",
     "/master",
     "/master_album",
     "/measure",
@@ -43,7 +44,7 @@ ENDPOINTS = [
 TRANSFORMS = ["/measure", "/master", "/resynthesize", "/enhance", "/degrade"]
 
 
-TAKE_A_FILE = [*TRANSFORMS, "/super_resolve"]
+TAKE_A_FILE = [*TRANSFORMS, "/super_resolve", "/loop"]
 
 
 def test_the_public_endpoints_are_the_documented_ones(client: Client) -> None:
@@ -80,6 +81,7 @@ def test_the_parameters_are_the_fields_of_the_options(client: Client) -> None:
     names = {name: [p["parameter_name"] for p in api[name]["parameters"]] for name in ENDPOINTS}
     from aural.enhancement import degrade
     from aural.enhancement import pipeline as enhancement
+    from aural.generation import loop
     from aural.generation import pipeline as generation
     from aural.loudness import pipeline
     from aural.resynthesis import pipeline as resynthesis
@@ -91,6 +93,7 @@ def test_the_parameters_are_the_fields_of_the_options(client: Client) -> None:
     assert set(names["/degrade"]) == {"audio", *degrade.Options.__dataclass_fields__}
     assert set(names["/enhance"]) == {"audio", "reference", *enhancement.Options.__dataclass_fields__}
     assert set(names["/generate"]) == {"source", *generation.Options.__dataclass_fields__}
+    assert set(names["/loop"]) == {"audio", *loop.Options.__dataclass_fields__}
     assert set(names["/master"]) == {"audio", *pipeline.Options.__dataclass_fields__}
     assert set(names["/resynthesize"]) == {"audio", *resynthesis.Options.__dataclass_fields__}
     assert names["/measure"] == ["audio", "layout", "compare_downmixes"]

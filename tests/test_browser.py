@@ -281,6 +281,41 @@ def test_an_enhancement_shows_progress_and_can_be_cancelled(
     expect(page.get_by_role("button", name="Send to Loudness")).to_be_disabled()
 
 
+def test_a_visitor_makes_a_loop_which_the_player_repeats(
+    page: Page, address: str, recording: Path, tmp_path: Path
+) -> None:
+    page.goto(address)
+    page.get_by_role("tab", name="Generate").click()
+    page.get_by_role("button", name=re.compile("^Make a loop of your own sound")).click()
+    page.locator(".block", has_text="Sound to loop").last.locator("input[type=file]").set_input_files(
+        recording
+    )
+    page.get_by_label("Crossfade, s").fill("0.2")
+    page.locator("#run-loop").click()
+    expect(
+        page.get_by_text(re.compile(r"^A loop of 1\.\d\d s, .* with a crossfade of 200 ms\.$"))
+    ).to_be_visible(timeout=LONG_WAIT_MS)
+    player = page.get_by_role("group", name="Loop and cut, at matched loudness: player")
+    expect(player).to_have_attribute("data-state", "ready")
+    expect(player.get_by_role("button", name="Loop", exact=True)).to_have_attribute("aria-pressed", "true")
+    assert [text.splitlines()[1] for text in player.locator(".ab-version").all_inner_texts()] == [
+        "Loop",
+        "Without crossfade",
+    ]
+    player.locator(".ab-play").click()
+    page.wait_for_timeout(2_500)  # longer than the loop
+    expect(player).to_have_attribute("data-state", "playing")
+    player.locator(".ab-play").click()
+    wav = page.get_by_role("button", name="24-bit WAV").last
+    expect(wav).to_be_enabled(timeout=LONG_WAIT_MS)
+    with page.expect_download() as download:
+        wav.click()
+    assert download.value.suggested_filename == "recording-loop.wav"
+    download.value.save_as(tmp_path / "loop.wav")
+    expected = aural.loop(read(recording), crossfade_seconds=0.2).clip
+    assert np.allclose(read(tmp_path / "loop.wav").samples, expected.samples, atol=2**-22)
+
+
 def open_super_resolution(page: Page, address: str) -> None:
     page.goto(address)
     page.get_by_role("tab", name="Super-resolution").click()

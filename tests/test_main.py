@@ -143,6 +143,7 @@ def test_interrupted_it_shows_its_progress_till_then_and_leaves_nothing(tmp_path
          lambda clip: aural.enhance(clip, preset="podcast", strength=0.7, completion=False).clip),
         (["super-resolve", "--rate", "24000"], lambda clip: aural.super_resolve(clip, rate=24_000).clip),
         (["degrade", "--snr-db", "-3", "--seed=2"], lambda clip: aural.degrade(clip, snr_db=-3.0, seed=2)),
+        (["loop", "--crossfade-seconds", "0.1"], lambda clip: aural.loop(clip, crossfade_seconds=0.1).clip),
         (["resynthesize", "--phase", "original", "--rate", "none"],
          lambda clip: aural.resynthesize(clip, phase="original", rate=None).clip),
         (["release", "--target", "spotify", "--downmix", "mono"],
@@ -406,6 +407,7 @@ def test_what_cannot_be_the_sound_of_a_video_is_refused_before_any_work(
     assert call("master", source, tmp_path / "out.mp4", "--loudness-tags") == 1
     assert call("master", tmp_path / "missing.mp4", tmp_path / "out.mp4") == 1
     assert call("generate", "dog", tmp_path / "dog.mp4") == 1
+    assert call("loop", source, tmp_path / "out.mp4") == 1
     assert capsys.readouterr().err.splitlines() == [
         "'memo.wav' has no picture, so 'out.mp4' can't be made from it. "
         "Write .flac, .mp3, .ogg, .opus, .wav.",
@@ -416,6 +418,7 @@ def test_what_cannot_be_the_sound_of_a_video_is_refused_before_any_work(
         "Video files have no loudness tags. Leave out --loudness-tags.",
         "File 'missing.mp4' not found. Choose an audio file.",
         "A made sound is not as long as a video. Write it as .wav.",
+        "A loop is not as long as a video. Write it as .wav.",
     ]
     assert sorted(tmp_path.iterdir()) == before
 

@@ -11,6 +11,7 @@ import aural
 from aural.enhancement import degrade
 from aural.enhancement import pipeline as enhancement
 from aural.errors import OptionError
+from aural.generation import loop
 from aural.generation import pipeline as generation
 from aural.loudness import pipeline
 from aural.options import (
@@ -32,7 +33,8 @@ from tests.loudness.signals import tone
 COLOURS = ("red", "green")
 
 ALL = [
-    module.Options for module in (pipeline, resynthesis, enhancement, degrade, superres, generation, release)
+    module.Options
+    for module in (pipeline, resynthesis, enhancement, degrade, superres, generation, loop, release)
 ]
 
 

@@ -35,6 +35,7 @@ PARAMETERS = {
     "/super_resolve": "audio rate factor method bandwidth_hz what_if_rate compare",
     "/generate": "label count seconds steps guidance sampler seed vocoder morph morph_share strength "
     "gap_start_seconds gap_end_seconds loop candidates description source",
+    "/loop": "audio crossfade_seconds",
     "/release": "audio preset strength completion rate target downmix seed enhancement super_resolution "
     "mastering",
     "/batch": "files verb settings",
@@ -48,6 +49,7 @@ ANSWERS = {  # how many values, State left out
     "/degrade": 2,
     "/super_resolve": 4,
     "/generate": 3,
+    "/loop": 2,
     "/release": 4,
     "/batch": 3,
 }

@@ -95,8 +95,9 @@ def _require_writable(output: Path, source: Path | None) -> None:
 
 def _require_replaceable(verb: str, source: Path | None, loudness_tags: bool) -> None:
     """Refuse what cannot be the sound of a video."""
-    if source is None or not VERBS[verb].needs_sound:
-        raise OptionError("A made sound is not as long as a video. Write it as .wav.")
+    if source is None or not VERBS[verb].keeps_length:
+        made = "loop" if VERBS[verb].needs_sound else "made sound"
+        raise OptionError(f"A {made} is not as long as a video. Write it as .wav.")
     if loudness_tags:
         raise OptionError("Video files have no loudness tags. Leave out --loudness-tags.")
 

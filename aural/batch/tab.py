@@ -23,6 +23,7 @@ from aural.batch.verbs import VERBS
 from aural.enhancement.tab import PHONE_NAMES
 from aural.errors import InputError, OptionError, shorten
 from aural.files import GIBIBYTE
+from aural.generation.tab import crossfade_choice
 from aural.options import Field, Verb, describe, parse, require_known
 from aural.studio.tab import preset_choice, rate_choice, strength_choice, target_choice
 from aural.studio.verb import RELEASE
@@ -140,6 +141,7 @@ def _input_section() -> _Inputs:
         "phone": gr.Radio(
             [(name, key) for key, name in PHONE_NAMES.items()], value="voice_memo", label="Phone"
         ),
+        "crossfade": crossfade_choice(),
     }
     for name, control in controls.items():
         control.visible = name in RELEASE.batch_settings.values()
@@ -274,7 +276,7 @@ def batch(
 
     Args:
         files: audio or video files, 50 at most
-        verb: one of release, enhance, super_resolve, master, measure, degrade
+        verb: one of release, enhance, super_resolve, master, measure, degrade, loop
         settings: that endpoint's parameters by name, such as {"preset": "podcast"}, as an object or JSON text; anything left out keeps its default; "loudness_tags": true also stores ReplayGain
 
     Returns:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from aural.enhancement.verb import DEGRADE, ENHANCE
-from aural.generation.verb import GENERATE
+from aural.generation.verb import GENERATE, LOOP
 from aural.loudness.verb import MASTER, MEASURE
 from aural.options import Verb
 from aural.resynthesis.verb import RESYNTHESIZE
@@ -24,6 +24,7 @@ VERBS: Mapping[str, Verb] = MappingProxyType(
             DEGRADE,
             SUPER_RESOLVE,
             GENERATE,
+            LOOP,
             RELEASE,
         )
     }

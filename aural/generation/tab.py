@@ -1,4 +1,4 @@
-"""The Generate tab: one to eight sounds of a class; or an uploaded sound varied, filled or extended."""
+"""The Generate tab: one to eight sounds of a class; or an uploaded sound varied, filled, extended, looped."""
 
 from __future__ import annotations
 
@@ -14,18 +14,20 @@ import gradio as gr
 import numpy as np
 from numpy.typing import NDArray
 
-from aural.audio import read, write
+from aural.audio import read, read_tags, wav_encoding, write
 from aural.generation import clap, pipeline, search
 from aural.generation.classes import CLASSES, GROUPS, title, with_article
-from aural.generation.verb import GENERATE
+from aural.generation.loop import Options as LoopOptions
+from aural.generation.loop import loop as make_loop
+from aural.generation.verb import GENERATE, LOOP
 from aural.loudness.meter import loudness_lufs
 from aural.options import Place
 from aural.ui import plots, run_state
 from aural.ui.abplayer import MAX_VERSIONS
 from aural.ui.downloads import FORMATS, download_buttons, encode
-from aural.ui.endpoints import Updates, endpoint, follow, load, with_options
+from aural.ui.endpoints import Updates, add_notes, endpoint, follow, load, with_options
 from aural.ui.fields import NOTHING, picture, slider
-from aural.ui.page import Page, Tab, View, page, show_estimate, wire
+from aural.ui.page import Page, Tab, View, page, result_file, show_estimate, wire
 from aural.ui.players import ABPlayer, Audio, Version, audio_input
 from aural.ui.send_to import SendTo, send_buttons
 from aural.ui.storage import result_path
@@ -64,39 +66,48 @@ def build(places: Sequence[Place]) -> Tab:
     Args:
         places: the tabs that results can be sent to.
     """
-    with gr.Tab("Generate", id="generate"), gr.Row():
-        with gr.Column(scale=2, min_width=320):
-            label, description = _class_picker()
-            count = slider(DEFAULTS.count, 1, pipeline.MAX_CLIPS, 1, "Count", "Number of variations.")
-            candidates = slider(
-                CANDIDATES,
-                1,
-                pipeline.MAX_CANDIDATES,
-                1,
-                "Candidates",
-                "Sounds made for each variation; the best are shown first. More takes longer.",
-            )
-            shape = _shape_section()
-            source, strength, gap_start, gap_end = _source_section()
-            others, seed = _advanced_section()
-        with gr.Column(scale=5, min_width=320):
-            at, sends = _result_section(
-                places,
-                {
-                    "label": label,
-                    "count": count,
-                    "strength": strength,
-                    "gap_start_seconds": gap_start,
-                    "gap_end_seconds": gap_end,
-                    "seed": seed,
-                    **others,
-                    **shape,
-                    "candidates": candidates,
-                    "description": description,
-                },
-                source,
-            )
-    return Tab(GENERATE.place.id, source, [at], sends)
+    with gr.Tab("Generate", id="generate"):
+        with gr.Row():
+            source, at, sends = _sound_section(places)
+        with gr.Accordion("Make a loop of your own sound", open=False), gr.Row():
+            loop_page, send_loop = _loop_section(places)
+    return Tab(GENERATE.place.id, source, [at, loop_page], [*sends, send_loop])
+
+
+def _sound_section(places: Sequence[Place]) -> tuple[gr.Audio, Page, list[SendTo]]:
+    """Sounds of a class, or from a source sound, whose field comes first."""
+    with gr.Column(scale=2, min_width=320):
+        label, description = _class_picker()
+        count = slider(DEFAULTS.count, 1, pipeline.MAX_CLIPS, 1, "Count", "Number of variations.")
+        candidates = slider(
+            CANDIDATES,
+            1,
+            pipeline.MAX_CANDIDATES,
+            1,
+            "Candidates",
+            "Sounds made for each variation; the best are shown first. More takes longer.",
+        )
+        shape = _shape_section()
+        source, strength, gap_start, gap_end = _source_section()
+        others, seed = _advanced_section()
+    with gr.Column(scale=5, min_width=320):
+        at, sends = _result_section(
+            places,
+            {
+                "label": label,
+                "count": count,
+                "strength": strength,
+                "gap_start_seconds": gap_start,
+                "gap_end_seconds": gap_end,
+                "seed": seed,
+                **others,
+                **shape,
+                "candidates": candidates,
+                "description": description,
+            },
+            source,
+        )
+    return source, at, sends
 
 
 def _class_picker() -> tuple[gr.Dropdown, gr.Textbox]:
@@ -438,3 +449,74 @@ def _card(places: Sequence[Place]) -> tuple[list[Any], SendTo]:
         guesses = gr.HTML()
         sending = send_buttons(places, GENERATE.place, interactive=True)
     return [column, shown, player, guesses], SendTo(player, sending)
+
+
+def crossfade_choice() -> gr.Number:
+    """How long the end of a loop fades into its start."""
+    return gr.Number(
+        LoopOptions().crossfade_seconds,
+        label="Crossfade, s",
+        info="0.01 to 10. How long the end fades into the start.",
+        step=0.1,
+    )
+
+
+def _loop_section(places: Sequence[Place]) -> tuple[Page, SendTo]:
+    """A seamless loop of a sound of the visitor's."""
+    with gr.Column(scale=2, min_width=320):
+        audio = audio_input("Sound to loop")
+        crossfade = crossfade_choice()
+    with gr.Column(scale=5, min_width=320):
+        gr.Markdown(
+            "Rain, a drone or a chord that goes on without end. The loop ends where the sound is most like "
+            "its start, and the two are crossfaded."
+        )
+        at = page(LOOP.name, LOOP.batch_name, {"crossfade_seconds": crossfade})
+        show_estimate(at, LOOP, {"audio": audio})
+        message = gr.Markdown()
+        # Earlier results are not added: as each is of its own length, they would not loop together.
+        player = ABPlayer(label="Loop and cut, at matched loudness", loop=True)
+        result = result_file("Loop", places, LOOP.place)
+        with gr.Accordion("Raw data (JSON)", open=False):
+            figures = gr.JSON(label="Loop")
+    cut = gr.State()
+    wire(
+        at,
+        loop,
+        [audio, crossfade],
+        [result.file, figures, cut],
+        View(_show_loop, [result.file, figures, cut], [message, player]),
+        result=result,
+    )
+    return at, result.send_to
+
+
+@endpoint(LOOP)
+@with_options(LoopOptions)
+def loop(audio: str, options: LoopOptions, progress: gr.Progress = gr.Progress()) -> Updates:
+    """Make a sound a seamless loop: where its end comes, it goes on at its start.
+
+    Args:
+        audio: an audio or video file
+        options: as below
+
+    Returns:
+        the loop, 24-bit WAV, or float if it exceeds full scale
+        start and end of the part that became the loop, the crossfade, and how alike the two sounds in it are
+    """
+    clip = load(audio)
+    result = yield from follow(make_loop.steps(clip, options), progress, "Making the loop")
+    path, cut = result_path(audio, "loop.wav"), result_path(audio, "cut.wav")
+    write(result.clip, path, wav_encoding(result.clip), read_tags(audio))
+    start, end = (round(seconds * clip.rate) for seconds in (result.start_seconds, result.end_seconds))
+    write(clip.with_samples(clip.samples[:, start:end]), cut, wav_encoding(clip))
+    yield path, add_notes(result.figures(), clip), cut
+
+
+def _show_loop(path: str, figures: dict[str, Any], cut: str) -> tuple[str, list[Version]]:
+    """The loop, and beside it the same part of the sound with its seam."""
+    names = (("Loop", path), ("Without crossfade", cut))
+    return (
+        f"**{figures['message']}**",
+        [Version(name, file, loudness_lufs(read(file))) for name, file in names],
+    )

@@ -31,6 +31,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "enhance": {"preset": "podcast", "strength": 0.5},
     "degrade": {"preset": "phone_call", "seed": 3},
     "super_resolve": {"rate": 24_000},
+    "loop": {"crossfade_seconds": 0.1},
     "release": {"target": "spotify"},
 }
 

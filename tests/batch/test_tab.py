@@ -53,7 +53,15 @@ def outputs(*args: Any) -> list[Any]:
 
 
 def test_every_control_of_a_verb_sets_one_of_its_settings() -> None:
-    assert list(tab.CHOICES) == ["release", "enhance", "super_resolve", "master", "measure", "degrade"]
+    assert list(tab.CHOICES) == [
+        "release",
+        "enhance",
+        "super_resolve",
+        "master",
+        "measure",
+        "degrade",
+        "loop",
+    ]
     assert f"verb: one of {', '.join(tab.CHOICES)}\n" in (tab.batch.__doc__ or "")
     assert set(tab.CHOICES) == {name for name, verb in VERBS.items() if verb.batch_name}
     assert set(tab.CHOICES.items()) < set(VERBS.items())
@@ -92,6 +100,7 @@ def test_every_control_of_a_verb_sets_one_of_its_settings() -> None:
         ("release", {"target": "moon"}, "no target .moon."),
         ("super_resolve", {"rate": 1}, "whole number from 4000"),
         ("degrade", {"seed": 1.5}, "whole number"),
+        ("loop", {"crossfade_seconds": 11}, "from 0.01 to 10 s"),
     ],
 )
 def test_wrong_settings_are_told_before_any_work(
@@ -167,6 +176,19 @@ def test_measuring_makes_a_table_and_no_sounds(three: list[str]) -> None:
     expected = aural.measure(read(three[0])).figures()
     assert rows[0]["integrated_lufs"] == expected["integrated_lufs"]
     assert rows[0]["true_peak_dbtp"] == expected["true_peak_dbtp"]
+
+
+def test_loops_are_made_in_a_batch(three: list[str]) -> None:
+    path, _, rows = outputs(three, "loop", {"crossfade_seconds": 0.1})[-1]
+    with zipfile.ZipFile(path) as archive:
+        assert archive.namelist() == ["memo-loop.wav", "memo-2-loop.wav", "measurements.csv"]
+        for name, row, source in zip(
+            archive.namelist(), (rows[0], rows[2]), (three[0], three[2]), strict=False
+        ):
+            expected = aural.loop(read(source), crossfade_seconds=0.1)
+            assert row["message"] == expected.message
+            assert row["seconds"] == pytest.approx(expected.clip.seconds, abs=1e-3)
+            assert soundfile.info(io.BytesIO(archive.read(name))).frames == expected.clip.frames
 
 
 def test_a_batch_that_is_cancelled_leaves_nothing(three: list[str], results: Path) -> None:

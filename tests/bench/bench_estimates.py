@@ -42,6 +42,7 @@ CALLS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "enhance:griffin_lim": ("enhancement", {"setting": "griffin_lim"}),
     "enhance:vocoder": ("enhancement", {"setting": "vocoder"}),
     "degrade": ("enhancement", {}),
+    "loop": ("generation", {}),
     "super_resolve": ("superres", {}),
     "super_resolve:lisa": ("superres", {"method": "lisa"}),
     "super_resolve:sinc": ("superres", {"method": "sinc"}),

@@ -133,8 +133,9 @@ class ABPlayer(gr.HTML, metaclass=NoStubFile):
         render: bool = True,
         decoded_limit_bytes: int = DECODED_LIMIT_BYTES,
         autoplay: bool = False,
+        loop: bool = False,
     ) -> None:
-        """All but the last two arguments are those of every Gradio component.
+        """All but the last three arguments are those of every Gradio component.
 
         Args:
             value: the versions.
@@ -146,6 +147,7 @@ class ABPlayer(gr.HTML, metaclass=NoStubFile):
                 switches to the sample; beyond, it streams them, and there is no blind test.
             autoplay: whether new versions play as soon as they are loaded, which browsers allow after a
                 click. Those that the page opens with wait for the play button.
+            loop: whether the button "Loop" is on at first.
         """
         super().__init__(
             value,
@@ -158,6 +160,7 @@ class ABPlayer(gr.HTML, metaclass=NoStubFile):
             render=render,
             decoded_limit_bytes=decoded_limit_bytes,
             autoplay=autoplay,
+            loop=loop,
             waveform_steps=WAVEFORM_STEPS,
         )
 
