@@ -1,18 +1,21 @@
-"""Take the README's screenshots of the running app: PYTHONPATH=. python tools/screenshots.py [name ...]
+"""Take screenshots of the running app, which needs the package `chromium`.
 
-Needs the package `chromium`. Writes docs/*.png, all or only the named ones, with at most 256 colours.
+    PYTHONPATH=. python tools/screenshots.py [name ...]      # those of the docs: docs/*.png
+    PYTHONPATH=. python tools/screenshots.py --tabs FOLDER   # every section, on three screens, light and dark
+
+Those of the docs have at most 256 colours.
 """
 
 from __future__ import annotations
 
+import argparse
 import io
 import re
 import shutil
-import sys
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 import app
 from aural.ui.examples import EXAMPLES
@@ -27,34 +30,63 @@ SHOTS = {
     "enhance": ("Noisy voice memo", "Enhance", "SI-SDR"),
     "super_resolve": ("Speech at 8 kHz", "Super-resolve", "kHz was generated"),
     "generate": ("", "Generate", "Classifier"),
-    "release": ("Phone call", "Do it all", "Results by stage"),
+    "release": ("Phone call", "Do it all", "Done: −16.0 LUFS"),
     "batch": ("", "Run the batch", "files done"),
 }
 
+SECTIONS = (*SHOTS, "master_album", "resynthesize")
+SCREENS = ((390, 844), (1024, 768), (1600, 1000))  # pixels
 
-def main(names: list[str]) -> None:
+
+def main(command: list[str] | None = None) -> None:
     """Serve the app, use it, and take the pictures. Raises `KeyError` for a name that is not in `SHOTS`."""
-    DOCS.mkdir(exist_ok=True)
+    parser = argparse.ArgumentParser(description="Take screenshots of the running app.")
+    parser.add_argument("names", nargs="*", help=f"of {', '.join(SHOTS)}; all without")
+    parser.add_argument("--tabs", type=Path, metavar="FOLDER", help="take every section instead, as it opens")
+    arguments = parser.parse_args(command)
     demo = app.build()
     app.launch(demo, prevent_thread_lock=True, quiet=True)
     expect.set_options(timeout=WAIT_MS)
+    address = str(demo.local_url)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
         )
-        for name in names or SHOTS:
-            page = browser.new_page(viewport={"width": 1280, "height": 980})
-            page.set_default_timeout(WAIT_MS)
-            page.goto(
-                f"{demo.local_url}?tab={name}&__theme=dark" + ("&count=4" if name == "generate" else "")
-            )
-            use(page, name)
-            page.mouse.move(0, 0)
-            page.wait_for_timeout(2000)
-            save(page.screenshot(), DOCS / f"{name}.png")
-            page.close()
+        if arguments.tabs is None:
+            take_results(browser, address, arguments.names or list(SHOTS))
+        else:
+            take_tabs(browser, address, arguments.tabs)
         browser.close()
     demo.close()
+
+
+def take_results(browser: Browser, address: str, names: list[str]) -> None:
+    """The named pictures of the docs, each with a result."""
+    DOCS.mkdir(exist_ok=True)
+    for name in names:
+        page = browser.new_page(viewport={"width": 1280, "height": 980})
+        page.set_default_timeout(WAIT_MS)
+        page.goto(f"{address}?tab={name}&__theme=dark" + ("&count=4" if name == "generate" else ""))
+        use(page, name)
+        page.mouse.move(0, 0)
+        page.wait_for_timeout(2000)
+        save(page.screenshot(), DOCS / f"{name}.png")
+        page.close()
+
+
+def take_tabs(browser: Browser, address: str, folder: Path) -> None:
+    """Every section as it opens, from top to bottom, on each screen, light and dark."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for width, height in SCREENS:
+        for theme in ("light", "dark"):
+            page = browser.new_page(viewport={"width": width, "height": height})
+            page.set_default_timeout(WAIT_MS)
+            for name in SECTIONS:
+                page.goto(f"{address}?tab={name}&__theme={theme}")
+                expect(page.locator(f"#run-{name}")).to_be_visible()
+                page.wait_for_timeout(1000)
+                page.screenshot(path=folder / f"{name}-{width}-{theme}.png", full_page=True)
+            page.close()
 
 
 def use(page: Page, name: str) -> None:
@@ -73,7 +105,7 @@ def use(page: Page, name: str) -> None:
         else:
             seen(page.get_by_role("button", name=example, exact=True)).click()
         expect(seen(page.get_by_role("button", name="Clear"))).to_be_visible()
-        expect(seen(page.get_by_text(re.compile("^(About|Less than) ")))).to_be_visible()
+        expect(seen(page.get_by_text(re.compile(r"^(Less than a second|\d+ to \d+ s)\.$")))).to_be_visible()
     seen(page.get_by_role("button", name=button, exact=True)).click()
     expect(seen(page.get_by_text(result))).to_be_visible()
     last = page.get_by_role("button", name=re.compile("^(MP3|Download all|Measurements, CSV)$"))
@@ -93,4 +125,4 @@ def save(picture: bytes, path: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -6,6 +6,7 @@ window.auralSay = (() => {
   const NUMBER = /^[+−-]?\d{1,3}(,?\d{3})*(\.\d+)?$/;
   const FIGURE = /^[+−-]?[\d,]+(\.\d+)? ?(Hz|kHz|s|ms|dB|dBTP|dBFS|LU|LUFS|phon|GiB|%)$/;
   const MOST_KEPT = 5000;
+  const LONGEST = 1000; // characters of a text that is looked for
 
   let exact; // English -> its translation
   let patterns; // those with places for what differs, the most particular first
@@ -87,7 +88,8 @@ window.auralSay = (() => {
   };
 
   const say = (text) => {
-    if (typeof text !== "string" || !/\p{L}/u.test(text) || (!exact && !load())) return text;
+    if (typeof text !== "string" || text.length > LONGEST || !/\p{L}/u.test(text)) return text;
+    if (!exact && !load()) return text;
     if (kept.has(text)) return kept.get(text);
     const [, before, core, after] = text.match(/^(\s*)(.*?)(\s*)$/s);
     const parts = core.replace(/\s+/g, " ").split(/(?<=[.!?]) /);
