@@ -58,6 +58,7 @@ def test_a_visitor_makes_an_example_release_ready_looks_into_the_stages_and_send
     expect(page.get_by_text(re.compile(r"^\d+ to \d+ (s|min)\."))).to_be_visible(timeout=LONG_WAIT_MS)
     page.get_by_role("button", name="Do it all").click()
     expect(page.get_by_text(re.compile("Done: −16.0 LUFS"))).to_be_visible(timeout=LONG_WAIT_MS)
+    page.get_by_role("button", name="Details").click()
     for version in ("Before", "Enhanced", "Super-resolved", "Mastered"):
         expect(page.locator(".ab-version", has_text=version)).to_be_visible()
         expect(page.get_by_role("columnheader", name=version)).to_be_visible()
