@@ -26,7 +26,7 @@ from aural.ui import plots, run_state
 from aural.ui.abplayer import MAX_VERSIONS
 from aural.ui.downloads import FORMATS, download_buttons, encode
 from aural.ui.endpoints import Updates, add_notes, endpoint, follow, load, with_options
-from aural.ui.fields import NOTHING, picture, slider
+from aural.ui.fields import NOTHING, PAGE_VALUES, picture, slider
 from aural.ui.page import Page, Tab, View, page, result_file, show_estimate, wire
 from aural.ui.players import ABPlayer, Audio, Version, audio_input
 from aural.ui.send_to import SendTo, send_buttons
@@ -55,9 +55,9 @@ DEFAULTS = pipeline.Options(label="dog")
 
 CSS = Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
 
-CANDIDATES = (
-    2  # a few more than asked, of which the page shows the best first; programs get what they ask for
-)
+# A few more sounds than asked for, of which the page shows the best first.
+CANDIDATES = "generate-candidates"
+PAGE_VALUES[CANDIDATES] = 2
 
 
 def build(places: Sequence[Place]) -> Tab:
@@ -80,13 +80,14 @@ def _sound_section(places: Sequence[Place]) -> tuple[gr.Audio, Page, list[SendTo
         label, description = _class_picker()
         count = slider(DEFAULTS.count, 1, pipeline.MAX_CLIPS, 1, "Count", "Number of variations.")
         candidates = slider(
-            CANDIDATES,
+            DEFAULTS.candidates,
             1,
             pipeline.MAX_CANDIDATES,
             1,
             "Candidates",
             "Sounds made for each variation; the best are shown first. More takes longer.",
         )
+        candidates.elem_id = CANDIDATES
         shape = _shape_section()
         source, strength, gap_start, gap_end = _source_section()
         others, seed = _advanced_section()
@@ -478,7 +479,7 @@ def _loop_section(places: Sequence[Place]) -> tuple[Page, SendTo]:
         player = ABPlayer(label="Loop and cut, at matched loudness", loop=True)
         result = result_file("Loop", places, LOOP.place)
         with gr.Accordion("Raw data (JSON)", open=False):
-            figures = gr.JSON(label="Loop")
+            figures = gr.JSON(label="Figures")
     cut = gr.State()
     wire(
         at,

@@ -15,12 +15,19 @@ from aural.ui.examples import Example
 
 PATHS = r"(given) => [given ?? []].flat().map((file) => file.path).join('\n')"
 _paths: WeakKeyDictionary[Block, gr.Textbox] = WeakKeyDictionary()  # of the files in a field
+# By the id of a field: what the page begins with, where programs that leave it out get another value.
+PAGE_VALUES: dict[str, Any] = {}
 NOTHING = ""  # stands for None among the choices of a dropdown or a radio
 
 
 def slider(value: float, minimum: float, maximum: float, step: float, label: str, info: str) -> gr.Slider:
     """A slider with a line that explains it."""
     return gr.Slider(minimum, maximum, value, step=step, label=label, info=info)
+
+
+def page_value(component: Any) -> Any:
+    """What the page begins with in a field."""
+    return PAGE_VALUES.get(component.elem_id, component.value)
 
 
 def skip_checks(component: gr.components.Component) -> None:

@@ -20,6 +20,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from aural.ui import language
+from aural.ui.fields import PAGE_VALUES
 
 # Of a component: what `/config` tells to programs.
 FOR_PROGRAMS = {"api_info", "api_info_as_input", "api_info_as_output", "example_inputs", "example_payload"}
@@ -67,7 +68,7 @@ class _ForThePage:
 
 
 def for_the_page(config: Any) -> Any:
-    """The app's configuration without what only programs read, and with its visitor's language.
+    """The app's configuration without what only programs read, with the page's values and its language.
 
     Other values stay as they are.
     """
@@ -77,6 +78,10 @@ def for_the_page(config: Any) -> Any:
         {name: value for name, value in component.items() if name not in FOR_PROGRAMS}
         for component in config["components"]
     ]
+    for component in components:
+        properties = component["props"]
+        if properties.get("elem_id") in PAGE_VALUES:
+            component["props"] = {**properties, "value": PAGE_VALUES[properties["elem_id"]]}
     return language.for_the_page({**config, "components": components})
 
 

@@ -21,7 +21,7 @@ from gradio.events import Dependency
 from aural.errors import OptionError
 from aural.options import FALSE, TRUE
 from aural.ui import jobs
-from aural.ui.fields import NOTHING, changed, takes_files
+from aural.ui.fields import NOTHING, changed, page_value, takes_files
 from aural.ui.page import COPY_LINK, Page, Tab
 from aural.ui.run_state import PRIVATE
 
@@ -109,7 +109,7 @@ def _write_addresses(demo: gr.Blocks, followed: Dependency, tabs: Sequence[Tab])
     known = {
         page.name: {
             "tab": tab.id,
-            "defaults": {name: _as_text(control.value) for name, control in page.controls.items()},
+            "defaults": {name: _as_text(page_value(control)) for name, control in page.controls.items()},
         }
         for tab in tabs
         for page in tab.pages
@@ -166,7 +166,7 @@ def link(page: Page, values: Iterable[Any], address: str) -> str:
     """The address of a page with these values of its controls; defaults are left out."""
     query = {"tab": page.name}
     for (name, control), value in zip(page.controls.items(), values, strict=True):
-        if _as_text(value) != _as_text(control.value):
+        if _as_text(value) != _as_text(page_value(control)):
             query[name] = _as_text(value)
     return f"{address}?{urlencode(query)}"
 

@@ -18,7 +18,7 @@ from gradio.blocks import Block
 from gradio.events import Dependency
 
 from aural.ui import jobs
-from aural.ui.fields import changed, new_file, takes_files
+from aural.ui.fields import changed, new_file, page_value, takes_files
 
 # Belongs into the page's head.
 HEAD = "".join(
@@ -95,7 +95,7 @@ def _field(component: Block) -> dict[str, Any] | None:
     """What the line needs to know of a setting; None for a file."""
     if takes_files(component):
         return None
-    field = {"label": component.label, "value": component.value}  # type: ignore[attr-defined]
+    field = {"label": component.label, "value": page_value(component)}  # type: ignore[attr-defined]
     if isinstance(component, gr.Dropdown | gr.Radio):
         field["choices"] = component.choices
     return field

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import gradio as gr
 import pytest
 from gradio import routes
 from playwright.sync_api import Page
 
+import app
+from aural.generation.tab import CANDIDATES
 from aural.ui import first_visit
 
 
@@ -94,3 +98,15 @@ def test_a_page_that_is_written_otherwise_is_left_alone(monkeypatch: pytest.Monk
 def test_another_kind_of_module_is_left_alone(module: str) -> None:
     assert first_visit.without_streams(module) is None
     assert first_visit.indexed(module) is None
+
+
+def test_the_page_begins_with_two_candidates_for_a_sound_and_programs_with_one() -> None:
+    config = app.demo.get_config_file()
+
+    def candidates(given: Any) -> Any:
+        fields = [one["props"] for one in given["components"] if one["props"].get("elem_id") == CANDIDATES]
+        assert len(fields) == 1
+        return fields[0]["value"]
+
+    assert candidates(config) == 1
+    assert candidates(first_visit.for_the_page(config)) == 2
