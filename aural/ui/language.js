@@ -52,6 +52,7 @@ window.auralSay = (() => {
   // A sound within a sentence: "a dog" by "Dog".
   const named = (text) => {
     const name = text.replace(/^an? /, "");
+    if (!name) return null; // before the comma of ", mono"
     const known = exact.get(name[0].toUpperCase() + name.slice(1));
     if (known === undefined || name[0] !== name[0].toLowerCase()) return null;
     return document.documentElement.lang === "de" ? known : known[0].toLowerCase() + known.slice(1);
